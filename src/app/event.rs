@@ -1,0 +1,233 @@
+//! What reaches an application: connections, events, answers, timers. Values only; arguments stay the JSON bytes that came.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::effect::{Outcome, Token};
+use super::kit::identity::Identity;
+use crate::base::close::CloseReason;
+use crate::base::ids::{ReqId, Sid, SocketRef};
+
+/// One thing that happened, as its home sees it.
+#[derive(Debug)]
+pub enum AppInput {
+    /// A client asks to join the namespace. Answer with `Accept` or `Refuse`; nothing else of this socket arrives before.
+    Connect(Connect),
+    /// An event of an accepted socket.
+    Event(Event),
+    /// The socket has gone; it is already out of its rooms. Comes once for every accepted socket. A reconnect through another
+    /// shard may overtake it: compare `SocketRef`s, not users or devices.
+    Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason },
+    /// What became of an `EmitWithAck`: `answers` are JSON arrays of arguments, in arrival order; `missing` receivers did not
+    /// answer in time or went away.
+    Acked { token: Token, answers: Vec<AckAnswer>, missing: u32 },
+    /// A timer set by `Effect::Timer` is due.
+    Timer { token: Token },
+    /// A job came back.
+    Done { token: Token, outcome: Outcome },
+    /// A call from HTTP, to be answered by `Effect::Reply`.
+    Call { req: ReqId, call: Call },
+    /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
+    /// (class `Patch`) and want one full state each.
+    Drained { socket: SocketRef, keys: Vec<u64> },
+}
+
+/// A CONNECT that passed authentication.
+#[derive(Debug)]
+pub struct Connect {
+    pub socket: SocketRef,
+    /// The id the client will see.
+    pub sid: Sid,
+    pub identity: Arc<Identity>,
+    /// The CONNECT packet's auth object as JSON text; `{}` if the client sent none.
+    pub auth: Bytes,
+    pub handshake: Arc<Handshake>,
+}
+
+/// What is kept of the HTTP request that opened the connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Handshake {
+    pub ip: IpAddr,
+    /// The query string without the engine's own parameters, still percent-encoded; last duplicate wins.
+    pub query: String,
+    pub user_agent: String,
+    /// `Authorization` header, without `Bearer `.
+    pub authorization: String,
+}
+
+impl Handshake {
+    /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        let pairs = self.query.split('&').rev().filter_map(|pair| pair.split_once('='));
+        pairs
+            .map(|(key, value)| (percent_decode(key), value))
+            .find(|(key, _)| key == name)
+            .map(|(_, v)| percent_decode(v))
+    }
+}
+
+/// Decodes `%XX` and `+`; broken escapes stay as they are, bytes that are not UTF-8 become U+FFFD.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten()
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        out.push(hex.unwrap_or(if bytes[at] == b'+' { b' ' } else { bytes[at] }));
+        at += if hex.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// One event as it was sent: the bytes of the client's JSON array, never rebuilt.
+#[derive(Debug)]
+pub struct Event {
+    pub socket: SocketRef,
+    pub identity: Arc<Identity>,
+    pub args: Args,
+    /// The client wants an ack under this id; answer with `Effect::Ack`.
+    pub ack: Option<u64>,
+}
+
+/// The JSON array of an event, `["name",arg,…]`, with the ranges of its elements, and the binary attachments its
+/// placeholders refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    array: Bytes,
+    /// Ranges of the elements in `array`; the first is the event's name.
+    elements: SmallVec<[Range<u32>; 4]>,
+    attachments: Vec<Bytes>,
+}
+
+impl Args {
+    /// `elements` are ranges into `array`, as the scanner found them; the first one is the name.
+    pub fn new(array: Bytes, elements: SmallVec<[Range<u32>; 4]>, attachments: Vec<Bytes>) -> Args {
+        Args { array, elements, attachments }
+    }
+
+    /// Builds the arguments of an event from JSON values, for tests: `Args::of("player:state", &[json!({…})])`.
+    pub fn of(name: &str, args: &[serde_json::Value]) -> Args {
+        let mut array = String::from("[");
+        let mut elements = SmallVec::new();
+        for value in std::iter::once(&serde_json::Value::from(name)).chain(args) {
+            if array.len() > 1 {
+                array.push(',');
+            }
+            let start = array.len() as u32;
+            array.push_str(&value.to_string());
+            elements.push(start..array.len() as u32);
+        }
+        array.push(']');
+        Args { array: Bytes::from(array), elements, attachments: Vec::new() }
+    }
+
+    /// The same with binary attachments.
+    pub fn with_attachments(mut self, attachments: Vec<Bytes>) -> Args {
+        self.attachments = attachments;
+        self
+    }
+
+    /// The event's name; a numeric name reads as its digits. Escapes are decoded.
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        let raw = self.element(0).unwrap_or(b"");
+        match raw {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => String::from_utf8_lossy(inner),
+            [b'"', ..] => serde_json::from_slice::<String>(raw).unwrap_or_default().into(),
+            digits => String::from_utf8_lossy(digits),
+        }
+    }
+
+    /// Number of arguments after the name.
+    pub fn len(&self) -> usize {
+        self.elements.len().saturating_sub(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// JSON text of the argument `index`, counted after the name.
+    pub fn raw(&self, index: usize) -> Option<&[u8]> {
+        self.element(index + 1)
+    }
+
+    /// All arguments after the name as the client wrote them, without brackets: `{"a":1},2`.
+    pub fn raw_all(&self) -> Bytes {
+        match (self.elements.get(1), self.elements.last()) {
+            (Some(first), Some(last)) => self.array.slice(first.start as usize..last.end as usize),
+            _ => Bytes::new(),
+        }
+    }
+
+    /// The argument `index` read as `T`; `None` if absent or of another shape.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self, index: usize) -> Option<T> {
+        serde_json::from_slice(self.raw(index)?).ok()
+    }
+
+    /// Binary attachments; a placeholder `{"_placeholder":true,"num":n}` stands for the n-th.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    fn element(&self, index: usize) -> Option<&[u8]> {
+        let range = self.elements.get(index)?;
+        self.array.get(range.start as usize..range.end as usize)
+    }
+}
+
+/// One receiver's answer to an `EmitWithAck`.
+#[derive(Clone, Debug)]
+pub struct AckAnswer {
+    pub socket: SocketRef,
+    /// JSON text of the ack's arguments without brackets.
+    pub args: Bytes,
+    pub attachments: Vec<Bytes>,
+}
+
+/// A request from the HTTP side to an application.
+#[derive(Debug)]
+pub enum Call {
+    Signage(super::signage::call::Call),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arguments_are_found_by_index_and_keep_their_text() {
+        let args = Args::of("a\"b", &[json!({"x": 1.5}), json!("s"), json!(null)]);
+        assert_eq!(args.name(), "a\"b");
+        assert_eq!(args.len(), 3);
+        assert_eq!(args.raw(0), Some(&br#"{"x":1.5}"#[..]));
+        assert_eq!(args.parse::<String>(1).as_deref(), Some("s"));
+        assert_eq!(&args.raw_all()[..], br#"{"x":1.5},"s",null"#);
+        assert_eq!(args.raw(3), None);
+        assert_eq!(Args::default().name(), "");
+        assert!(Args::of("e", &[]).raw_all().is_empty());
+    }
+
+    #[test]
+    fn query_values_are_decoded_and_the_last_duplicate_wins() {
+        let query = "a=1&deviceId=caf%C3%A9+%41&a=2&broken=%zz%4".to_owned();
+        let handshake = Handshake {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            query,
+            user_agent: String::new(),
+            authorization: String::new(),
+        };
+        assert_eq!(handshake.query_value("a").as_deref(), Some("2"));
+        assert_eq!(handshake.query_value("deviceId").as_deref(), Some("café A"));
+        assert_eq!(handshake.query_value("broken").as_deref(), Some("%zz%4"));
+        assert_eq!(handshake.query_value("none"), None);
+    }
+}

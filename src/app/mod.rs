@@ -1,0 +1,95 @@
+//! Layer 5: the applications. Each is a value that turns what happened ([`event::AppInput`]) into what should happen
+//! ([`effect::Effects`]); none of them sees a frame, a transport, a clock or a file.
+
+pub mod effect;
+pub mod event;
+pub mod kit;
+pub mod signage;
+
+use std::sync::Arc;
+
+use crate::app::effect::{Effects, Job};
+use crate::app::event::{AppInput, Handshake};
+use crate::app::kit::identity::Identity;
+use crate::base::time::Now;
+
+/// Where the handlers of one socket run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// On the socket's own shard: the application keeps no state that two sockets share.
+    Local,
+    /// On the one shard that this key hashes to: all that an application decides about a tenant is decided there.
+    Tenant(String),
+}
+
+/// Something an application decides about, loaded whole from the store before the first decision. A string such as
+/// `fleet/default`; unique within its application.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Entity(pub String);
+
+/// What a handler may read beside its own state and its input.
+pub struct Context<'a> {
+    pub now: Now,
+    pub rng: &'a mut crate::base::rng::Rng,
+}
+
+/// What the CONNECT and the handshake say beside the token.
+pub struct Asked<'a> {
+    /// JSON text of the CONNECT packet's auth object, `{}` if none.
+    pub auth: &'a [u8],
+    pub handshake: &'a Handshake,
+}
+
+/// Why no identity came of a token. Clients get the same text for all but `Missing`, so that a guess teaches nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthFailure {
+    Missing,
+    Invalid,
+    Expired,
+}
+
+/// A CONNECT_ERROR: the exact message, and `data` as JSON text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub message: String,
+    pub data: Option<String>,
+}
+
+/// One application. One value of it lives on every shard and decides for the tenants whose home that shard is.
+pub trait Application: Send {
+    /// Decides, on the socket's shard and purely, who a CONNECT is: `verified` is what the daemon made of the token
+    /// (contract 0.3). Most applications turn a failure into a refusal with their own exact text; one that has tokens of
+    /// its own lets it pass as `AuthMethod::Application` and judges at the home.
+    fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, asked: &Asked<'_>) -> Result<Arc<Identity>, Refusal>;
+
+    /// Where a socket of this identity is decided. Pure; asked on the socket's shard, once, at CONNECT.
+    fn home(&self, identity: &Identity) -> Home;
+
+    /// The entity an input is about. While it is not loaded, or a commit of it is on its way, the input parks
+    /// (bounded, in order) and runs afterwards. `None`: runs at once.
+    fn entity(&self, input: &AppInput) -> Option<Entity>;
+
+    /// The job that loads `entity`, or `None` when it is in memory already.
+    fn load(&mut self, entity: &Entity) -> Option<Job>;
+
+    /// Takes in what [`Application::load`] asked for. After this the entity counts as loaded, whatever the outcome:
+    /// where loading failed the application serves from memory and says so (`degraded`).
+    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: effect::Outcome, fx: &mut Effects);
+
+    /// Decides. Everything that should happen goes into `fx`, in order.
+    fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects);
+
+    /// Counters and gauges for a scrape: `(metric, labels, value)`; names begin with the application's prefix and
+    /// the label values come from closed sets.
+    fn metrics(&self, out: &mut Vec<Metric>);
+}
+
+/// One sample for `/metrics`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Metric {
+    /// `sg_devices`, `sg_commands_total`, …; a name ending in `_total` is a counter, any other a gauge.
+    pub name: &'static str,
+    /// Label pairs, values from closed sets.
+    pub labels: Vec<(&'static str, String)>,
+    pub value: f64,
+}

@@ -1,0 +1,4 @@
+//! Digital signage: players register, report state and obey commands; admins watch and command (contract `signage`).
+
+pub mod call;
+pub mod job;

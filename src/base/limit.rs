@@ -1,0 +1,137 @@
+//! Every bound of the daemon, with its unit last. Constants are laws of the protocol or of the code's shape;
+//! [`Limits`] holds what an operator may change (`[limits]` and `[[listener]]` of the configuration).
+
+use std::ops::RangeInclusive;
+
+/// Clients reject packets with more attachments and drop the connection (socket.io#5504): never send or accept more.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// Nesting of arrays and objects in any JSON a client sends.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Digits of an ack id we keep; longer ones are refused (a double holds 15 exactly).
+pub const ACK_ID_DIGITS_MAX: usize = 15;
+/// Bytes of a namespace, room or event name.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Fragments of one WebSocket message.
+pub const FRAGMENTS_MAX: u32 = 16_384;
+/// Packets in the body of one polling POST.
+pub const PACKETS_PER_POST_MAX: usize = 16_384;
+/// Payload of a WebSocket control frame (RFC 6455 section 5.5).
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+/// Bytes of a token in a CONNECT packet, header, query or cookie.
+pub const TOKEN_BYTES_MAX: usize = 8_192;
+/// Bytes kept of the handshake's query string and user agent, once the engine's own parameters are taken out.
+pub const HANDSHAKE_QUERY_BYTES_MAX: usize = 2_048;
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// Request line of an HTTP request, in bytes.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8_192;
+/// All headers of an HTTP request, in bytes and in number.
+pub const HEADERS_BYTES_MAX: usize = 16_384;
+pub const HEADERS_MAX: usize = 100;
+/// The whole head of an HTTP request arrives within this time.
+pub const HEAD_TIMEOUT_MS: u64 = 10_000;
+/// The whole body of an HTTP request arrives within this time.
+pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// A polling client that upgrades finishes within this time (protocol 2.5).
+pub const UPGRADE_TIMEOUT_MS: u64 = 10_000;
+/// While an upgrade goes on, a parked GET is answered with a noop this often (protocol 2.5).
+pub const UPGRADE_NOOP_INTERVAL_MS: u64 = 100;
+/// A session the server closed waits this long for the polling client's next GET (protocol 2.3).
+pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
+/// After our close frame the peer has this long to answer before the TCP connection is cut.
+pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// Events parked behind one load or commit of an entity.
+pub const PARKED_EVENTS_MAX: usize = 1_024;
+/// Pending jobs towards the store; above it a job is answered `busy`.
+pub const STORE_QUEUE_JOBS_MAX: usize = 16_384;
+/// Messages waiting in one shard's mailbox from one sender; above it the sender stops reading its sockets.
+pub const MAILBOX_OVERFLOW_MAX: usize = 65_536;
+/// Connections the kernel may hold for us between SYN and accept.
+pub const ACCEPT_BACKLOG: i32 = 4_096;
+/// The shared read buffer of a shard, in bytes.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Sockets read, and HTTP answers taken, in one turn.
+pub const READS_PER_TURN_MAX: usize = 256;
+/// Entries queued to one socket up to this size are copied into the shared write buffer; larger ones are written uncopied.
+pub const COPY_ON_FLUSH_BYTES_MAX: usize = 4 * 1024;
+
+const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
+const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
+const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);
+
+/// Engine values of one listener (protocol 1.1); they precede any namespace, so they cannot differ by application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    pub ping_interval_ms: u64,
+    pub ping_timeout_ms: u64,
+    /// One limit for a message on every transport: a POST body, a WebSocket message.
+    pub max_payload_bytes: usize,
+    /// A connection that has joined no namespace by then is closed.
+    pub connect_timeout_ms: u64,
+    /// Ping intervals vary between 0.9 and 1.0 of the configured one, so that pings spread; off in the fixture.
+    pub ping_jitter: bool,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        EngineLimits {
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
+            max_payload_bytes: 1_000_000,
+            connect_timeout_ms: 10_000,
+            ping_jitter: true,
+        }
+    }
+}
+
+/// `[limits]`: what one process, address, user and socket may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open TCP connections of the process; one more is answered 503.
+    pub connections_max: usize,
+    /// Open TCP connections from one IP address; one more is answered 503.
+    pub connections_per_ip_max: usize,
+    /// New connections a second from one IP address, with a burst of the same size; 0 = no limit.
+    pub handshakes_per_ip_per_s_max: u32,
+    /// Sockets of one identity (`sub`) in one namespace; 0 = no limit.
+    pub sockets_per_user_max: usize,
+    /// Events a second from one socket, with a burst of the same size; one more closes the connection; 0 = no limit.
+    pub events_per_socket_per_s_max: u32,
+    /// Bytes queued to one socket. A socket that is still over it when more must be sent is closed as a slow consumer.
+    pub outbox_bytes_max: usize,
+    /// Above this many queued bytes, entries of a coalescing class replace each other.
+    pub outbox_low_mark_bytes: usize,
+    /// A socket whose queue makes no progress for this long is closed as a slow consumer.
+    pub outbox_stall_ms: u64,
+    pub rooms_per_socket_max: usize,
+    pub namespaces_per_client_max: usize,
+    /// Acks the server waits for from one socket.
+    pub acks_per_socket_max: usize,
+    /// TCP_NOTSENT_LOWAT of accepted sockets: what the kernel may swallow for a reader that has stopped.
+    pub notsent_lowat_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 1_000_000,
+            connections_per_ip_max: 100_000,
+            handshakes_per_ip_per_s_max: 0,
+            sockets_per_user_max: 0,
+            events_per_socket_per_s_max: 0,
+            outbox_bytes_max: 262_144,
+            outbox_low_mark_bytes: 65_536,
+            outbox_stall_ms: 10_000,
+            rooms_per_socket_max: 128,
+            namespaces_per_client_max: 64,
+            acks_per_socket_max: 1_000,
+            notsent_lowat_bytes: 131_072,
+        }
+    }
+}
+
+/// Values the configuration accepts, beside the key it is called there.
+pub const PING_INTERVAL_MS_RANGE: RangeInclusive<u64> = 100..=3_600_000;
+pub const PING_TIMEOUT_MS_RANGE: RangeInclusive<u64> = 100..=3_600_000;
+pub const MAX_PAYLOAD_BYTES_RANGE: RangeInclusive<u64> = 1_024..=268_435_456;
+pub const CONNECT_TIMEOUT_MS_RANGE: RangeInclusive<u64> = 100..=600_000;
+pub const SHARDS_MAX: u16 = 256;

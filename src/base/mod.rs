@@ -1,0 +1,10 @@
+//! Layer 0: the words every other layer speaks. Values and plain data structures; no protocol, no operating system.
+
+pub mod close;
+pub mod ids;
+pub mod limit;
+pub mod rng;
+pub mod slab;
+pub mod stats;
+pub mod time;
+pub mod wheel;

@@ -1,0 +1,6 @@
+//! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, five real-time applications on top.
+//!
+//! Layers, in reading order: [`base`] → `wire` → `engine` → `socketio` → `hub` → [`app`] → `shard`, all pure; then the shell.
+
+pub mod app;
+pub mod base;
