@@ -1,20 +1,16 @@
 //! What an application wants to happen. A handler fills a list; the shard applies it in order, after the handler has returned.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::Entity;
 use super::kit::audit;
 use crate::base::ids::{ReqId, SocketRef};
+pub use crate::hub::target::{Delivery, Emission, Room, Target};
 
 /// A handler's own name for something it will hear of again (a timer, a job, an ack). Opaque to everybody else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Token(pub u64);
-
-/// Name of a room inside a namespace. The room of a socket's own id is virtual: address the socket instead.
-pub type Room = Arc<str>;
 
 /// One thing that should happen.
 #[derive(Debug)]
@@ -96,88 +92,6 @@ pub enum Effect {
         kind: &'static str,
         text: String,
     },
-}
-
-/// Who receives an event.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
-    Socket(SocketRef),
-    /// The union of `rooms` (empty: the whole namespace) without the members of `except` and without the sockets of
-    /// `except_sockets`; nobody gets it twice. The namespace is the handler's own.
-    Rooms {
-        rooms: Vec<Room>,
-        except: Vec<Room>,
-        except_sockets: Vec<SocketRef>,
-    },
-}
-
-impl Target {
-    pub fn room(room: impl Into<Room>) -> Target {
-        Target::Rooms { rooms: vec![room.into()], except: Vec::new(), except_sockets: Vec::new() }
-    }
-
-    /// The whole namespace.
-    pub fn all() -> Target {
-        Target::Rooms { rooms: Vec::new(), except: Vec::new(), except_sockets: Vec::new() }
-    }
-}
-
-/// What may happen to an event on its way to a slow reader (design 4.11).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Delivery {
-    /// Never dropped: a socket that cannot take it is closed.
-    #[default]
-    Must,
-    /// Dropped for a receiver that is not writable right now (protocol 1.3, `volatile`).
-    Volatile,
-    /// Over the low mark, a later event of the same key replaces the queued one.
-    Latest { key: u64 },
-    /// Over the low mark, events of this key are dropped, and the application hears `AppInput::Drained` with the key once
-    /// the socket has drained, to send one full state.
-    Patch { key: u64 },
-}
-
-/// An event to send: its JSON array and attachments, encoded once whoever receives it.
-#[derive(Clone, Debug)]
-pub struct Emission {
-    /// `["name",arg,…]`; binary arguments are placeholders.
-    pub array: Bytes,
-    /// At most 10, depth-first.
-    pub attachments: Vec<Bytes>,
-}
-
-impl Emission {
-    /// An event with one argument.
-    pub fn new(name: &str, arg: &impl Serialize) -> Emission {
-        Emission::with_args(name, &[&serde_json::to_string(arg).expect("our own types serialise to JSON")])
-    }
-
-    /// An event without arguments.
-    pub fn bare(name: &str) -> Emission {
-        Emission::with_args::<&str>(name, &[])
-    }
-
-    /// An event whose arguments are JSON texts already.
-    pub fn with_args<T: AsRef<str>>(name: &str, args: &[T]) -> Emission {
-        let mut array =
-            Vec::with_capacity(name.len() + 4 + args.iter().map(|arg| arg.as_ref().len() + 1).sum::<usize>());
-        array.push(b'[');
-        serde_json::to_writer(&mut array, name).expect("a string serialises, and a vector takes it");
-        for arg in args {
-            array.push(b',');
-            array.extend_from_slice(arg.as_ref().as_bytes());
-        }
-        array.push(b']');
-        Emission { array: Bytes::from(array), attachments: Vec::new() }
-    }
-
-    /// An event that relays a client's arguments (JSON text without brackets) and attachments as they came.
-    pub fn relay(name: &str, args: &Bytes, attachments: Vec<Bytes>) -> Emission {
-        let text = std::str::from_utf8(args).expect("arguments were validated as UTF-8 on arrival");
-        let mut emission = if args.is_empty() { Emission::bare(name) } else { Emission::with_args(name, &[text]) };
-        emission.attachments = attachments;
-        emission
-    }
 }
 
 /// The list a handler fills.

@@ -3,7 +3,9 @@
 
 pub mod effect;
 pub mod event;
+pub mod home;
 pub mod kit;
+pub mod lab;
 pub mod signage;
 
 use std::sync::Arc;

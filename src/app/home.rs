@@ -1,0 +1,277 @@
+//! The place where an application decides: loads an entity before its first input, parks inputs behind a load or a
+//! commit (bounded, in order), and applies a commit's consequences when the write is on disk (design 4.6).
+//!
+//! In: [`AppInput`]s and outcomes of jobs. Out: effects in order, with every commit turned into a job.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use super::effect::{Effect, Effects, Job, Outcome, Token};
+use super::event::AppInput;
+use super::{Application, Context, Entity, Metric};
+use crate::base::limit::PARKED_EVENTS_MAX;
+
+/// One application on one shard.
+pub struct HomeState {
+    app: Box<dyn Application>,
+    /// Entities that wait for a load or for commits, with what waits behind them.
+    parked: HashMap<Entity, Parked>,
+    commits: HashMap<u64, Commit>,
+    next_commit: u64,
+}
+
+#[derive(Default)]
+struct Parked {
+    inputs: VecDeque<AppInput>,
+    /// Loads and commits on their way.
+    pending: u32,
+}
+
+struct Commit {
+    entity: Entity,
+    token: Option<Token>,
+    then: Vec<Effect>,
+    or_else: Vec<Effect>,
+}
+
+/// What a home asks for.
+#[derive(Debug)]
+pub enum Decision {
+    Effect(Effect),
+    Load { entity: Entity, job: Job },
+    Commit { number: u64, job: Job },
+}
+
+impl HomeState {
+    pub fn new(app: Box<dyn Application>) -> HomeState {
+        HomeState { app, parked: HashMap::new(), commits: HashMap::new(), next_commit: 0 }
+    }
+
+    /// The application itself, for what it answers without an input.
+    pub fn app(&self) -> &dyn Application {
+        &*self.app
+    }
+
+    /// Something happened; decisions are appended to `out`.
+    pub fn on_input(&mut self, cx: &mut Context<'_>, input: AppInput, out: &mut Vec<Decision>) {
+        let answers_a_job = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. });
+        let entity = if answers_a_job { None } else { self.app.entity(&input) };
+        let Some(entity) = entity else { return self.run(cx, input, out) };
+        if let Some(parked) = self.parked.get_mut(&entity) {
+            return park(parked, input, out);
+        }
+        match self.app.load(&entity) {
+            None => self.run(cx, input, out),
+            Some(job) => {
+                let parked = Parked { inputs: VecDeque::from([input]), pending: 1 };
+                self.parked.insert(entity.clone(), parked);
+                out.push(Decision::Load { entity, job });
+            }
+        }
+    }
+
+    /// A load came back: what waited runs now.
+    pub fn on_loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, out: &mut Vec<Decision>) {
+        let mut fx = Effects::default();
+        self.app.loaded(cx, entity, outcome, &mut fx);
+        self.settle(fx.0, out);
+        self.unpark(cx, entity, out);
+    }
+
+    /// A commit came back: its consequences first, then what waited.
+    pub fn on_committed(&mut self, cx: &mut Context<'_>, number: u64, outcome: Outcome, out: &mut Vec<Decision>) {
+        let Some(commit) = self.commits.remove(&number) else { return };
+        let succeeded = !matches!(outcome, Outcome::Failed(_));
+        if let Some(token) = commit.token {
+            self.run(cx, AppInput::Done { token, outcome }, out);
+        }
+        self.settle(if succeeded { commit.then } else { commit.or_else }, out);
+        self.unpark(cx, &commit.entity, out);
+    }
+
+    pub fn metrics(&self, out: &mut Vec<Metric>) {
+        self.app.metrics(out);
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>, input: AppInput, out: &mut Vec<Decision>) {
+        let mut fx = Effects::default();
+        self.app.handle(cx, input, &mut fx);
+        self.settle(fx.0, out);
+    }
+
+    /// Turns commits into jobs and passes everything else on.
+    fn settle(&mut self, effects: Vec<Effect>, out: &mut Vec<Decision>) {
+        for effect in effects {
+            let Effect::Commit { entity, write, token, then, or_else } = effect else {
+                out.push(Decision::Effect(effect));
+                continue;
+            };
+            let number = self.next_commit;
+            self.next_commit += 1;
+            self.parked.entry(entity.clone()).or_default().pending += 1;
+            self.commits.insert(number, Commit { entity, token, then, or_else });
+            out.push(Decision::Commit { number, job: Job::Write(write) });
+        }
+    }
+
+    /// One load or commit of `entity` is over; runs what waited until another one begins.
+    fn unpark(&mut self, cx: &mut Context<'_>, entity: &Entity, out: &mut Vec<Decision>) {
+        let Some(parked) = self.parked.get_mut(entity) else { return };
+        parked.pending -= 1;
+        if parked.pending > 0 {
+            return;
+        }
+        let mut inputs = self.parked.remove(entity).map(|parked| parked.inputs).unwrap_or_default();
+        while let Some(input) = inputs.pop_front() {
+            self.run(cx, input, out);
+            if let Some(parked) = self.parked.get_mut(entity) {
+                parked.inputs = inputs;
+                return;
+            }
+        }
+    }
+}
+
+/// Queues an input, or refuses it where too many wait. Departures and timers always queue: sockets bound their number.
+fn park(parked: &mut Parked, input: AppInput, out: &mut Vec<Decision>) {
+    if parked.inputs.len() < PARKED_EVENTS_MAX {
+        parked.inputs.push_back(input);
+        return;
+    }
+    const BUSY: &str = r#"{"ok":false,"error":{"code":"BUSY","message":"Too many requests are waiting"}}"#;
+    let mut fx = Effects::default();
+    match input {
+        AppInput::Connect(connect) => fx.refuse(connect.socket, "Server busy", None),
+        AppInput::Event(event) => {
+            if let Some(id) = event.ack {
+                let args = bytes::Bytes::from_static(BUSY.as_bytes());
+                fx.push(Effect::Ack { socket: event.socket, id, args, attachments: Vec::new() });
+            }
+        }
+        AppInput::Call { req, .. } => fx.push(Effect::Reply { req, status: 503, body: BUSY.to_owned() }),
+        other => parked.inputs.push_back(other),
+    }
+    out.extend(fx.0.into_iter().map(Decision::Effect));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::effect::{JobError, JobErrorKind, Query};
+    use crate::app::kit::identity::Identity;
+    use crate::app::{Asked, AuthFailure, Home, Refusal};
+    use crate::base::rng::Rng;
+    use crate::base::time::Now;
+    use std::sync::Arc;
+
+    /// Logs the tokens of its timers; an odd one commits.
+    #[derive(Default)]
+    struct Logger {
+        loaded: bool,
+    }
+
+    fn note(text: impl Into<String>) -> Effect {
+        Effect::Alert { kind: "note", text: text.into() }
+    }
+
+    impl Application for Logger {
+        fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
+            Ok(verified.unwrap_or_default())
+        }
+        fn home(&self, _: &Identity) -> Home {
+            Home::Local
+        }
+        fn entity(&self, _: &AppInput) -> Option<Entity> {
+            Some(Entity("e".into()))
+        }
+        fn load(&mut self, _: &Entity) -> Option<Job> {
+            (!self.loaded).then(|| Job::Read(Query::Audit { domain: "x".into(), limit: 1 }))
+        }
+        fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, fx: &mut Effects) {
+            self.loaded = true;
+            fx.push(note("loaded"));
+        }
+        fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+            match input {
+                AppInput::Timer { token } if token.0 % 2 == 1 => fx.push(Effect::Commit {
+                    entity: Entity("e".into()),
+                    write: Vec::new(),
+                    token: None,
+                    then: vec![note(format!("{} is on disk", token.0))],
+                    or_else: vec![note(format!("{} failed", token.0))],
+                }),
+                AppInput::Timer { token } => fx.push(note(token.0.to_string())),
+                _ => {}
+            }
+        }
+        fn metrics(&self, _: &mut Vec<Metric>) {}
+    }
+
+    fn texts(out: &mut Vec<Decision>) -> Vec<String> {
+        out.drain(..)
+            .map(|decision| match decision {
+                Decision::Effect(Effect::Alert { text, .. }) => text,
+                Decision::Effect(other) => format!("{other:?}"),
+                Decision::Load { .. } => "load".into(),
+                Decision::Commit { number, .. } => format!("commit {number}"),
+            })
+            .collect()
+    }
+
+    fn run(script: impl FnOnce(&mut HomeState, &mut Context<'_>, &mut Vec<Decision>)) {
+        let mut rng = Rng::from_seed([0; 32]);
+        let mut cx = Context { now: Now::default(), rng: &mut rng };
+        script(&mut HomeState::new(Box::new(Logger::default())), &mut cx, &mut Vec::new());
+    }
+
+    fn timer(number: u64) -> AppInput {
+        AppInput::Timer { token: Token(number) }
+    }
+
+    #[test]
+    fn inputs_wait_for_the_load_and_run_in_order() {
+        run(|home, cx, out| {
+            home.on_input(cx, timer(2), out);
+            home.on_input(cx, timer(4), out);
+            assert_eq!(texts(out), ["load"]);
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            assert_eq!(texts(out), ["loaded", "2", "4"]);
+        });
+    }
+
+    #[test]
+    fn a_commit_parks_what_follows_and_speaks_first() {
+        run(|home, cx, out| {
+            home.on_input(cx, timer(1), out);
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            assert_eq!(texts(out), ["load", "loaded", "commit 0"]);
+            for number in [2, 3, 4] {
+                home.on_input(cx, timer(number), out);
+            }
+            assert_eq!(texts(out), [""; 0]);
+            home.on_committed(cx, 0, Outcome::Written, out);
+            assert_eq!(texts(out), ["1 is on disk", "2", "commit 1"]);
+            let error = JobError { kind: JobErrorKind::Full, text: "full".into() };
+            home.on_committed(cx, 1, Outcome::Failed(error), out);
+            assert_eq!(texts(out), ["3 failed", "4"]);
+        });
+    }
+
+    #[test]
+    fn too_many_waiting_calls_are_refused_and_the_rest_is_kept() {
+        run(|home, cx, out| {
+            for _ in 0..PARKED_EVENTS_MAX + 5 {
+                home.on_input(cx, timer(2), out);
+            }
+            let req = crate::base::ids::ReqId { shard: Default::default(), key: Default::default() };
+            let ask = crate::app::signage::call::Ask::Devices;
+            let call = crate::app::event::Call::Signage(crate::app::signage::call::Call { fleet: "f".into(), ask });
+            texts(out);
+            home.on_input(cx, AppInput::Call { req, call }, out);
+            assert!(texts(out)[0].contains("status: 503"));
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            assert_eq!(texts(out).len(), 1 + PARKED_EVENTS_MAX + 5);
+        });
+    }
+}

@@ -1,0 +1,209 @@
+//! The polling transport of one session: the parked GET, the POST in flight, the packets that wait for the next GET.
+//! Knows nothing of HTTP beyond a request's id; [`Reply`] says what to answer. Spec: protocol 2.3.
+
+use bytes::Bytes;
+
+use super::open::EngineError;
+use crate::base::close::CloseReason;
+use crate::base::ids::ReqId;
+
+/// What an engine request is answered with; headers and CORS are the shell's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// 200 with packets: `text/plain; charset=UTF-8`, never stored. `handshake` answers may carry a cookie.
+    Packets(Bytes),
+    /// 200 `ok`, `text/html`: a POST was taken.
+    Taken,
+    /// The status of the code, with `{"code":…,"message":…}`.
+    Error(EngineError),
+    /// A bare status without body: 400 overlap, 413 too large, 500 method.
+    Empty(u16),
+    /// 101: the stream goes to the shard that answers.
+    SwitchProtocols,
+}
+
+/// One session's polling state. Boxed: WebSocket sessions do not pay for it.
+#[derive(Debug, Default)]
+pub struct Polling {
+    /// The parked GET.
+    get: Option<ReqId>,
+    /// The POST whose body is on its way.
+    post: Option<ReqId>,
+    /// Packets for the next GET: the body so far, packets separated already.
+    body: Vec<u8>,
+    /// `body` is to be wrapped for JSONP with this index.
+    pub jsonp: Option<Box<str>>,
+}
+
+/// A second request of a kind while the first is pending: both are answered, the session ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overlap {
+    pub first: ReqId,
+}
+
+impl Polling {
+    /// A GET arrived. `Ok(Some(body))`: answer it with that; `Ok(None)`: it is parked.
+    pub fn on_get(&mut self, req: ReqId) -> Result<Option<Bytes>, Overlap> {
+        if let Some(first) = self.get.take() {
+            return Err(Overlap { first });
+        }
+        if self.body.is_empty() {
+            self.get = Some(req);
+            return Ok(None);
+        }
+        Ok(Some(self.take_body()))
+    }
+
+    /// A POST announced itself.
+    pub fn on_post(&mut self, req: ReqId) -> Result<(), Overlap> {
+        match self.post.replace(req) {
+            Some(first) => Err(Overlap { first }),
+            None => Ok(()),
+        }
+    }
+
+    /// The POST's body is complete, or it was refused. `false`: this request is not the one in flight.
+    pub fn on_post_done(&mut self, req: ReqId) -> bool {
+        self.post.take_if(|post| *post == req).is_some()
+    }
+
+    /// The client gave up a request. `true`: it was one of ours, so the session ends with a transport error.
+    pub fn on_aborted(&mut self, req: ReqId) -> bool {
+        self.get.take_if(|get| *get == req).is_some() || self.post.take_if(|post| *post == req).is_some()
+    }
+
+    /// Adds a packet (its type digit first) for the next GET.
+    pub fn push_text(&mut self, packet: &[u8]) {
+        super::payload::push_text(&mut self.body, packet);
+    }
+
+    /// Where a packet with attachments writes itself.
+    pub fn body_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.body
+    }
+
+    /// At the end of a turn: the parked GET and its answer, if there is something to say.
+    pub fn next_answer(&mut self) -> Option<(ReqId, Bytes)> {
+        if self.body.is_empty() {
+            return None;
+        }
+        let req = self.get.take()?;
+        Some((req, self.take_body()))
+    }
+
+    /// Answers the parked GET with a single packet of its own, ahead of whatever waits: `6` while upgrading, `1` at the end.
+    pub fn interrupt(&mut self, packet: &'static str) -> Option<(ReqId, Bytes)> {
+        let req = self.get.take()?;
+        Some((req, self.wrap(packet)))
+    }
+
+    /// A GET is parked and nothing is queued before it: what `volatile` events need (protocol 1.3).
+    pub fn is_writable(&self) -> bool {
+        self.get.is_some() && self.body.is_empty()
+    }
+
+    pub fn parked(&self) -> bool {
+        self.get.is_some()
+    }
+
+    /// The POST in flight, taken for a last answer.
+    pub fn take_post(&mut self) -> Option<ReqId> {
+        self.post.take()
+    }
+
+    /// Bytes waiting for the next GET.
+    pub fn queued_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What waits, as one polling body without a JSONP wrap: for the WebSocket that takes over.
+    pub fn take_raw(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    fn take_body(&mut self) -> Bytes {
+        let body = std::mem::take(&mut self.body);
+        match &self.jsonp {
+            None => Bytes::from(body),
+            Some(index) => {
+                let text = String::from_utf8(body).expect("packets are text");
+                Bytes::from(super::payload::jsonp_wrap(index, &text))
+            }
+        }
+    }
+
+    fn wrap(&self, packet: &'static str) -> Bytes {
+        match &self.jsonp {
+            None => Bytes::from_static(packet.as_bytes()),
+            Some(index) => Bytes::from(super::payload::jsonp_wrap(index, packet)),
+        }
+    }
+}
+
+/// How a session that ends is told to a polling client (protocol 2.3): gracefully, so that it reads `1` on its next
+/// GET, or by forgetting the session at once.
+pub fn ends_gracefully(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::ParseError
+            | CloseReason::ConnectTimeout
+            | CloseReason::ForcedServerClose
+            | CloseReason::TokenExpired
+            | CloseReason::RateLimited
+            | CloseReason::SlowConsumer
+            | CloseReason::ServerShuttingDown
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Key, ShardId};
+
+    fn req(slot: u32) -> ReqId {
+        ReqId { shard: ShardId(0), key: Key { slot, generation: 0 } }
+    }
+
+    #[test]
+    fn a_get_waits_until_there_is_something_to_say() {
+        let mut polling = Polling::default();
+        assert_eq!(polling.on_get(req(1)), Ok(None));
+        assert!(polling.is_writable());
+        polling.push_text(b"4a");
+        polling.push_text(b"4b");
+        assert!(!polling.is_writable());
+        assert_eq!(polling.next_answer(), Some((req(1), Bytes::from_static(b"4a\x1e4b"))));
+        assert_eq!(polling.next_answer(), None);
+        polling.push_text(b"2");
+        assert_eq!(polling.on_get(req(2)), Ok(Some(Bytes::from_static(b"2"))));
+    }
+
+    #[test]
+    fn requests_of_a_kind_do_not_overlap() {
+        let mut polling = Polling::default();
+        polling.on_get(req(1)).unwrap();
+        assert_eq!(polling.on_get(req(2)), Err(Overlap { first: req(1) }));
+        polling.on_post(req(3)).unwrap();
+        assert_eq!(polling.on_post(req(4)), Err(Overlap { first: req(3) }));
+    }
+
+    #[test]
+    fn only_a_pending_request_can_be_aborted() {
+        let mut polling = Polling::default();
+        polling.on_get(req(1)).unwrap();
+        assert!(!polling.on_aborted(req(9)));
+        assert!(polling.on_aborted(req(1)));
+        polling.on_post(req(2)).unwrap();
+        assert!(polling.on_post_done(req(2)));
+        assert!(!polling.on_aborted(req(2)));
+    }
+
+    #[test]
+    fn an_interruption_leaves_the_queue_alone() {
+        let mut polling = Polling::default();
+        polling.on_get(req(1)).unwrap();
+        polling.push_text(b"4a");
+        assert_eq!(polling.interrupt("6"), Some((req(1), Bytes::from_static(b"6"))));
+        assert_eq!(polling.take_raw(), b"4a");
+    }
+}

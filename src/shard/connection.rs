@@ -1,0 +1,92 @@
+//! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
+
+use crate::base::ids::{ConnKey, ListenerId, PeerKey};
+use crate::base::wheel::TimerKey;
+use crate::wire::message::Decoder;
+
+use super::outbox::Outbox;
+
+/// The wire state of one WebSocket. An idle one owns nothing on the heap.
+#[derive(Debug)]
+pub struct Connection {
+    pub role: Role,
+    pub listener: ListenerId,
+    pub decoder: Decoder,
+    pub outbox: Outbox,
+    /// Attachments go out as base64 text.
+    pub base64: bool,
+    /// Stands in the shard's list of sockets to flush.
+    pub dirty: bool,
+    /// The kernel took less than we had; the next writability resumes.
+    pub blocked: bool,
+    /// Rare state, while the peer reads too slowly or a close is under way.
+    pub slow: Option<Box<Slow>>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Carries a session.
+    Session(PeerKey),
+    /// Asks to carry one.
+    Probe(PeerKey),
+    /// A bare WebSocket that echoes.
+    Echo,
+    /// Our close frame is out; whatever still comes is ignored.
+    Closing,
+}
+
+/// State of a connection that does not take what we have for it.
+#[derive(Debug, Default)]
+pub struct Slow {
+    /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
+    pub timer: Option<TimerKey>,
+    /// Coalescing keys dropped meanwhile, by socket slot: `(socket, key)`.
+    pub stale: Vec<(crate::base::ids::Key, u64)>,
+}
+
+/// Connections by the reactor's slot numbers.
+#[derive(Debug, Default)]
+pub struct Connections {
+    slots: Vec<Option<(u32, Connection)>>,
+    open: usize,
+}
+
+impl Connections {
+    pub fn insert(&mut self, key: ConnKey, connection: Connection) {
+        let slot = key.0.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        self.slots[slot] = Some((key.0.generation, connection));
+        self.open += 1;
+    }
+
+    pub fn get_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
+        match self.slots.get_mut(key.0.slot as usize) {
+            Some(Some((generation, connection))) if *generation == key.0.generation => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub fn get(&self, key: ConnKey) -> Option<&Connection> {
+        match self.slots.get(key.0.slot as usize) {
+            Some(Some((generation, connection))) if *generation == key.0.generation => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub fn remove(&mut self, key: ConnKey) -> Option<Connection> {
+        self.get(key)?;
+        self.open -= 1;
+        self.slots[key.0.slot as usize].take().map(|(_, connection)| connection)
+    }
+
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+}

@@ -1,0 +1,258 @@
+//! Decisions become directives, one list per shard and handler run, in order; directives become packets and memberships
+//! (design 4.5). What is local takes the same path as what is mailed.
+
+use tracing::warn;
+
+use super::Shard;
+use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers, Ticket};
+use super::peer::Timer;
+use super::send::Variants;
+use crate::app::effect::{Effect, Emission, Target};
+use crate::app::home::Decision;
+use crate::base::close::CloseReason;
+use crate::base::ids::{Key, NspId, ShardId, SocketRef};
+use crate::hub::room::{self, Selection};
+use crate::socketio::ack::AckKey;
+use crate::socketio::encode;
+
+use super::AskedFor;
+
+impl Shard {
+    /// Applies what one application decided in one run; gives the emptied list back for the next run.
+    pub(super) fn apply_decisions(&mut self, nsp: NspId, mut decisions: Vec<Decision>) {
+        for decision in decisions.drain(..) {
+            match decision {
+                Decision::Effect(effect) => self.apply_effect(nsp, effect),
+                Decision::Load { entity, job } => self.ask(nsp, Purpose::Load(entity), job),
+                Decision::Commit { number, job } => self.ask(nsp, Purpose::Commit(number), job),
+            }
+        }
+        self.decisions = decisions;
+        for to in 0..self.staged.len() {
+            if self.staged[to].is_empty() {
+                continue;
+            }
+            let list = std::mem::take(&mut self.staged[to]);
+            if to == usize::from(self.id.0) {
+                self.apply_directives(nsp, self.id, list);
+            } else {
+                self.mail[to].push(Mail::Directives { nsp, home: self.id, list });
+            }
+        }
+    }
+
+    fn ask(&mut self, nsp: NspId, purpose: Purpose, job: crate::app::effect::Job) {
+        self.outputs.push_back(Output::Job { ticket: Some(Ticket { nsp, purpose }), job });
+    }
+
+    fn apply_effect(&mut self, nsp: NspId, effect: Effect) {
+        match effect {
+            Effect::Accept { socket } => self.stage(socket, Directive::Accept { socket: socket.key }),
+            Effect::Refuse { socket, message, data } => {
+                self.stage(socket, Directive::Refuse { socket: socket.key, message, data });
+            }
+            Effect::Emit { target, event, delivery } => self.stage_send(target, event, delivery, None),
+            Effect::EmitWithAck { target, event, timeout_ms, token } => {
+                let id = self.next_ack[usize::from(nsp.0)] * u64::from(self.config.placement.shards) + u64::from(self.id.0);
+                self.next_ack[usize::from(nsp.0)] += 1;
+                let shards_left = if matches!(target, Target::Socket(_)) { 1 } else { self.config.placement.shards };
+                self.asked.insert((nsp, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
+                self.stage_send(target, event, Default::default(), Some(AckWanted { id, timeout_ms }));
+            }
+            Effect::Ack { socket, id, args, attachments } => {
+                self.stage(socket, Directive::Ack { socket: socket.key, id, args, attachments });
+            }
+            Effect::Join { socket, room } => self.stage(socket, Directive::Join { socket: socket.key, room }),
+            Effect::Leave { socket, room } => self.stage(socket, Directive::Leave { socket: socket.key, room }),
+            Effect::Disconnect { socket, close } => {
+                self.stage(socket, Directive::Disconnect { socket: socket.key, close });
+            }
+            Effect::Reply { req, status, body } => self.outputs.push_back(Output::CallReply { req, status, body }),
+            Effect::Job { job, token } => {
+                let ticket = token.map(|token| Ticket { nsp, purpose: Purpose::Token(token) });
+                self.outputs.push_back(Output::Job { ticket, job });
+            }
+            Effect::Timer { token, after_ms } => {
+                let timer = self.wheel.arm(self.now.mono + after_ms, Timer::App(nsp, token));
+                if let Some(old) = self.app_timers.insert((nsp, token), timer) {
+                    self.wheel.cancel(old);
+                }
+            }
+            Effect::Cancel { token } => {
+                if let Some(timer) = self.app_timers.remove(&(nsp, token)) {
+                    self.wheel.cancel(timer);
+                }
+            }
+            Effect::Alert { kind, text } => {
+                self.stats.alerts += 1;
+                warn!(target: "siod::alert", nsp = self.config.namespaces[usize::from(nsp.0)], kind, text, "alert");
+            }
+            Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),
+        }
+    }
+
+    fn stage(&mut self, socket: SocketRef, directive: Directive) {
+        if let Some(list) = self.staged.get_mut(usize::from(socket.shard.0)) {
+            list.push(directive);
+        }
+    }
+
+    fn stage_send(
+        &mut self,
+        target: Target,
+        event: Emission,
+        delivery: crate::app::effect::Delivery,
+        ack: Option<AckWanted>,
+    ) {
+        match target {
+            Target::Socket(socket) => {
+                let to = Receivers::Socket(socket.key);
+                self.stage(socket, Directive::Send { to, event, delivery, ack });
+            }
+            Target::Rooms { rooms, except, except_sockets } => {
+                let to = Receivers::Rooms { rooms, except, except_sockets };
+                let send = Directive::Send { to, event, delivery, ack };
+                let (last, others) = self.staged.split_last_mut().expect("there is at least one shard");
+                others.iter_mut().for_each(|list| list.push(send.clone()));
+                last.push(send);
+            }
+        }
+    }
+
+    /// Carries out what a home says about sockets of this shard, in order. Sockets that have gone are passed over.
+    pub(super) fn apply_directives(&mut self, nsp: NspId, home: ShardId, list: Vec<Directive>) {
+        for directive in list {
+            match directive {
+                Directive::Send { to, event, delivery, ack } => {
+                    let receivers = self.select(nsp, to);
+                    if let Some(wanted) = ack {
+                        self.expect_acks(nsp, &receivers, wanted);
+                    }
+                    let mut variants = Variants::of_event(event, ack.map(|wanted| wanted.id));
+                    let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
+                    outcomes.emitted += 1;
+                    outcomes.delivered += receivers.len() as u64;
+                    for slot in &receivers {
+                        self.deliver(*slot, &mut variants, delivery);
+                    }
+                    self.receivers = receivers;
+                }
+                Directive::Accept { socket } => self.accept_socket(socket),
+                Directive::Refuse { socket, message, data } => self.refuse_socket(socket, &message, data.as_deref()),
+                Directive::Ack { socket, id, args, attachments } => {
+                    if self.is_accepted(socket) {
+                        self.stats.outcomes[usize::from(nsp.0)].acked += 1;
+                        let mut variants = Variants::of_ack(id, args, attachments);
+                        self.deliver(socket.slot, &mut variants, Default::default());
+                    }
+                }
+                Directive::Join { socket, room } => {
+                    if self.is_accepted(socket) {
+                        let max = self.config.limits.rooms_per_socket_max;
+                        if !self.hub.join(socket.slot, nsp, &room, max) {
+                            warn!(target: "siod::limit", max, home = home.0, "rooms_per_socket_max reached: not joined");
+                        }
+                    }
+                }
+                Directive::Leave { socket, room } => {
+                    if self.is_accepted(socket) {
+                        self.hub.leave(socket.slot, nsp, &room);
+                    }
+                }
+                Directive::Disconnect { socket, close } => self.disconnect_socket(socket, close),
+            }
+        }
+    }
+
+    /// Slots of the receivers on this shard, in a vector that is given back after use.
+    fn select(&mut self, nsp: NspId, to: Receivers) -> Vec<u32> {
+        let mut receivers = std::mem::take(&mut self.receivers);
+        receivers.clear();
+        match to {
+            Receivers::Socket(socket) => receivers.extend(self.is_accepted(socket).then_some(socket.slot)),
+            Receivers::Rooms { rooms, except, except_sockets } => {
+                let except_slots = room::local_slots(&except_sockets, self.id);
+                let selection = Selection { nsp, rooms: &rooms, except: &except, except_slots: &except_slots };
+                self.hub.select(&selection, &mut receivers);
+            }
+        }
+        receivers
+    }
+
+    /// Remembers whose answers are awaited. Who has too many acks pending already counts as missing.
+    fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], wanted: AckWanted) {
+        let key = AckKey { nsp, id: wanted.id };
+        let max = self.config.limits.acks_per_socket_max;
+        let mut asked = Vec::with_capacity(receivers.len());
+        for slot in receivers {
+            let Some(full) = self.sockets.key_at(*slot) else { continue };
+            if let Some(socket) = self.sockets.get_mut(full).filter(|socket| socket.acks.len() < max) {
+                socket.acks.push(wanted.id);
+                asked.push(full);
+            }
+        }
+        let missing = (receivers.len() - asked.len()) as u32;
+        if asked.is_empty() {
+            let timer = self.wheel.arm(self.now.mono, Timer::Ack(key));
+            return self.acks.expect(key, [], missing, timer);
+        }
+        let timer = self.wheel.arm(self.now.mono + wanted.timeout_ms, Timer::Ack(key));
+        self.acks.expect(key, asked, missing, timer);
+    }
+
+    fn is_accepted(&self, socket: Key) -> bool {
+        self.sockets.get(socket).is_some_and(|socket| socket.accepted)
+    }
+
+    fn accept_socket(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key).filter(|socket| !socket.accepted) else { return };
+        socket.accepted = true;
+        let (peer_key, nsp, sid) = (socket.peer, socket.nsp, socket.sid);
+        self.hub.enter(key.slot, nsp.id);
+        self.stats.outcomes[usize::from(nsp.id.0)].accepted += 1;
+        if let Some(peer) = self.peers.get_mut(peer_key.0) {
+            peer.client.accept(key);
+            if let Some(timer) = peer.connect_timer.take() {
+                self.wheel.cancel(timer);
+            }
+        }
+        let config = self.config.clone();
+        let name = super::peer::wire_name(nsp, &config.namespaces);
+        self.send_packet(peer_key, |out| encode::connected(out, name, &sid));
+    }
+
+    fn refuse_socket(&mut self, key: Key, message: &str, data: Option<&str>) {
+        if self.is_accepted(key) {
+            return;
+        }
+        let Some(socket) = self.remove_socket(key) else { return };
+        self.stats.outcomes[usize::from(socket.nsp.id.0)].refused += 1;
+        let config = self.config.clone();
+        let name = socket.wire_name(&config.namespaces);
+        self.send_packet(socket.peer, |out| encode::connect_error(out, name, message, data));
+    }
+
+    fn disconnect_socket(&mut self, key: Key, close: bool) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let peer_key = socket.peer;
+        let leaving: Vec<Key> = match self.peers.get(peer_key.0) {
+            Some(peer) if close => peer.client.memberships().iter().map(|member| member.socket).collect(),
+            _ => vec![key],
+        };
+        for key in leaving {
+            self.disconnect_namespace(key, CloseReason::ServerNamespaceDisconnect);
+        }
+        if close {
+            self.close_peer(peer_key, CloseReason::ForcedServerClose);
+        }
+    }
+
+    /// Tells the client that this socket has ended (`41`), and ends it.
+    pub(super) fn disconnect_namespace(&mut self, key: Key, reason: CloseReason) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let (peer_key, config) = (socket.peer, self.config.clone());
+        let name = socket.wire_name(&config.namespaces);
+        self.send_packet(peer_key, |out| encode::disconnect(out, name));
+        self.end_socket(key, reason);
+    }
+}

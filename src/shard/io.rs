@@ -1,0 +1,145 @@
+//! The only border of a shard: everything that can happen to it ([`Input`]), everything it asks of the shell
+//! ([`Output`]), and what shards say to each other ([`Mail`]).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::app::effect::{Delivery, Emission, Job, Outcome, Room, Token};
+use crate::app::event::{AppInput, Call, Handshake};
+use crate::base::ids::{ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
+use crate::engine::polling::Reply;
+
+/// What a WebSocket or a first GET brings along.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    pub listener: ListenerId,
+    pub service: Service,
+    pub handshake: Arc<Handshake>,
+    /// Binary messages go out as `b<base64>` text (protocol 2.4).
+    pub base64: bool,
+    /// Answers to GETs are wrapped for JSONP with this index.
+    pub jsonp: Option<Box<str>>,
+}
+
+/// What a path offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Service {
+    /// Socket.IO; `root` is the application that `/` stands for.
+    SocketIo { root: Option<NspId> },
+    /// Engine.IO alone: every message comes back (the fixture's `/engine.io/`).
+    EngineEcho,
+    /// A bare WebSocket: every message comes back (the fixture's `/echo`).
+    WebSocketEcho,
+}
+
+/// One thing that happens to a shard.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A GET without sid.
+    Handshake { req: ReqId, hello: Hello },
+    /// A GET with sid.
+    Poll { req: ReqId, sid: Sid },
+    /// The head of a POST; `acceptable` is false for `application/octet-stream` (B08).
+    PostOpened { req: ReqId, sid: Sid, acceptable: bool },
+    /// The body of a POST that was opened.
+    PostBody { req: ReqId, sid: Sid, body: Posted },
+    /// Any other method with a sid.
+    WrongMethod { req: ReqId, sid: Sid },
+    /// A WebSocket handshake with a sid, before its 101.
+    UpgradeAsked { req: ReqId, sid: Sid },
+    /// The client gave a request up before it was answered.
+    Aborted { req: ReqId, sid: Sid },
+    /// A WebSocket without a sid is open.
+    Connected { conn: ConnKey, hello: Hello },
+    /// A WebSocket with a sid is open, on the shard of that sid.
+    Upgraded { conn: ConnKey, sid: Sid, base64: bool },
+    /// Bytes from a WebSocket, in the reactor's read buffer; they are unmasked in place.
+    Bytes { conn: ConnKey, bytes: &'a mut [u8] },
+    /// The TCP connection of a WebSocket has ended; `broken`: by a reset or an error.
+    Gone { conn: ConnKey, broken: bool },
+    /// From another shard.
+    Mail(Vec<Mail>),
+    /// A job came back.
+    Done { ticket: Ticket, outcome: Outcome },
+    /// From HTTP, at the home it concerns.
+    Call { req: ReqId, nsp: NspId, call: Call },
+    /// Close everything, spread over `window_ms`.
+    Drain { window_ms: u64 },
+}
+
+/// A POST's body.
+#[derive(Debug)]
+pub enum Posted {
+    Body(Bytes),
+    /// Above the payload limit: 413, the session stays.
+    TooLarge,
+}
+
+/// One thing a shard asks of the shell. Writes to WebSockets are not among them: see [`super::Shard::next_flush`].
+#[derive(Debug)]
+pub enum Output {
+    Respond { req: ReqId, reply: Reply },
+    /// All that this turn has for one other shard.
+    Mail { to: ShardId, mail: Vec<Mail> },
+    Job { ticket: Option<Ticket>, job: Job },
+    /// Close the descriptor; everything that could be written is written.
+    Close { conn: ConnKey },
+    /// The answer to a call from HTTP.
+    CallReply { req: ReqId, status: u16, body: String },
+}
+
+/// Brings a job's outcome back to the right application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    pub nsp: NspId,
+    pub purpose: Purpose,
+}
+
+/// What a job was for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The application asked and waits under this token.
+    Token(Token),
+    /// An entity is being loaded.
+    Load(crate::app::Entity),
+    /// A commit of an entity; the number names the entry that holds its `then` and `or_else`.
+    Commit(u64),
+}
+
+/// One message between shards.
+#[derive(Debug)]
+pub enum Mail {
+    /// Towards a home: something happened to a socket of the sender.
+    Input { nsp: NspId, input: AppInput },
+    /// From a home: what should happen to sockets of the receiver, in order.
+    Directives { nsp: NspId, home: ShardId, list: Vec<Directive> },
+    /// Towards a home: what became of a packet that asked for acks on one shard.
+    Acked { nsp: NspId, id: u64, answers: Vec<crate::app::event::AckAnswer>, missing: u32 },
+}
+
+/// One effect on its way to the shard of its sockets.
+#[derive(Clone, Debug)]
+pub enum Directive {
+    Accept { socket: Key },
+    Refuse { socket: Key, message: String, data: Option<String> },
+    Send { to: Receivers, event: Emission, delivery: Delivery, ack: Option<AckWanted> },
+    Ack { socket: Key, id: u64, args: Bytes, attachments: Vec<Bytes> },
+    Join { socket: Key, room: Room },
+    Leave { socket: Key, room: Room },
+    Disconnect { socket: Key, close: bool },
+}
+
+/// Receivers on one shard.
+#[derive(Clone, Debug)]
+pub enum Receivers {
+    Socket(Key),
+    Rooms { rooms: Vec<Room>, except: Vec<Room>, except_sockets: Vec<SocketRef> },
+}
+
+/// The ack id a broadcast carries and how long answers are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct AckWanted {
+    pub id: u64,
+    pub timeout_ms: u64,
+}

@@ -1,0 +1,196 @@
+//! Layer 6: one core's world. A [`Shard`] owns its peers, sockets, rooms and the state of the applications at home here.
+//! It is a value: [`Input`] in, [`Output`] out, time as a parameter.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | [`io`] | the border: inputs, outputs, mail |
+//! | [`turn`] | the conveyor: one input, from its arrival to what leaves |
+//! | [`polling`], [`websocket`] | the two transports, down to packets |
+//! | [`session`] | packets to events; the end of a client |
+//! | [`sockets`] | joining and leaving a namespace |
+//! | [`effects`] | decisions become directives, directives become packets |
+//! | [`send`] | packets into outboxes |
+//! | [`timers`] | everything that happens by itself |
+
+pub mod connection;
+pub mod effects;
+pub mod io;
+pub mod outbox;
+pub mod peer;
+pub mod placement;
+pub mod polling;
+pub mod send;
+pub mod session;
+pub mod sockets;
+pub mod stats;
+pub mod timers;
+pub mod turn;
+pub mod websocket;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashTable};
+
+use crate::app::effect::Token;
+use crate::app::event::{AckAnswer, AppInput};
+use crate::app::home::{Decision, HomeState};
+use crate::app::kit::identity::Authenticator;
+use crate::app::{Application, Metric};
+use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
+use crate::base::limit::{EngineLimits, Limits};
+use crate::base::rng::Rng;
+use crate::base::slab::Slab;
+use crate::base::time::{Millis, Now};
+use crate::base::wheel::{TimerKey, Wheel};
+use crate::hub::Hub;
+use crate::socketio::ack::AckTable;
+
+use connection::Connections;
+use io::{Directive, Mail, Output};
+use outbox::Pool;
+use peer::{Peer, Socket, Timer};
+use placement::Placement;
+use stats::{Outcomes, Sample, Stats};
+
+pub use io::Input;
+
+/// What all shards of a process share, fixed at start.
+#[derive(Debug)]
+pub struct ShardConfig {
+    pub placement: Placement,
+    pub limits: Limits,
+    /// By `ListenerId`.
+    pub engines: Vec<EngineLimits>,
+    /// Names of the namespaces, by `NspId`; one application each.
+    pub namespaces: Vec<String>,
+    pub authenticator: Authenticator,
+}
+
+/// One core's world.
+pub struct Shard {
+    pub id: ShardId,
+    config: Arc<ShardConfig>,
+    now: Now,
+    rng: Rng,
+    wheel: Wheel<Timer>,
+
+    peers: Slab<Peer>,
+    /// Slots of `peers`, by sid.
+    by_sid: HashTable<u32>,
+    sockets: Slab<Socket>,
+    conns: Connections,
+    pool: Pool,
+    hub: Hub,
+    acks: AckTable,
+
+    /// By `NspId`.
+    homes: Vec<HomeState>,
+    app_timers: HashMap<(NspId, Token), TimerKey>,
+    /// Packets that asked for acks, seen from the home that sent them.
+    asked: HashMap<(NspId, u64), AskedFor>,
+    next_ack: Vec<u64>,
+
+    /// Inputs of applications at home here, in order.
+    local: VecDeque<(NspId, AppInput)>,
+    outputs: VecDeque<Output>,
+    /// Mail of this turn, by shard.
+    mail: Vec<Vec<Mail>>,
+    dirty_conns: Vec<ConnKey>,
+    dirty_polls: Vec<PeerKey>,
+    /// Scratch, kept for its capacity.
+    decisions: Vec<Decision>,
+    staged: Vec<Vec<Directive>>,
+    receivers: Vec<u32>,
+
+    pub stats: Stats,
+    draining: bool,
+}
+
+/// An `EmitWithAck` whose answers are being gathered.
+struct AskedFor {
+    token: Token,
+    /// Shards that have not reported yet.
+    shards_left: u16,
+    answers: Vec<AckAnswer>,
+    missing: u32,
+}
+
+impl Shard {
+    /// A shard with its applications, one per namespace in the order of `config.namespaces`. `seed` replays it.
+    pub fn new(
+        id: ShardId,
+        config: Arc<ShardConfig>,
+        apps: Vec<Box<dyn Application>>,
+        seed: [u8; 32],
+        start: Millis,
+    ) -> Shard {
+        assert_eq!(apps.len(), config.namespaces.len(), "one application per namespace");
+        let shards = usize::from(config.placement.shards);
+        let stats = Stats { outcomes: vec![Outcomes::default(); apps.len()], ..Stats::default() };
+        Shard {
+            id,
+            now: Now::default(),
+            rng: Rng::from_seed(seed),
+            wheel: Wheel::new(start),
+            peers: Slab::default(),
+            by_sid: HashTable::new(),
+            sockets: Slab::default(),
+            conns: Connections::default(),
+            pool: Pool::default(),
+            hub: Hub::default(),
+            acks: AckTable::default(),
+            next_ack: vec![0; apps.len()],
+            homes: apps.into_iter().map(HomeState::new).collect(),
+            app_timers: HashMap::new(),
+            asked: HashMap::new(),
+            local: VecDeque::new(),
+            outputs: VecDeque::new(),
+            mail: (0..shards).map(|_| Vec::new()).collect(),
+            dirty_conns: Vec::new(),
+            dirty_polls: Vec::new(),
+            decisions: Vec::new(),
+            staged: (0..shards).map(|_| Vec::new()).collect(),
+            receivers: Vec::new(),
+            stats,
+            draining: false,
+            config,
+        }
+    }
+
+    /// When the next timer is due, exactly.
+    pub fn deadline(&mut self) -> Option<Millis> {
+        self.wheel.deadline()
+    }
+
+    /// Clients on this shard, those still being told of their end included.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// WebSockets of this shard, those being closed included.
+    pub fn connection_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
+    pub fn sample(&self) -> Sample {
+        let websocket = self.conns.len() as u64;
+        let mut app: Vec<Metric> = Vec::new();
+        self.homes.iter().for_each(|home| home.metrics(&mut app));
+        Sample {
+            shard: self.id.0,
+            stale: false,
+            stats: self.stats.clone(),
+            polling_now: self.peers.iter().filter(|(_, peer)| peer.session.polling().is_some()).count() as u64,
+            websocket_now: websocket,
+            sockets: (0..self.homes.len()).map(|nsp| self.hub.namespace_count(NspId(nsp as u16)) as u64).collect(),
+            rooms: self.hub.room_count() as u64,
+            timers: self.wheel.len() as u64,
+            outbox_bytes: self.pool.queued_bytes() as u64,
+            mailbox_depth: 0,
+            pending_acks: self.acks.len() as u64,
+            app,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What waits to be written to the WebSockets of one shard. All entries live in one pool and are chained by index, so an
+//! idle socket owns 16 bytes here and nothing on the heap, and a broadcast costs one chain link per receiver.
+//!
+//! Bytes are counted; whoever pushes decides what happens above a bound (design 4.11).
+
+use bytes::Bytes;
+
+/// The entries of all outboxes of a shard.
+#[derive(Debug)]
+pub struct Pool {
+    entries: Vec<Entry>,
+    /// Head of the free list.
+    free: u32,
+    /// Bytes queued in all outboxes together.
+    queued_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: Bytes,
+    /// Coalescing key; 0: none.
+    key: u64,
+    next: u32,
+}
+
+/// One socket's queue: a chain in the pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox {
+    first: u32,
+    last: u32,
+    queued_bytes: u32,
+    /// Bytes of the first entry that are written already.
+    written: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox { first: NONE, last: NONE, queued_bytes: 0, written: 0 }
+    }
+}
+
+impl Outbox {
+    pub fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    /// Bytes that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes as usize
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool { entries: Vec::new(), free: NONE, queued_bytes: 0 }
+    }
+}
+
+impl Pool {
+    /// Appends an entry. `key` ≠ 0 makes it replaceable by [`Pool::replace`].
+    pub fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, key: u64) {
+        outbox.queued_bytes += bytes.len() as u32;
+        self.queued_bytes += bytes.len();
+        let index = self.take_entry(Entry { bytes, key, next: NONE });
+        match outbox.last {
+            NONE => outbox.first = index,
+            last => self.entries[last as usize].next = index,
+        }
+        outbox.last = index;
+    }
+
+    /// Puts `bytes` in the place of the queued entry of the same key, unless that one is partly written.
+    /// `false`: there is none.
+    pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, key: u64) -> bool {
+        let Some(index) = self.find(outbox, key) else { return false };
+        let entry = &mut self.entries[index as usize];
+        outbox.queued_bytes = outbox.queued_bytes - entry.bytes.len() as u32 + bytes.len() as u32;
+        self.queued_bytes = self.queued_bytes - entry.bytes.len() + bytes.len();
+        entry.bytes = bytes;
+        true
+    }
+
+    /// The slices to write next, up to `max` of them, the written part of the first one left out.
+    pub fn slices<'a>(&'a self, outbox: &Outbox, max: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut next = outbox.first;
+        let mut skip = outbox.written as usize;
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(next as usize)?;
+            next = entry.next;
+            Some(&entry.bytes[std::mem::take(&mut skip)..])
+        })
+        .take(max)
+    }
+
+    /// `count` bytes of the front are written.
+    pub fn advance(&mut self, outbox: &mut Outbox, count: usize) {
+        outbox.queued_bytes -= count as u32;
+        self.queued_bytes -= count;
+        let mut left = outbox.written as usize + count;
+        while outbox.first != NONE {
+            let length = self.entries[outbox.first as usize].bytes.len();
+            if left < length {
+                break;
+            }
+            left -= length;
+            self.drop_first(outbox);
+        }
+        outbox.written = left as u32;
+    }
+
+    /// Drops everything that waits.
+    pub fn clear(&mut self, outbox: &mut Outbox) {
+        self.queued_bytes -= outbox.queued_bytes();
+        while outbox.first != NONE {
+            self.drop_first(outbox);
+        }
+        *outbox = Outbox::default();
+    }
+
+    /// Bytes queued in all outboxes of the shard.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Gives memory back after a burst, when nothing is queued at all.
+    pub fn shrink_when_idle(&mut self) {
+        const KEPT: usize = 4096;
+        if self.queued_bytes == 0 && self.entries.capacity() > KEPT {
+            self.entries = Vec::with_capacity(KEPT);
+            self.free = NONE;
+        }
+    }
+
+    fn find(&self, outbox: &Outbox, key: u64) -> Option<u32> {
+        let mut index = outbox.first;
+        let mut partly_written = outbox.written > 0;
+        while let Some(entry) = self.entries.get(index as usize) {
+            if entry.key == key && !partly_written {
+                return Some(index);
+            }
+            partly_written = false;
+            index = entry.next;
+        }
+        None
+    }
+
+    fn take_entry(&mut self, entry: Entry) -> u32 {
+        if self.free == NONE {
+            self.entries.push(entry);
+            return (self.entries.len() - 1) as u32;
+        }
+        let index = self.free;
+        let slot = &mut self.entries[index as usize];
+        self.free = slot.next;
+        *slot = entry;
+        index
+    }
+
+    fn drop_first(&mut self, outbox: &mut Outbox) {
+        let index = outbox.first;
+        let entry = &mut self.entries[index as usize];
+        entry.bytes = Bytes::new();
+        outbox.first = std::mem::replace(&mut entry.next, self.free);
+        self.free = index;
+        if outbox.first == NONE {
+            outbox.last = NONE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn waiting(pool: &Pool, outbox: &Outbox) -> Vec<u8> {
+        pool.slices(outbox, usize::MAX).flatten().copied().collect()
+    }
+
+    #[test]
+    fn short_writes_resume_where_they_stopped() {
+        let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
+        pool.push(&mut outbox, Bytes::from_static(b"abc"), 0);
+        pool.push(&mut outbox, Bytes::from_static(b"defg"), 0);
+        pool.advance(&mut outbox, 2);
+        assert_eq!(waiting(&pool, &outbox), b"cdefg");
+        pool.advance(&mut outbox, 3);
+        assert_eq!(waiting(&pool, &outbox), b"fg");
+        pool.advance(&mut outbox, 2);
+        assert!(outbox.is_empty());
+        assert_eq!((outbox.queued_bytes(), pool.queued_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn an_entry_is_replaced_only_before_its_first_byte_is_written() {
+        let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
+        pool.push(&mut outbox, Bytes::from_static(b"old"), 7);
+        assert!(pool.replace(&mut outbox, Bytes::from_static(b"newer"), 7));
+        assert_eq!(outbox.queued_bytes(), 5);
+        pool.advance(&mut outbox, 1);
+        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"newest"), 7));
+        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"x"), 8));
+        assert_eq!(waiting(&pool, &outbox), b"ewer");
+    }
+
+    #[test]
+    fn the_pool_reuses_entries_and_gives_memory_back() {
+        let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
+        for _ in 0..10_000 {
+            pool.push(&mut outbox, Bytes::from_static(b"x"), 0);
+        }
+        pool.clear(&mut outbox);
+        pool.push(&mut outbox, Bytes::from_static(b"y"), 0);
+        assert_eq!(pool.entries.len(), 10_000);
+        pool.advance(&mut outbox, 1);
+        pool.shrink_when_idle();
+        assert!(pool.entries.capacity() < 10_000);
+    }
+
+    /// Many outboxes in one pool against one byte vector each.
+    #[test]
+    fn chains_do_not_mix() {
+        let mut rng = Rng::from_seed([4; 32]);
+        let mut pool = Pool::default();
+        let mut outboxes = [Outbox::default(); 8];
+        let mut models: [Vec<u8>; 8] = Default::default();
+        for step in 0..20_000u32 {
+            let who = rng.below(8) as usize;
+            if rng.below(2) == 0 {
+                let bytes = vec![step as u8; 1 + rng.below(9) as usize];
+                models[who].extend_from_slice(&bytes);
+                pool.push(&mut outboxes[who], Bytes::from(bytes), 0);
+            } else {
+                let count = rng.below(models[who].len() as u32 + 1) as usize;
+                models[who].drain(..count);
+                pool.advance(&mut outboxes[who], count);
+            }
+            assert_eq!(outboxes[who].queued_bytes(), models[who].len());
+            assert_eq!(waiting(&pool, &outboxes[who]), models[who]);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The two things a client is on its shard: a [`Peer`] (one engine session with its Socket.IO client) and, per
+//! namespace it joined, a [`Socket`].
+
+use std::sync::Arc;
+
+use crate::app::event::Handshake;
+use crate::app::kit::identity::Identity;
+use crate::base::ids::{Key, ListenerId, NspId, PeerKey, ShardId, Sid};
+use crate::base::wheel::TimerKey;
+use crate::engine::session::Session;
+use crate::socketio::client::{Client, Joined};
+
+use super::io::Service;
+
+/// One client.
+#[derive(Debug)]
+pub struct Peer {
+    pub session: Session,
+    pub service: Service,
+    pub listener: ListenerId,
+    pub client: Client,
+    /// Shared by all that need it; most clients of one kind bring a small one.
+    pub handshake: Arc<Handshake>,
+    /// Until the first namespace is joined: the connect timeout.
+    pub connect_timer: Option<TimerKey>,
+    /// Stands in the shard's list of polls to answer at the end of the turn.
+    pub poll_dirty: bool,
+    /// Events taken in the current second, where events are limited.
+    pub events: EventBudget,
+}
+
+/// A client's events in one second; the limit is `events_per_socket_per_s_max`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventBudget {
+    second: u32,
+    count: u32,
+}
+
+impl EventBudget {
+    /// Counts one event at `now_ms` (monotonic). `false`: it is one too many; a `max` of 0 is no limit.
+    pub fn take(&mut self, now_ms: u64, max: u32) -> bool {
+        if max == 0 {
+            return true;
+        }
+        let second = (now_ms / 1000) as u32;
+        if second != self.second {
+            *self = EventBudget { second, count: 0 };
+        }
+        self.count += 1;
+        self.count <= max
+    }
+}
+
+/// One client inside one namespace.
+#[derive(Debug)]
+pub struct Socket {
+    pub peer: PeerKey,
+    pub sid: Sid,
+    pub nsp: Joined,
+    /// Where its events are decided.
+    pub home: ShardId,
+    pub identity: Arc<Identity>,
+    pub accepted: bool,
+    /// Ends the socket when its token expires.
+    pub expiry: Option<TimerKey>,
+    /// Acks the server waits for from this socket.
+    pub acks: Vec<u64>,
+}
+
+impl Socket {
+    /// The namespace as this client knows it: `/` where the listener maps the root to it.
+    pub fn wire_name<'a>(&self, names: &'a [String]) -> &'a str {
+        wire_name(self.nsp, names)
+    }
+
+    pub fn nsp_id(&self) -> NspId {
+        self.nsp.id
+    }
+}
+
+/// The name a client uses for a namespace.
+pub fn wire_name(nsp: Joined, names: &[String]) -> &str {
+    if nsp.as_root { "/" } else { &names[nsp.id.0 as usize] }
+}
+
+/// What a timer of the wheel stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    Heartbeat(PeerKey),
+    Connect(PeerKey),
+    UpgradeLimit(PeerKey),
+    UpgradeNoop(PeerKey),
+    /// A closed session's last chance to be told.
+    ForgetClosing(PeerKey),
+    /// A client that has not answered our close frame.
+    Cut(crate::base::ids::ConnKey),
+    /// A reader that takes nothing.
+    Stall(crate::base::ids::ConnKey),
+    TokenExpiry(Key),
+    Ack(crate::socketio::ack::AckKey),
+    App(NspId, crate::app::effect::Token),
+    Drain(PeerKey),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_counted_by_second() {
+        let mut budget = EventBudget::default();
+        let taken: Vec<bool> = [0, 10, 20, 999, 1000].iter().map(|ms| budget.take(*ms, 3)).collect();
+        assert_eq!(taken, [true, true, true, false, true]);
+        assert!((0..100).all(|_| budget.take(0, 0)));
+    }
+
+    /// What an idle client costs on the heap before allocator overhead; `docs/PERFORMANCE.md` has the measured sum.
+    #[test]
+    fn idle_clients_stay_small() {
+        assert!(size_of::<Peer>() <= 192, "{}", size_of::<Peer>());
+        assert!(size_of::<Socket>() <= 112, "{}", size_of::<Socket>());
+        assert!(size_of::<Timer>() <= 24, "{}", size_of::<Timer>());
+    }
+}

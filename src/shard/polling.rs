@@ -1,0 +1,162 @@
+//! HTTP long-polling on a shard: handshakes, GETs, POSTs and the requests that may not be (protocol 2.3).
+
+use bytes::Bytes;
+
+use super::Shard;
+use super::io::{Hello, Output, Posted};
+use crate::base::close::CloseReason;
+use crate::base::ids::{PeerKey, ReqId, Sid};
+use crate::engine::open::{self, EngineError};
+use crate::engine::payload;
+use crate::engine::polling::{Polling, Reply};
+use crate::engine::session::Transport;
+
+/// What a GET reads when the session has ended behind its back: a noop, then close.
+const CLOSED_WHILE_AWAY: &str = "6\x1e1";
+
+impl Shard {
+    /// A first GET: a new session answers with its `open` packet.
+    pub(super) fn on_handshake(&mut self, req: ReqId, hello: Hello) {
+        let mut polling = Polling { jsonp: hello.jsonp.clone(), ..Polling::default() };
+        let listener = hello.listener;
+        let key = self.open_peer(hello, |_| Transport::Polling(Box::default()));
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let open = open::open_packet(&peer.session.sid, true, &self.config.engines[usize::from(listener.0)]);
+        polling.push_text(open.as_bytes());
+        let answer = polling.on_get(req);
+        peer.session.transport = Transport::Polling(Box::new(polling));
+        self.stats.opened_polling += 1;
+        self.stats.packets_out += 1;
+        if let Ok(Some(body)) = answer {
+            self.respond(req, Reply::Packets(body));
+        }
+    }
+
+    /// A GET with sid: answered with what waits, or parked.
+    pub(super) fn on_poll(&mut self, req: ReqId, sid: Sid) {
+        let Some(key) = self.find_polling(req, sid) else { return };
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let closing = peer.session.is_closing();
+        let Some(polling) = peer.session.polling_mut() else { return };
+        if closing && polling.queued_bytes() == 0 {
+            self.respond(req, Reply::Packets(Bytes::from_static(CLOSED_WHILE_AWAY.as_bytes())));
+            return self.forget(key);
+        }
+        match polling.on_get(req) {
+            Ok(None) => {}
+            Ok(Some(body)) => self.respond(req, Reply::Packets(body)),
+            Err(overlap) => {
+                self.respond(overlap.first, Reply::Packets(Bytes::from_static(b"1")));
+                self.respond(req, Reply::Empty(400));
+                self.close_peer(key, CloseReason::TransportError);
+            }
+        }
+    }
+
+    /// The head of a POST. The body follows, unless it is refused here.
+    pub(super) fn on_post_opened(&mut self, req: ReqId, sid: Sid, acceptable: bool) {
+        let Some(key) = self.find_polling(req, sid) else { return };
+        let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else { return };
+        if !acceptable {
+            self.respond(req, Reply::Empty(400));
+            return self.close_peer(key, CloseReason::TransportError);
+        }
+        if let Err(overlap) = polling.on_post(req) {
+            polling.on_post_done(req);
+            self.respond(overlap.first, Reply::Empty(400));
+            self.respond(req, Reply::Empty(400));
+            self.close_peer(key, CloseReason::TransportError);
+        }
+    }
+
+    /// The body of a POST: each packet in turn, until one ends the session.
+    pub(super) fn on_post_body(&mut self, req: ReqId, sid: Sid, body: Posted) {
+        let Some(key) = self.find_peer(&sid) else { return self.respond(req, Reply::Empty(400)) };
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let closing = peer.session.is_closing();
+        // After an upgrade there is no polling half: packets that were on their way still count.
+        if peer.session.polling_mut().is_some_and(|polling| !polling.on_post_done(req)) {
+            return;
+        }
+        let Posted::Body(body) = body else { return self.respond(req, Reply::Empty(413)) };
+        self.stats.bytes_in += body.len() as u64;
+        if closing {
+            return self.respond(req, Reply::Taken);
+        }
+        let taken = self.take_payload(key, &body);
+        self.respond(req, if taken { Reply::Taken } else { Reply::Empty(400) });
+    }
+
+    /// `false`: the payload is malformed, and the session is closed.
+    fn take_payload(&mut self, key: PeerKey, body: &[u8]) -> bool {
+        let jsonp = self.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(|p| p.jsonp.is_some());
+        let Ok(text) = std::str::from_utf8(body) else {
+            self.close_peer(key, CloseReason::EngineParseError);
+            return false;
+        };
+        let unwrapped = if jsonp { payload::jsonp_unwrap(text) } else { None };
+        for packet in payload::decode(unwrapped.as_deref().unwrap_or(text)) {
+            let Ok(packet) = packet else {
+                self.close_peer(key, CloseReason::EngineParseError);
+                return false;
+            };
+            self.stats.packets_in += 1;
+            self.on_packet(key, packet);
+            match self.peers.get(key.0) {
+                Some(peer) if !peer.session.is_closing() => {}
+                // Closed by this packet; what follows is ignored. Only a ping makes the POST itself fail.
+                _ => return true,
+            }
+        }
+        true
+    }
+
+    /// PUT, DELETE, HEAD… with the sid of a session.
+    pub(super) fn on_wrong_method(&mut self, req: ReqId, sid: Sid) {
+        if self.find_polling(req, sid).is_some() {
+            self.respond(req, Reply::Empty(500));
+        }
+    }
+
+    /// The client gave up a request that we held: its session ends.
+    pub(super) fn on_aborted(&mut self, req: ReqId, sid: Sid) {
+        let Some(key) = self.find_peer(&sid) else { return };
+        let polling = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut());
+        if polling.is_some_and(|polling| polling.on_aborted(req)) {
+            self.close_peer(key, CloseReason::TransportError);
+        }
+    }
+
+    /// At the end of a turn: parked GETs of sessions that have something to say now.
+    pub(super) fn next_poll_answer(&mut self) -> Option<Output> {
+        while let Some(key) = self.dirty_polls.pop() {
+            let Some(peer) = self.peers.get_mut(key.0) else { continue };
+            peer.poll_dirty = false;
+            if let Some((req, body)) = peer.session.polling_mut().and_then(Polling::next_answer) {
+                self.stats.bytes_out += body.len() as u64;
+                return Some(Output::Respond { req, reply: Reply::Packets(body) });
+            }
+        }
+        None
+    }
+
+    /// The session a polling request belongs to; answers 400 itself where there is none, or where it has left polling.
+    fn find_polling(&mut self, req: ReqId, sid: Sid) -> Option<PeerKey> {
+        let error = match self.find_peer(&sid) {
+            None => EngineError::SessionUnknown,
+            Some(key) if self.peers.get(key.0)?.session.polling().is_none() => EngineError::BadRequest,
+            Some(key) => return Some(key),
+        };
+        self.refuse(req, error);
+        None
+    }
+
+    pub(super) fn refuse(&mut self, req: ReqId, error: EngineError) {
+        self.stats.refused[usize::from(error.code())] += 1;
+        self.respond(req, Reply::Error(error));
+    }
+
+    pub(super) fn respond(&mut self, req: ReqId, reply: Reply) {
+        self.outputs.push_back(Output::Respond { req, reply });
+    }
+}

@@ -1,0 +1,254 @@
+//! Packets into outboxes: one packet in the few forms its receivers need, each made once; what happens above a bound
+//! (design 4.11); and the one flush per socket and turn.
+
+use bytes::Bytes;
+
+use super::Shard;
+use super::connection::Role;
+use super::peer::Timer;
+use crate::app::effect::{Delivery, Emission};
+use crate::app::event::AppInput;
+use crate::base::close::CloseReason;
+use crate::base::ids::{ConnKey, Key, NspId, PeerKey, SocketRef};
+use crate::engine::session::Transport;
+use crate::socketio::encode;
+use crate::socketio::envelope::Envelope;
+
+/// One packet, framed on first need for each name its receivers know the namespace by.
+pub struct Variants {
+    body: Body,
+    attachments: Vec<Bytes>,
+    /// For clients that use the namespace's own name, and for those that use `/`.
+    named: Option<Envelope>,
+    as_root: Option<Envelope>,
+    base64: Option<Bytes>,
+}
+
+enum Body {
+    Event { array: Bytes, id: Option<u64> },
+    Ack { id: u64, args: Bytes },
+}
+
+impl Variants {
+    pub fn of_event(event: Emission, id: Option<u64>) -> Variants {
+        Variants::new(Body::Event { array: event.array, id }, event.attachments)
+    }
+
+    pub fn of_ack(id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
+        Variants::new(Body::Ack { id, args }, attachments)
+    }
+
+    fn new(body: Body, attachments: Vec<Bytes>) -> Variants {
+        Variants { body, attachments, named: None, as_root: None, base64: None }
+    }
+
+    /// The packet for a client that calls the namespace `name`.
+    fn envelope(&mut self, name: &str) -> &Envelope {
+        let Variants { body, attachments, named, as_root, .. } = self;
+        let form = if name == "/" { as_root } else { named };
+        form.get_or_insert_with(|| {
+            let mut text = Vec::new();
+            match body {
+                Body::Event { array, id } => encode::event(&mut text, name, *id, array, attachments.len()),
+                Body::Ack { id, args } => encode::ack(&mut text, name, *id, args, attachments.len()),
+            }
+            Envelope::new(&text, attachments)
+        })
+    }
+}
+
+impl Shard {
+    /// One packet to the socket in `slot`.
+    pub(super) fn deliver(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
+        let Some(socket) = self.sockets.at(slot) else { return };
+        let (peer_key, nsp) = (socket.peer, socket.nsp);
+        let Some(peer) = self.peers.get_mut(peer_key.0) else { return };
+        let envelope = variants.envelope(super::peer::wire_name(nsp, &self.config.namespaces));
+        self.stats.packets_out += 1;
+        let Transport::WebSocket(conn) = peer.session.transport else {
+            let Some(polling) = peer.session.polling_mut() else { return };
+            if delivery == Delivery::Volatile && !polling.is_writable() {
+                self.stats.dropped_volatile += 1;
+                return;
+            }
+            if polling.queued_bytes() >= self.config.limits.outbox_bytes_max && !polling.parked() {
+                return self.close_peer(peer_key, CloseReason::SlowConsumer);
+            }
+            envelope.write_polling(polling.body_mut());
+            return self.mark_poll_dirty(peer_key);
+        };
+        let Some(connection) = self.conns.get(conn) else { return };
+        if !connection.outbox.is_empty() && !self.admit_behind(conn, slot, nsp.id, delivery, envelope) {
+            return;
+        }
+        let bytes = if connection.base64 {
+            variants.base64.get_or_insert_with(|| variants.named.as_ref().or(variants.as_root.as_ref()).map_or_else(Bytes::new, Envelope::ws_base64)).clone()
+        } else {
+            envelope.ws()
+        };
+        let key = match delivery {
+            Delivery::Latest { key } => wire_key(nsp.id, key),
+            _ => 0,
+        };
+        self.push_bytes(conn, bytes, key);
+    }
+
+    /// Decides about a packet for a socket that has others waiting already. `false`: it is not to be queued.
+    fn admit_behind(&mut self, conn: ConnKey, slot: u32, nsp: NspId, delivery: Delivery, envelope: &Envelope) -> bool {
+        let Some(connection) = self.conns.get_mut(conn) else { return false };
+        let queued = connection.outbox.queued_bytes();
+        let over_low_mark = connection.blocked && queued > self.config.limits.outbox_low_mark_bytes;
+        match delivery {
+            Delivery::Volatile => {
+                self.stats.dropped_volatile += 1;
+                return false;
+            }
+            Delivery::Latest { key } if over_low_mark && !connection.base64 => {
+                if self.pool.replace(&mut connection.outbox, envelope.ws(), wire_key(nsp, key)) {
+                    self.stats.coalesced += 1;
+                    return false;
+                }
+            }
+            Delivery::Patch { key } if over_low_mark => {
+                let Some(socket) = self.sockets.key_at(slot) else { return false };
+                let stale = &mut connection.slow.get_or_insert_default().stale;
+                if !stale.contains(&(socket, key)) {
+                    stale.push((socket, key));
+                }
+                self.stats.coalesced += 1;
+                return false;
+            }
+            Delivery::Patch { key } if connection.slow.is_some() => {
+                // Behind a patch that was dropped, later ones make no sense: the full state is to come.
+                let socket = self.sockets.key_at(slot);
+                let stale = connection.slow.as_ref().map(|slow| &slow.stale);
+                if stale.zip(socket).is_some_and(|(stale, socket)| stale.contains(&(socket, key))) {
+                    self.stats.coalesced += 1;
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        if connection.blocked && queued >= self.config.limits.outbox_bytes_max {
+            if let Role::Session(peer) = connection.role {
+                self.close_peer(peer, CloseReason::SlowConsumer);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// One packet of the protocol itself (CONNECT replies, DISCONNECT) to a client.
+    pub(super) fn send_packet(&mut self, key: PeerKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let mut text = Vec::new();
+        write(&mut text);
+        self.stats.packets_out += 1;
+        match peer.session.transport {
+            Transport::WebSocket(conn) => self.push_bytes(conn, Envelope::new(&text, &[]).ws(), 0),
+            _ => {
+                if let Some(polling) = peer.session.polling_mut() {
+                    polling.push_text(&text);
+                    self.mark_poll_dirty(key);
+                }
+            }
+        }
+    }
+
+    /// Queues framed bytes. `key` ≠ 0 names what may replace them.
+    pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, key: u64) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        self.pool.push(&mut connection.outbox, bytes, key);
+        self.mark_dirty(conn);
+    }
+
+    pub(super) fn mark_dirty(&mut self, conn: ConnKey) {
+        if let Some(connection) = self.conns.get_mut(conn)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty_conns.push(conn);
+        }
+    }
+
+    pub(super) fn mark_poll_dirty(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key.0)
+            && !peer.poll_dirty
+        {
+            peer.poll_dirty = true;
+            self.dirty_polls.push(key);
+        }
+    }
+
+    /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
+    /// is left waits for [`Shard::on_writable`].
+    pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.dirty = false;
+        let queued = connection.outbox.queued_bytes();
+        if queued > 0 && !(connection.blocked && connection.role == Role::Hangup) {
+            let written = write(&mut self.pool.slices(&connection.outbox, usize::MAX));
+            self.pool.advance(&mut connection.outbox, written);
+            self.stats.bytes_out += written as u64;
+            self.stats.writes += 1;
+            let left = connection.outbox.queued_bytes();
+            self.note_progress(conn, written, left);
+        }
+        if self.conns.get(conn).is_some_and(|connection| connection.role == Role::Hangup) {
+            self.drop_connection(conn);
+        }
+        self.pool.shrink_when_idle();
+    }
+
+    /// The kernel takes bytes again.
+    pub fn on_writable(&mut self, conn: ConnKey) {
+        if let Some(connection) = self.conns.get_mut(conn)
+            && connection.blocked
+        {
+            connection.blocked = false;
+            self.mark_dirty(conn);
+        }
+    }
+
+    /// A socket that takes nothing for too long is closed; one that has drained hears of what was dropped for it.
+    fn note_progress(&mut self, conn: ConnKey, written: usize, left: usize) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.blocked = left > 0;
+        if left == 0 && connection.slow.is_none() || connection.role == Role::Closing {
+            return;
+        }
+        let slow = connection.slow.get_or_insert_default();
+        if written > 0 || left == 0 {
+            if let Some(timer) = slow.timer.take() {
+                self.wheel.cancel(timer);
+            }
+        }
+        if left > 0 {
+            if slow.timer.is_none() {
+                let at = self.now.mono + self.config.limits.outbox_stall_ms;
+                slow.timer = Some(self.wheel.arm(at, Timer::Stall(conn)));
+            }
+            return;
+        }
+        let stale = connection.slow.take().map(|slow| slow.stale).unwrap_or_default();
+        self.tell_drained(stale);
+    }
+
+    fn tell_drained(&mut self, mut stale: Vec<(Key, u64)>) {
+        stale.sort_unstable();
+        for group in stale.chunk_by(|left, right| left.0 == right.0) {
+            let key = group[0].0;
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let (nsp, home) = (socket.nsp_id(), socket.home);
+            let keys = group.iter().map(|(_, key)| *key).collect();
+            let socket = SocketRef { shard: self.id, key };
+            self.to_home(nsp, home, AppInput::Drained { socket, keys });
+        }
+        self.run_homes();
+    }
+}
+
+/// A coalescing key on the wire: two namespaces of one connection never replace each other's entries. Never 0.
+fn wire_key(nsp: NspId, key: u64) -> u64 {
+    (key.rotate_left(16) ^ (u64::from(nsp.0) << 48)) | 1
+}

@@ -1,0 +1,181 @@
+//! Namespaces of a client: CONNECT and what the application says to it, events and acks on their way to the home, the
+//! end of a socket (protocol 2.9, design 4.5).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::debug;
+
+use super::Shard;
+use super::peer::{Socket, Timer};
+use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
+use crate::app::kit::identity::Identity;
+use crate::app::{Asked, Refusal};
+use crate::base::close::CloseReason;
+use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};
+use crate::base::wheel::TimerKey;
+use crate::socketio::ack::{AckKey, Answer, Gathered};
+use crate::socketio::client::{Joined, Message};
+use crate::socketio::encode;
+
+impl Shard {
+    /// A CONNECT: the token is judged here, the rest at the home.
+    pub(super) fn on_connect(&mut self, key: PeerKey, nsp: Joined, auth: &str) {
+        let Some(peer) = self.peers.get(key.0) else { return };
+        if peer.client.memberships().len() >= self.config.limits.namespaces_per_client_max {
+            return self.close_peer(key, CloseReason::ParseError);
+        }
+        let auth = if auth.is_empty() { "{}" } else { auth };
+        let asked = Asked { auth: auth.as_bytes(), handshake: &peer.handshake };
+        let verified = self.config.authenticator.identify(&asked, self.now.wall);
+        let home = &self.homes[usize::from(nsp.id.0)];
+        match home.app().admit(verified, &asked) {
+            Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth.as_bytes())),
+            Err(Refusal { message, data }) => {
+                self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
+                let name = super::peer::wire_name(nsp, &self.config.namespaces).to_owned();
+                self.send_packet(key, |out| encode::connect_error(out, &name, &message, data.as_deref()));
+            }
+        }
+    }
+
+    /// Creates the socket, undecided, and asks its home.
+    fn ask_home(&mut self, key: PeerKey, nsp: Joined, identity: Arc<Identity>, auth: Bytes) {
+        let place = self.homes[usize::from(nsp.id.0)].app().home(&identity);
+        let home = self.config.placement.of_home(nsp.id, &place, self.id);
+        let sid = self.rng.sid();
+        let expiry = identity.expires_at_s;
+        let socket = self.sockets.insert(Socket {
+            peer: key,
+            sid,
+            nsp,
+            home,
+            identity: identity.clone(),
+            accepted: false,
+            expiry: None,
+            acks: Vec::new(),
+        });
+        if let Some(expires_at_s) = expiry {
+            let timer = self.arm_expiry(socket, expires_at_s);
+            if let Some(socket) = self.sockets.get_mut(socket) {
+                socket.expiry = Some(timer);
+            }
+        }
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        peer.client.join(nsp, socket);
+        let socket = SocketRef { shard: self.id, key: socket };
+        let handshake = peer.handshake.clone();
+        let connect = Connect { socket, sid, identity, auth, handshake };
+        self.to_home(nsp.id, home, AppInput::Connect(connect));
+    }
+
+    /// Wakes at the token's last moment, by today's wall clock.
+    pub(super) fn arm_expiry(&mut self, socket: Key, expires_at_s: u64) -> TimerKey {
+        let in_ms = expires_at_s.saturating_mul(1000).saturating_sub(self.now.wall.0);
+        self.wheel.arm(self.now.mono + in_ms, Timer::TokenExpiry(socket))
+    }
+
+    /// A CONNECT to a name nobody serves; the connection stays.
+    pub(super) fn on_unknown_namespace(&mut self, key: PeerKey, name: &str) {
+        self.send_packet(key, |out| encode::connect_error(out, name, "Invalid namespace", None));
+    }
+
+    /// A complete event: to its home.
+    pub(super) fn on_event(&mut self, key: PeerKey, message: Message) {
+        let max = self.config.limits.events_per_socket_per_s_max;
+        let now_ms = self.now.mono.0;
+        if self.peers.get_mut(key.0).is_some_and(|peer| !peer.events.take(now_ms, max)) {
+            return self.close_peer(key, CloseReason::RateLimited);
+        }
+        let Some(socket) = self.sockets.get(message.socket) else { return };
+        let (nsp, home, identity) = (socket.nsp_id(), socket.home, socket.identity.clone());
+        self.stats.outcomes[usize::from(nsp.0)].events += 1;
+        let args = Args::new(message.array, message.scan.elements, message.attachments);
+        let socket = SocketRef { shard: self.id, key: message.socket };
+        self.to_home(nsp, home, AppInput::Event(Event { socket, identity, args, ack: message.id }));
+    }
+
+    /// An ACK packet. Unknown, repeated and foreign ids are ignored and counted.
+    pub(super) fn on_ack_packet(&mut self, message: Message) {
+        let Some(socket) = self.sockets.get_mut(message.socket) else { return };
+        let Some(id) = message.id else { return };
+        let key = AckKey { nsp: socket.nsp_id(), id };
+        let array = message.array;
+        let elements = &message.scan.elements;
+        let args = match (elements.first(), elements.last()) {
+            (Some(first), Some(last)) => array.slice(first.start as usize..last.end as usize),
+            _ => Bytes::new(),
+        };
+        let answer = Answer { socket: message.socket, args, attachments: message.attachments };
+        match self.acks.on_answer(key, answer) {
+            None => self.stats.unknown_acks += 1,
+            Some(done) => {
+                socket.acks.retain(|pending| *pending != id);
+                if let Some(gathered) = done {
+                    self.wheel.cancel(gathered.timer);
+                    self.report_acks(key, gathered);
+                }
+            }
+        }
+    }
+
+    /// All answers of this shard are in: they go to the home that asked. Ids are interleaved by shard, so the id names it.
+    pub(super) fn report_acks(&mut self, key: AckKey, gathered: Gathered) {
+        let Gathered { answers, missing, .. } = gathered;
+        let shard = self.id;
+        let answers = answers
+            .into_iter()
+            .map(|Answer { socket, args, attachments }| AckAnswer { socket: SocketRef { shard, key: socket }, args, attachments })
+            .collect();
+        let home = ShardId((key.id % u64::from(self.config.placement.shards)) as u16);
+        if home == self.id {
+            self.on_acked(key.nsp, key.id, answers, missing);
+        } else {
+            self.mail[usize::from(home.0)].push(super::io::Mail::Acked { nsp: key.nsp, id: key.id, answers, missing });
+        }
+    }
+
+    /// At the home: one shard has reported. When all have, the application hears.
+    pub(super) fn on_acked(&mut self, nsp: NspId, id: u64, answers: Vec<AckAnswer>, missing: u32) {
+        let Some(asked) = self.asked.get_mut(&(nsp, id)) else { return };
+        asked.answers.extend(answers);
+        asked.missing += missing;
+        asked.shards_left -= 1;
+        if asked.shards_left == 0 && let Some(asked) = self.asked.remove(&(nsp, id)) {
+            let input = AppInput::Acked { token: asked.token, answers: asked.answers, missing: asked.missing };
+            self.local.push_back((nsp, input));
+        }
+    }
+
+    /// Ends one socket: out of its rooms, its pending acks missing, its home told. The client's connection stays.
+    pub(super) fn end_socket(&mut self, key: Key, reason: CloseReason) {
+        let Some(socket) = self.remove_socket(key) else { return };
+        debug!(target: "siod::socket", sid = ?socket.sid, nsp = socket.nsp.id.0, reason = reason.label(), "left");
+        let input = AppInput::Disconnect {
+            socket: SocketRef { shard: self.id, key },
+            identity: socket.identity,
+            reason,
+        };
+        self.to_home(socket.nsp.id, socket.home, input);
+    }
+
+    /// Takes a socket out of everything on this shard.
+    pub(super) fn remove_socket(&mut self, key: Key) -> Option<Socket> {
+        let socket = self.sockets.remove(key)?;
+        self.hub.leave_all(key.slot);
+        if let Some(timer) = socket.expiry {
+            self.wheel.cancel(timer);
+        }
+        for id in &socket.acks {
+            let ack = AckKey { nsp: socket.nsp_id(), id: *id };
+            if let Some(gathered) = self.acks.on_gone(ack, key) {
+                self.wheel.cancel(gathered.timer);
+                self.report_acks(ack, gathered);
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(socket.peer.0) {
+            peer.client.leave(key);
+        }
+        Some(socket)
+    }
+}

@@ -1,0 +1,116 @@
+//! The conveyor: one input, from its arrival to what leaves. Read this file first.
+//!
+//! ```text
+//!  IN    on_input ─► polling / websocket ─► session ─► sockets ─► local queue ─► homes (applications)
+//!                     requests, frames       packets    events                        │ decisions
+//!  OUT   next_output, next_flush ◄─ outboxes ◄─ send ◄─ effects ◄─────────────────────┘
+//! ```
+//! The shell calls [`Shard::on_input`] as often as it has something, then [`Shard::on_time`], then takes everything
+//! from [`Shard::next_output`] and flushes every socket of [`Shard::next_flush`] once.
+
+use super::Shard;
+use super::io::{Input, Mail, Output, Purpose, Ticket};
+use crate::app::Context;
+use crate::app::effect::Outcome;
+use crate::app::event::AppInput;
+use crate::base::ids::{ConnKey, NspId, ShardId};
+use crate::base::time::Now;
+
+impl Shard {
+    /// Takes one input in and carries it through the applications at home here.
+    pub fn on_input(&mut self, now: Now, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Bytes { conn, bytes } => self.on_bytes(conn, bytes),
+            Input::Connected { conn, hello } => self.on_connected(conn, hello),
+            Input::Upgraded { conn, sid, base64 } => self.on_upgraded(conn, sid, base64),
+            Input::Gone { conn, broken } => self.on_gone(conn, broken),
+            Input::Handshake { req, hello } => self.on_handshake(req, hello),
+            Input::Poll { req, sid } => self.on_poll(req, sid),
+            Input::PostOpened { req, sid, acceptable } => self.on_post_opened(req, sid, acceptable),
+            Input::PostBody { req, sid, body } => self.on_post_body(req, sid, body),
+            Input::WrongMethod { req, sid } => self.on_wrong_method(req, sid),
+            Input::UpgradeAsked { req, sid } => self.on_upgrade_asked(req, sid),
+            Input::Aborted { req, sid } => self.on_aborted(req, sid),
+            Input::Mail(mail) => mail.into_iter().for_each(|mail| self.on_mail(mail)),
+            Input::Done { ticket, outcome } => self.on_done(ticket, outcome),
+            Input::Call { req, nsp, call } => self.local.push_back((nsp, AppInput::Call { req, call })),
+            Input::Drain { window_ms } => self.on_drain(window_ms),
+        }
+        self.run_homes();
+    }
+
+    /// Fires what is due.
+    pub fn on_time(&mut self, now: Now) {
+        self.now = now;
+        while let Some(timer) = self.wheel.pop(now.mono) {
+            self.on_timer(timer);
+            self.run_homes();
+        }
+    }
+
+    /// What the shell has to do next; `None` when this turn has said everything.
+    pub fn next_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if let Some(output) = self.next_poll_answer() {
+            return Some(output);
+        }
+        let to = self.mail.iter().position(|mail| !mail.is_empty())?;
+        Some(Output::Mail { to: ShardId(to as u16), mail: std::mem::take(&mut self.mail[to]) })
+    }
+
+    /// The next socket that has something to write in this turn; give each to [`Shard::flush`] once.
+    pub fn next_flush(&mut self) -> Option<ConnKey> {
+        self.dirty_conns.pop()
+    }
+
+    /// Whether this turn has produced anything to write.
+    pub fn has_flushes(&self) -> bool {
+        !self.dirty_conns.is_empty()
+    }
+
+    /// Runs the applications until nothing is left for them. An application's effects are applied after its handler has
+    /// returned, in order, and before the next input.
+    pub(super) fn run_homes(&mut self) {
+        while let Some((nsp, input)) = self.local.pop_front() {
+            let mut out = std::mem::take(&mut self.decisions);
+            let mut cx = Context { now: self.now, rng: &mut self.rng };
+            self.homes[usize::from(nsp.0)].on_input(&mut cx, input, &mut out);
+            self.apply_decisions(nsp, out);
+        }
+    }
+
+    /// A job's outcome goes to the home that asked, whoever is still connected (design 4.7).
+    fn on_done(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Ticket { nsp, purpose } = ticket;
+        let mut out = std::mem::take(&mut self.decisions);
+        let mut cx = Context { now: self.now, rng: &mut self.rng };
+        let home = &mut self.homes[usize::from(nsp.0)];
+        match purpose {
+            Purpose::Token(token) => home.on_input(&mut cx, AppInput::Done { token, outcome }, &mut out),
+            Purpose::Load(entity) => home.on_loaded(&mut cx, &entity, outcome, &mut out),
+            Purpose::Commit(number) => home.on_committed(&mut cx, number, outcome, &mut out),
+        }
+        self.apply_decisions(nsp, out);
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Input { nsp, input } => self.local.push_back((nsp, input)),
+            Mail::Directives { nsp, home, list } => self.apply_directives(nsp, home, list),
+            Mail::Acked { nsp, id, answers, missing } => self.on_acked(nsp, id, answers, missing),
+        }
+        self.run_homes();
+    }
+
+    /// Hands an input to the home of a socket: to the local queue, or by mail.
+    pub(super) fn to_home(&mut self, nsp: NspId, home: ShardId, input: AppInput) {
+        if home == self.id {
+            self.local.push_back((nsp, input));
+        } else {
+            self.mail[usize::from(home.0)].push(Mail::Input { nsp, input });
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! WebSockets on a shard: bytes to messages, upgrades, the close handshake (protocol 2.4, 2.5; RFC 6455 section 7).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::Shard;
+use super::connection::{Connection, Role, Slow};
+use super::io::{Hello, Output, Service};
+use super::peer::Timer;
+use crate::base::close::CloseReason;
+use crate::base::ids::{ConnKey, ListenerId, PeerKey, ReqId, Sid};
+use crate::base::limit::{UPGRADE_NOOP_INTERVAL_MS, UPGRADE_TIMEOUT_MS, WS_CLOSE_TIMEOUT_MS};
+use crate::engine::open::{self, EngineError};
+use crate::engine::packet::{self, Packet};
+use crate::engine::payload;
+use crate::engine::polling::Reply;
+use crate::engine::session::{self, ProbeStep, Probing, Transport};
+use crate::wire::frame::Opcode;
+use crate::wire::message::Incoming;
+use crate::wire::{close, frame};
+
+/// Coalescing key of queued pongs: a peer that does not read gets the answer to its last ping only (B38).
+const PONG_KEY: u64 = u64::MAX;
+
+impl Shard {
+    /// A WebSocket without sid: a new session, or a bare echo.
+    pub(super) fn on_connected(&mut self, conn: ConnKey, hello: Hello) {
+        let (listener, base64) = (hello.listener, hello.base64);
+        if hello.service == Service::WebSocketEcho {
+            return self.add_connection(conn, listener, Role::Echo, base64);
+        }
+        let key = self.open_peer(hello, |_| Transport::WebSocket(conn));
+        self.add_connection(conn, listener, Role::Session(key), base64);
+        self.stats.opened_websocket += 1;
+        if let Some(peer) = self.peers.get(key.0) {
+            let open = open::open_packet(&peer.session.sid, false, &self.config.engines[usize::from(listener.0)]);
+            self.push_frame(conn, Opcode::Text, open.as_bytes());
+        }
+    }
+
+    /// Before the 101 of an upgrade: the session must exist. Whether it can upgrade is decided when the stream is here,
+    /// as the reference does: a second upgrade gets its 101, then a close frame.
+    pub(super) fn on_upgrade_asked(&mut self, req: ReqId, sid: Sid) {
+        match self.find_peer(&sid) {
+            Some(_) => self.respond(req, Reply::SwitchProtocols),
+            None => self.refuse(req, EngineError::SessionUnknown),
+        }
+    }
+
+    /// A WebSocket with a sid: it has to prove itself before it takes over.
+    pub(super) fn on_upgraded(&mut self, conn: ConnKey, sid: Sid, base64: bool) {
+        let key = self.find_peer(&sid);
+        let listener = key.and_then(|key| self.peers.get(key.0)).map_or(ListenerId(0), |peer| peer.listener);
+        self.add_connection(conn, listener, Role::Closing, base64);
+        let timeout = key.map(|key| (key, self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key))));
+        let (Some((key, timeout)), Some(peer)) = (timeout, key.and_then(|key| self.peers.get_mut(key.0))) else {
+            return self.close_connection(conn, None);
+        };
+        let Transport::Polling(polling) = &mut peer.session.transport else {
+            self.wheel.cancel(timeout);
+            return self.close_connection(conn, None);
+        };
+        let polling = std::mem::take(&mut **polling);
+        let probing = Probing { polling, conn, timeout, noop: None, base64 };
+        peer.session.transport = Transport::Probing(Box::new(probing));
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.role = Role::Probe(key);
+        }
+    }
+
+    /// Bytes arrived: every complete message in them is handled, in order.
+    pub(super) fn on_bytes(&mut self, conn: ConnKey, bytes: &mut [u8]) {
+        self.stats.bytes_in += bytes.len() as u64;
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let max = self.config.engines[usize::from(connection.listener.0)].max_payload_bytes;
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut rest = bytes;
+        loop {
+            match decoder.next(&mut rest, max) {
+                Ok(None) => break,
+                Ok(Some(incoming)) => self.on_message(conn, incoming),
+                Err(error) => return self.on_wire_error(conn, error.reason()),
+            }
+            match self.conns.get(conn) {
+                Some(connection) if connection.role != Role::Hangup => {}
+                _ => return,
+            }
+        }
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.decoder = decoder;
+        }
+    }
+
+    fn on_message(&mut self, conn: ConnKey, incoming: Incoming<'_>) {
+        let Some(role) = self.conns.get(conn).map(|connection| connection.role) else { return };
+        match (role, incoming) {
+            (_, Incoming::Close(code)) => self.on_close_frame(conn, role, code),
+            (Role::Closing | Role::Hangup, _) | (_, Incoming::Pong) => {}
+            (_, Incoming::Ping(data)) => self.push_pong(conn, data.as_ref()),
+            (Role::Echo, Incoming::Text(text)) => self.push_frame(conn, Opcode::Text, text.as_bytes()),
+            (Role::Echo, Incoming::Binary(data)) => self.push_frame(conn, Opcode::Binary, &data),
+            (Role::Session(key), message) => match read_packet(message) {
+                Some(packet) => {
+                    self.stats.packets_in += 1;
+                    self.on_packet(key, packet);
+                }
+                None => self.close_peer(key, CloseReason::EngineParseError),
+            },
+            (Role::Probe(key), message) => {
+                let step = read_packet(message).map_or(ProbeStep::Fail, |packet| session::probe_step(&packet));
+                self.on_probe_step(key, conn, step);
+            }
+        }
+    }
+
+    fn on_probe_step(&mut self, key: PeerKey, conn: ConnKey, step: ProbeStep) {
+        match step {
+            ProbeStep::Probe => {
+                let Some(peer) = self.peers.get_mut(key.0) else { return };
+                let Transport::Probing(probing) = &mut peer.session.transport else { return };
+                if probing.noop.is_none() {
+                    let at = self.now.mono + UPGRADE_NOOP_INTERVAL_MS;
+                    probing.noop = Some(self.wheel.arm(at, Timer::UpgradeNoop(key)));
+                }
+                self.push_frame(conn, Opcode::Text, b"3probe");
+            }
+            ProbeStep::Upgrade => self.finish_upgrade(key, conn),
+            ProbeStep::Fail => self.fail_upgrade(key),
+        }
+    }
+
+    /// `5`: the WebSocket takes over. A parked GET reads `1`, what waited for polling goes out on the WebSocket.
+    fn finish_upgrade(&mut self, key: PeerKey, conn: ConnKey) {
+        let Some(probing) = self.take_probing(key, Transport::WebSocket(conn)) else { return };
+        let Probing { mut polling, base64, .. } = *probing;
+        if let Some((req, body)) = polling.interrupt("1") {
+            self.respond(req, Reply::Packets(body));
+        }
+        if let Some(req) = polling.take_post() {
+            self.respond(req, Reply::Taken);
+        }
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.role = Role::Session(key);
+        }
+        let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
+        for packet in payload::split(&waiting) {
+            match payload::binary_of(packet) {
+                Some(data) if !base64 => self.push_frame(conn, Opcode::Binary, &data),
+                _ => self.push_frame(conn, Opcode::Text, packet.as_bytes()),
+            }
+        }
+        self.stats.upgraded += 1;
+        // A ping may have been on its way over polling: the next one starts afresh, so that its pong is never missed.
+        self.rest_heartbeat(key);
+    }
+
+    /// The WebSocket did not prove itself: it is closed, the session stays on polling.
+    pub(super) fn fail_upgrade(&mut self, key: PeerKey) {
+        let Some(probing) = self.take_probing(key, Transport::Polling(Box::default())) else { return };
+        let conn = probing.conn;
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.session.transport = Transport::Polling(Box::new(probing.polling));
+        }
+        self.close_connection(conn, None);
+    }
+
+    /// Takes the upgrade under way out of a session and disarms its timers.
+    pub(super) fn take_probing(&mut self, key: PeerKey, next: Transport) -> Option<Box<Probing>> {
+        let peer = self.peers.get_mut(key.0)?;
+        if !matches!(peer.session.transport, Transport::Probing(_)) {
+            return None;
+        }
+        let Transport::Probing(probing) = std::mem::replace(&mut peer.session.transport, next) else { return None };
+        self.wheel.cancel(probing.timeout);
+        if let Some(noop) = probing.noop {
+            self.wheel.cancel(noop);
+        }
+        Some(probing)
+    }
+
+    /// The TCP connection has ended.
+    pub(super) fn on_gone(&mut self, conn: ConnKey, broken: bool) {
+        let Some(role) = self.drop_connection(conn) else { return };
+        let reason = if broken { CloseReason::TransportError } else { CloseReason::TransportClose };
+        match role {
+            Role::Session(key) => self.close_peer(key, reason),
+            Role::Probe(key) => self.fail_upgrade(key),
+            Role::Echo | Role::Closing | Role::Hangup => {}
+        }
+    }
+
+    /// The peer's close frame: ours goes back with the same code, then the TCP connection ends.
+    fn on_close_frame(&mut self, conn: ConnKey, role: Role, code: Option<u16>) {
+        if role != Role::Closing {
+            self.push_close(conn, code);
+        }
+        self.set_role(conn, Role::Hangup);
+        match role {
+            Role::Session(key) => self.close_peer(key, CloseReason::TransportClose),
+            Role::Probe(key) => self.fail_upgrade(key),
+            Role::Echo | Role::Closing | Role::Hangup => {}
+        }
+    }
+
+    fn on_wire_error(&mut self, conn: ConnKey, reason: CloseReason) {
+        match self.conns.get(conn).map(|connection| connection.role) {
+            Some(Role::Session(key)) => self.close_peer(key, reason),
+            Some(Role::Probe(key)) => self.fail_upgrade(key),
+            Some(Role::Echo) => {
+                self.push_close(conn, reason.ws_code());
+                self.hang_up(conn);
+            }
+            Some(Role::Closing | Role::Hangup) => self.hang_up(conn),
+            None => {}
+        }
+        // The byte stream is out of step: nothing of it can be read again, not even a close frame.
+        self.hang_up(conn);
+    }
+
+    /// Sends a close frame and waits a while for the peer's; then the TCP connection is cut.
+    pub(super) fn close_connection(&mut self, conn: ConnKey, code: Option<u16>) {
+        match self.conns.get(conn).map(|connection| connection.role) {
+            None | Some(Role::Hangup) => return,
+            Some(_) => self.push_close(conn, code),
+        }
+        self.set_role(conn, Role::Closing);
+        let timer = self.wheel.arm(self.now.mono + WS_CLOSE_TIMEOUT_MS, Timer::Cut(conn));
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let slow = connection.slow.get_or_insert_default();
+        if let Some(old) = slow.timer.replace(timer) {
+            self.wheel.cancel(old);
+        }
+    }
+
+    /// Ends the TCP connection after what is queued has been offered to the kernel once.
+    pub(super) fn hang_up(&mut self, conn: ConnKey) {
+        self.set_role(conn, Role::Hangup);
+    }
+
+    fn set_role(&mut self, conn: ConnKey, role: Role) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.role = role;
+        if role == Role::Hangup {
+            self.mark_dirty(conn);
+        }
+    }
+
+    fn add_connection(&mut self, conn: ConnKey, listener: ListenerId, role: Role, base64: bool) {
+        let connection = Connection {
+            role,
+            listener,
+            decoder: Default::default(),
+            outbox: Default::default(),
+            base64,
+            dirty: false,
+            blocked: false,
+            slow: None,
+        };
+        self.conns.insert(conn, connection);
+    }
+
+    /// Forgets a connection and what was queued for it; says what it was.
+    pub(super) fn drop_connection(&mut self, conn: ConnKey) -> Option<Role> {
+        let mut connection = self.conns.remove(conn)?;
+        self.pool.clear(&mut connection.outbox);
+        if let Some(timer) = connection.slow.as_mut().and_then(|slow: &mut Box<Slow>| slow.timer.take()) {
+            self.wheel.cancel(timer);
+        }
+        self.outputs.push_back(Output::Close { conn });
+        Some(connection.role)
+    }
+
+    fn push_pong(&mut self, conn: ConnKey, data: &[u8]) {
+        let mut out = Vec::new();
+        frame::write(&mut out, Opcode::Pong, data);
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let bytes = Bytes::from(out);
+        if !self.pool.replace(&mut connection.outbox, bytes.clone(), PONG_KEY) {
+            self.pool.push(&mut connection.outbox, bytes, PONG_KEY);
+        }
+        self.mark_dirty(conn);
+    }
+
+    fn push_close(&mut self, conn: ConnKey, code: Option<u16>) {
+        self.push_bytes(conn, Bytes::copy_from_slice(&close::frame(code)), 0);
+    }
+
+    /// Queues one frame.
+    pub(super) fn push_frame(&mut self, conn: ConnKey, opcode: Opcode, payload: &[u8]) {
+        let mut out = Vec::with_capacity(frame::HEADER_BYTES_MAX + payload.len());
+        frame::write(&mut out, opcode, payload);
+        self.stats.packets_out += 1;
+        self.push_bytes(conn, Bytes::from(out), 0);
+    }
+}
+
+/// The engine packet in a WebSocket message; `None`: it is none.
+fn read_packet(message: Incoming<'_>) -> Option<Packet<'_>> {
+    match message {
+        Incoming::Text(text) => packet::decode_text(text).ok(),
+        Incoming::Binary(data) => Some(packet::decode_binary(data)),
+        Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => Some(Packet::Text(Cow::Borrowed(""))),
+    }
+}

@@ -1,0 +1,11 @@
+//! Layer 3: Socket.IO v5 packets, inside the engine's messages (protocol 2.9).
+//!
+//! In: [`decode`] reads a text message, [`client`] puts attachments back and knows which namespaces a client is in.
+//! Out: [`encode`] writes the text of a packet, [`envelope`] frames it once for all who receive it. [`ack`] remembers
+//! the answers the server waits for.
+
+pub mod ack;
+pub mod client;
+pub mod decode;
+pub mod encode;
+pub mod envelope;
