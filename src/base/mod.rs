@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod ids;
+pub mod json;
 pub mod limit;
 pub mod rng;
 pub mod slab;

@@ -1,0 +1,480 @@
+//! The JSON scanner: checks a text and its nesting in one pass and finds the ranges of an array's elements, so that
+//! what is relayed stays the bytes that came. It builds no values and decodes no escapes; numbers have any length and
+//! stay text, lone surrogates (`\ud800`) pass. Depth is bounded by [`JSON_DEPTH_MAX`]; nothing recurses. Spec: RFC 8259.
+
+mod placeholder;
+mod string;
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use self::placeholder::Placeholders;
+use super::limit::{JSON_DEPTH_MAX, JSON_ELEMENTS_MAX};
+
+/// What a JSON text is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+/// Why a text was refused. `at` is the byte offset of the first byte that cannot be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JsonError {
+    Syntax {
+        at: usize,
+    },
+    /// More than [`JSON_DEPTH_MAX`] arrays and objects inside each other.
+    TooDeep {
+        at: usize,
+    },
+    /// More than [`JSON_ELEMENTS_MAX`] elements in the array that was scanned.
+    TooManyElements {
+        at: usize,
+    },
+    /// A stand-in for an attachment that does not exist, is used twice or is not well formed.
+    BadPlaceholder,
+}
+
+/// What [`scan_array`] found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scan {
+    /// Byte ranges of the elements in the text, without the whitespace around them.
+    pub elements: SmallVec<[Range<u32>; 4]>,
+    /// `num` of each placeholder, in the order in which the placeholders end; without repetition.
+    pub placeholders: SmallVec<[u32; 2]>,
+}
+
+/// Checks that `text`, known to be UTF-8, is exactly one value; whitespace may surround it.
+pub fn check(text: &[u8]) -> Result<Kind, JsonError> {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_space();
+    let kind = cursor.value(0)?;
+    cursor.end()?;
+    Ok(kind)
+}
+
+/// Checks that `text`, known to be UTF-8, is exactly one array, and finds its elements. With `attachments` > 0 it also
+/// finds the placeholders `{"_placeholder":true,"num":N}` at any depth: N is a plain integer below `attachments`,
+/// and no two are the same (protocol 2.9).
+pub fn scan_array(text: &[u8], attachments: u32) -> Result<Scan, JsonError> {
+    let mut cursor = Cursor::new(text);
+    if u32::try_from(text.len()).is_err() {
+        return Err(JsonError::Syntax { at: u32::MAX as usize });
+    }
+    if attachments > 0 {
+        cursor.watch = Some(Placeholders::new(attachments));
+    }
+    cursor.skip_space();
+    cursor.expect(b'[')?;
+    let elements = cursor.elements()?;
+    cursor.end()?;
+    let placeholders = cursor.watch.map(Placeholders::into_found).unwrap_or_default();
+    Ok(Scan { elements, placeholders })
+}
+
+/// Which containers are open is one bit each: set for an object, the innermost lowest.
+type Stack = u64;
+const _: () = assert!(JSON_DEPTH_MAX <= Stack::BITS as usize);
+
+struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+    watch: Option<Placeholders>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Cursor { text, at: 0, watch: None }
+    }
+
+    /// The elements of an array whose bracket has been read, up to and including its closing bracket.
+    fn elements(&mut self) -> Result<SmallVec<[Range<u32>; 4]>, JsonError> {
+        let mut elements = SmallVec::new();
+        self.skip_space();
+        if self.take(b']') {
+            return Ok(elements);
+        }
+        loop {
+            let start = self.at;
+            if elements.len() == JSON_ELEMENTS_MAX {
+                return Err(JsonError::TooManyElements { at: start });
+            }
+            self.value(1)?;
+            elements.push(start as u32..self.at as u32);
+            self.skip_space();
+            if self.take(b']') {
+                return Ok(elements);
+            }
+            self.expect(b',')?;
+            self.skip_space();
+        }
+    }
+
+    /// One value that starts here, inside `depth` other containers. Stops right behind it.
+    fn value(&mut self, depth: usize) -> Result<Kind, JsonError> {
+        let outermost = self.peek();
+        let (mut open, mut stack): (usize, Stack) = (0, 0);
+        loop {
+            let first = self.peek();
+            if matches!(first, b'{' | b'[') {
+                if depth + open == JSON_DEPTH_MAX {
+                    return Err(JsonError::TooDeep { at: self.at });
+                }
+                let is_object = first == b'{';
+                self.open(is_object);
+                open += 1;
+                stack = stack << 1 | Stack::from(is_object);
+                self.skip_space();
+                let closing = if is_object { b'}' } else { b']' };
+                if self.peek() != closing {
+                    if is_object {
+                        self.key()?;
+                    }
+                    continue;
+                }
+            } else {
+                self.scalar(first)?;
+            }
+            // A value has ended, or a container is empty: close what closes, until a comma asks for the next value.
+            loop {
+                if open == 0 {
+                    return Ok(kind_of(outermost));
+                }
+                self.skip_space();
+                let is_object = stack & 1 == 1;
+                match self.peek() {
+                    b',' => {
+                        self.at += 1;
+                        self.skip_space();
+                        if is_object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    b'}' if is_object => self.close()?,
+                    b']' if !is_object => self.close()?,
+                    _ => return self.wrong(),
+                }
+                open -= 1;
+                stack >>= 1;
+            }
+        }
+    }
+
+    fn open(&mut self, is_object: bool) {
+        self.at += 1;
+        if let Some(watch) = &mut self.watch {
+            watch.open(is_object);
+        }
+    }
+
+    fn close(&mut self) -> Result<(), JsonError> {
+        self.at += 1;
+        self.watch.as_mut().map_or(Ok(()), Placeholders::close)
+    }
+
+    /// A member's name, its colon and the whitespace before its value.
+    fn key(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        self.expect(b'"')?;
+        self.string()?;
+        if let Some(watch) = &mut self.watch {
+            watch.key(&self.text[start..self.at]);
+        }
+        self.skip_space();
+        self.expect(b':')?;
+        self.skip_space();
+        Ok(())
+    }
+
+    fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.at += 1;
+                self.string()?;
+            }
+            b'-' | b'0'..=b'9' => self.number()?,
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            b'n' => self.literal(b"null")?,
+            _ => return self.wrong(),
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.scalar(&self.text[start..self.at]);
+        }
+        Ok(())
+    }
+
+    /// The rest of a string whose opening quote has been read.
+    fn string(&mut self) -> Result<(), JsonError> {
+        self.at = string::end(self.text, self.at)?;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let rest = &self.text[self.at..];
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { self.wrong() } else { Ok(()) }
+    }
+
+    fn literal(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
+        if !self.text[self.at..].starts_with(word) {
+            return self.wrong();
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    /// The byte here; at the end of the text 0, which is valid nowhere in JSON.
+    fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == byte;
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { self.wrong() }
+    }
+
+    fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { self.wrong() }
+    }
+
+    fn wrong<T>(&self) -> Result<T, JsonError> {
+        Err(JsonError::Syntax { at: self.at })
+    }
+}
+
+fn kind_of(first: u8) -> Kind {
+    match first {
+        b'{' => Kind::Object,
+        b'[' => Kind::Array,
+        b'"' => Kind::String,
+        b't' | b'f' => Kind::Bool,
+        b'n' => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn element_texts(text: &str) -> Result<Vec<&str>, JsonError> {
+        let scan = scan_array(text.as_bytes(), 0)?;
+        Ok(scan.elements.iter().map(|range| &text[range.start as usize..range.end as usize]).collect())
+    }
+
+    #[test]
+    fn one_value_of_each_kind() {
+        for (text, kind) in [
+            ("{}", Kind::Object),
+            (" \t\r\n{ \"a\" : [ 1 , { } ] , \"\" : null }\n", Kind::Object),
+            ("[]", Kind::Array),
+            ("[ ]", Kind::Array),
+            ("[[],{},[[]]]", Kind::Array),
+            ("\"\"", Kind::String),
+            (r#""a\"\\\/\b\f\n\r\té é 𝄞""#, Kind::String),
+            ("\"\u{7f}\u{2028}\"", Kind::String),
+            ("0", Kind::Number),
+            ("-0", Kind::Number),
+            ("-0.0e-0", Kind::Number),
+            ("12.50E+3", Kind::Number),
+            ("true", Kind::Bool),
+            ("false", Kind::Bool),
+            ("null", Kind::Null),
+        ] {
+            assert_eq!(check(text.as_bytes()), Ok(kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_at_its_byte() {
+        for (text, at) in [
+            ("", 0),
+            ("  ", 2),
+            ("{", 1),
+            ("[", 1),
+            ("[1", 2),
+            ("[1,]", 3),
+            ("[,1]", 1),
+            ("[1 2]", 3),
+            ("[1}", 2),
+            ("{\"a\":1]", 6),
+            ("{\"a\"}", 4),
+            ("{\"a\":}", 5),
+            ("{\"a\":1,}", 7),
+            ("{a:1}", 1),
+            ("{1:1}", 1),
+            ("[]]", 2),
+            ("{} {}", 3),
+            ("01", 1),
+            ("-", 1),
+            ("+1", 0),
+            ("1.", 2),
+            (".5", 0),
+            ("1e", 2),
+            ("1e+", 3),
+            ("0x10", 1),
+            ("NaN", 0),
+            ("-Infinity", 1),
+            ("tru", 0),
+            ("nulll", 4),
+            ("True", 0),
+            ("'a'", 0),
+            ("\"a", 2),
+            ("\"a\\", 3),
+            ("\"\\x\"", 2),
+            ("\"\\u12g4\"", 5),
+            ("\"\\u12", 5),
+            ("\"tab\there, past the first word\"", 4),
+            ("\"a newline after the first word\n\"", 31),
+            ("\"nul\0\"", 4),
+            ("\u{feff}[]", 0),
+            ("[]\0", 2),
+            ("\u{a0}[]", 0),
+            ("[1,/* no */2]", 3),
+        ] {
+            assert_eq!(check(text.as_bytes()), Err(JsonError::Syntax { at }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn t22_unusual_numbers_and_lone_surrogates_stay_text() {
+        let long = "9".repeat(400);
+        for number in ["1e400", "-0", "1E+99999999", "0.1e-99999", &long, r#""\ud800""#, r#""\uDC00\ud800""#] {
+            let text = format!("[ \"e\" ,{number} ]");
+            assert_eq!(element_texts(&text), Ok(vec!["\"e\"", number]));
+        }
+    }
+
+    #[test]
+    fn elements_are_found_without_their_whitespace() {
+        assert_eq!(element_texts(" [ ] "), Ok(vec![]));
+        let text = "\n[ \"a,]\" , {\"k\":[1,2]}\t,[],-1.5 ,true,null]";
+        assert_eq!(element_texts(text), Ok(vec!["\"a,]\"", "{\"k\":[1,2]}", "[]", "-1.5", "true", "null"]));
+        for text in ["{}", "\"a\"", "", "[1] 2", "[1"] {
+            assert!(element_texts(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn b98_depth_is_bounded_whatever_nests() {
+        for (opening, closing) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |depth: usize| format!("{}1{}", opening.repeat(depth), closing.repeat(depth));
+            let at = JSON_DEPTH_MAX * opening.len();
+            assert!(check(nested(JSON_DEPTH_MAX).as_bytes()).is_ok());
+            assert_eq!(check(nested(JSON_DEPTH_MAX + 1).as_bytes()), Err(JsonError::TooDeep { at }));
+            assert_eq!(check(opening.repeat(100_000).as_bytes()), Err(JsonError::TooDeep { at }));
+            let argument = nested(JSON_DEPTH_MAX - 1);
+            assert!(scan_array(format!("[{argument}]").as_bytes(), 1).is_ok());
+            let at = 1 + (JSON_DEPTH_MAX - 1) * opening.len();
+            let argument = nested(JSON_DEPTH_MAX);
+            assert_eq!(scan_array(format!("[{argument}]").as_bytes(), 1), Err(JsonError::TooDeep { at }));
+        }
+        let siblings = format!("[{}[]]", "[[[]]],".repeat(1000));
+        assert!(check(siblings.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn elements_are_bounded() {
+        let array = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert_eq!(scan_array(array(JSON_ELEMENTS_MAX).as_bytes(), 0).unwrap().elements.len(), JSON_ELEMENTS_MAX);
+        let at = 1 + 2 * JSON_ELEMENTS_MAX;
+        assert_eq!(scan_array(array(JSON_ELEMENTS_MAX + 1).as_bytes(), 0), Err(JsonError::TooManyElements { at }));
+    }
+
+    /// Any JSON value, nested a little.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<i32>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..6).prop_map(|pairs| pairs.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn elements_parse_to_what_the_array_holds(values in prop::collection::vec(any_value(), 0..6), pretty: bool) {
+            let array = Value::from(values.clone());
+            let text = if pretty { format!("{array:#}") } else { array.to_string() };
+            let parsed = element_texts(&text).unwrap().into_iter().map(|raw| serde_json::from_str(raw).unwrap());
+            prop_assert_eq!(parsed.collect::<Vec<Value>>(), values);
+        }
+
+        /// Against serde_json, on JSON with one byte changed: both accept or both refuse. (serde_json refuses lone
+        /// surrogates and numbers beyond a double, which we pass on; those are left out.)
+        #[test]
+        fn refuses_what_another_parser_refuses(value in any_value(), at: prop::sample::Index, with in 0u8..0x80) {
+            let mut bytes = value.to_string().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                let theirs = serde_json::from_str::<Value>(text);
+                let lenient = theirs.as_ref().is_err_and(|error| {
+                    let reason = error.to_string();
+                    ["surrogate", "out of range", "hex escape"].iter().any(|word| reason.contains(word))
+                });
+                prop_assert!(lenient || check(&bytes).is_ok() == theirs.is_ok(), "{text}");
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes: Vec<u8>, picks in prop::collection::vec(0usize..16, 0..60)) {
+            let pieces: [&[u8]; 16] = [b"[", b"]", b"{", b"}", b",", b":", b"\"", b"\\", b"1", b"-", b".", b"e",
+                b"true", b" ", b"\"_placeholder\"", b"\"num\""];
+            let text: Vec<u8> = picks.iter().flat_map(|pick| pieces[*pick]).copied().collect();
+            for input in [&bytes, &text] {
+                let _ = (check(input), scan_array(input, 0), scan_array(input, 3));
+            }
+        }
+    }
+}
