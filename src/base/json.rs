@@ -3,7 +3,7 @@
 //! stay text, lone surrogates (`\ud800`) pass. Depth is bounded by [`JSON_DEPTH_MAX`]; nothing recurses. Spec: RFC 8259.
 
 mod placeholder;
-mod string;
+mod scalar;
 
 use std::ops::Range;
 
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
                     continue;
                 }
             } else {
-                self.scalar(first)?;
+                self.scalar()?;
             }
             // A value has ended, or a container is empty: close what closes, until a comma asks for the next value.
             loop {
@@ -183,7 +183,7 @@ impl<'a> Cursor<'a> {
     fn key(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         self.expect(b'"')?;
-        self.string()?;
+        self.at = scalar::string_end(self.text, self.at)?;
         if let Some(watch) = &mut self.watch {
             watch.key(&self.text[start..self.at]);
         }
@@ -193,62 +193,12 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
+    fn scalar(&mut self) -> Result<(), JsonError> {
         let start = self.at;
-        match first {
-            b'"' => {
-                self.at += 1;
-                self.string()?;
-            }
-            b'-' | b'0'..=b'9' => self.number()?,
-            b't' => self.literal(b"true")?,
-            b'f' => self.literal(b"false")?,
-            b'n' => self.literal(b"null")?,
-            _ => return self.wrong(),
-        }
+        self.at = scalar::end(self.text, start)?;
         if let Some(watch) = &mut self.watch {
             watch.scalar(&self.text[start..self.at]);
         }
-        Ok(())
-    }
-
-    /// The rest of a string whose opening quote has been read.
-    fn string(&mut self) -> Result<(), JsonError> {
-        self.at = string::end(self.text, self.at)?;
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if matches!(self.peek(), b'e' | b'E') {
-            self.at += 1;
-            if matches!(self.peek(), b'+' | b'-') {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    /// One digit or more.
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let rest = &self.text[self.at..];
-        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        self.at += count;
-        if count == 0 { self.wrong() } else { Ok(()) }
-    }
-
-    fn literal(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
-        if !self.text[self.at..].starts_with(word) {
-            return self.wrong();
-        }
-        self.at += word.len();
         Ok(())
     }
 

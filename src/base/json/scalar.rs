@@ -1,9 +1,22 @@
-//! Where a JSON string ends; most of a text is strings, so this is the scanner's tightest loop. Spec: RFC 8259 section 7.
+//! Where a JSON scalar ends. Most of a text is strings, so theirs is the scanner's tightest loop.
+//! Spec: RFC 8259 sections 3, 6 and 7.
 
 use super::JsonError;
 
+/// The offset behind the scalar that starts at `at`.
+pub(super) fn end(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    match text.get(at) {
+        Some(b'"') => string_end(text, at + 1),
+        Some(b'-' | b'0'..=b'9') => number_end(text, at),
+        Some(b't') => literal_end(text, at, b"true"),
+        Some(b'f') => literal_end(text, at, b"false"),
+        Some(b'n') => literal_end(text, at, b"null"),
+        _ => Err(JsonError::Syntax { at }),
+    }
+}
+
 /// The offset behind the closing quote of a string whose opening quote is right before `at`.
-pub(super) fn end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
+pub(super) fn string_end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
     loop {
         at += plain_prefix(&text[at..]);
         match text.get(at) {
@@ -52,6 +65,29 @@ fn special_bytes(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGH_BITS
 }
 
+fn number_end(text: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    let is = |at: usize, wanted: &[u8]| text.get(at).is_some_and(|byte| wanted.contains(byte));
+    at += usize::from(is(at, b"-"));
+    at = if is(at, b"0") { at + 1 } else { digits_end(text, at)? };
+    if is(at, b".") {
+        at = digits_end(text, at + 1)?;
+    }
+    if is(at, b"eE") {
+        at = digits_end(text, at + 1 + usize::from(is(at + 1, b"+-")))?;
+    }
+    Ok(at)
+}
+
+/// One digit or more.
+fn digits_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    let count = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 { Err(JsonError::Syntax { at }) } else { Ok(at + count) }
+}
+
+fn literal_end(text: &[u8], at: usize, word: &'static [u8]) -> Result<usize, JsonError> {
+    if text[at..].starts_with(word) { Ok(at + word.len()) } else { Err(JsonError::Syntax { at }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +110,7 @@ mod tests {
     fn an_escape_may_cross_words() {
         for before in 0..20 {
             let text = format!("{}\\\"\\u00e9\\\\\"rest", "x".repeat(before));
-            assert_eq!(end(text.as_bytes(), 0), Ok(text.len() - "rest".len()));
+            assert_eq!(string_end(text.as_bytes(), 0), Ok(text.len() - "rest".len()));
         }
     }
 }
