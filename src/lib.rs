@@ -5,4 +5,5 @@
 pub mod app;
 pub mod base;
 pub mod engine;
+pub mod fuzz;
 pub mod wire;
