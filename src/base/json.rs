@@ -53,7 +53,7 @@ pub struct Scan {
 /// Checks that `text`, known to be UTF-8, is exactly one value; whitespace may surround it.
 pub fn check(text: &[u8]) -> Result<Kind, JsonError> {
     let mut cursor = Cursor::new(text);
-    cursor.skip_space();
+    cursor.token();
     let kind = cursor.value(0)?;
     cursor.end()?;
     Ok(kind)
@@ -70,17 +70,13 @@ pub fn scan_array(text: &[u8], attachments: u32) -> Result<Scan, JsonError> {
     if attachments > 0 {
         cursor.watch = Some(Placeholders::new(attachments));
     }
-    cursor.skip_space();
+    cursor.token();
     cursor.expect(b'[')?;
     let elements = cursor.elements()?;
     cursor.end()?;
     let placeholders = cursor.watch.map(Placeholders::into_found).unwrap_or_default();
     Ok(Scan { elements, placeholders })
 }
-
-/// Which containers are open is one bit each: set for an object, the innermost lowest.
-type Stack = u64;
-const _: () = assert!(JSON_DEPTH_MAX <= Stack::BITS as usize);
 
 struct Cursor<'a> {
     text: &'a [u8],
@@ -96,8 +92,8 @@ impl<'a> Cursor<'a> {
     /// The elements of an array whose bracket has been read, up to and including its closing bracket.
     fn elements(&mut self) -> Result<SmallVec<[Range<u32>; 4]>, JsonError> {
         let mut elements = SmallVec::new();
-        self.skip_space();
-        if self.take(b']') {
+        if self.token() == b']' {
+            self.at += 1;
             return Ok(elements);
         }
         loop {
@@ -107,76 +103,76 @@ impl<'a> Cursor<'a> {
             }
             self.value(1)?;
             elements.push(start as u32..self.at as u32);
-            self.skip_space();
-            if self.take(b']') {
+            if self.token() == b']' {
+                self.at += 1;
                 return Ok(elements);
             }
             self.expect(b',')?;
-            self.skip_space();
+            self.token();
         }
     }
 
-    /// One value that starts here, inside `depth` other containers. Stops right behind it.
-    fn value(&mut self, depth: usize) -> Result<Kind, JsonError> {
-        let outermost = self.peek();
-        let (mut open, mut stack): (usize, Stack) = (0, 0);
+    /// One value that starts here, inside `outer` other containers. Stops right behind it.
+    fn value(&mut self, outer: usize) -> Result<Kind, JsonError> {
+        let kind = kind_of(self.peek());
+        let mut nesting = Nesting::default();
         loop {
-            let first = self.peek();
-            if matches!(first, b'{' | b'[') {
-                if depth + open == JSON_DEPTH_MAX {
+            let byte = self.peek();
+            let complete = if matches!(byte, b'{' | b'[') {
+                if outer + nesting.depth == JSON_DEPTH_MAX {
                     return Err(JsonError::TooDeep { at: self.at });
                 }
-                let is_object = first == b'{';
-                self.open(is_object);
-                open += 1;
-                stack = stack << 1 | Stack::from(is_object);
-                self.skip_space();
-                let closing = if is_object { b'}' } else { b']' };
-                if self.peek() != closing {
-                    if is_object {
-                        self.key()?;
-                    }
-                    continue;
-                }
+                nesting.push(byte == b'{');
+                self.open(byte == b'{')?
             } else {
                 self.scalar()?;
-            }
-            // A value has ended, or a container is empty: close what closes, until a comma asks for the next value.
-            loop {
-                if open == 0 {
-                    return Ok(kind_of(outermost));
-                }
-                self.skip_space();
-                let is_object = stack & 1 == 1;
-                match self.peek() {
-                    b',' => {
-                        self.at += 1;
-                        self.skip_space();
-                        if is_object {
-                            self.key()?;
-                        }
-                        break;
-                    }
-                    b'}' if is_object => self.close()?,
-                    b']' if !is_object => self.close()?,
-                    _ => return self.wrong(),
-                }
-                open -= 1;
-                stack >>= 1;
+                true
+            };
+            if complete && self.after_value(&mut nesting)? {
+                return Ok(kind);
             }
         }
     }
 
-    fn open(&mut self, is_object: bool) {
+    /// Goes into a container, up to its first value; true if it is empty: its closing bracket comes next.
+    fn open(&mut self, is_object: bool) -> Result<bool, JsonError> {
         self.at += 1;
         if let Some(watch) = &mut self.watch {
             watch.open(is_object);
         }
+        match self.token() {
+            b'}' if is_object => return Ok(true),
+            b']' if !is_object => return Ok(true),
+            _ if is_object => self.key()?,
+            _ => {}
+        }
+        Ok(false)
     }
 
-    fn close(&mut self) -> Result<(), JsonError> {
-        self.at += 1;
-        self.watch.as_mut().map_or(Ok(()), Placeholders::close)
+    /// Behind a value: closes what closes, up to the next value behind a comma; true if nothing is open any more.
+    fn after_value(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
+        while nesting.depth > 0 {
+            let is_object = nesting.in_object();
+            match self.token() {
+                b',' => {
+                    self.at += 1;
+                    self.token();
+                    if is_object {
+                        self.key()?;
+                    }
+                    return Ok(false);
+                }
+                b'}' if is_object => {}
+                b']' if !is_object => {}
+                _ => return self.wrong(),
+            }
+            self.at += 1;
+            nesting.pop();
+            if let Some(watch) = &mut self.watch {
+                watch.close()?;
+            }
+        }
+        Ok(true)
     }
 
     /// A member's name, its colon and the whitespace before its value.
@@ -187,9 +183,9 @@ impl<'a> Cursor<'a> {
         if let Some(watch) = &mut self.watch {
             watch.key(&self.text[start..self.at]);
         }
-        self.skip_space();
+        self.token();
         self.expect(b':')?;
-        self.skip_space();
+        self.token();
         Ok(())
     }
 
@@ -202,10 +198,15 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+    /// Skips whitespace, of which there is mostly none, and looks at the byte behind it.
+    #[inline(always)]
+    fn token(&mut self) -> u8 {
+        let mut byte = self.peek();
+        while byte <= b' ' && matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
+            byte = self.peek();
         }
+        byte
     }
 
     /// The byte here; at the end of the text 0, which is valid nowhere in JSON.
@@ -213,23 +214,47 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.at += usize::from(found);
-        found
-    }
-
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) { Ok(()) } else { self.wrong() }
+        if self.peek() != byte {
+            return self.wrong();
+        }
+        self.at += 1;
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), JsonError> {
-        self.skip_space();
+        self.token();
         if self.at == self.text.len() { Ok(()) } else { self.wrong() }
     }
 
     fn wrong<T>(&self) -> Result<T, JsonError> {
         Err(JsonError::Syntax { at: self.at })
+    }
+}
+
+/// The containers that are open inside one value.
+#[derive(Default)]
+struct Nesting {
+    depth: usize,
+    /// One bit for each, set for an object; the innermost lowest.
+    objects: u64,
+}
+
+const _: () = assert!(JSON_DEPTH_MAX <= u64::BITS as usize);
+
+impl Nesting {
+    fn push(&mut self, is_object: bool) {
+        self.depth += 1;
+        self.objects = self.objects << 1 | u64::from(is_object);
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.objects >>= 1;
+    }
+
+    fn in_object(&self) -> bool {
+        self.objects & 1 == 1
     }
 }
 

@@ -74,11 +74,7 @@ impl Placeholders {
     /// The name of the next member, with its quotes.
     pub(super) fn key(&mut self, quoted: &[u8]) {
         if let Some(object) = self.open.last_mut() {
-            object.member = match unescaped(quoted).as_deref() {
-                Some("_placeholder") => Member::Flag,
-                Some("num") => Member::Num,
-                _ => Member::Other,
-            };
+            object.member = member(quoted);
         }
     }
 
@@ -117,16 +113,21 @@ impl Placeholders {
     }
 }
 
-/// The text of a string that is short enough to be one of ours, its escapes decoded.
-fn unescaped(quoted: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+/// Which member a name means, however it is escaped.
+fn member(quoted: &[u8]) -> Member {
     const LONGEST: usize = "\"\"".len() + "_placeholder".len() * "\\u0000".len();
-    if quoted.len() > LONGEST {
-        return None;
+    match quoted {
+        b"\"_placeholder\"" => Member::Flag,
+        b"\"num\"" => Member::Num,
+        escaped if escaped.len() <= LONGEST && escaped.contains(&b'\\') => {
+            match serde_json::from_slice::<String>(escaped).as_deref() {
+                Ok("_placeholder") => Member::Flag,
+                Ok("num") => Member::Num,
+                _ => Member::Other,
+            }
+        }
+        _ => Member::Other,
     }
-    if !quoted.contains(&b'\\') {
-        return std::str::from_utf8(&quoted[1..quoted.len() - 1]).ok().map(Into::into);
-    }
-    serde_json::from_slice::<String>(quoted).ok().map(Into::into)
 }
 
 /// Digits only, no sign, fraction or exponent; the scanner has already refused leading zeros.
