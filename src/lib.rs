@@ -4,3 +4,6 @@
 
 pub mod app;
 pub mod base;
+pub mod engine;
+pub mod fuzz;
+pub mod wire;

@@ -11,6 +11,7 @@ use super::effect::{Outcome, Token};
 use super::kit::identity::Identity;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ReqId, Sid, SocketRef};
+use crate::base::percent;
 
 /// One thing that happened, as its home sees it.
 #[derive(Debug)]
@@ -62,29 +63,9 @@ pub struct Handshake {
 impl Handshake {
     /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
     pub fn query_value(&self, name: &str) -> Option<String> {
-        let pairs = self.query.split('&').rev().filter_map(|pair| pair.split_once('='));
-        pairs
-            .map(|(key, value)| (percent_decode(key), value))
-            .find(|(key, _)| key == name)
-            .map(|(_, v)| percent_decode(v))
+        let mut pairs = percent::pairs(&self.query).rev();
+        pairs.find(|(key, _)| percent::decode(key) == name).map(|(_, value)| percent::decode(value).into_owned())
     }
-}
-
-/// Decodes `%XX` and `+`; broken escapes stay as they are, bytes that are not UTF-8 become U+FFFD.
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%')
-            .then(|| bytes.get(at + 1..at + 3))
-            .flatten()
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        out.push(hex.unwrap_or(if bytes[at] == b'+' { b' ' } else { bytes[at] }));
-        at += if hex.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// One event as it was sent: the bytes of the client's JSON array, never rebuilt.

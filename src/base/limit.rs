@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 pub const ATTACHMENTS_MAX: usize = 10;
 /// Nesting of arrays and objects in any JSON a client sends.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Elements of the array of one event or ack; engines cannot call a handler with more arguments.
+pub const JSON_ELEMENTS_MAX: usize = 65_535;
 /// Digits of an ack id we keep; longer ones are refused (a double holds 15 exactly).
 pub const ACK_ID_DIGITS_MAX: usize = 15;
 /// Bytes of a namespace, room or event name.

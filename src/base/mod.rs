@@ -2,7 +2,9 @@
 
 pub mod close;
 pub mod ids;
+pub mod json;
 pub mod limit;
+pub mod percent;
 pub mod rng;
 pub mod slab;
 pub mod stats;

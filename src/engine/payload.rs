@@ -1,0 +1,206 @@
+//! Bodies of HTTP long-polling: packets joined by the separator 0x1E, and the JSONP wrapping of old browsers.
+//! Spec: protocol 2.3.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::packet::{self, Packet, PacketError};
+use crate::base::limit::PACKETS_PER_POST_MAX;
+use crate::base::percent;
+
+/// Between two packets of a body.
+const SEPARATOR: char = '\x1e';
+
+/// The packets of a POST's body, in order. Ends after the first malformed one, or with an error in place of the packet
+/// that is one too many; what came before counts.
+pub fn decode(body: &str) -> impl Iterator<Item = Result<Packet<'_>, PacketError>> {
+    let packets = body.split(SEPARATOR).enumerate().map(|(index, text)| {
+        if index == PACKETS_PER_POST_MAX { Err(PacketError) } else { packet::decode_text(Cow::Borrowed(text)) }
+    });
+    packets.scan(false, |ended, packet| (!std::mem::replace(ended, packet.is_err())).then_some(packet))
+}
+
+/// Builds the body of one answer to a poll.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Writer {
+    body: String,
+}
+
+impl Writer {
+    pub fn new() -> Writer {
+        Writer::default()
+    }
+
+    /// Adds a packet with its type, such as `4hello`.
+    pub fn push_text(&mut self, packet: &str) {
+        self.separate();
+        self.body.push_str(packet);
+    }
+
+    /// Adds a binary message, as `b` and padded base64.
+    pub fn push_binary(&mut self, data: &[u8]) {
+        self.separate();
+        self.body.push('b');
+        BASE64_STANDARD.encode_string(data, &mut self.body);
+    }
+
+    /// Bytes of the body so far.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    pub fn into_body(self) -> String {
+        self.body
+    }
+
+    fn separate(&mut self) {
+        if !self.body.is_empty() {
+            self.body.push(SEPARATOR);
+        }
+    }
+}
+
+/// The script that hands `body` to the callback `index_digits` of a JSONP client.
+pub fn jsonp_wrap(index_digits: &str, body: &str) -> String {
+    // JSON allows both line separators in strings, JavaScript before ES2019 does not.
+    let quoted =
+        serde_json::Value::from(body).to_string().replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    format!("___eio[{index_digits}]({quoted});")
+}
+
+/// The payload inside the form that a JSONP client posts, `d=…`; `None` without exactly one `d`. Forms turn line feeds
+/// into CR LF, so clients write them as `\n`, and a backslash before an `n` doubled.
+pub fn jsonp_unwrap(form: &str) -> Option<String> {
+    let mut named_d = percent::pairs(form).filter(|(name, _)| percent::decode(name) == "d");
+    let (Some((_, value)), None) = (named_d.next(), named_d.next()) else { return None };
+    let value = percent::decode(value);
+    let mut out = String::with_capacity(value.len());
+    let mut rest = &value[..];
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (size, meaning) = match rest.as_bytes() {
+            [b'\\', b'\\', b'n', ..] => (3, "\\n"),
+            [b'\\', b'n', ..] => (2, "\n"),
+            _ => (1, "\\"),
+        };
+        out.push_str(meaning);
+        rest = &rest[size..];
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(packets: &[&str]) -> Vec<Result<Packet<'static>, PacketError>> {
+        packets.iter().map(|text| Ok(Packet::Text(Cow::Owned((*text).to_owned())))).collect()
+    }
+
+    #[test]
+    fn packets_are_split_at_the_separator() {
+        assert_eq!(decode("4a\x1e4\x1e4b").collect::<Vec<_>>(), texts(&["a", "", "b"]));
+        let mixed = decode("4a\x1ebAQID\x1e3").collect::<Vec<_>>();
+        let expected = [Packet::Text("a".into()), Packet::Binary(Cow::Borrowed(&[1, 2, 3])), Packet::Pong("".into())];
+        assert_eq!(mixed, expected.map(Ok));
+    }
+
+    #[test]
+    fn b27_decoding_ends_at_the_first_malformed_packet() {
+        for (body, before) in [
+            ("", &[][..]),
+            ("\x1e\x1e\x1e", &[]),
+            ("abc\x1e4a", &[]),
+            ("4a\x1e", &["a"]),
+            ("4a\x1e\x1e4b", &["a"]),
+            ("4a\x1e4b\x1eb!!\x1e4c", &["a", "b"]),
+        ] {
+            let mut expected = texts(before);
+            expected.push(Err(PacketError));
+            assert_eq!(decode(body).collect::<Vec<_>>(), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn b04_packets_of_one_body_are_bounded() {
+        let full = vec!["3"; PACKETS_PER_POST_MAX].join("\x1e");
+        assert_eq!(decode(&full).filter(Result::is_ok).count(), PACKETS_PER_POST_MAX);
+        assert!(decode(&full).all(|packet| packet.is_ok()));
+        let over = format!("{full}\x1e3\x1e3");
+        assert_eq!(decode(&over).count(), PACKETS_PER_POST_MAX + 1);
+        assert_eq!(decode(&over).last(), Some(Err(PacketError)));
+    }
+
+    #[test]
+    fn bodies_are_joined() {
+        let mut writer = Writer::new();
+        assert!(writer.is_empty());
+        writer.push_text("0{}");
+        writer.push_binary(&[1, 2, 3, 4]);
+        writer.push_binary(&[]);
+        writer.push_text("4a");
+        assert_eq!(writer.len(), 18);
+        assert_eq!(writer.into_body(), "0{}\x1ebAQIDBA==\x1eb\x1e4a");
+    }
+
+    #[test]
+    fn jsonp_answers_are_scripts() {
+        assert_eq!(jsonp_wrap("0", "4a\x1e4\"\\\n"), "___eio[0](\"4a\\u001e4\\\"\\\\\\n\");");
+        assert_eq!(jsonp_wrap("", "4\u{2028}\u{2029}é"), "___eio[](\"4\\u2028\\u2029é\");");
+    }
+
+    #[test]
+    fn jsonp_forms_are_unwrapped() {
+        for (form, payload) in [
+            ("d=4hello", Some("4hello")),
+            ("x=1&d=4a%1E4b+c&y", Some("4a\x1e4b c")),
+            ("d=4line%5Cnnext", Some("4line\nnext")),
+            ("d=4%5C%5Cn", Some("4\\n")),
+            ("d=4%5C%5C%5Cn", Some("4\\\\n")),
+            ("d=%5C", Some("\\")),
+            ("d=", Some("")),
+            ("d=1&d=2", None),
+            ("e=4", None),
+            ("", None),
+        ] {
+            assert_eq!(jsonp_unwrap(form).as_deref(), payload, "{form}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_back(packets in prop::collection::vec(any::<Result<String, Vec<u8>>>(), 1..20)) {
+            let mut writer = Writer::new();
+            let mut expected = Vec::new();
+            for packet in packets {
+                match packet {
+                    Ok(text) => {
+                        let text = text.replace(SEPARATOR, "");
+                        writer.push_text(&format!("4{text}"));
+                        expected.push(Ok(Packet::Text(Cow::Owned(text))));
+                    }
+                    Err(data) => {
+                        writer.push_binary(&data);
+                        expected.push(Ok(Packet::Binary(Cow::Owned(data))));
+                    }
+                }
+            }
+            let body = writer.into_body();
+            prop_assert_eq!(decode(&body).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn never_panics(text: String) {
+            let _ = (decode(&text).count(), jsonp_unwrap(&text), jsonp_unwrap(&format!("d={text}")));
+        }
+    }
+}

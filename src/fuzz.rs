@@ -1,0 +1,115 @@
+//! Bodies of the fuzz targets, always compiled, so that tests replay their corpus. Each takes any bytes, must not panic,
+//! and asserts what holds for every input.
+
+use std::borrow::Cow;
+
+use crate::base::json;
+use crate::engine::packet::Packet;
+use crate::engine::{open, packet, payload};
+use crate::wire::{Decoder, Incoming, WireError};
+
+/// Bytes of one WebSocket connection, read at once and in pieces whose size the first byte chooses: the same messages.
+pub fn wire_decoder(data: &[u8]) {
+    let Some((size, stream)) = data.split_first() else { return };
+    let whole = decode_all(stream, stream.len().max(1));
+    let split = decode_all(stream, usize::from(*size).max(1));
+    assert_eq!(whole, split, "messages depend on how the bytes were split");
+}
+
+/// A text with `attachments` as its first byte says: the scanner accepts what serde_json accepts, and its ranges are
+/// values of their own.
+pub fn json_scanner(data: &[u8]) {
+    let Some((attachments, text)) = data.split_first() else { return };
+    if std::str::from_utf8(text).is_err() {
+        return;
+    }
+    let checked = json::check(text);
+    if serde_json::from_slice::<serde_json::Value>(text).is_ok() {
+        assert!(!matches!(checked, Err(json::JsonError::Syntax { .. })), "valid JSON refused");
+    }
+    let Ok(scan) = json::scan_array(text, u32::from(*attachments)) else { return };
+    assert_eq!(checked, Ok(json::Kind::Array));
+    for range in &scan.elements {
+        assert!(json::check(&text[range.start as usize..range.end as usize]).is_ok());
+    }
+    assert!(scan.placeholders.iter().all(|num| *num < u32::from(*attachments)));
+}
+
+/// A polling body, plain and as JSONP, and the same bytes as a query: what is decoded survives being written again.
+pub fn engine_payload(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = open::verify(&open::EngineQuery::parse(text), true, false, Some(data));
+    let unwrapped = payload::jsonp_unwrap(text);
+    for body in [Some(text), unwrapped.as_deref()].into_iter().flatten() {
+        for decoded in payload::decode(body).flatten() {
+            let mut writer = payload::Writer::new();
+            match &decoded {
+                Packet::Text(content) => writer.push_text(&format!("4{content}")),
+                Packet::Binary(content) => writer.push_binary(content),
+                _ => continue,
+            }
+            assert_eq!(packet::decode_text(Cow::Owned(writer.into_body())), Ok(decoded));
+        }
+    }
+}
+
+const MAX_PAYLOAD: usize = 4096;
+
+/// What each message was (its text or bytes, or a word for the rest), up to the close or the error.
+fn decode_all(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<WireError>) {
+    let (mut decoder, mut messages) = (Decoder::default(), Vec::new());
+    for piece in stream.chunks(piece) {
+        let mut buffer = piece.to_vec();
+        let mut input = &mut buffer[..];
+        loop {
+            match decoder.next(&mut input, MAX_PAYLOAD) {
+                Ok(Some(Incoming::Text(text))) => messages.push(text.as_bytes().to_vec()),
+                Ok(Some(Incoming::Binary(data) | Incoming::Ping(data))) => messages.push(data.to_vec()),
+                Ok(Some(Incoming::Pong)) => messages.push(b"pong".to_vec()),
+                Ok(Some(Incoming::Close(code))) => {
+                    messages.push(format!("{code:?}").into_bytes());
+                    return (messages, None);
+                }
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+        assert!(decoder.held_bytes() <= MAX_PAYLOAD + 256);
+    }
+    (messages, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Inputs that fuzzing starts from; each reaches far into its target.
+    #[test]
+    fn seeds_pass() {
+        for seed in [
+            &b"\x01\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..],
+            b"\x03\x01\x81\0\0\0\0a\x89\x81\0\0\0\0p\x80\x81\0\0\0\0b\x88\x82\0\0\0\0\x03\xe8",
+            b"\x02\x81\xfe\x01\x00\0\0\0\0\xff\xff",
+        ] {
+            wire_decoder(seed);
+        }
+        for seed in [&b"\x02[\"e\",{\"_placeholder\":true,\"num\":1},[[{}]]]"[..], b"\0[1e400,\"\\ud800\"]", b"\0"] {
+            json_scanner(seed);
+        }
+        for seed in ["4a\x1ebAQID\x1e2probe", "d=4a%5Cn%1E4b", "EIO=4&transport=polling&sid=x"] {
+            engine_payload(seed.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_pass(data: Vec<u8>, text: String) {
+            for input in [&data[..], text.as_bytes()] {
+                wire_decoder(input);
+                json_scanner(input);
+                engine_payload(input);
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Layer 1: bytes ↔ WebSocket messages, server side. Bytes of one connection come in, whole messages go out; what a
+//! server sends is framed here too. No extension is negotiated, so none is understood. Spec: RFC 6455.
+//!
+//! [`message`] puts messages together from the frames that [`frame`] reads and [`mask`] uncovers; [`close`] is the
+//! payload of the close frame.
+
+pub mod close;
+pub mod frame;
+pub mod mask;
+pub mod message;
+
+pub use message::{Decoder, Incoming};
+
+use crate::base::close::CloseReason;
+
+/// What a peer did wrong on the WebSocket. The connection is closed with the code of [`WireError::reason`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WireError {
+    /// A rule of RFC 6455 was broken; says which.
+    Protocol(&'static str),
+    /// A text message, or the reason of a close frame, is not UTF-8.
+    InvalidUtf8,
+    /// The message would exceed the limit of the listener.
+    TooBig,
+    /// The message came in more than [`FRAGMENTS_MAX`](crate::base::limit::FRAGMENTS_MAX) frames.
+    TooManyFragments,
+}
+
+impl WireError {
+    /// Close code, log level and metric of this violation.
+    pub fn reason(&self) -> CloseReason {
+        match self {
+            WireError::Protocol(_) => CloseReason::WsProtocolError,
+            WireError::InvalidUtf8 => CloseReason::WsInvalidUtf8,
+            WireError::TooBig => CloseReason::WsTooBig,
+            WireError::TooManyFragments => CloseReason::WsPolicy,
+        }
+    }
+}
