@@ -4,6 +4,7 @@ pub mod close;
 pub mod ids;
 pub mod limit;
 pub mod rng;
+pub mod secret;
 pub mod slab;
 pub mod stats;
 pub mod time;
