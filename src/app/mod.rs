@@ -4,6 +4,7 @@
 pub mod effect;
 pub mod event;
 pub mod kit;
+pub mod name;
 pub mod signage;
 
 use std::sync::Arc;
