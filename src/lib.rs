@@ -4,4 +4,7 @@
 
 pub mod app;
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod log;
+pub mod server;

@@ -11,7 +11,7 @@ pub mod render;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use crate::app::kit::identity::{AuthMode, AuthSettings};
 pub use crate::app::name::AppName;
@@ -154,7 +154,14 @@ pub enum Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Store::Sqlite(PathBuf::from("data/siod.db"))
+        Store::within(&Server::default().data_dir)
+    }
+}
+
+impl Store {
+    /// The store of a daemon that is told nothing but its data directory.
+    fn within(data_dir: &Path) -> Store {
+        Store::Sqlite(data_dir.join("siod.db"))
     }
 }
 

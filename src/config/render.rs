@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use super::Config;
 use super::check::int_range;
-use super::keys::listener::LISTENER;
+use super::keys::listener::{LISTENER, max_payload_default};
 use super::keys::{Access, Key, SECTIONS};
+use super::{Config, Store};
 
 /// Whether secrets are written out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,8 @@ pub enum Secrets {
 const PREAMBLE: &str = "\
 The configuration of siod, with every key. A flag goes before the environment, the environment before this file, this
 file before the defaults. In the environment auth.jwt_secret is SIOD__AUTH__JWT_SECRET, the bind of the first listener
-SIOD__LISTENER__0__BIND; a list is JSON or separated by commas. Unknown keys are errors.";
+SIOD__LISTENER__0__BIND; a list is JSON or separated by commas. Unknown keys are errors. A key that stands here as a
+comment follows from another one until it is set.";
 
 /// The whole configuration as commented TOML.
 pub fn render(config: &Config, secrets: Secrets) -> String {
@@ -29,11 +30,19 @@ pub fn render(config: &Config, secrets: Secrets) -> String {
     comment(&mut out, PREAMBLE);
     for section in SECTIONS {
         heading(&mut out, section.doc, &format!("[{}]", section.name));
-        section.keys.iter().for_each(|key| line(&mut out, key, config, secrets));
+        for key in section.keys {
+            let implied =
+                (section.name, key.name) == ("store", "url") && config.store == Store::within(&config.server.data_dir);
+            line(&mut out, key, config, implied, secrets);
+        }
         if section.name == "server" {
             for listener in &config.listeners {
                 heading(&mut out, LISTENER.doc, &format!("[[{}]]", LISTENER.name));
-                LISTENER.keys.iter().for_each(|key| line(&mut out, key, listener, secrets));
+                for key in LISTENER.keys {
+                    let payload_max = listener.engine.max_payload_bytes;
+                    let implied = key.name == "max_payload_bytes" && payload_max == max_payload_default(listener.root);
+                    line(&mut out, key, listener, implied, secrets);
+                }
             }
         }
     }
@@ -47,11 +56,12 @@ fn heading(out: &mut String, doc: &str, title: &str) {
     out.push('\n');
 }
 
-fn line<T>(out: &mut String, key: &Key<T>, from: &T, secrets: Secrets) {
+/// One key. `implied`: its value follows from another key, so it is shown as a comment and goes on following.
+fn line<T>(out: &mut String, key: &Key<T>, from: &T, implied: bool, secrets: Secrets) {
     comment(out, key.doc);
     let value = match &key.access {
         Access::Int { min, max, unit, get, .. } => {
-            comment(out, &int_range(*min, *max, unit));
+            comment(out, &format!("A number {}.", int_range(*min, *max, unit)));
             get(from).to_string()
         }
         Access::Bool { get, .. } => get(from).to_string(),
@@ -60,7 +70,7 @@ fn line<T>(out: &mut String, key: &Key<T>, from: &T, secrets: Secrets) {
         Access::Secret { get, .. } => Value::String(get(from).expose().to_owned()).to_string(),
         Access::List { get, .. } => Value::Array(get(from).into_iter().map(Value::String).collect()).to_string(),
     };
-    writeln!(out, "{} = {value}", key.name).expect("a string takes everything");
+    writeln!(out, "{}{} = {value}", if implied { "# " } else { "" }, key.name).expect("a string takes everything");
 }
 
 fn comment(out: &mut String, text: &str) {

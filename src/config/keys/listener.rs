@@ -77,7 +77,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
 ];
 
 /// Largest message by root: signage sends pictures, utalk files.
-fn max_payload_default(root: Option<AppName>) -> usize {
+pub fn max_payload_default(root: Option<AppName>) -> usize {
     match root {
         Some(AppName::Signage) => 33_554_432,
         Some(AppName::Utalk) => 100_000_000,

@@ -118,7 +118,7 @@ const SERVER: &[Key<Config>] = &[
             set: |config, text| {
                 config.server.data_dir = PathBuf::from(filled(text, "a directory")?);
                 // Where the store is not told otherwise, it lies there.
-                config.store = Store::Sqlite(config.server.data_dir.join("siod.db"));
+                config.store = Store::within(&config.server.data_dir);
                 Ok(())
             },
         },
