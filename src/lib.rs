@@ -1,9 +1,16 @@
 //! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, five real-time applications on top.
 //!
-//! Layers, in reading order: [`base`] → `wire` → `engine` → `socketio` → `hub` → [`app`] → `shard`, all pure; then the shell.
+//! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`shard`], all pure; then the shell.
 
 pub mod app;
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod fuzz;
+pub mod hub;
+pub mod log;
+pub mod server;
+pub mod shard;
+pub mod socketio;
 pub mod wire;

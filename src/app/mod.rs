@@ -6,6 +6,7 @@ pub mod event;
 pub mod home;
 pub mod kit;
 pub mod lab;
+pub mod name;
 pub mod signage;
 
 use std::sync::Arc;

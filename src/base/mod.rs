@@ -6,6 +6,7 @@ pub mod json;
 pub mod limit;
 pub mod percent;
 pub mod rng;
+pub mod secret;
 pub mod slab;
 pub mod stats;
 pub mod time;

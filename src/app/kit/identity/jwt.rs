@@ -1,0 +1,460 @@
+//! JSON Web Tokens, HS256 and nothing else: token and time in, identity out. The algorithm is pinned by us, the header
+//! chooses nothing (RFC 8725 section 3.1), and `exp`, `nbf`, `iat` are judged here by the time passed in: of the library
+//! only the signature is used, since its own validation reads the clock. Spec: RFC 7515, RFC 7519.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{AuthMethod, AuthSettings, Identity};
+use crate::app::AuthFailure;
+use crate::base::limit;
+use crate::base::secret::Secret;
+use crate::base::time::WallMillis;
+
+/// A key ready for use, and what a token must say beside its signature.
+#[derive(Debug)]
+pub struct Verifier {
+    key: DecodingKey,
+    /// Empty: any or none; likewise `audience`.
+    issuer: String,
+    audience: String,
+    leeway_s: u64,
+}
+
+impl Verifier {
+    /// `settings.jwt_secret` must not be empty.
+    pub fn new(settings: &AuthSettings) -> Verifier {
+        Verifier {
+            key: DecodingKey::from_secret(settings.jwt_secret.expose().as_bytes()),
+            issuer: settings.jwt_issuer.clone(),
+            audience: settings.jwt_audience.clone(),
+            leeway_s: settings.jwt_leeway_s,
+        }
+    }
+
+    /// The identity a token stands for at `now`.
+    ///
+    /// # Errors
+    /// `Expired` where all is well but `exp`; `Invalid` for everything else.
+    pub fn verify(&self, token: &str, now: WallMillis) -> Result<Identity, AuthFailure> {
+        let claims = self.authentic_claims(token).ok_or(AuthFailure::Invalid)?;
+        let identity = identity(&claims).ok_or(AuthFailure::Invalid)?;
+        if !self.meant_for_us(&claims) || !self.begun(&claims, now) {
+            return Err(AuthFailure::Invalid);
+        }
+        match identity.expires_at_s {
+            Some(exp) if now.as_secs() < exp => Ok(identity),
+            _ => Err(AuthFailure::Expired),
+        }
+    }
+
+    /// The claims of a token with our signature; `None` for any other text.
+    fn authentic_claims(&self, token: &str) -> Option<Map<String, Value>> {
+        if token.len() > limit::TOKEN_BYTES_MAX {
+            return None;
+        }
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        let header = json_object(header)?;
+        if header.get("alg") != Some(&Value::from("HS256")) || header.contains_key("crit") {
+            return None;
+        }
+        // The signature is the only part the library decodes: an alphabet of our own keeps padding and newlines out.
+        let is_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !signature.bytes().all(is_alphabet) {
+            return None;
+        }
+        let authentic = crypto::verify(signature, signed.as_bytes(), &self.key, Algorithm::HS256);
+        authentic.unwrap_or(false).then(|| json_object(payload))?
+    }
+
+    /// Whether `iss` and `aud` are ours, as far as the configuration asks for either.
+    fn meant_for_us(&self, claims: &Map<String, Value>) -> bool {
+        let issued = self.issuer.is_empty() || claims.get("iss").and_then(Value::as_str) == Some(self.issuer.as_str());
+        let audience = match claims.get("aud") {
+            None => Some(Vec::new()),
+            Some(Value::String(one)) => Some(vec![one.clone()]),
+            Some(_) => strings(claims, "aud"),
+        };
+        issued && audience.is_some_and(|named| self.audience.is_empty() || named.contains(&self.audience))
+    }
+
+    /// Whether `nbf` and `iat`, if there, are whole seconds no further ahead than the leeway.
+    fn begun(&self, claims: &Map<String, Value>, now: WallMillis) -> bool {
+        let latest = now.as_secs().saturating_add(self.leeway_s);
+        ["nbf", "iat"]
+            .iter()
+            .all(|name| claims.get(*name).is_none_or(|at| at.as_u64().is_some_and(|seconds| seconds <= latest)))
+    }
+}
+
+/// Signs a token; `claims` is a JSON object, taken as it is.
+pub fn mint(claims: &Value, secret: &Secret) -> String {
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let signed = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(&claims.to_string()));
+    let key = EncodingKey::from_secret(secret.expose().as_bytes());
+    let signature = crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).expect("HMAC takes a key of any length");
+    format!("{signed}.{signature}")
+}
+
+/// The identity in a set of claims; `None` if one has the wrong shape, or if `sub` or `exp` is missing.
+fn identity(claims: &Map<String, Value>) -> Option<Identity> {
+    let sub = text(claims, "sub")?.filter(|sub| !sub.is_empty() && sub.len() <= limit::NAME_BYTES_MAX)?;
+    // Every role at once exists in development mode only; nobody is given it by a signature.
+    let role = text(claims, "role")?.unwrap_or_default();
+    if role == "*" {
+        return None;
+    }
+    Some(Identity {
+        sub,
+        role,
+        name: text(claims, "name")?,
+        email: text(claims, "email")?,
+        permissions: strings(claims, "permissions")?,
+        groups: strings(claims, "groups")?,
+        workspace_id: text(claims, "workspaceId")?,
+        tenant_id: text(claims, "tenantId")?,
+        system_id: text(claims, "systemId")?,
+        device_id: text(claims, "deviceId")?,
+        expires_at_s: Some(claims.get("exp")?.as_u64().filter(|exp| *exp <= EXP_MAX_S)?),
+        method: AuthMethod::Jwt,
+    })
+}
+
+/// An optional string: `Some(None)` if absent or null, `None` if it is something else.
+fn text(claims: &Map<String, Value>, name: &str) -> Option<Option<String>> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Some(None),
+        Some(Value::String(text)) => Some(Some(text.clone())),
+        Some(_) => None,
+    }
+}
+
+/// An optional array of strings: empty if absent or null, `None` if it is something else.
+fn strings(claims: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        Some(_) => None,
+    }
+}
+
+/// Decodes one part of a token: unpadded URL-safe base64 of a JSON object in which no member occurs twice.
+fn json_object(part: &str) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice::<Members>(&bytes).ok().map(|members| members.0)
+}
+
+/// A JSON object that was refused if any of its members occurred twice: readers differ in which one counts.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        deserializer.deserialize_map(UniqueMembers)
+    }
+}
+
+struct UniqueMembers;
+
+impl<'de> Visitor<'de> for UniqueMembers {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object whose members differ in name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, value)) = access.next_entry::<String, Value>()? {
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member occurs twice"));
+            }
+        }
+        Ok(Members(members))
+    }
+}
+
+/// The last second of the year 9999. A later `exp` is a mistake (milliseconds, mostly), and would overflow a deadline.
+const EXP_MAX_S: u64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::kit::identity::AuthMode;
+    use jsonwebtoken::Header;
+    use serde_json::json;
+
+    const NOW: WallMillis = WallMillis(1_755_684_031_999);
+    const NOW_S: u64 = 1_755_684_031;
+    const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+    const GOOD: &str = r#"{"sub":"u1","exp":1755684091}"#;
+
+    fn secret() -> Secret {
+        Secret::new("0123456789abcdef0123456789abcdef")
+    }
+
+    fn verifier(issuer: &str, audience: &str) -> Verifier {
+        Verifier::new(&AuthSettings {
+            mode: AuthMode::Jwt,
+            jwt_secret: secret(),
+            jwt_issuer: issuer.to_owned(),
+            jwt_audience: audience.to_owned(),
+            jwt_leeway_s: 30,
+        })
+    }
+
+    /// The code under test against the whole of what a client sees: a `sub`, or a failure.
+    fn check(token: &str, expected: Result<&str, AuthFailure>, why: &str) {
+        let found = verifier("", "").verify(token, NOW).map(|identity| identity.sub);
+        assert_eq!(found, expected.map(str::to_owned), "{why}: {token}");
+    }
+
+    fn b64(text: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    /// Signs any two parts with `algorithm`, whatever they say.
+    fn sign_as(algorithm: Algorithm, key: &str, header: &str, payload: &str) -> String {
+        let signed = format!("{header}.{payload}");
+        let key = EncodingKey::from_secret(key.as_bytes());
+        let signature = crypto::sign(signed.as_bytes(), &key, algorithm).unwrap();
+        format!("{signed}.{signature}")
+    }
+
+    /// A token of ours with this header and these claims, as JSON texts.
+    fn signed(header: &str, claims: &str) -> String {
+        sign_as(Algorithm::HS256, secret().expose(), &b64(header), &b64(claims))
+    }
+
+    /// `GOOD` with more members in front.
+    fn claims(more: &str) -> String {
+        signed(HEADER, &format!("{{{more},{}", &GOOD[1..]))
+    }
+
+    fn header(more: &str) -> String {
+        signed(&format!("{{{more},{}", &HEADER[1..]), GOOD)
+    }
+
+    #[test]
+    fn b96_no_hostile_token_is_accepted() {
+        let good = signed(HEADER, GOOD);
+        let [head, payload, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let forged = b64(r#"{"sub":"root","role":"admin","exp":1755684091}"#);
+        let exp = |value: &str| signed(HEADER, &format!(r#"{{"sub":"u1","exp":{value}}}"#));
+        let alg = |value: &str| signed(&format!(r#"{{"alg":{value}}}"#), GOOD);
+        let padded = |text: &str| {
+            let part = base64::engine::general_purpose::URL_SAFE.encode(text);
+            assert!(part.ends_with('='), "this text needs no padding: {text}");
+            part
+        };
+        let key = secret();
+        let key = key.expose();
+        let hostile: &[(&str, String)] = &[
+            ("empty", String::new()),
+            ("no dots", "token".into()),
+            ("one dot", format!("{head}.{payload}")),
+            ("only dots", "..".into()),
+            ("four parts", format!("{good}.{signature}")),
+            ("five parts, as a JWE", format!("{good}.a.b")),
+            ("empty signature", format!("{head}.{payload}.")),
+            ("empty header", sign_as(Algorithm::HS256, key, "", &b64(GOOD))),
+            ("empty payload", sign_as(Algorithm::HS256, key, &b64(HEADER), "")),
+            ("alg none, unsigned", format!("{}.{payload}.", b64(r#"{"alg":"none"}"#))),
+            ("alg none, signed", alg(r#""none""#)),
+            ("alg None", alg(r#""None""#)),
+            ("alg nOnE", alg(r#""nOnE""#)),
+            ("alg NONE with a space", alg(r#""NONE ""#)),
+            ("alg hs256", alg(r#""hs256""#)),
+            ("alg empty", alg(r#""""#)),
+            ("alg null", alg("null")),
+            ("alg as an array", alg(r#"["HS256"]"#)),
+            ("alg absent", signed(r#"{"typ":"JWT"}"#, GOOD)),
+            ("alg RS256 over an HMAC", alg(r#""RS256""#)),
+            ("alg ES256 over an HMAC", alg(r#""ES256""#)),
+            ("alg HS384 over HMAC-SHA256", alg(r#""HS384""#)),
+            ("HS512, honestly", sign_as(Algorithm::HS512, key, &b64(r#"{"alg":"HS512"}"#), &b64(GOOD))),
+            ("HS384 said to be HS256", sign_as(Algorithm::HS384, key, &b64(HEADER), &b64(GOOD))),
+            ("a public key as the HMAC key", {
+                let pem = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----\n";
+                sign_as(Algorithm::HS256, pem, &b64(HEADER), &b64(GOOD))
+            }),
+            ("the empty key", sign_as(Algorithm::HS256, "", &b64(HEADER), &b64(GOOD))),
+            ("the key with a NUL", sign_as(Algorithm::HS256, &format!("{key}x\0"), &b64(HEADER), &b64(GOOD))),
+            ("kid as a path, key of that file", {
+                let kid = b64(r#"{"alg":"HS256","kid":"../../dev/null"}"#);
+                sign_as(Algorithm::HS256, "", &kid, &b64(GOOD))
+            }),
+            ("kid as SQL", {
+                let kid = b64(r#"{"alg":"HS256","kid":"' OR 1 UNION SELECT 'k"}"#);
+                sign_as(Algorithm::HS256, "k", &kid, &b64(GOOD))
+            }),
+            ("jwk in the header, signed by it", {
+                let jwk = b64(r#"{"alg":"HS256","jwk":{"kty":"oct","k":"YXR0YWNrZXI"}}"#);
+                sign_as(Algorithm::HS256, "attacker", &jwk, &b64(GOOD))
+            }),
+            ("jku and x5u of somebody else", {
+                let jku = b64(r#"{"alg":"HS256","jku":"http://169.254.169.254/","x5u":"http://a/"}"#);
+                sign_as(Algorithm::HS256, "attacker", &jku, &b64(GOOD))
+            }),
+            ("crit unknown", header(r#""crit":["b64"],"b64":false"#)),
+            ("crit empty", header(r#""crit":[]"#)),
+            ("alg twice", header(r#""alg":"none""#)),
+            ("header is an array", signed(r#"["HS256"]"#, GOOD)),
+            ("header is not JSON", signed("HS256", GOOD)),
+            ("header with bytes after it", signed(&format!("{HEADER}x"), GOOD)),
+            ("another payload under the signature", format!("{head}.{forged}.{signature}")),
+            ("another header under the signature", format!("{}.{payload}.{signature}", b64(r#"{"alg":"HS256"}"#))),
+            ("signature cut short", good[..good.len() - 2].into()),
+            ("signature with more bytes", format!("{good}AAAA")),
+            ("signature with trailing bits set", trailing_bits(&good)),
+            ("signature of zeros", format!("{head}.{payload}.{}", b64([0; 32]))),
+            ("signature padded", format!("{good}=")),
+            ("signature with a newline", format!("{good}\n")),
+            ("signature in the standard alphabet", format!("{head}.{payload}.{}", "+/".repeat(21) + "A")),
+            (
+                "payload padded",
+                sign_as(Algorithm::HS256, key, &b64(HEADER), &padded(r#"{"sub":"u1","exp":1755684091  }"#)),
+            ),
+            ("header padded", sign_as(Algorithm::HS256, key, &padded(r#"{"alg":"HS256" }"#), &b64(GOOD))),
+            ("newline inside the payload", {
+                let broken = format!("{}\n{}", &payload[..8], &payload[8..]);
+                sign_as(Algorithm::HS256, key, &b64(HEADER), &broken)
+            }),
+            ("leading space", format!(" {good}")),
+            ("a NUL behind", format!("{good}\0")),
+            ("sub twice", claims(r#""sub":"root""#)),
+            ("exp twice", claims(r#""exp":9999999999"#)),
+            ("a claim nobody reads, twice", claims(r#""x":1,"x":2"#)),
+            ("sub twice, once escaped", claims(r#""\u0073ub":"root""#)),
+            ("exp as a string", exp(r#""1755684091""#)),
+            ("exp as a float", exp("1755684091.5")),
+            ("exp as a whole float", exp("1755684091.0")),
+            ("exp 1e400", exp("1e400")),
+            ("exp 1e12", exp("1e12")),
+            ("exp negative", exp("-1")),
+            ("exp beyond 64 bits", exp("99999999999999999999999")),
+            ("exp in milliseconds", exp("1755684091000")),
+            ("exp null", exp("null")),
+            ("exp true", exp("true")),
+            ("exp an array", exp("[1755684091]")),
+            ("exp absent", signed(HEADER, r#"{"sub":"u1"}"#)),
+            ("nbf past the leeway", claims(r#""nbf":1755684062"#)),
+            ("nbf as a string", claims(r#""nbf":"0""#)),
+            ("nbf as a float", claims(r#""nbf":0.5"#)),
+            ("nbf null", claims(r#""nbf":null"#)),
+            ("iat past the leeway", claims(r#""iat":1755684062"#)),
+            ("iat 1e400", claims(r#""iat":1e400"#)),
+            ("sub absent", signed(HEADER, r#"{"exp":1755684091}"#)),
+            ("sub empty", signed(HEADER, r#"{"sub":"","exp":1755684091}"#)),
+            ("sub a number", signed(HEADER, r#"{"sub":1,"exp":1755684091}"#)),
+            ("sub too long", signed(HEADER, &format!(r#"{{"sub":"{}","exp":1755684091}}"#, "u".repeat(256)))),
+            ("every role", claims(r#""role":"*""#)),
+            ("role an array", claims(r#""role":["admin"]"#)),
+            ("permissions a string", claims(r#""permissions":"all""#)),
+            ("groups of numbers", claims(r#""groups":[1]"#)),
+            ("tenantId an object", claims(r#""tenantId":{}"#)),
+            ("aud a number", claims(r#""aud":1"#)),
+            ("aud of numbers", claims(r#""aud":["a",1]"#)),
+            ("payload an array", signed(HEADER, r#"["sub"]"#)),
+            ("payload not UTF-8", sign_as(Algorithm::HS256, key, &b64(HEADER), &b64([b'"', 0xff, b'"']))),
+            ("payload nested beyond reason", claims(&format!(r#""x":{}{}"#, "[".repeat(2_000), "]".repeat(2_000)))),
+            ("a token a byte too long", claims(&format!(r#""x":"{}""#, "x".repeat(limit::TOKEN_BYTES_MAX)))),
+            ("a megabyte", "e".repeat(1_000_000)),
+            ("a megabyte of dots", ".".repeat(1_000_000)),
+        ];
+        check(&good, Ok("u1"), "the token all others are made from");
+        assert!(hostile.len() >= 40);
+        for (why, token) in hostile {
+            check(token, Err(AuthFailure::Invalid), why);
+        }
+    }
+
+    /// The same signature bytes spelled differently: 43 characters carry 258 bits, two of them unused.
+    fn trailing_bits(good: &str) -> String {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let (rest, last) = good.split_at(good.len() - 1);
+        let index = ALPHABET.iter().position(|letter| *letter == last.as_bytes()[0]).unwrap();
+        format!("{rest}{}", ALPHABET[index + 1] as char)
+    }
+
+    #[test]
+    fn key_hints_in_the_header_of_a_good_token_are_ignored() {
+        for hint in [r#""kid":"../../dev/null""#, r#""jku":"http://a/""#, r#""jwk":{"kty":"oct"}"#, r#""x5u":1"#] {
+            check(&header(hint), Ok("u1"), hint);
+        }
+    }
+
+    #[test]
+    fn exp_is_exact_and_the_leeway_is_for_nbf_and_iat_only() {
+        for (offset, expected) in [(1, Ok("u1")), (0, Err(AuthFailure::Expired)), (-60, Err(AuthFailure::Expired))] {
+            let exp = NOW_S.checked_add_signed(offset).unwrap();
+            check(&signed(HEADER, &format!(r#"{{"sub":"u1","exp":{exp}}}"#)), expected, "exp");
+        }
+        for name in ["nbf", "iat"] {
+            check(&claims(&format!(r#""{name}":{}"#, NOW_S + 30)), Ok("u1"), name);
+            check(&claims(&format!(r#""{name}":{}"#, NOW_S + 31)), Err(AuthFailure::Invalid), name);
+            check(&claims(&format!(r#""{name}":{}"#, NOW_S - 60)), Ok("u1"), name);
+        }
+        check(&signed(HEADER, r#"{"sub":"u1","exp":1,"nbf":9999999999}"#), Err(AuthFailure::Invalid), "both");
+    }
+
+    #[test]
+    fn issuer_and_audience_are_asked_for_where_configured() {
+        let verifier = verifier("https://id.example", "siod");
+        let accepts = |more: &str| verifier.verify(&claims(more), NOW).is_ok();
+        assert!(accepts(r#""iss":"https://id.example","aud":"siod""#));
+        assert!(accepts(r#""iss":"https://id.example","aud":["x","siod"]"#));
+        for wrong in [
+            r#""iss":"https://id.example""#,
+            r#""aud":"siod""#,
+            r#""iss":"https://id.example/","aud":"siod""#,
+            r#""iss":["https://id.example"],"aud":"siod""#,
+            r#""iss":"https://id.example","aud":"siodx""#,
+            r#""iss":"https://id.example","aud":[]"#,
+            r#""iss":"https://id.example","aud":null"#,
+        ] {
+            assert!(!accepts(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_claim_finds_its_place() {
+        let claims = json!({
+            "sub": "u1", "name": "Ana", "email": "a@example", "role": "operator", "permissions": ["p"], "groups": ["g1", "g2"],
+            "workspaceId": "w", "tenantId": "t", "systemId": "s", "deviceId": "d", "exp": NOW_S + 1, "other": [1, {"x": null}]
+        });
+        let some = |text: &str| Some(text.to_owned());
+        let expected = Identity {
+            sub: "u1".into(),
+            name: some("Ana"),
+            email: some("a@example"),
+            role: "operator".into(),
+            permissions: vec!["p".into()],
+            groups: vec!["g1".into(), "g2".into()],
+            workspace_id: some("w"),
+            tenant_id: some("t"),
+            system_id: some("s"),
+            device_id: some("d"),
+            expires_at_s: Some(NOW_S + 1),
+            method: AuthMethod::Jwt,
+        };
+        assert_eq!(verifier("", "").verify(&mint(&claims, &secret()), NOW), Ok(expected));
+    }
+
+    #[test]
+    fn another_implementation_reads_what_we_mint_and_we_read_what_it_signs() {
+        let key = EncodingKey::from_secret(secret().expose().as_bytes());
+        let theirs = jsonwebtoken::encode(&Header::default(), &json!({"sub": "u1", "exp": NOW_S + 1}), &key).unwrap();
+        check(&theirs, Ok("u1"), "signed by the library");
+        let mut rules = jsonwebtoken::Validation::new(Algorithm::HS256);
+        rules.validate_exp = false;
+        let ours = mint(&json!({"sub": "u1", "exp": 1}), &secret());
+        let key = DecodingKey::from_secret(secret().expose().as_bytes());
+        assert_eq!(jsonwebtoken::decode::<Value>(&ours, &key, &rules).unwrap().claims["sub"], "u1");
+    }
+}

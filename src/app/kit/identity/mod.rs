@@ -1,0 +1,213 @@
+//! Who a socket is (contract 0.3): from what a client presents to an [`Identity`]. [`intake`] finds the token, [`jwt`]
+//! judges it, [`Authenticator`] decides by the configured mode. Pure: the time comes in with every question.
+//! Cookie sessions are not read here, and no key is ever looked up by what an unverified token says (B95, B96).
+
+pub mod intake;
+pub mod jwt;
+
+use std::sync::Arc;
+
+use crate::app::{Asked, AuthFailure};
+use crate::base::limit;
+use crate::base::secret::Secret;
+use crate::base::time::WallMillis;
+
+/// The one identity all intakes lead to. Shared by reference among a user's sockets and the events they send.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// Who: a user id, a device id, or in development mode the opaque token itself.
+    pub sub: String,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    /// `admin`, `operator`, `viewer`, `device`, …; `*` in development mode is every role; empty: none.
+    pub role: String,
+    pub permissions: Vec<String>,
+    /// Device groups this identity is limited to; empty: by role (admin: all).
+    pub groups: Vec<String>,
+    pub workspace_id: Option<String>,
+    pub tenant_id: Option<String>,
+    pub system_id: Option<String>,
+    pub device_id: Option<String>,
+    /// Seconds since the Unix epoch; the socket ends then.
+    pub expires_at_s: Option<u64>,
+    pub method: AuthMethod,
+}
+
+/// How an identity was established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AuthMethod {
+    /// Development mode: anything goes, loopback only.
+    #[default]
+    Dev,
+    Jwt,
+    /// No token that this layer can judge: the application decides by itself (a signage device with its own token).
+    Application,
+}
+
+impl Identity {
+    /// Whether this identity has `role`; in development mode it has every role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.role == role || self.role == "*"
+    }
+}
+
+/// What `auth.mode` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AuthMode {
+    /// Any token, and none, is an identity of every role. Refused beyond loopback.
+    #[default]
+    Dev,
+    /// Only JSON Web Tokens of the configured secret.
+    Jwt,
+}
+
+/// `[auth]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthSettings {
+    pub mode: AuthMode,
+    /// HS256 key; at least 32 bytes in `jwt` mode; may be empty in `dev` mode.
+    pub jwt_secret: Secret,
+    /// The `iss` a token must carry; empty: any or none.
+    pub jwt_issuer: String,
+    /// The `aud` a token must name; empty: any or none.
+    pub jwt_audience: String,
+    /// How far `nbf` and `iat` may lie in the future, in seconds; `exp` is exact.
+    pub jwt_leeway_s: u64,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        AuthSettings {
+            mode: AuthMode::Dev,
+            jwt_secret: Secret::default(),
+            jwt_issuer: String::new(),
+            jwt_audience: String::new(),
+            jwt_leeway_s: 30,
+        }
+    }
+}
+
+/// Turns tokens into identities. One per shard, built once: it keeps the key ready for use.
+#[derive(Debug)]
+pub struct Authenticator {
+    mode: AuthMode,
+    /// `None`: no secret is configured, so no JWT can be read.
+    verifier: Option<jwt::Verifier>,
+    /// The identity of everybody who brings no token in development mode.
+    anonymous: Arc<Identity>,
+}
+
+impl Authenticator {
+    pub fn new(settings: &AuthSettings) -> Authenticator {
+        let verifier = (!settings.jwt_secret.is_empty()).then(|| jwt::Verifier::new(settings));
+        Authenticator { mode: settings.mode, verifier, anonymous: Arc::new(dev_identity("anonymous")) }
+    }
+
+    /// Who a CONNECT is, by the first token of [`intake::token`].
+    ///
+    /// # Errors
+    /// `Missing` (in `jwt` mode) where no token came at all; else as [`Authenticator::verify`].
+    pub fn identify(&self, asked: &Asked<'_>, now: WallMillis) -> Result<Arc<Identity>, AuthFailure> {
+        match (intake::token(asked)?, self.mode) {
+            (Some(token), _) => self.verify(&token, now),
+            (None, AuthMode::Dev) => Ok(self.anonymous.clone()),
+            (None, AuthMode::Jwt) => Err(AuthFailure::Missing),
+        }
+    }
+
+    /// Who the bearer of `token` is, for HTTP callers as for sockets. In `dev` mode a token that is no JWT of the
+    /// configured secret is a name: `sub` is the token, and the role is every role.
+    ///
+    /// # Errors
+    /// `Missing` for an empty token in `jwt` mode, `Expired` for a token that was good once, `Invalid` for all others.
+    pub fn verify(&self, token: &str, now: WallMillis) -> Result<Arc<Identity>, AuthFailure> {
+        if token.len() > limit::TOKEN_BYTES_MAX {
+            return Err(AuthFailure::Invalid);
+        }
+        let verified = match &self.verifier {
+            Some(verifier) => verifier.verify(token, now),
+            None => Err(AuthFailure::Invalid),
+        };
+        match (verified, self.mode) {
+            (Ok(identity), _) => Ok(Arc::new(identity)),
+            (Err(_), AuthMode::Dev) if token.is_empty() => Ok(self.anonymous.clone()),
+            (Err(_), AuthMode::Dev) => Ok(Arc::new(dev_identity(token))),
+            (Err(_), AuthMode::Jwt) if token.is_empty() => Err(AuthFailure::Missing),
+            (Err(failure), AuthMode::Jwt) => Err(failure),
+        }
+    }
+}
+
+fn dev_identity(sub: &str) -> Identity {
+    Identity { sub: sub.to_owned(), role: "*".to_owned(), method: AuthMethod::Dev, ..Identity::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::event::Handshake;
+    use serde_json::json;
+
+    const NOW: WallMillis = WallMillis(1_755_684_031_000);
+
+    fn settings(mode: AuthMode) -> AuthSettings {
+        AuthSettings { mode, jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() }
+    }
+
+    fn ask(authenticator: &Authenticator, auth: &str) -> Result<Arc<Identity>, AuthFailure> {
+        let handshake = Handshake {
+            ip: [127, 0, 0, 1].into(),
+            query: String::new(),
+            user_agent: String::new(),
+            authorization: String::new(),
+        };
+        authenticator.identify(&Asked { auth: auth.as_bytes(), handshake: &handshake }, NOW)
+    }
+
+    #[test]
+    fn in_development_mode_a_token_is_a_name_and_no_token_is_anonymous() {
+        let dev = Authenticator::new(&AuthSettings::default());
+        let nobody = ask(&dev, "{}").unwrap();
+        assert_eq!((nobody.sub.as_str(), nobody.role.as_str()), ("anonymous", "*"));
+        assert!(Arc::ptr_eq(&nobody, &ask(&dev, r#"{"token":""}"#).unwrap()), "one identity for all");
+        let named = ask(&dev, r#"{"token":"test_token_7"}"#).unwrap();
+        assert_eq!((named.sub.as_str(), named.method), ("test_token_7", AuthMethod::Dev));
+        assert!(named.has_role("admin"));
+        let too_long = format!(r#"{{"token":"{}"}}"#, "x".repeat(limit::TOKEN_BYTES_MAX + 1));
+        assert_eq!(ask(&dev, &too_long), Err(AuthFailure::Invalid));
+    }
+
+    #[test]
+    fn in_development_mode_a_good_jwt_is_read_and_a_bad_one_is_a_name() {
+        let settings = settings(AuthMode::Dev);
+        let dev = Authenticator::new(&settings);
+        let claims = json!({"sub": "u1", "role": "viewer", "exp": NOW.as_secs() + 60});
+        let token = jwt::mint(&claims, &settings.jwt_secret);
+        let identity = dev.verify(&token, NOW).unwrap();
+        assert_eq!((identity.sub.as_str(), identity.role.as_str()), ("u1", "viewer"));
+        assert_eq!(identity.method, AuthMethod::Jwt);
+        let foreign = jwt::mint(&claims, &Secret::new("x".repeat(32)));
+        assert_eq!(dev.verify(&foreign, NOW).unwrap().sub, foreign);
+    }
+
+    #[test]
+    fn in_jwt_mode_only_jwts_count() {
+        let settings = settings(AuthMode::Jwt);
+        let strict = Authenticator::new(&settings);
+        assert_eq!(ask(&strict, "{}"), Err(AuthFailure::Missing));
+        assert_eq!(strict.verify("", NOW), Err(AuthFailure::Missing));
+        assert_eq!(ask(&strict, r#"{"token":"test_token_7"}"#), Err(AuthFailure::Invalid));
+        let claims = |exp| json!({"sub": "u1", "exp": exp});
+        let good = jwt::mint(&claims(NOW.as_secs() + 1), &settings.jwt_secret);
+        assert_eq!(strict.verify(&good, NOW).unwrap().role, "");
+        let old = jwt::mint(&claims(NOW.as_secs()), &settings.jwt_secret);
+        assert_eq!(strict.verify(&old, NOW), Err(AuthFailure::Expired));
+    }
+
+    #[test]
+    fn nothing_printed_shows_the_secret() {
+        let settings = settings(AuthMode::Jwt);
+        let printed = format!("{settings:?} {:?}", Authenticator::new(&settings));
+        assert!(!printed.contains("kkkk"), "{printed}");
+    }
+}

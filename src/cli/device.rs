@@ -1,0 +1,158 @@
+//! `siod device …`: one HTTP request to the admin listener of the running daemon; its JSON answer is printed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::config::args::Device;
+use crate::config::{Admin, Config};
+
+/// The whole exchange takes no longer than this.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Asks and prints; exit code 0 where the daemon said yes.
+pub fn ask(config: &Config, asked: &Device) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (method, path) = route(asked);
+    let address = reachable(config.admin.bind);
+    let answer = runtime.map_err(Failure::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let exchange = exchange(&config.admin, address, method, &path);
+            tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| Failure::from("no answer in time"))?
+        })
+    });
+    match answer {
+        Ok((status, body)) if status.is_success() => {
+            println!("{}", indented(&body));
+            ExitCode::SUCCESS
+        }
+        Ok((status, body)) => {
+            eprintln!("siod: {address} answered {status}: {}", indented(&body));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("siod: admin listener {address}: {error} (admin.bind and admin.token tell where and how to ask)");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Method, and path with query, of what was asked.
+fn route(asked: &Device) -> (Method, String) {
+    let (one, verb) = match asked {
+        Device::List { fleet } => return (Method::GET, format!("/signage/devices?fleet={}", encoded(&fleet.fleet))),
+        Device::Issue(one) => (one, "issue"),
+        Device::Authorize(one) => (one, "authorize"),
+        Device::Revoke(one) => (one, "revoke"),
+    };
+    let (device, fleet) = (encoded(&one.device), encoded(&one.fleet.fleet));
+    (Method::POST, format!("/signage/devices/{device}/{verb}?fleet={fleet}"))
+}
+
+async fn exchange(
+    admin: &Admin,
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, Bytes), Failure> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Errors of the connection reach the sender too; here it is only kept going.
+    tokio::spawn(async { drop(connection.await) });
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, address.to_string());
+    if !admin.token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", admin.token.expose()));
+    }
+    let answer = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    Ok((status, body))
+}
+
+/// Where to connect to reach a listener that is bound to `bind`.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bind.port())
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3), slashes and dots of `..` included.
+fn encoded(text: &str) -> String {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// JSON with line breaks; any other text with its control characters escaped, since a terminal will show it.
+fn indented(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
+    json.and_then(|json| serde_json::to_string_pretty(&json).ok())
+        .unwrap_or_else(|| String::from_utf8_lossy(body).escape_debug().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use crate::config::args::{Fleet, OneDevice};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[test]
+    fn each_command_has_its_route() {
+        let fleet = || Fleet { fleet: "a&b".to_owned() };
+        let one = |device: &str| OneDevice { device: device.to_owned(), fleet: fleet() };
+        for (asked, method, path) in [
+            (Device::List { fleet: fleet() }, Method::GET, "/signage/devices?fleet=a%26b"),
+            (Device::Issue(one("p1")), Method::POST, "/signage/devices/p1/issue?fleet=a%26b"),
+            (Device::Authorize(one("café/x")), Method::POST, "/signage/devices/caf%C3%A9%2Fx/authorize?fleet=a%26b"),
+            (Device::Revoke(one("..")), Method::POST, "/signage/devices/%2E%2E/revoke?fleet=a%26b"),
+        ] {
+            assert_eq!(route(&asked), (method, path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        for (bind, address) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.4:1", "10.0.0.4:1")] {
+            assert_eq!(reachable(bind.parse().unwrap()), address.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_request_carries_the_token_and_the_answer_comes_back() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let daemon = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\n\"no\"").await.unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        let admin = Admin { bind: address, token: Secret::new("t0k") };
+        let answer = exchange(&admin, address, Method::POST, "/signage/devices/p1/issue?fleet=x").await.unwrap();
+        assert_eq!(answer, (StatusCode::NOT_FOUND, Bytes::from_static(b"\"no\"")));
+        let head = daemon.await.unwrap();
+        assert!(head.starts_with("POST /signage/devices/p1/issue?fleet=x HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("authorization: Bearer t0k\r\n") && head.contains(&format!("host: {address}\r\n")),
+            "{head}"
+        );
+    }
+}

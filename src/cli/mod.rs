@@ -1,0 +1,58 @@
+//! Layer 8: what `siod` was asked to do. Arguments in, exit code out: 0 done, 2 bad arguments or configuration, 1 otherwise.
+
+mod device;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::args::{Args, Command, Flags};
+use crate::config::{Config, Refusals};
+use crate::{log, server};
+
+/// Where the conformance fixture listens if nobody says where.
+const CONFORMANCE_ADDR: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
+
+/// Runs what the process's arguments ask for.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are "errors" that go to standard output with exit code 0. A closed pipe changes nothing.
+            let _ = error.print();
+            return exit_code(error.exit_code());
+        }
+    };
+    match args.command.unwrap_or(Command::Run) {
+        Command::Run => with_config(&args.flags, |config| {
+            log::start(&config.log);
+            server::run(config)
+        }),
+        Command::Check => with_config(&args.flags, |config| {
+            print!("{}", config.to_printable_toml());
+            ExitCode::SUCCESS
+        }),
+        Command::Token(asked) => with_config(&args.flags, |config| token::print(&config, &asked)),
+        Command::Device(asked) => with_config(&args.flags, |config| device::ask(&config, &asked)),
+        Command::Conformance => {
+            log::start(&crate::config::Log::default());
+            server::conformance(args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
+        }
+    }
+}
+
+/// Does something with the configuration, or says all that is wrong with it.
+fn with_config(flags: &Flags, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match flags.load() {
+        Ok(config) => then(config),
+        Err(Refusals(sentences)) => {
+            sentences.iter().for_each(|sentence| eprintln!("siod: {sentence}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,102 @@
+//! The rows of `[[listener]]` ([`super`]).
+
+use super::{Access, Key, Section, address, int, is_plain, switch};
+use crate::base::limit;
+use crate::config::{AppName, Cors, Listener};
+
+/// `[[listener]]`; `root` comes first, since it decides the default of another key.
+pub const LISTENER: Section<Listener> = Section {
+    name: "listener",
+    doc: "A public listener; repeat the table for more. Its engine values precede any namespace,\nso they hold for all applications reached through it.",
+    keys: LISTENER_KEYS,
+};
+
+const LISTENER_KEYS: &[Key<Listener>] = &[
+    Key {
+        name: "root",
+        doc: "The application the namespace \"/\" is: lab, orchestrator, utalk, dispatch, iot, signage, none.",
+        access: Access::Text {
+            get: |listener| listener.root.map_or("none", AppName::as_str).to_owned(),
+            set: |listener, text| {
+                listener.root = match text {
+                    "none" => None,
+                    name => Some(AppName::named(name).ok_or_else(|| {
+                        format!("must be one of {}, none", AppName::ALL.map(AppName::as_str).join(", "))
+                    })?),
+                };
+                listener.engine.max_payload_bytes = max_payload_default(listener.root);
+                listener.resolve_paths(listener.written_paths());
+                Ok(())
+            },
+        },
+    },
+    Key {
+        name: "bind",
+        doc: "Address and port. Beyond loopback only with auth.mode = \"jwt\" and a secret.",
+        access: Access::Text {
+            get: |listener| listener.bind.to_string(),
+            set: |listener, text| address(text).map(|value| listener.bind = value),
+        },
+    },
+    Key {
+        name: "paths",
+        doc: "Engine paths. One with a slash at its end matches all paths that begin with it.\n/api/socket is always there too, and its root is always iot.",
+        access: Access::List {
+            get: |listener| listener.written_paths(),
+            set: |listener, list| {
+                let is_path =
+                    |path: &String| path.starts_with('/') && path.len() <= limit::NAME_BYTES_MAX && is_plain(path);
+                if list.is_empty() || !list.iter().all(is_path) {
+                    return Err("must be a list of paths, each beginning with / and without spaces, ? and #".to_owned());
+                }
+                listener.resolve_paths(list);
+                Ok(())
+            },
+        },
+    },
+    int!(ping_interval_ms in engine: *limit::PING_INTERVAL_MS_RANGE.start(), *limit::PING_INTERVAL_MS_RANGE.end(), "milliseconds",
+        "A ping goes to every client this often."),
+    int!(ping_timeout_ms in engine: *limit::PING_TIMEOUT_MS_RANGE.start(), *limit::PING_TIMEOUT_MS_RANGE.end(), "milliseconds",
+        "A client that has not answered a ping for this long is gone."),
+    int!(max_payload_bytes in engine: *limit::MAX_PAYLOAD_BYTES_RANGE.start(), *limit::MAX_PAYLOAD_BYTES_RANGE.end(), "bytes",
+        "Largest message a client may send, on every transport.\nUnset, where root is signage: 33554432, where it is utalk: 100000000."),
+    int!(connect_timeout_ms in engine: *limit::CONNECT_TIMEOUT_MS_RANGE.start(), *limit::CONNECT_TIMEOUT_MS_RANGE.end(), "milliseconds",
+        "A client that has joined no namespace by then is closed."),
+    switch!(ping_jitter in engine, "Pings come up to a tenth early, at random, so that they spread."),
+    Key {
+        name: "cors_origins",
+        doc: "Web origins whose pages may connect: [\"*\"] or exact ones (\"https://app.example\").\nIn dev mode loopback origins are admitted too.",
+        access: Access::List {
+            get: |listener| match &listener.cors {
+                Cors::Any => vec!["*".to_owned()],
+                Cors::List(origins) => origins.clone(),
+            },
+            set: |listener, list| cors(list).map(|value| listener.cors = value),
+        },
+    },
+];
+
+/// Largest message by root: signage sends pictures, utalk files.
+pub fn max_payload_default(root: Option<AppName>) -> usize {
+    match root {
+        Some(AppName::Signage) => 33_554_432,
+        Some(AppName::Utalk) => 100_000_000,
+        _ => limit::EngineLimits::default().max_payload_bytes,
+    }
+}
+
+fn cors(list: Vec<String>) -> Result<Cors, String> {
+    if list == ["*"] {
+        return Ok(Cors::Any);
+    }
+    let is_origin = |origin: &String| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| !host.is_empty() && is_plain(host) && !host.contains(['/', '*']))
+    };
+    if !list.iter().all(is_origin) {
+        return Err(
+            "must be [\"*\"] or exact origins, such as \"https://app.example\" or \"http://10.0.0.4:8080\"".to_owned()
+        );
+    }
+    Ok(Cors::List(list))
+}

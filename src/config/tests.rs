@@ -1,0 +1,338 @@
+//! The configuration from the outside: text in, a value or sentences out.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+fn load(file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]) -> Result<Config, Refusals> {
+    Config::load(&Source {
+        file: Some(("siod.toml".to_owned(), file.to_owned())),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        flags: flags.iter().map(|(key, value, flag)| (*key, (*value).to_owned(), *flag)).collect(),
+    })
+}
+
+fn parse(file: &str) -> Config {
+    load(file, &[], &[]).unwrap_or_else(|refusals| panic!("{file}\n{refusals}"))
+}
+
+/// The sentences about a file that is refused.
+fn refusals(file: &str) -> Vec<String> {
+    load(file, &[], &[]).expect_err(file).0
+}
+
+#[test]
+fn nothing_written_is_the_defaults_as_designed() {
+    let config = Config::load(&Source::default()).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.listeners.len(), 1);
+    let listener = &config.listeners[0];
+    assert_eq!((listener.bind.to_string().as_str(), listener.root), ("127.0.0.1:3000", None));
+    assert_eq!(config.store, Store::Sqlite(PathBuf::from("data/siod.db")));
+    assert!(!config.apps.lab.enabled && config.apps.signage.enabled);
+}
+
+#[test]
+fn the_example_names_every_key_and_equals_the_defaults() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.toml.example");
+    let rendered = Config::default().to_toml();
+    if std::env::var_os("SIOD_WRITE_EXAMPLE").is_some() {
+        fs::write(path, &rendered).unwrap();
+    }
+    let example = fs::read_to_string(path).unwrap();
+    assert_eq!(parse(&example), Config::default());
+    assert_eq!(example, rendered, "run the tests once with SIOD_WRITE_EXAMPLE=1");
+}
+
+/// A configuration in which no value is its default.
+fn unusual() -> Config {
+    let long = "0123456789abcdef0123456789abcdef";
+    let file = format!(
+        r#"
+        server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, client_dir = "c" }}
+        admin = {{ bind = "0.0.0.0:9", token = "adm" }}
+        auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0 }}
+        store.url = "memory:"
+        limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
+        log = {{ format = "json", level = "trace" }}
+        apps.lab.enabled = true
+        [apps.signage]
+        enabled = false
+        state_interval_ms = 0
+        subscribe_on_connect = false
+        extra_commands = ["vlc:next", "a,b"]
+        fleet_token = "player_token"
+        public_url = "https://x.example/"
+        [[listener]]
+        bind = "[::]:1"
+        root = "utalk"
+        paths = ["/a/", "/b"]
+        cors_origins = ["*"]
+        ping_jitter = false
+        [[listener]]
+        bind = "10.0.0.1:2"
+        paths = ["/api/socket"]
+        cors_origins = ["https://a.example", "http://b.example:8080"]
+        "#
+    );
+    parse(&file)
+}
+
+#[test]
+fn what_is_rendered_reads_back_as_the_same() {
+    for config in [Config::default(), unusual()] {
+        assert_eq!(parse(&config.to_toml()), config);
+    }
+    assert_eq!(unusual().apps.signage.settings.public_url, "https://x.example");
+}
+
+#[test]
+fn what_is_printed_hides_secrets() {
+    let printed = unusual().to_printable_toml();
+    for secret in ["0123456789abcdef", "adm\"", "player_token"] {
+        assert!(!printed.contains(secret), "{secret} in {printed}");
+        assert!(!format!("{:?}", unusual()).contains(secret));
+    }
+    assert_eq!(printed.matches("= \"***\"").count(), 3);
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defaults() {
+    let shards = |file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]| {
+        load(file, env, flags).unwrap().server.shards
+    };
+    let (file, env, flag) = ("server.shards = 1", ("SIOD__SERVER__SHARDS", "2"), ("server.shards", "3", "--shards"));
+    assert_eq!(shards("", &[], &[]), 0);
+    assert_eq!(shards(file, &[], &[]), 1);
+    assert_eq!(shards(file, &[env], &[]), 2);
+    assert_eq!(shards(file, &[env], &[flag]), 3);
+}
+
+#[test]
+fn the_environment_reaches_every_kind_of_key() {
+    let config = load(
+        "[[listener]]\nroot = \"signage\"",
+        &[
+            ("SIOD__AUTH__JWT_SECRET", "12"),
+            ("SIOD__APPS__LAB__ENABLED", "true"),
+            ("SIOD__APPS__SIGNAGE__EXTRA_COMMANDS", "a, b"),
+            ("SIOD__LISTENER__0__PATHS", "[\"/x/\"]"),
+            ("SIOD__LISTENER__1__BIND", "127.0.0.1:2"),
+            ("SIOD__LISTENER__1__ROOT", "utalk"),
+            ("SIOD__LISTENER__0__CORS_ORIGINS", ""),
+            ("SIOD__SERVER__DATA_DIR", "/var/lib/siod"),
+            ("SIOD_OTHER", "x"),
+            ("PATH", "x"),
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.auth.jwt_secret, Secret::new("12"));
+    assert!(config.apps.lab.enabled);
+    assert_eq!(config.apps.signage.settings.extra_commands, ["a", "b"]);
+    assert_eq!(config.store, Store::Sqlite(PathBuf::from("/var/lib/siod/siod.db")));
+    let payloads: Vec<usize> = config.listeners.iter().map(|listener| listener.engine.max_payload_bytes).collect();
+    assert_eq!(payloads, [33_554_432, 100_000_000]);
+    assert_eq!(config.listeners[0].root_at("/x/"), Some(Some(AppName::Signage)));
+}
+
+#[test]
+fn wrong_variables_are_named() {
+    for (name, value, expected) in [
+        ("SIOD__SERVER__SHRADS", "1", "server.shrads: unknown key (from SIOD__SERVER__SHRADS)"),
+        (
+            "SIOD__SERVER__SHARDS",
+            "two",
+            "server.shards = \"two\" (from SIOD__SERVER__SHARDS): must be between 0 and 256",
+        ),
+        (
+            "SIOD__LISTENER__2__BIND",
+            "",
+            "SIOD__LISTENER__2__BIND: listeners are numbered from 0 without gaps, and the next one is 1",
+        ),
+        (
+            "SIOD__LISTENER__X__BIND",
+            "",
+            "SIOD__LISTENER__X__BIND: listeners are numbered from 0 without gaps, and the next one is 1",
+        ),
+        (
+            "SIOD__APPS__LAB__ENABLED",
+            "yes",
+            "apps.lab.enabled = \"yes\" (from SIOD__APPS__LAB__ENABLED): must be true or false",
+        ),
+        ("SIOD__LISTENER__0__NO", "x", "listener[0].no: unknown key (from SIOD__LISTENER__0__NO)"),
+        ("SIOD__", "x", ": unknown key (from SIOD__)"),
+    ] {
+        assert_eq!(load("", &[(name, value)], &[]).expect_err(name).0, [expected]);
+    }
+}
+
+#[test]
+fn every_wrong_value_gives_its_sentence() {
+    const WORDS: &str = "must be one of lab, orchestrator, utalk, dispatch, iot, signage, none";
+    const ADDRESS: &str = "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000";
+    const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
+    const ORIGINS: &str =
+        "must be [\"*\"] or exact origins, such as \"https://app.example\" or \"http://10.0.0.4:8080\"";
+    const STORE: &str = "must be \"sqlite:FILE\" or \"memory:\"";
+    const HEADER: &str = "must be at most 8192 visible ASCII characters without spaces";
+    for (key, value, wanted) in [
+        ("listener[0].ping_interval_ms", "5", "must be between 100 and 3600000 (milliseconds)"),
+        ("listener[0].ping_timeout_ms", "3600001", "must be between 100 and 3600000 (milliseconds)"),
+        ("listener[0].max_payload_bytes", "1", "must be between 1024 and 268435456 (bytes)"),
+        ("listener[0].connect_timeout_ms", "-1", "must be between 100 and 600000 (milliseconds)"),
+        ("listener[0].ping_jitter", "1", "must be true or false"),
+        ("listener[0].root", "\"chat\"", WORDS),
+        ("listener[0].bind", "\"localhost:3000\"", ADDRESS),
+        ("listener[0].bind", "\"127.0.0.1\"", ADDRESS),
+        ("listener[0].bind", "3000", "must be a string"),
+        ("listener[0].paths", "[]", PATHS),
+        ("listener[0].paths", "[\"socket.io\"]", PATHS),
+        ("listener[0].paths", "[\"/a b\"]", PATHS),
+        ("listener[0].paths", "\"/a\"", "must be a list of strings"),
+        ("listener[0].paths", "[1]", "must be a list of strings"),
+        ("listener[0].cors_origins", "[\"*\", \"https://a\"]", ORIGINS),
+        ("listener[0].cors_origins", "[\"https://a/\"]", ORIGINS),
+        ("listener[0].cors_origins", "[\"a.example\"]", ORIGINS),
+        ("server.shards", "257", "must be between 0 and 256"),
+        ("server.shards", "1.0", "must be between 0 and 256"),
+        ("server.shards", "\"1\"", "must be between 0 and 256"),
+        ("server.data_dir", "\"\"", "must name a directory"),
+        ("server.data_dir", "\"a\\nb\"", "must not contain control characters"),
+        ("server.drain_timeout_s", "3601", "must be between 0 and 3600 (seconds)"),
+        ("admin.bind", "\"\"", ADDRESS),
+        ("auth.mode", "\"none\"", "must be one of dev, jwt"),
+        ("auth.jwt_leeway_s", "601", "must be between 0 and 600 (seconds)"),
+        ("store.url", "\"postgres://x\"", STORE),
+        ("store.url", "\"sqlite:\"", STORE),
+        ("log.format", "\"xml\"", "must be one of auto, pretty, json"),
+        ("log.level", "\"loud\"", "must be one of error, warn, info, debug, trace"),
+        ("limits.connections_max", "0", "must be between 1 and 10000000"),
+        ("limits.outbox_bytes_max", "1", "must be between 4096 and 1073741824 (bytes)"),
+        ("apps.lab.enabled", "\"true\"", "must be true or false"),
+        ("apps.signage.command_retries_max", "11", "must be between 0 and 10"),
+        ("apps.signage.extra_commands", "[\"\"]", "must be a list of names of 1 to 255 bytes"),
+        ("apps.signage.public_url", "\"ftp://x\"", "must be empty or begin with http:// or https://"),
+    ] {
+        assert_eq!(refusals(&written(key, value)), [format!("{key} = {value}: {wanted}")]);
+    }
+    for key in ["admin.token", "apps.signage.fleet_token"] {
+        assert_eq!(refusals(&written(key, "\"a b\"")), [format!("{key} = ***: {HEADER}")]);
+    }
+}
+
+/// A file of one key.
+fn written(key: &str, value: &str) -> String {
+    match key.strip_prefix("listener[0].") {
+        Some(name) => format!("[[listener]]\n{name} = {value}"),
+        None => format!("{key} = {value}"),
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_and_their_values_not_shown() {
+    for (file, key) in [
+        ("shards = 1", "shards"),
+        ("[server]\nshard = 1", "server.shard"),
+        ("[auth]\njwt_secrt = \"hunter2\"", "auth.jwt_secrt"),
+        ("[apps.utalk]\nenabled = true", "apps.utalk.enabled"),
+        ("[apps.utalk]", "apps.utalk"),
+        ("server = 1", "server"),
+        ("[[listener]]\ntls = true", "listener[0].tls"),
+        ("[extra]", "extra"),
+    ] {
+        assert_eq!(refusals(file), [format!("{key}: unknown key")]);
+    }
+    assert_eq!(parse("[server]\n[apps]\n[apps.lab]\n[[listener]]"), Config::default());
+}
+
+#[test]
+fn all_mistakes_come_at_once() {
+    let file = "server.shards = -1\nnope = 1\n[[listener]]\nping_interval_ms = 5\nroot = 1\n[[listener]]\nbind = \"x\"";
+    let found = refusals(file);
+    for key in ["server.shards", "nope", "listener[0].ping_interval_ms", "listener[0].root", "listener[1].bind"] {
+        assert_eq!(found.iter().filter(|line| line.starts_with(key)).count(), 1, "{key} in {found:#?}");
+    }
+    assert_eq!(found.len(), 5);
+}
+
+#[test]
+fn a_file_of_another_shape_is_refused() {
+    for (file, expected) in [
+        ("a = ", "siod.toml: TOML parse error at line 1"),
+        ("[server]\nshards = 1\nshards = 2", "siod.toml: TOML parse error at line 3"),
+        ("listener = []", "listener: there must be between 1 and 64"),
+        ("[listener]\nbind = \"x\"", "listener: must be written as [[listener]], once for each"),
+        ("listener = [1]", "listener: must be written as [[listener]], once for each"),
+    ] {
+        let found = refusals(file);
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn beyond_loopback_without_a_secret_is_refused_with_what_mends_it() {
+    let secret = "auth.jwt_secret = \"0123456789abcdef0123456789abcdef\"\n";
+    let (dev, jwt) = ("[[listener]]\nbind = \"0.0.0.0:3000\"", "auth.mode = \"jwt\"\n");
+    assert_eq!(
+        refusals(dev),
+        [
+            "listener[0].bind = \"0.0.0.0:3000\": must be a loopback address where auth.mode = \"dev\", since any token is good \
+          there; set SIOD__AUTH__MODE=jwt SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\""
+        ]
+    );
+    assert!(refusals(&format!("{secret}{dev}"))[0].contains("SIOD__AUTH__MODE=jwt"), "a secret alone opens nothing");
+    assert_eq!(
+        refusals(&format!("{jwt}auth.jwt_secret = \"short\"\n{dev}")),
+        ["auth.jwt_secret: must be at least 32 bytes where auth.mode = \"jwt\", and has 5; \
+          set SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\""]
+    );
+    assert!(parse(&format!("{jwt}{secret}{dev}")).listeners[0].bind.ip().is_unspecified());
+    assert_eq!(
+        refusals("admin.bind = \"[::]:9464\""),
+        ["admin.bind = \"[::]:9464\": must be a loopback address where admin.token is empty; \
+          set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\""]
+    );
+    parse("admin = { bind = \"[::]:9464\", token = \"t\" }");
+    for loopback in ["127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        parse(&format!("[[listener]]\nbind = \"{loopback}\""));
+    }
+}
+
+#[test]
+fn keys_that_depend_on_each_other_are_checked_together() {
+    let twice = "[[listener]]\n[[listener]]";
+    assert_eq!(
+        refusals(twice),
+        ["listener[1].bind = \"127.0.0.1:3000\": must differ from every other listener and admin.bind"]
+    );
+    assert!(refusals("admin.bind = \"127.0.0.1:3000\"")[0].starts_with("listener[0].bind"));
+    parse("admin.bind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"");
+    assert_eq!(
+        refusals("limits.outbox_bytes_max = 65535"),
+        ["limits.outbox_low_mark_bytes = 65536: must be at most limits.outbox_bytes_max = 65535"]
+    );
+}
+
+#[test]
+fn engine_paths_match_as_clients_write_them() {
+    let listener = &parse("[[listener]]\nroot = \"lab\"\npaths = [\"/socket.io/\", \"/raw\"]").listeners[0];
+    let (lab, iot) = (Some(Some(AppName::Lab)), Some(Some(AppName::Iot)));
+    for (path, root) in [
+        ("/socket.io/", lab),
+        ("/socket.io/x", lab),
+        ("/socket.io", None),
+        ("/raw", lab),
+        ("/raw/", lab),
+        ("/raw/x", None),
+        ("/rawx", None),
+        ("/api/socket", iot),
+        ("/api/socket/", iot),
+        ("/api/socket.js", None),
+        ("/", None),
+        ("", None),
+    ] {
+        assert_eq!(listener.root_at(path), root, "{path}");
+    }
+}
