@@ -14,3 +14,4 @@ pub mod server;
 pub mod shard;
 pub mod socketio;
 pub mod wire;
+pub mod store;

@@ -45,6 +45,15 @@ pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
 pub const PARKED_EVENTS_MAX: usize = 1_024;
 /// Pending jobs towards the store; above it a job is answered `busy`.
 pub const STORE_QUEUE_JOBS_MAX: usize = 16_384;
+/// Bytes that pending writes hold; above it a job is answered `busy`.
+pub const STORE_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of pictures that wait to be stored; above it a picture is answered `busy`.
+pub const SNAPSHOT_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Jobs, and about so many bytes, of one group commit.
+pub const STORE_GROUP_JOBS_MAX: usize = 512;
+pub const STORE_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A write that a locked database has kept waiting this long is answered `busy`.
+pub const STORE_BUSY_TIMEOUT_MS: u64 = 2_000;
 /// Messages waiting in one shard's mailbox from one sender; above it the sender stops reading its sockets.
 pub const MAILBOX_OVERFLOW_MAX: usize = 65_536;
 /// Connections the kernel may hold for us between SYN and accept.
