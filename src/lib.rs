@@ -13,5 +13,5 @@ pub mod log;
 pub mod server;
 pub mod shard;
 pub mod socketio;
-pub mod wire;
 pub mod store;
+pub mod wire;

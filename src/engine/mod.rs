@@ -3,6 +3,9 @@
 //!
 //! [`packet`] is one packet, [`payload`] the packets of one polling body, [`open`] how a session begins.
 
+pub mod heartbeat;
 pub mod open;
 pub mod packet;
 pub mod payload;
+pub mod polling;
+pub mod session;

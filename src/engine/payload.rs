@@ -22,47 +22,29 @@ pub fn decode(body: &str) -> impl Iterator<Item = Result<Packet<'_>, PacketError
     packets.scan(false, |ended, packet| (!std::mem::replace(ended, packet.is_err())).then_some(packet))
 }
 
-/// Builds the body of one answer to a poll.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Writer {
-    body: String,
+/// The packets of a body of ours, as text with their types: what waited for polling when a WebSocket takes over.
+pub fn split(body: &str) -> impl Iterator<Item = &str> {
+    body.split(SEPARATOR).filter(|packet| !packet.is_empty())
 }
 
-impl Writer {
-    pub fn new() -> Writer {
-        Writer::default()
-    }
+/// Adds a packet with its type, such as `4hello`, to the body of one answer to a poll.
+pub fn push_text(body: &mut Vec<u8>, packet: &[u8]) {
+    separate(body);
+    body.extend_from_slice(packet);
+}
 
-    /// Adds a packet with its type, such as `4hello`.
-    pub fn push_text(&mut self, packet: &str) {
-        self.separate();
-        self.body.push_str(packet);
-    }
+/// Adds a binary message, as `b` and padded base64.
+pub fn push_binary(body: &mut Vec<u8>, data: &[u8]) {
+    separate(body);
+    body.push(b'b');
+    let start = body.len();
+    body.resize(start + base64::encoded_len(data.len(), true).unwrap_or(0), 0);
+    BASE64_STANDARD.encode_slice(data, &mut body[start..]).expect("the room is exactly what the encoding takes");
+}
 
-    /// Adds a binary message, as `b` and padded base64.
-    pub fn push_binary(&mut self, data: &[u8]) {
-        self.separate();
-        self.body.push('b');
-        BASE64_STANDARD.encode_string(data, &mut self.body);
-    }
-
-    /// Bytes of the body so far.
-    pub fn len(&self) -> usize {
-        self.body.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.body.is_empty()
-    }
-
-    pub fn into_body(self) -> String {
-        self.body
-    }
-
-    fn separate(&mut self) {
-        if !self.body.is_empty() {
-            self.body.push(SEPARATOR);
-        }
+fn separate(body: &mut Vec<u8>) {
+    if !body.is_empty() {
+        body.push(SEPARATOR as u8);
     }
 }
 

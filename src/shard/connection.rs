@@ -32,8 +32,10 @@ pub enum Role {
     Probe(PeerKey),
     /// A bare WebSocket that echoes.
     Echo,
-    /// Our close frame is out; whatever still comes is ignored.
+    /// Our close frame is out; whatever still comes is ignored, until the peer's close frame.
     Closing,
+    /// Ends as soon as what is queued has been offered to the kernel once.
+    Hangup,
 }
 
 /// State of a connection that does not take what we have for it.

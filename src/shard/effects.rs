@@ -53,7 +53,8 @@ impl Shard {
             }
             Effect::Emit { target, event, delivery } => self.stage_send(target, event, delivery, None),
             Effect::EmitWithAck { target, event, timeout_ms, token } => {
-                let id = self.next_ack[usize::from(nsp.0)] * u64::from(self.config.placement.shards) + u64::from(self.id.0);
+                let id =
+                    self.next_ack[usize::from(nsp.0)] * u64::from(self.config.placement.shards) + u64::from(self.id.0);
                 self.next_ack[usize::from(nsp.0)] += 1;
                 let shards_left = if matches!(target, Target::Socket(_)) { 1 } else { self.config.placement.shards };
                 self.asked.insert((nsp, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });

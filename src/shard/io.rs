@@ -79,14 +79,29 @@ pub enum Posted {
 /// One thing a shard asks of the shell. Writes to WebSockets are not among them: see [`super::Shard::next_flush`].
 #[derive(Debug)]
 pub enum Output {
-    Respond { req: ReqId, reply: Reply },
+    Respond {
+        req: ReqId,
+        reply: Reply,
+    },
     /// All that this turn has for one other shard.
-    Mail { to: ShardId, mail: Vec<Mail> },
-    Job { ticket: Option<Ticket>, job: Job },
+    Mail {
+        to: ShardId,
+        mail: Vec<Mail>,
+    },
+    Job {
+        ticket: Option<Ticket>,
+        job: Job,
+    },
     /// Close the descriptor; everything that could be written is written.
-    Close { conn: ConnKey },
+    Close {
+        conn: ConnKey,
+    },
     /// The answer to a call from HTTP.
-    CallReply { req: ReqId, status: u16, body: String },
+    CallReply {
+        req: ReqId,
+        status: u16,
+        body: String,
+    },
 }
 
 /// Brings a job's outcome back to the right application.

@@ -82,7 +82,12 @@ impl Shard {
             return;
         }
         let bytes = if connection.base64 {
-            variants.base64.get_or_insert_with(|| variants.named.as_ref().or(variants.as_root.as_ref()).map_or_else(Bytes::new, Envelope::ws_base64)).clone()
+            variants
+                .base64
+                .get_or_insert_with(|| {
+                    variants.named.as_ref().or(variants.as_root.as_ref()).map_or_else(Bytes::new, Envelope::ws_base64)
+                })
+                .clone()
         } else {
             envelope.ws()
         };

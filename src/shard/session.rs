@@ -258,7 +258,9 @@ impl Shard {
 
 /// The namespace a client means by `name`: an own name, or `/` where its listener maps the root.
 fn resolve(names: &[String], root: Option<NspId>, name: &str) -> Option<Joined> {
-    if name == "/" && let Some(id) = root {
+    if name == "/"
+        && let Some(id) = root
+    {
         return Some(Joined { id, as_root: true });
     }
     let index = names.iter().position(|known| known == name)?;

@@ -125,7 +125,11 @@ impl Shard {
         let shard = self.id;
         let answers = answers
             .into_iter()
-            .map(|Answer { socket, args, attachments }| AckAnswer { socket: SocketRef { shard, key: socket }, args, attachments })
+            .map(|Answer { socket, args, attachments }| AckAnswer {
+                socket: SocketRef { shard, key: socket },
+                args,
+                attachments,
+            })
             .collect();
         let home = ShardId((key.id % u64::from(self.config.placement.shards)) as u16);
         if home == self.id {
@@ -141,7 +145,9 @@ impl Shard {
         asked.answers.extend(answers);
         asked.missing += missing;
         asked.shards_left -= 1;
-        if asked.shards_left == 0 && let Some(asked) = self.asked.remove(&(nsp, id)) {
+        if asked.shards_left == 0
+            && let Some(asked) = self.asked.remove(&(nsp, id))
+        {
             let input = AppInput::Acked { token: asked.token, answers: asked.answers, missing: asked.missing };
             self.local.push_back((nsp, input));
         }
@@ -151,11 +157,8 @@ impl Shard {
     pub(super) fn end_socket(&mut self, key: Key, reason: CloseReason) {
         let Some(socket) = self.remove_socket(key) else { return };
         debug!(target: "siod::socket", sid = ?socket.sid, nsp = socket.nsp.id.0, reason = reason.label(), "left");
-        let input = AppInput::Disconnect {
-            socket: SocketRef { shard: self.id, key },
-            identity: socket.identity,
-            reason,
-        };
+        let input =
+            AppInput::Disconnect { socket: SocketRef { shard: self.id, key }, identity: socket.identity, reason };
         self.to_home(socket.nsp.id, socket.home, input);
     }
 

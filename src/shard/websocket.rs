@@ -53,7 +53,8 @@ impl Shard {
         let key = self.find_peer(&sid);
         let listener = key.and_then(|key| self.peers.get(key.0)).map_or(ListenerId(0), |peer| peer.listener);
         self.add_connection(conn, listener, Role::Closing, base64);
-        let timeout = key.map(|key| (key, self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key))));
+        let timeout =
+            key.map(|key| (key, self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key))));
         let (Some((key, timeout)), Some(peer)) = (timeout, key.and_then(|key| self.peers.get_mut(key.0))) else {
             return self.close_connection(conn, None);
         };
@@ -145,8 +146,8 @@ impl Shard {
         }
         let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
         for packet in payload::split(&waiting) {
-            match payload::binary_of(packet) {
-                Some(data) if !base64 => self.push_frame(conn, Opcode::Binary, &data),
+            match packet::decode_text(Cow::Borrowed(packet)) {
+                Ok(Packet::Binary(data)) if !base64 => self.push_frame(conn, Opcode::Binary, &data),
                 _ => self.push_frame(conn, Opcode::Text, packet.as_bytes()),
             }
         }
@@ -288,7 +289,7 @@ impl Shard {
 
     /// Queues one frame.
     pub(super) fn push_frame(&mut self, conn: ConnKey, opcode: Opcode, payload: &[u8]) {
-        let mut out = Vec::with_capacity(frame::HEADER_BYTES_MAX + payload.len());
+        let mut out = Vec::with_capacity(frame::SENT_HEADER_BYTES_MAX + payload.len());
         frame::write(&mut out, opcode, payload);
         self.stats.packets_out += 1;
         self.push_bytes(conn, Bytes::from(out), 0);

@@ -61,9 +61,14 @@ pub struct Message {
 #[derive(Debug)]
 pub enum Incoming<'a> {
     /// A CONNECT to a namespace that exists and that the client is not in.
-    Connect { nsp: Joined, auth: &'a str },
+    Connect {
+        nsp: Joined,
+        auth: &'a str,
+    },
     /// A CONNECT to a name nobody serves: CONNECT_ERROR, the connection stays.
-    UnknownNamespace { name: &'a str },
+    UnknownNamespace {
+        name: &'a str,
+    },
     Disconnect(Membership),
     Message(Message),
     /// Nothing to do (yet).

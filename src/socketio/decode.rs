@@ -15,12 +15,24 @@ pub struct Packet<'a> {
 #[derive(Debug)]
 pub enum Body<'a> {
     /// `auth` is a JSON object, or empty.
-    Connect { auth: &'a str },
+    Connect {
+        auth: &'a str,
+    },
     Disconnect,
     /// `array` is `["name",…]`; `attachments` binary messages follow.
-    Event { id: Option<u64>, array: &'a str, scan: Scan, attachments: usize },
+    Event {
+        id: Option<u64>,
+        array: &'a str,
+        scan: Scan,
+        attachments: usize,
+    },
     /// `array` holds the answer's arguments.
-    Ack { id: Option<u64>, array: &'a str, scan: Scan, attachments: usize },
+    Ack {
+        id: Option<u64>,
+        array: &'a str,
+        scan: Scan,
+        attachments: usize,
+    },
     /// An event or ack without JSON: harmless, and ignored by the reference.
     Empty,
     /// A client never sends this; it ends the connection (`forced server close`).
@@ -184,7 +196,10 @@ mod tests {
             ("3999999999999999999999[]", "/ ack Some(18446744073709551615) 0 []"),
             ("2999999999999999999999[\"m\"]", "AckId"),
             ("4{}", "/ connect_error"),
-            ("51-[\"m\",{\"_placeholder\":true,\"num\":0}]", "/ event None 1 [\"m\",{\"_placeholder\":true,\"num\":0}]"),
+            (
+                "51-[\"m\",{\"_placeholder\":true,\"num\":0}]",
+                "/ event None 1 [\"m\",{\"_placeholder\":true,\"num\":0}]",
+            ),
             ("61-/a,3[{\"_placeholder\":true,\"num\":0}]", "/a ack Some(3) 1 [{\"_placeholder\":true,\"num\":0}]"),
             ("7", "UnknownType"),
             ("", "UnknownType"),

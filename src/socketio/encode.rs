@@ -99,8 +99,14 @@ mod tests {
             (text(|out| ack(out, "/a", 18, b"1,\"x\"", 2)), "462-/a,18[1,\"x\"]"),
             (text(|out| connected(out, "/", &sid)), "40{\"sid\":\"abcdefghijklmnopqrst\"}"),
             (text(|out| connected(out, "/a", &sid)), "40/a,{\"sid\":\"abcdefghijklmnopqrst\"}"),
-            (text(|out| connect_error(out, "/no", "Invalid namespace", None)), "44/no,{\"message\":\"Invalid namespace\"}"),
-            (text(|out| connect_error(out, "/", "a\"b", Some("{\"c\":7}"))), "44{\"message\":\"a\\\"b\",\"data\":{\"c\":7}}"),
+            (
+                text(|out| connect_error(out, "/no", "Invalid namespace", None)),
+                "44/no,{\"message\":\"Invalid namespace\"}",
+            ),
+            (
+                text(|out| connect_error(out, "/", "a\"b", Some("{\"c\":7}"))),
+                "44{\"message\":\"a\\\"b\",\"data\":{\"c\":7}}",
+            ),
             (text(|out| disconnect(out, "/")), "41"),
             (text(|out| disconnect(out, "/a")), "41/a,"),
         ] {

@@ -21,8 +21,8 @@ pub struct Envelope {
 impl Envelope {
     /// Frames `text` (which begins with the engine's type digit) and its attachments.
     pub fn new(text: &[u8], attachments: &[Bytes]) -> Envelope {
-        let attached: usize = attachments.iter().map(|data| data.len() + frame::HEADER_BYTES_MAX).sum();
-        let mut out = Vec::with_capacity(frame::HEADER_BYTES_MAX + text.len() + attached);
+        let attached: usize = attachments.iter().map(|data| data.len() + frame::SENT_HEADER_BYTES_MAX).sum();
+        let mut out = Vec::with_capacity(frame::SENT_HEADER_BYTES_MAX + text.len() + attached);
         frame::write(&mut out, Opcode::Text, text);
         let text_end = out.len();
         let mut ends = SmallVec::<[usize; 10]>::new();
@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn one_packet_in_three_forms() {
-        let envelope = Envelope::new(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]", &[Bytes::from_static(&[1, 2, 3])]);
+        let envelope =
+            Envelope::new(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]", &[Bytes::from_static(&[1, 2, 3])]);
         let mut ws = vec![0x81, 38];
         ws.extend_from_slice(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]");
         ws.extend_from_slice(&[0x82, 3, 1, 2, 3]);

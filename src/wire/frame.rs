@@ -41,7 +41,10 @@ pub struct Header {
 }
 
 /// A header we send: two to ten bytes.
-pub type HeaderBytes = SmallVec<[u8; 10]>;
+pub type HeaderBytes = SmallVec<[u8; SENT_HEADER_BYTES_MAX]>;
+
+/// The longest header we send.
+pub const SENT_HEADER_BYTES_MAX: usize = 10;
 
 /// The longest header a client can send.
 pub(super) const HEADER_BYTES_MAX: usize = 14;

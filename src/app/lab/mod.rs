@@ -74,7 +74,8 @@ impl Lab {
             "bcast" => relay(Target::all(), "bcast", &args, fx),
             _ => {
                 self.unknown_events += 1;
-                let error = serde_json::json!({"ok": false, "error": {"code": "UNKNOWN_EVENT", "message": "Unknown event"}});
+                let error =
+                    serde_json::json!({"ok": false, "error": {"code": "UNKNOWN_EVENT", "message": "Unknown event"}});
                 fx.ack(socket, ack, &error);
             }
         }
