@@ -399,6 +399,19 @@ mod tests {
     }
 
     #[test]
+    fn no_letter_of_a_token_can_be_changed_dropped_or_doubled() {
+        let good = signed(HEADER, GOOD);
+        for at in 0..good.len() {
+            let (before, letter, after) = (&good[..at], &good[at..=at], &good[at + 1..]);
+            for other in ["", "A", "Z", "_", ".", "=", "é", &letter.repeat(2)] {
+                if other != letter {
+                    check(&format!("{before}{other}{after}"), Err(AuthFailure::Invalid), "one letter changed");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn key_hints_in_the_header_of_a_good_token_are_ignored() {
         for hint in [r#""kid":"../../dev/null""#, r#""jku":"http://a/""#, r#""jwk":{"kty":"oct"}"#, r#""x5u":1"#] {
             check(&header(hint), Ok("u1"), hint);
