@@ -33,7 +33,7 @@ pub fn ask(config: &Config, asked: &Device) -> ExitCode {
     });
     match answer {
         Ok((status, body)) if status.is_success() => {
-            println!("{}", indented(&body));
+            super::say(&indented(&body));
             ExitCode::SUCCESS
         }
         Ok((status, body)) => {

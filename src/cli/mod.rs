@@ -3,6 +3,7 @@
 mod device;
 mod token;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -30,7 +31,7 @@ pub fn main() -> ExitCode {
             server::run(config)
         }),
         Command::Check => with_config(&args.flags, |config| {
-            print!("{}", config.to_printable_toml());
+            say(config.to_printable_toml().trim_end());
             ExitCode::SUCCESS
         }),
         Command::Token(asked) => with_config(&args.flags, |config| token::print(&config, &asked)),
@@ -51,6 +52,11 @@ fn with_config(flags: &Flags, then: impl FnOnce(Config) -> ExitCode) -> ExitCode
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes to standard output; a reader that has gone (`siod check | head`) is no failure of ours.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn exit_code(code: i32) -> ExitCode {

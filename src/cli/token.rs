@@ -16,7 +16,7 @@ pub fn print(config: &Config, asked: &Token) -> ExitCode {
     let now = WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
     match mint(&config.auth, asked, now) {
         Ok(token) => {
-            println!("{token}");
+            super::say(&token);
             ExitCode::SUCCESS
         }
         Err(sentence) => {

@@ -336,3 +336,27 @@ fn engine_paths_match_as_clients_write_them() {
         assert_eq!(listener.root_at(path), root, "{path}");
     }
 }
+
+#[test]
+fn every_row_of_the_table_holds_what_its_range_allows() {
+    fn check<T: Default>(section: &keys::Section<T>) {
+        let mut names = std::collections::BTreeSet::new();
+        for key in section.keys {
+            let name = format!("{}.{}", section.name, key.name);
+            assert!(names.insert(key.name), "{name} is there twice");
+            assert!(!key.doc.is_empty() && key.doc.lines().all(|line| line.len() <= 110), "{name} wants a meaning");
+            if let keys::Access::Int { min, max, unit, get, set } = &key.access {
+                for value in [*min, *max] {
+                    let mut target = T::default();
+                    set(&mut target, value);
+                    assert_eq!(get(&target), value, "{name}");
+                }
+                let suffixes = [("_ms", "milliseconds"), ("_s", "seconds"), ("_h", "hours")];
+                let suffix = suffixes.iter().find(|(_, word)| word == unit);
+                assert!(suffix.is_none_or(|(suffix, _)| key.name.ends_with(suffix)), "{name} is not in {unit}");
+            }
+        }
+    }
+    keys::SECTIONS.iter().for_each(check);
+    check(&keys::listener::LISTENER);
+}

@@ -1,14 +1,13 @@
 //! The table of all keys: for each its name, meaning, allowed values, and where its value lives. Reading, checking,
 //! rendering and `config.toml.example` all follow from this one table; a new key is one row, a new section one line.
-//! [`listener`], [`limits`] and [`signage`] hold rows of their own; the short sections are here.
+//! The rows themselves: [`daemon`] (the short sections), [`listener`], [`limits`], [`signage`].
 
+pub mod daemon;
 pub mod limits;
 pub mod listener;
 pub mod signage;
 
-use std::path::{Path, PathBuf};
-
-use super::{AuthMode, Config, LogFormat, Secret, Store};
+use super::{Config, Secret};
 use crate::base::limit;
 
 /// One key of `T`.
@@ -58,13 +57,13 @@ pub struct Section<T: 'static> {
 
 /// All sections but `[[listener]]`, in the order they are rendered.
 pub const SECTIONS: &[Section<Config>] = &[
-    Section { name: "server", doc: "The process.", keys: SERVER },
-    Section { name: "admin", doc: "The operator's listener: /metrics, /health, drain, devices.", keys: ADMIN },
-    Section { name: "auth", doc: "Who clients are.", keys: AUTH },
-    Section { name: "store", doc: "Where state outlives the process.", keys: STORE },
+    Section { name: "server", doc: "The process.", keys: daemon::SERVER },
+    Section { name: "admin", doc: "The operator's listener: /metrics, /health, drain, devices.", keys: daemon::ADMIN },
+    Section { name: "auth", doc: "Who clients are.", keys: daemon::AUTH },
+    Section { name: "store", doc: "Where state outlives the process.", keys: daemon::STORE },
     Section { name: "limits", doc: LIMITS_DOC, keys: limits::LIMITS },
-    Section { name: "log", doc: "What the daemon writes to standard error.", keys: LOG },
-    Section { name: "apps.lab", doc: "Echo and fan-out, for load tests and conformance.", keys: LAB },
+    Section { name: "log", doc: "What the daemon writes to standard error.", keys: daemon::LOG },
+    Section { name: "apps.lab", doc: "Echo and fan-out, for load tests and conformance.", keys: daemon::LAB },
     Section {
         name: "apps.signage",
         doc: "Digital signage: players, their state, commands to them.",
@@ -108,150 +107,6 @@ macro_rules! switch {
 }
 use {int, switch};
 
-const SERVER: &[Key<Config>] = &[
-    int!(shards in server: 0, limit::SHARDS_MAX, "", "Shards, each with a thread of its own; 0: one per core."),
-    Key {
-        name: "data_dir",
-        doc: "Directory of everything the daemon writes: the database, snapshots.",
-        access: Access::Text {
-            get: |config| shown(&config.server.data_dir),
-            set: |config, text| {
-                config.server.data_dir = PathBuf::from(filled(text, "a directory")?);
-                // Where the store is not told otherwise, it lies there.
-                config.store = Store::within(&config.server.data_dir);
-                Ok(())
-            },
-        },
-    },
-    int!(drain_timeout_s in server: 0, 3_600, "seconds", "After SIGTERM clients are closed over this time, then the process ends."),
-    Key {
-        name: "client_dir",
-        doc: "Directory with the official client bundles (socket.io.min.js, …), served at /socket.io/;\nempty: not served.",
-        access: Access::Text {
-            get: |config| config.server.client_dir.as_deref().map(shown).unwrap_or_default(),
-            set: |config, text| {
-                config.server.client_dir = (!text.is_empty()).then(|| PathBuf::from(text));
-                Ok(())
-            },
-        },
-    },
-];
-
-const ADMIN: &[Key<Config>] = &[
-    Key {
-        name: "bind",
-        doc: "Address and port. Beyond loopback only with a token.",
-        access: Access::Text {
-            get: |config| config.admin.bind.to_string(),
-            set: |config, text| address(text).map(|value| config.admin.bind = value),
-        },
-    },
-    Key {
-        name: "token",
-        doc: "Bearer token of every request. Empty: loopback only, and no request that carries an\nOrigin or a foreign Host.",
-        access: Access::Secret {
-            get: |config| &config.admin.token,
-            set: |config, token| for_a_header(token).map(|value| config.admin.token = value),
-        },
-    },
-];
-
-const AUTH: &[Key<Config>] = &[
-    Key {
-        name: "mode",
-        doc: "dev: any token, or none, is somebody with every role; loopback only.\njwt: only tokens signed with jwt_secret (HS256).",
-        access: Access::Text {
-            get: |config| if config.auth.mode == AuthMode::Dev { "dev" } else { "jwt" }.to_owned(),
-            set: |config, text| {
-                let modes = [("dev", AuthMode::Dev), ("jwt", AuthMode::Jwt)];
-                word(text, &modes).map(|mode| config.auth.mode = mode)
-            },
-        },
-    },
-    Key {
-        name: "jwt_secret",
-        doc: "Key of HS256, at least 32 bytes in jwt mode. Better kept out of this file:\nSIOD__AUTH__JWT_SECRET=… in the environment.",
-        access: Access::Secret {
-            get: |config| &config.auth.jwt_secret,
-            set: |config, secret| {
-                config.auth.jwt_secret = secret;
-                Ok(())
-            },
-        },
-    },
-    Key {
-        name: "jwt_issuer",
-        doc: "The \"iss\" a token must carry; empty: any or none.",
-        access: Access::Text {
-            get: |config| config.auth.jwt_issuer.clone(),
-            set: |config, text| {
-                config.auth.jwt_issuer = text.to_owned();
-                Ok(())
-            },
-        },
-    },
-    Key {
-        name: "jwt_audience",
-        doc: "The \"aud\" a token must name; empty: any or none.",
-        access: Access::Text {
-            get: |config| config.auth.jwt_audience.clone(),
-            set: |config, text| {
-                config.auth.jwt_audience = text.to_owned();
-                Ok(())
-            },
-        },
-    },
-    int!(jwt_leeway_s in auth: 0, 600, "seconds", "How far \"nbf\" and \"iat\" may lie in the future; \"exp\" is exact."),
-];
-
-const STORE: &[Key<Config>] = &[Key {
-    name: "url",
-    doc: "\"sqlite:FILE\", or \"memory:\" (forgotten at the end). Unset: siod.db in server.data_dir.",
-    access: Access::Text {
-        get: |config| match &config.store {
-            Store::Memory => "memory:".to_owned(),
-            Store::Sqlite(file) => format!("sqlite:{}", shown(file)),
-        },
-        set: |config, text| {
-            config.store = match text.strip_prefix("sqlite:") {
-                Some(file) if !file.is_empty() => Store::Sqlite(PathBuf::from(file)),
-                None if text == "memory:" => Store::Memory,
-                _ => return Err("must be \"sqlite:FILE\" or \"memory:\"".to_owned()),
-            };
-            Ok(())
-        },
-    },
-}];
-
-const LOG: &[Key<Config>] = &[
-    Key {
-        name: "format",
-        doc: "auto (pretty on a terminal, json otherwise), pretty, json.",
-        access: Access::Text {
-            get: |config| {
-                LOG_FORMATS.iter().find(|row| row.1 == config.log.format).map_or("auto", |row| row.0).to_owned()
-            },
-            set: |config, text| word(text, &LOG_FORMATS).map(|value| config.log.format = value),
-        },
-    },
-    Key {
-        name: "level",
-        doc: "error, warn, info, debug, trace.",
-        access: Access::Text {
-            get: |config| config.log.level.clone(),
-            set: |config, text| {
-                let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
-                word(text, &levels).map(|level| config.log.level = level.to_owned())
-            },
-        },
-    },
-];
-
-const LOG_FORMATS: [(&str, LogFormat); 3] =
-    [("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-
-const LAB: &[Key<Config>] = &[switch!(enabled in apps.lab, "Whether it is served.")];
-
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000".to_owned())
 }
@@ -277,12 +132,4 @@ fn for_a_header(secret: Secret) -> Result<Secret, String> {
 /// Whether a part of a URL is free of what would end or split it.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\'))
-}
-
-fn filled<'a>(text: &'a str, what: &str) -> Result<&'a str, String> {
-    if text.is_empty() { Err(format!("must name {what}")) } else { Ok(text) }
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

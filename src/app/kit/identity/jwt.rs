@@ -240,21 +240,29 @@ mod tests {
         signed(&format!("{{{more},{}", &HEADER[1..]), GOOD)
     }
 
+    type Table = Vec<(&'static str, String)>;
+
     #[test]
     fn b96_no_hostile_token_is_accepted() {
+        check(&signed(HEADER, GOOD), Ok("u1"), "the token all others are made from");
+        let hostile = [misshapen(), with_a_key_or_algorithm_of_their_own(), with_claims_that_will_not_do()].concat();
+        assert!(hostile.len() >= 40);
+        for (why, token) in &hostile {
+            check(token, Err(AuthFailure::Invalid), why);
+        }
+    }
+
+    fn misshapen() -> Table {
         let good = signed(HEADER, GOOD);
         let [head, payload, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
         let forged = b64(r#"{"sub":"root","role":"admin","exp":1755684091}"#);
-        let exp = |value: &str| signed(HEADER, &format!(r#"{{"sub":"u1","exp":{value}}}"#));
-        let alg = |value: &str| signed(&format!(r#"{{"alg":{value}}}"#), GOOD);
         let padded = |text: &str| {
             let part = base64::engine::general_purpose::URL_SAFE.encode(text);
             assert!(part.ends_with('='), "this text needs no padding: {text}");
             part
         };
-        let key = secret();
-        let key = key.expose();
-        let hostile: &[(&str, String)] = &[
+        let ours = |header: &str, payload: &str| sign_as(Algorithm::HS256, secret().expose(), header, payload);
+        vec![
             ("empty", String::new()),
             ("no dots", "token".into()),
             ("one dot", format!("{head}.{payload}")),
@@ -262,8 +270,37 @@ mod tests {
             ("four parts", format!("{good}.{signature}")),
             ("five parts, as a JWE", format!("{good}.a.b")),
             ("empty signature", format!("{head}.{payload}.")),
-            ("empty header", sign_as(Algorithm::HS256, key, "", &b64(GOOD))),
-            ("empty payload", sign_as(Algorithm::HS256, key, &b64(HEADER), "")),
+            ("empty header", ours("", &b64(GOOD))),
+            ("empty payload", ours(&b64(HEADER), "")),
+            ("another payload under the signature", format!("{head}.{forged}.{signature}")),
+            ("another header under the signature", format!("{}.{payload}.{signature}", b64(r#"{"alg":"HS256"}"#))),
+            ("signature cut short", good[..good.len() - 2].into()),
+            ("signature with more bytes", format!("{good}AAAA")),
+            ("signature with trailing bits set", trailing_bits(&good)),
+            ("signature of zeros", format!("{head}.{payload}.{}", b64([0; 32]))),
+            ("signature padded", format!("{good}=")),
+            ("signature with a newline", format!("{good}\n")),
+            ("signature in the standard alphabet", format!("{head}.{payload}.{}", "+/".repeat(21) + "A")),
+            ("payload padded", ours(&b64(HEADER), &padded(r#"{"sub":"u1","exp":1755684091  }"#))),
+            ("header padded", ours(&padded(r#"{"alg":"HS256" }"#), &b64(GOOD))),
+            ("newline inside the payload", {
+                let broken = format!("{}\n{}", &payload[..8], &payload[8..]);
+                ours(&b64(HEADER), &broken)
+            }),
+            ("leading space", format!(" {good}")),
+            ("a NUL behind", format!("{good}\0")),
+            ("a megabyte", "e".repeat(1_000_000)),
+            ("a megabyte of dots", ".".repeat(1_000_000)),
+        ]
+    }
+
+    fn with_a_key_or_algorithm_of_their_own() -> Table {
+        let good = signed(HEADER, GOOD);
+        let (_, payload) = good.rsplit_once('.').unwrap().0.split_once('.').unwrap();
+        let alg = |value: &str| signed(&format!(r#"{{"alg":{value}}}"#), GOOD);
+        let key = secret();
+        let key = key.expose();
+        vec![
             ("alg none, unsigned", format!("{}.{payload}.", b64(r#"{"alg":"none"}"#))),
             ("alg none, signed", alg(r#""none""#)),
             ("alg None", alg(r#""None""#)),
@@ -307,26 +344,12 @@ mod tests {
             ("header is an array", signed(r#"["HS256"]"#, GOOD)),
             ("header is not JSON", signed("HS256", GOOD)),
             ("header with bytes after it", signed(&format!("{HEADER}x"), GOOD)),
-            ("another payload under the signature", format!("{head}.{forged}.{signature}")),
-            ("another header under the signature", format!("{}.{payload}.{signature}", b64(r#"{"alg":"HS256"}"#))),
-            ("signature cut short", good[..good.len() - 2].into()),
-            ("signature with more bytes", format!("{good}AAAA")),
-            ("signature with trailing bits set", trailing_bits(&good)),
-            ("signature of zeros", format!("{head}.{payload}.{}", b64([0; 32]))),
-            ("signature padded", format!("{good}=")),
-            ("signature with a newline", format!("{good}\n")),
-            ("signature in the standard alphabet", format!("{head}.{payload}.{}", "+/".repeat(21) + "A")),
-            (
-                "payload padded",
-                sign_as(Algorithm::HS256, key, &b64(HEADER), &padded(r#"{"sub":"u1","exp":1755684091  }"#)),
-            ),
-            ("header padded", sign_as(Algorithm::HS256, key, &padded(r#"{"alg":"HS256" }"#), &b64(GOOD))),
-            ("newline inside the payload", {
-                let broken = format!("{}\n{}", &payload[..8], &payload[8..]);
-                sign_as(Algorithm::HS256, key, &b64(HEADER), &broken)
-            }),
-            ("leading space", format!(" {good}")),
-            ("a NUL behind", format!("{good}\0")),
+        ]
+    }
+
+    fn with_claims_that_will_not_do() -> Table {
+        let exp = |value: &str| signed(HEADER, &format!(r#"{{"sub":"u1","exp":{value}}}"#));
+        vec![
             ("sub twice", claims(r#""sub":"root""#)),
             ("exp twice", claims(r#""exp":9999999999"#)),
             ("a claim nobody reads, twice", claims(r#""x":1,"x":2"#)),
@@ -361,17 +384,10 @@ mod tests {
             ("aud a number", claims(r#""aud":1"#)),
             ("aud of numbers", claims(r#""aud":["a",1]"#)),
             ("payload an array", signed(HEADER, r#"["sub"]"#)),
-            ("payload not UTF-8", sign_as(Algorithm::HS256, key, &b64(HEADER), &b64([b'"', 0xff, b'"']))),
+            ("payload not UTF-8", sign_as(Algorithm::HS256, secret().expose(), &b64(HEADER), &b64([b'"', 0xff, b'"']))),
             ("payload nested beyond reason", claims(&format!(r#""x":{}{}"#, "[".repeat(2_000), "]".repeat(2_000)))),
             ("a token a byte too long", claims(&format!(r#""x":"{}""#, "x".repeat(limit::TOKEN_BYTES_MAX)))),
-            ("a megabyte", "e".repeat(1_000_000)),
-            ("a megabyte of dots", ".".repeat(1_000_000)),
-        ];
-        check(&good, Ok("u1"), "the token all others are made from");
-        assert!(hostile.len() >= 40);
-        for (why, token) in hostile {
-            check(token, Err(AuthFailure::Invalid), why);
-        }
+        ]
     }
 
     /// The same signature bytes spelled differently: 43 characters carry 258 bits, two of them unused.
@@ -380,6 +396,19 @@ mod tests {
         let (rest, last) = good.split_at(good.len() - 1);
         let index = ALPHABET.iter().position(|letter| *letter == last.as_bytes()[0]).unwrap();
         format!("{rest}{}", ALPHABET[index + 1] as char)
+    }
+
+    #[test]
+    fn no_letter_of_a_token_can_be_changed_dropped_or_doubled() {
+        let good = signed(HEADER, GOOD);
+        for at in 0..good.len() {
+            let (before, letter, after) = (&good[..at], &good[at..=at], &good[at + 1..]);
+            for other in ["", "A", "Z", "_", ".", "=", "é", &letter.repeat(2)] {
+                if other != letter {
+                    check(&format!("{before}{other}{after}"), Err(AuthFailure::Invalid), "one letter changed");
+                }
+            }
+        }
     }
 
     #[test]
