@@ -32,7 +32,7 @@ pub struct Polling {
     /// Packets for the next GET: the body so far, packets separated already.
     body: Vec<u8>,
     /// `body` is to be wrapped for JSONP with this index.
-    pub jsonp: Option<Box<str>>,
+    jsonp: Option<Box<str>>,
 }
 
 /// A second request of a kind while the first is pending: both are answered, the session ends.
@@ -42,6 +42,11 @@ pub struct Overlap {
 }
 
 impl Polling {
+    /// Nothing parked, nothing waiting. With a `jsonp` index answers are wrapped, and POSTs are forms.
+    pub fn new(jsonp: Option<Box<str>>) -> Polling {
+        Polling { jsonp, ..Polling::default() }
+    }
+
     /// A GET arrived. `Ok(Some(body))`: answer it with that; `Ok(None)`: it is parked.
     pub fn on_get(&mut self, req: ReqId) -> Result<Option<Bytes>, Overlap> {
         if let Some(first) = self.get.take() {
@@ -100,6 +105,10 @@ impl Polling {
     /// A GET is parked and nothing is queued before it: what `volatile` events need (protocol 1.3).
     pub fn is_writable(&self) -> bool {
         self.get.is_some() && self.body.is_empty()
+    }
+
+    pub fn is_jsonp(&self) -> bool {
+        self.jsonp.is_some()
     }
 
     pub fn parked(&self) -> bool {

@@ -17,7 +17,7 @@ const CLOSED_WHILE_AWAY: &str = "6\x1e1";
 impl Shard {
     /// A first GET: a new session answers with its `open` packet.
     pub(super) fn on_handshake(&mut self, req: ReqId, hello: Hello) {
-        let mut polling = Polling { jsonp: hello.jsonp.clone(), ..Polling::default() };
+        let mut polling = Polling::new(hello.jsonp.clone());
         let listener = hello.listener;
         let key = self.open_peer(hello, |_| Transport::Polling(Box::default()));
         let Some(peer) = self.peers.get_mut(key.0) else { return };
@@ -89,7 +89,7 @@ impl Shard {
 
     /// `false`: the payload is malformed, and the session is closed.
     fn take_payload(&mut self, key: PeerKey, body: &[u8]) -> bool {
-        let jsonp = self.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(|p| p.jsonp.is_some());
+        let jsonp = self.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(Polling::is_jsonp);
         let Ok(text) = std::str::from_utf8(body) else {
             self.close_peer(key, CloseReason::EngineParseError);
             return false;

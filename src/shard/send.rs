@@ -21,7 +21,6 @@ pub struct Variants {
     /// For clients that use the namespace's own name, and for those that use `/`.
     named: Option<Envelope>,
     as_root: Option<Envelope>,
-    base64: Option<Bytes>,
 }
 
 enum Body {
@@ -39,7 +38,7 @@ impl Variants {
     }
 
     fn new(body: Body, attachments: Vec<Bytes>) -> Variants {
-        Variants { body, attachments, named: None, as_root: None, base64: None }
+        Variants { body, attachments, named: None, as_root: None }
     }
 
     /// The packet for a client that calls the namespace `name`.
@@ -78,19 +77,11 @@ impl Shard {
             return self.mark_poll_dirty(peer_key);
         };
         let Some(connection) = self.conns.get(conn) else { return };
-        if !connection.outbox.is_empty() && !self.admit_behind(conn, slot, nsp.id, delivery, envelope) {
+        let (idle, base64) = (connection.outbox.is_empty(), connection.base64);
+        if !idle && !self.admit_behind(conn, slot, nsp.id, delivery, envelope) {
             return;
         }
-        let bytes = if connection.base64 {
-            variants
-                .base64
-                .get_or_insert_with(|| {
-                    variants.named.as_ref().or(variants.as_root.as_ref()).map_or_else(Bytes::new, Envelope::ws_base64)
-                })
-                .clone()
-        } else {
-            envelope.ws()
-        };
+        let bytes = if base64 { envelope.ws_base64() } else { envelope.ws() };
         let key = match delivery {
             Delivery::Latest { key } => wire_key(nsp.id, key),
             _ => 0,
