@@ -2,6 +2,7 @@
 //! what is relayed stays the bytes that came. It builds no values and decodes no escapes; numbers have any length and
 //! stay text, lone surrogates (`\ud800`) pass. Depth is bounded by [`JSON_DEPTH_MAX`]; nothing recurses. Spec: RFC 8259.
 
+mod nesting;
 mod placeholder;
 mod scalar;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use self::nesting::Nesting;
 use self::placeholder::Placeholders;
 use super::limit::{JSON_DEPTH_MAX, JSON_ELEMENTS_MAX};
 
@@ -119,7 +121,7 @@ impl<'a> Cursor<'a> {
         loop {
             let byte = self.peek();
             let complete = if matches!(byte, b'{' | b'[') {
-                if outer + nesting.depth == JSON_DEPTH_MAX {
+                if outer + nesting.depth() == JSON_DEPTH_MAX {
                     return Err(JsonError::TooDeep { at: self.at });
                 }
                 nesting.push(byte == b'{');
@@ -151,7 +153,7 @@ impl<'a> Cursor<'a> {
 
     /// Behind a value: closes what closes, up to the next value behind a comma; true if nothing is open any more.
     fn after_value(&mut self, nesting: &mut Nesting) -> Result<bool, JsonError> {
-        while nesting.depth > 0 {
+        while nesting.depth() > 0 {
             let is_object = nesting.in_object();
             match self.token() {
                 b',' => {
@@ -229,32 +231,6 @@ impl<'a> Cursor<'a> {
 
     fn wrong<T>(&self) -> Result<T, JsonError> {
         Err(JsonError::Syntax { at: self.at })
-    }
-}
-
-/// The containers that are open inside one value.
-#[derive(Default)]
-struct Nesting {
-    depth: usize,
-    /// One bit for each, set for an object; the innermost lowest.
-    objects: u64,
-}
-
-const _: () = assert!(JSON_DEPTH_MAX <= u64::BITS as usize);
-
-impl Nesting {
-    fn push(&mut self, is_object: bool) {
-        self.depth += 1;
-        self.objects = self.objects << 1 | u64::from(is_object);
-    }
-
-    fn pop(&mut self) {
-        self.depth -= 1;
-        self.objects >>= 1;
-    }
-
-    fn in_object(&self) -> bool {
-        self.objects & 1 == 1
     }
 }
 
@@ -361,6 +337,12 @@ mod tests {
             let text = format!("[ \"e\" ,{number} ]");
             assert_eq!(element_texts(&text), Ok(vec!["\"e\"", number]));
         }
+    }
+
+    #[test]
+    fn t22_duplicate_keys_stay_text() {
+        let twice = r#"{"room":"a","room":"b"}"#;
+        assert_eq!(element_texts(&format!("[{twice}]")), Ok(vec![twice]));
     }
 
     #[test]

@@ -20,8 +20,15 @@ pub enum Opcode {
 
 impl Opcode {
     fn parse(nibble: u8) -> Option<Opcode> {
-        use Opcode::*;
-        [Continuation, Text, Binary, Close, Ping, Pong].into_iter().find(|opcode| *opcode as u8 == nibble)
+        Some(match nibble {
+            0x0 => Opcode::Continuation,
+            0x1 => Opcode::Text,
+            0x2 => Opcode::Binary,
+            0x8 => Opcode::Close,
+            0x9 => Opcode::Ping,
+            0xA => Opcode::Pong,
+            _ => return None,
+        })
     }
 
     /// Close, ping and pong: small, never fragmented, allowed between the fragments of a message.

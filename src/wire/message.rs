@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::WireError;
+use super::assembly::Assembly;
 use super::frame::{HEADER_BYTES_MAX, Header, Opcode};
 use super::{close, mask};
-use crate::base::limit::FRAGMENTS_MAX;
 
 /// What a client sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ struct Partial {
     frame: Option<Frame>,
     /// Payload so far of the control frame under way.
     control: Vec<u8>,
-    message: Option<Message>,
+    message: Option<Assembly>,
 }
 
 /// A frame whose payload is under way.
@@ -45,16 +45,6 @@ struct Partial {
 struct Frame {
     header: Header,
     received: usize,
-}
-
-/// A text or binary message under way.
-#[derive(Debug)]
-struct Message {
-    is_text: bool,
-    payload: Vec<u8>,
-    /// So many bytes at the front of a text are known to be UTF-8.
-    utf8: usize,
-    fragments: u32,
 }
 
 impl Decoder {
@@ -91,7 +81,7 @@ impl Decoder {
     /// Bytes held for what is incomplete.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
-            let message = partial.message.as_ref().map_or(0, |message| message.payload.len());
+            let message = partial.message.as_ref().map_or(0, Assembly::len);
             partial.header.len() + partial.control.len() + message
         })
     }
@@ -139,11 +129,8 @@ impl Decoder {
             (None, Opcode::Continuation) => return Err(WireError::Protocol("nothing to continue")),
             (None, _) => 0,
             (Some(message), Opcode::Continuation) => {
-                message.fragments += 1;
-                if message.fragments > FRAGMENTS_MAX {
-                    return Err(WireError::TooManyFragments);
-                }
-                message.payload.len() as u64
+                message.count_fragment()?;
+                message.len() as u64
             }
             (Some(_), _) => return Err(WireError::Protocol("new message inside a fragmented one")),
         };
@@ -185,7 +172,7 @@ impl Decoder {
         }
         let message = partial.message.take();
         self.free_if_empty();
-        message.map(Message::finish).transpose()
+        message.map(Assembly::finish).transpose()
     }
 
     /// The payload of a control frame that came in pieces, with its last one.
@@ -203,32 +190,8 @@ impl Decoder {
 
 impl Partial {
     /// The message under way, begun by a frame of this opcode if there is none.
-    fn message(&mut self, opcode: Opcode) -> &mut Message {
-        let is_text = opcode == Opcode::Text;
-        self.message.get_or_insert_with(|| Message { is_text, payload: Vec::new(), utf8: 0, fragments: 1 })
-    }
-}
-
-impl Message {
-    /// Appends; refuses a text at its first byte that is not UTF-8. A character may still be incomplete.
-    fn push(&mut self, chunk: &[u8]) -> Result<(), WireError> {
-        self.payload.extend_from_slice(chunk);
-        if self.is_text {
-            self.utf8 += match std::str::from_utf8(&self.payload[self.utf8..]) {
-                Ok(text) => text.len(),
-                Err(error) if error.error_len().is_none() => error.valid_up_to(),
-                Err(_) => return Err(WireError::InvalidUtf8),
-            };
-        }
-        Ok(())
-    }
-
-    fn finish<'a>(self) -> Result<Incoming<'a>, WireError> {
-        if !self.is_text {
-            return Ok(Incoming::Binary(Cow::Owned(self.payload)));
-        }
-        let text = String::from_utf8(self.payload).map_err(|_| WireError::InvalidUtf8)?;
-        Ok(Incoming::Text(Cow::Owned(text)))
+    fn message(&mut self, opcode: Opcode) -> &mut Assembly {
+        self.message.get_or_insert_with(|| Assembly::new(opcode == Opcode::Text))
     }
 }
 
@@ -261,6 +224,7 @@ fn take_front<'a>(input: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
 mod tests {
     use super::super::frame::write_masked;
     use super::*;
+    use crate::base::limit::FRAGMENTS_MAX;
     use proptest::prelude::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -387,6 +351,14 @@ mod tests {
     }
 
     #[test]
+    fn b47_a_limit_of_zero_is_not_unlimited() {
+        let mut bytes = masked(&[(Opcode::Text, true, b""), (Opcode::Text, true, b"x")]);
+        let (mut decoder, mut input) = (Decoder::default(), &mut bytes[..]);
+        assert_eq!(decoder.next(&mut input, 0), Ok(Some(text(""))));
+        assert_eq!(decoder.next(&mut input, 0), Err(WireError::TooBig));
+    }
+
+    #[test]
     fn b46_all_fragments_together_are_held_to_the_limit() {
         use Opcode::*;
         let half = [b'x'; MAX / 2];
@@ -412,8 +384,7 @@ mod tests {
         header.extend_from_slice(b"abc");
         assert_eq!(decoder.next(&mut &mut header[..], usize::MAX), Ok(None));
         assert_eq!(decoder.held_bytes(), 3);
-        let message = decoder.partial.unwrap().message.unwrap();
-        assert!(message.payload.capacity() < 64);
+        assert!(decoder.partial.unwrap().message.unwrap().capacity() < 64);
     }
 
     #[test]

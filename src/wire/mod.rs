@@ -1,9 +1,10 @@
 //! Layer 1: bytes ↔ WebSocket messages, server side. Bytes of one connection come in, whole messages go out; what a
 //! server sends is framed here too. No extension is negotiated, so none is understood. Spec: RFC 6455.
 //!
-//! [`message`] puts messages together from the frames that [`frame`] reads and [`mask`] uncovers; [`close`] is the
-//! payload of the close frame.
+//! [`message`] makes messages of the frames that [`frame`] reads and [`mask`] uncovers, `assembly` keeps those that come
+//! in pieces; [`close`] is the payload of the close frame.
 
+mod assembly;
 pub mod close;
 pub mod frame;
 pub mod mask;
