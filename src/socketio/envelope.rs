@@ -79,7 +79,7 @@ mod tests {
     fn one_packet_in_three_forms() {
         let envelope =
             Envelope::new(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]", &[Bytes::from_static(&[1, 2, 3])]);
-        let mut ws = vec![0x81, 38];
+        let mut ws = vec![0x81, 39];
         ws.extend_from_slice(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]");
         ws.extend_from_slice(&[0x82, 3, 1, 2, 3]);
         assert_eq!(envelope.ws(), ws);
