@@ -10,6 +10,7 @@ pub mod engine;
 pub mod fuzz;
 pub mod hub;
 pub mod log;
+pub mod net;
 pub mod server;
 pub mod shard;
 pub mod socketio;

@@ -29,6 +29,7 @@ pub mod websocket;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashTable};
 
@@ -171,6 +172,16 @@ impl Shard {
     /// WebSockets of this shard, those being closed included.
     pub fn connection_count(&self) -> usize {
         self.conns.len()
+    }
+
+    /// Takes note of how long a turn took, which the shell alone can tell.
+    pub fn note_turn(&mut self, took: Duration, emitted: bool) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.stats.turns += 1;
+        self.stats.turn_us.record(us);
+        if emitted {
+            self.stats.emit_to_flush_us.record(us);
+        }
     }
 
     /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
