@@ -86,8 +86,10 @@ families! {
     StartTime "process_start_time_seconds" Gauge "When the process started, in seconds since the Unix epoch.";
 }
 
-/// Values of the outcome-less label sets.
+/// Name and value of each label.
 type Labels<'a> = &'a [(&'a str, &'a str)];
+/// The values of one family by their labels.
+type Series<'a> = BTreeMap<Vec<(&'a str, &'a str)>, f64>;
 
 /// Buckets that are written: from 16 µs to 16.8 s. What is below lands in the first, what is above in `+Inf`.
 const BUCKETS_US: std::ops::RangeInclusive<u64> = (1 << 4)..=(1 << 24);
@@ -161,7 +163,7 @@ fn shards(page: &mut Page, samples: &[ShardSample]) {
 
 /// What the applications add. Their names say the type: `_total` is a counter, anything else a gauge.
 fn applications(page: &mut Page, samples: &[ShardSample]) {
-    let mut families: BTreeMap<&str, BTreeMap<Vec<(&str, &str)>, f64>> = BTreeMap::new();
+    let mut families: BTreeMap<&str, Series<'_>> = BTreeMap::new();
     for metric in samples.iter().flat_map(|sample| &sample.app_metrics) {
         let labels = metric.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
         *families.entry(metric.name).or_default().entry(labels).or_default() += metric.value;
