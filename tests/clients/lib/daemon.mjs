@@ -37,7 +37,12 @@ async function start(args, { env = {} } = {}) {
   const daemon = new Daemon(env);
   [daemon.port, daemon.adminPort] = await freePorts(2);
   daemon.args = args(daemon.port, daemon);
-  await daemon.spawn();
+  try {
+    await daemon.spawn();
+  } catch (error) {
+    await daemon.stop({ mayHaveEnded: true });
+    throw error;
+  }
   return daemon;
 }
 
@@ -102,12 +107,12 @@ class Daemon {
     await this.spawn();
   }
 
-  /** The end of a suite: it must still be alive, whatever the tests did to it. */
-  async stop() {
+  /** The end of a suite: it must still be alive, whatever the tests did to it, unless they ended it. */
+  async stop({ mayHaveEnded = false } = {}) {
     const survived = this.alive;
     await this.kill();
     rmSync(this.dir, { recursive: true, force: true });
-    if (!survived) throw new Error(`the daemon had ended before the tests did\n${this.log}`);
+    if (!survived && !mayHaveEnded) throw new Error(`the daemon had ended before the tests did\n${this.log}`);
   }
 }
 
