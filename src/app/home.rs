@@ -205,6 +205,12 @@ mod tests {
                 _ => {}
             }
         }
+        fn name(&self) -> &'static str {
+            "logger"
+        }
+        fn tally(&self) -> crate::app::Tally {
+            Default::default()
+        }
         fn metrics(&self, _: &mut Vec<Metric>) {}
     }
 

@@ -23,7 +23,7 @@ pub struct Process {
     pub listeners: Vec<Listening>,
     pub mailboxes: Mailboxes,
     pub guard: Arc<Guard>,
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// Everything that is not an engine path, on the control runtime.
     pub router: axum::Router,
     pub control: tokio::runtime::Handle,

@@ -14,7 +14,7 @@ use crate::base::ids::{NspId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Mail, Posted, Ticket};
-use crate::shard::stats::Sample;
+use crate::shard::sample::ShardSample;
 
 /// One core's inbox.
 #[derive(Default)]
@@ -52,7 +52,7 @@ pub enum Message {
         nsp: NspId,
         call: Call,
     },
-    Sample(oneshot::Sender<Sample>),
+    Sample(oneshot::Sender<ShardSample>),
     Drain {
         window_ms: u64,
     },

@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod peer;
 pub mod placement;
 pub mod polling;
+pub mod sample;
 pub mod send;
 pub mod session;
 pub mod sockets;
@@ -37,7 +38,7 @@ use crate::app::effect::Token;
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, HomeState};
 use crate::app::kit::identity::Authenticator;
-use crate::app::{Application, Metric};
+use crate::app::Application;
 use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;
@@ -52,7 +53,7 @@ use io::{Directive, Mail, Output};
 use outbox::Pool;
 use peer::{Peer, Socket, Timer};
 use placement::Placement;
-use stats::{Outcomes, Sample, Stats};
+use stats::{Outcomes, Stats};
 
 pub use io::Input;
 
@@ -181,27 +182,6 @@ impl Shard {
         self.stats.turn_us.record(us);
         if emitted {
             self.stats.emit_to_flush_us.record(us);
-        }
-    }
-
-    /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
-    pub fn sample(&self) -> Sample {
-        let websocket = self.conns.len() as u64;
-        let mut app: Vec<Metric> = Vec::new();
-        self.homes.iter().for_each(|home| home.metrics(&mut app));
-        Sample {
-            shard: self.id.0,
-            stale: false,
-            stats: self.stats.clone(),
-            polling_now: self.peers.iter().filter(|(_, peer)| peer.session.polling().is_some()).count() as u64,
-            websocket_now: websocket,
-            sockets: (0..self.homes.len()).map(|nsp| self.hub.namespace_count(NspId(nsp as u16)) as u64).collect(),
-            rooms: self.hub.room_count() as u64,
-            timers: self.wheel.len() as u64,
-            outbox_bytes: self.pool.queued_bytes() as u64,
-            mailbox_depth: 0,
-            pending_acks: self.acks.len() as u64,
-            app,
         }
     }
 }

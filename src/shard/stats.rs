@@ -1,6 +1,7 @@
-//! What a shard counts: plain numbers it alone adds to. A scrape copies them into a [`Sample`].
+//! What a shard counts: plain numbers it alone adds to. A scrape copies them into a [`super::sample::ShardSample`].
 
-use crate::app::Metric;
+use std::collections::BTreeMap;
+
 use crate::base::close::CloseReason;
 use crate::base::stats::Histogram;
 
@@ -25,7 +26,8 @@ pub struct Stats {
     pub dropped_volatile: u64,
     pub coalesced: u64,
     pub slow_consumers: u64,
-    pub alerts: u64,
+    /// By namespace and kind, which the applications take from closed sets.
+    pub alerts: BTreeMap<(u16, &'static str), u64>,
     pub writes: u64,
     pub turns: u64,
     /// Microseconds from the first input of a turn to its last flush.
@@ -43,23 +45,4 @@ pub struct Outcomes {
     pub acked: u64,
     pub emitted: u64,
     pub delivered: u64,
-}
-
-/// One shard as a scrape sees it: counters, and what it holds at this moment.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    pub shard: u16,
-    /// The shard did not answer in time: these are older figures.
-    pub stale: bool,
-    pub stats: Stats,
-    pub polling_now: u64,
-    pub websocket_now: u64,
-    /// Sockets by namespace, in the order of the table of namespaces.
-    pub sockets: Vec<u64>,
-    pub rooms: u64,
-    pub timers: u64,
-    pub outbox_bytes: u64,
-    pub mailbox_depth: u64,
-    pub pending_acks: u64,
-    pub app: Vec<Metric>,
 }
