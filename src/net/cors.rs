@@ -20,8 +20,10 @@ pub struct Origins {
 pub enum Origin {
     /// Not a browser's cross-origin request: no header.
     None,
-    /// Admitted; reflected in the answer.
+    /// Admitted because it is listed; reflected in the answer.
     Admitted(HeaderValue),
+    /// Admitted like every other one: answered `*`, which browsers take without credentials only.
+    Anyone,
     Foreign,
 }
 
@@ -31,6 +33,7 @@ impl Origins {
         let mut values = headers.get_all(header::ORIGIN).iter();
         match (values.next(), values.next()) {
             (None, _) => Origin::None,
+            (Some(_), None) if self.any => Origin::Anyone,
             (Some(value), None) if self.admits(value) => Origin::Admitted(value.clone()),
             _ => Origin::Foreign,
         }
@@ -38,9 +41,7 @@ impl Origins {
 
     fn admits(&self, value: &HeaderValue) -> bool {
         let Ok(origin) = value.to_str() else { return false };
-        self.any
-            || self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
-            || self.loopback && is_loopback(origin)
+        self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) || self.loopback && is_loopback(origin)
     }
 }
 
@@ -59,10 +60,16 @@ fn is_loopback(origin: &str) -> bool {
 impl Origin {
     /// Adds what the browser needs to let its page read an answer.
     pub fn write(&self, headers: &mut HeaderMap) {
-        if let Origin::Admitted(origin) = self {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        match self {
+            Origin::Anyone => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            Origin::Admitted(origin) => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                headers.append(header::VARY, HeaderValue::from_static("Origin"));
+            }
+            Origin::None | Origin::Foreign => {}
         }
     }
 
@@ -90,7 +97,7 @@ mod tests {
         }
         match origins.judge(&headers) {
             Origin::None => "none",
-            Origin::Admitted(_) => "admitted",
+            Origin::Admitted(_) | Origin::Anyone => "admitted",
             Origin::Foreign => "foreign",
         }
     }
@@ -135,16 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn t02_the_origin_is_reflected_and_never_a_star() {
-        let origins = Origins { any: true, ..Origins::default() };
+    fn t02_a_listed_origin_is_reflected_and_a_star_never_goes_with_credentials() {
+        let listed = Origins { listed: vec!["https://a.example".into()], ..Origins::default() };
+        let any = Origins { any: true, ..Origins::default() };
         let mut asked = HeaderMap::new();
         asked.insert(header::ORIGIN, HeaderValue::from_static("https://a.example"));
         asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
-        let mut headers = HeaderMap::new();
-        origins.judge(&asked).write_preflight(&asked, &mut headers);
+        let (mut headers, mut of_any) = (HeaderMap::new(), HeaderMap::new());
+        listed.judge(&asked).write_preflight(&asked, &mut headers);
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "x-a");
         assert_eq!(headers.get_all(header::VARY).iter().count(), 2);
+        any.judge(&asked).write(&mut of_any);
+        assert_eq!(of_any[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert!(!of_any.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     }
 }

@@ -2,6 +2,7 @@
 //! place that calls a shard (design 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -201,7 +202,13 @@ impl<O: Outside> Reactor<O> {
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
             Output::Job { ticket, job } => self.outside.job(ticket, job),
-            Output::Close { conn } => self.close(conn),
+            Output::Finish { conn } => {
+                if let Some(stream) = self.streams.get_mut(conn) {
+                    // A connection that is broken already tells so when it is read.
+                    let _ = stream.tcp.shutdown(Shutdown::Write);
+                }
+            }
+            Output::Close { conn } => drop(self.streams.remove(conn)),
             Output::CallReply { req, status, body } => self.outside.call_reply(req, status, body),
         }
     }
@@ -212,15 +219,6 @@ impl<O: Outside> Reactor<O> {
             Some(stream) => flush::write(&stream.tcp, slices, scratch),
             None => 0,
         });
-    }
-
-    /// Unread bytes would turn our close into a reset that may overtake what we have just written: they are read first.
-    fn close(&mut self, conn: ConnKey) {
-        use std::io::Read;
-        let Some(mut stream) = self.streams.remove(conn) else { return };
-        // Errors here concern a connection that is being given up.
-        let _ = stream.tcp.shutdown(std::net::Shutdown::Write);
-        let _ = stream.tcp.read(&mut self.read_buffer);
     }
 
     /// Takes the kernel's readiness events; a full batch means that there may be more.

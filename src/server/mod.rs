@@ -48,10 +48,12 @@ pub fn conformance(addr: SocketAddr) -> ExitCode {
 }
 
 fn serve(plan: Plan) -> ExitCode {
-    let control = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(format!("the control runtime does not start: {error}")),
-    };
+    let control =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(format!("the control runtime does not start: {error}")),
+        };
     let ended = control.block_on(live(plan, control.handle().clone()));
     control.shutdown_timeout(Duration::from_secs(1));
     match ended {
@@ -150,7 +152,8 @@ fn window(clients: usize, limit: Duration) -> Duration {
 }
 
 async fn second_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

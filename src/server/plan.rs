@@ -51,9 +51,8 @@ impl Plan {
     /// The plan of a configuration that has been checked.
     pub fn of(config: &Config) -> Result<Plan, String> {
         let apps = enabled_apps(config);
-        let namespace_of = |name: AppName| {
-            apps.iter().position(|app| app.name == name).map(|index| NspId(index as u16))
-        };
+        let namespace_of =
+            |name: AppName| apps.iter().position(|app| app.name == name).map(|index| NspId(index as u16));
         let dev = config.auth.mode == AuthMode::Dev;
         let listeners = config.listeners.iter().enumerate().map(|(index, listener)| PlannedListener {
             bind: listener.bind,

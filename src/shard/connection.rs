@@ -34,8 +34,11 @@ pub enum Role {
     Echo,
     /// Our close frame is out; whatever still comes is ignored, until the peer's close frame.
     Closing,
-    /// Ends as soon as what is queued has been offered to the kernel once.
+    /// Our side ends as soon as what is queued has been offered to the kernel once.
     Hangup,
+    /// Our side has ended; whatever still comes is thrown away, until the peer ends its side or time is up. Closing with
+    /// bytes unread would reset the connection, and the reset may overtake our close frame.
+    Lingering,
 }
 
 /// State of a connection that does not take what we have for it.

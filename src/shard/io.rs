@@ -92,6 +92,10 @@ pub enum Output {
         ticket: Option<Ticket>,
         job: Job,
     },
+    /// End our side of the TCP connection; the peer's is read on until it ends, too.
+    Finish {
+        conn: ConnKey,
+    },
     /// Close the descriptor; everything that could be written is written.
     Close {
         conn: ConnKey,

@@ -34,11 +34,11 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashTable};
 
+use crate::app::Application;
 use crate::app::effect::Token;
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, HomeState};
 use crate::app::kit::identity::Authenticator;
-use crate::app::Application;
 use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;

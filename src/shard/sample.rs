@@ -148,8 +148,11 @@ impl Shard {
             let sockets = self.hub.namespace_count(nsp) as u64;
             sample.namespaces.push(NamespaceSample { name: self.config.namespaces[index].clone(), sockets });
             let Tally { handled, rejected, unknown } = home.app().tally();
-            let by_outcome =
-                [(EventOutcome::Handled, handled), (EventOutcome::Rejected, rejected), (EventOutcome::Unknown, unknown)];
+            let by_outcome = [
+                (EventOutcome::Handled, handled),
+                (EventOutcome::Rejected, rejected),
+                (EventOutcome::Unknown, unknown),
+            ];
             sample.events.extend(by_outcome.map(|(outcome, count)| EventSample { app, outcome, count }));
             home.metrics(&mut sample.app_metrics);
         }

@@ -191,7 +191,7 @@ impl Shard {
             self.note_progress(conn, written, left);
         }
         if self.conns.get(conn).is_some_and(|connection| connection.role == Role::Hangup) {
-            self.drop_connection(conn);
+            self.linger(conn);
         }
         self.pool.shrink_when_idle();
     }
@@ -210,7 +210,7 @@ impl Shard {
     fn note_progress(&mut self, conn: ConnKey, written: usize, left: usize) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.blocked = left > 0;
-        if left == 0 && connection.slow.is_none() || connection.role == Role::Closing {
+        if left == 0 && connection.slow.is_none() || matches!(connection.role, Role::Closing | Role::Hangup) {
             return;
         }
         let slow = connection.slow.get_or_insert_default();
