@@ -189,6 +189,16 @@ impl<O> Table<O> {
         self.rows.get(key)
     }
 
+    /// Who is to be answered: changes when somebody asks again from elsewhere.
+    pub fn origin_mut(&mut self, key: &Key) -> Option<&mut O> {
+        self.rows.get_mut(key).map(|row| &mut row.origin)
+    }
+
+    /// Rows of a target, pending or sent.
+    pub fn in_flight(&self, target: &Arc<str>) -> usize {
+        self.targets.get(target).map_or(0, BTreeSet::len)
+    }
+
     /// Rows of a target that wait for its return.
     pub fn pending(&self, target: &Arc<str>) -> usize {
         self.keys_of(target).iter().filter(|key| self.is_pending(key)).count()
