@@ -9,6 +9,8 @@
 //! A device's state goes out once for all who watch it: see `watch`. What a fleet holds follows the disk only where somebody
 //! relies on it (who may come in, revisions); everything else is written behind, and goes on while the store fails.
 
+#[cfg(test)]
+mod acceptance;
 pub mod call;
 mod command;
 mod connect;
