@@ -9,7 +9,6 @@ use super::settings::Settings;
 use super::testing::World;
 use crate::app::AuthFailure;
 use crate::app::event::Args;
-use crate::app::kit::identity::Identity;
 use crate::base::close::CloseReason;
 
 pub fn full_state(time: u32) -> Value {
@@ -334,9 +333,4 @@ fn a10_a_restart_keeps_states_and_a_group_command_answers_per_device() {
     assert_eq!(devices.len(), 150);
     world.pass(30_000);
     assert_eq!(world.all(admin, "device:alert").len(), 10);
-}
-
-/// A person or device in development mode.
-pub fn dev(token: &str) -> Result<std::sync::Arc<Identity>, AuthFailure> {
-    Ok(std::sync::Arc::new(Identity { sub: token.into(), role: "*".into(), ..Identity::default() }))
 }

@@ -21,6 +21,8 @@ pub mod picture;
 mod pulse;
 mod register;
 mod report;
+#[cfg(test)]
+mod resolutions;
 pub mod rules;
 pub mod settings;
 mod state;

@@ -223,11 +223,6 @@ impl World {
         std::mem::take(&mut self.clients.get_mut(&id).unwrap().inbox)
     }
 
-    /// Names of everything heard since the last look.
-    pub fn names(&mut self, id: Id) -> Vec<String> {
-        self.heard(id).into_iter().map(|(name, _)| name).collect()
-    }
-
     /// The payloads of all events of a name; other events stay in the inbox.
     pub fn all(&mut self, id: Id, name: &str) -> Vec<Value> {
         let inbox = std::mem::take(&mut self.clients.get_mut(&id).unwrap().inbox);
