@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::device::Watch;
 use super::event::Fail;
 use super::job;
 use super::rules::{self, NOT_AUTHORIZED, Role};
-use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS, Watch};
+use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::turn::Turn;
 use crate::app::effect::Write;
 use crate::app::event::{Connect, Handshake};
@@ -241,7 +242,7 @@ impl Turn<'_> {
             watches: Default::default(),
             audits: false,
         };
-        if self.fleet.admins().next().is_none() {
+        if !std::mem::replace(&mut self.fleet.stats_scheduled, true) {
             self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
         }
         self.fleet.seats.insert(socket, Seat::Admin(seat));

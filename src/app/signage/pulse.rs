@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::device::Watch;
 use super::event::{AlertTold, Fail, Stats};
 use super::job::{self, Answer};
 use super::rules::Scope;
-use super::state::{AlertKind, Due, Flushed, Reader, Wait};
+use super::state::{AlertKind, Due};
 use super::turn::{Turn, UNSAVED_KEPT_MAX};
+use super::waiting::{Flushed, Reader, Wait};
 use crate::app::effect::{Delivery, Effect, Emission, JobError, JobErrorKind, Outcome, Target, Write};
 use crate::base::time::WallMillis;
 
@@ -82,7 +84,7 @@ impl Turn<'_> {
             resolved: resolved.map(|at| at.to_string()),
         };
         if id.is_empty() {
-            let everybody = super::state::Watch::All.room("see", &self.fleet.name);
+            let everybody = Watch::All.room("see", &self.fleet.name);
             self.tell_rooms(vec![everybody], Vec::new(), "device:alert", &told, Delivery::Must);
         } else {
             self.tell_seers(id, "device:alert", &told);
@@ -103,6 +105,7 @@ impl Turn<'_> {
         for (socket, admin) in self.fleet.admins() {
             scopes.entry(admin.scope.clone()).or_default().push(socket);
         }
+        self.fleet.stats_scheduled = !scopes.is_empty();
         if scopes.is_empty() {
             return;
         }
@@ -239,7 +242,7 @@ impl Turn<'_> {
     /// The fleet has just come from the store: devices that were not known offline yet are, and are alerted about if they
     /// stay away.
     pub fn on_loaded(&mut self) {
-        let expected = self.fleet.devices.iter().filter(|(_, device)| device.row.authorized && !device.row.retired);
+        let expected = self.fleet.devices.iter().filter(|(_, device)| device.is_expected());
         let expected: Vec<Arc<str>> = expected.map(|(id, _)| id.clone()).collect();
         for id in expected {
             let after = self.settings.offline_alert_after_ms;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::connect::new_row;
+use super::device::{Rooms, Watch};
 use super::event::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
 use super::rules;
-use super::state::{AlertKind, DeviceSeat, Due, Rooms, Seat};
+use super::state::{AlertKind, DeviceSeat, Due, Seat};
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect};
 use crate::app::event::Event;
@@ -181,9 +182,13 @@ impl Turn<'_> {
         device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
         device.takeovers.push_back(now);
         if device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX {
-            device.takeovers.truncate(TAKEOVERS_PER_MINUTE_MAX + 1);
+            while device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX + 1 {
+                device.takeovers.pop_front();
+            }
             let number = device.number;
-            self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+            if !std::mem::replace(&mut device.calm_scheduled, true) {
+                self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+            }
             self.fleet.alerts.raise(self.now, (id.clone(), AlertKind::DuplicateDevice), 0);
         }
     }
@@ -193,7 +198,11 @@ impl Turn<'_> {
         let now = self.now.mono;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
-        if device.takeovers.len() <= TAKEOVERS_PER_MINUTE_MAX {
+        let number = device.number;
+        device.calm_scheduled = device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX;
+        if device.calm_scheduled {
+            self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+        } else {
             self.resolve_alert(id, AlertKind::DuplicateDevice);
         }
     }
@@ -203,19 +212,19 @@ impl Turn<'_> {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.rooms = Rooms::new(&self.fleet.name, device.number, &device.row.group);
         let (number, group) = (device.number, device.row.group.clone());
-        let watch = super::state::Watch::Group(group.clone());
+        let watch = Watch::Group(group.clone());
         let has_state = device.has_state();
         let mut newcomers = Vec::new();
         let mut outsiders = Vec::new();
         for (socket, admin) in self.fleet.admins() {
-            if !admin.scope.covers(&group) && admin.watches.contains_key(&super::state::Watch::Device(number)) {
+            if !admin.scope.covers(&group) && admin.watches.contains_key(&Watch::Device(number)) {
                 outsiders.push(socket);
-            } else if admin.watches.contains_key(&watch) && !admin.watches.contains_key(&super::state::Watch::All) {
+            } else if admin.watches.contains_key(&watch) && !admin.watches.contains_key(&Watch::All) {
                 newcomers.push(socket);
             }
         }
         for socket in outsiders {
-            self.unwatch(socket, &super::state::Watch::Device(number));
+            self.unwatch(socket, &Watch::Device(number));
         }
         for socket in newcomers.into_iter().filter(|_| has_state) {
             self.tell_full(socket, id, Delivery::Patch { key: number });

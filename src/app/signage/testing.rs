@@ -63,6 +63,8 @@ pub struct World {
     pub store: Store,
     pub replies: Vec<(u16, Value)>,
     pub alerts: Vec<&'static str>,
+    /// Sockets that are told to end take their time.
+    pub lingering: bool,
     /// Emit effects, to count encodings.
     pub encodings: Vec<String>,
     next: Id,
@@ -84,6 +86,7 @@ impl World {
             store: Store::default(),
             replies: Vec::new(),
             alerts: Vec::new(),
+            lingering: false,
             encodings: Vec::new(),
             next: 0,
         }
@@ -302,7 +305,7 @@ impl World {
                 Effect::Join { socket, room } => drop(self.client(socket).rooms.insert(room)),
                 Effect::Leave { socket, room } => drop(self.client(socket).rooms.remove(&room)),
                 Effect::Disconnect { socket: gone, .. } => {
-                    if self.client(gone).open {
+                    if self.client(gone).open && !self.lingering {
                         done.push(gone);
                     }
                 }
@@ -442,4 +445,25 @@ impl Store {
 
 fn socket(id: Id) -> SocketRef {
     SocketRef { shard: ShardId(0), key: Key { slot: id, generation: 1 } }
+}
+
+pub fn of_tenant(tenant: &str, role: &str, device: Option<&str>) -> Result<Arc<Identity>, AuthFailure> {
+    Ok(Arc::new(Identity {
+        sub: role.into(),
+        role: role.into(),
+        tenant_id: Some(tenant.into()),
+        device_id: device.map(str::to_owned),
+        method: AuthMethod::Jwt,
+        ..Identity::default()
+    }))
+}
+
+pub fn fleet_world() -> World {
+    World::with(Settings { fleet_token: "player_token".into(), ..Settings::default() })
+}
+
+pub fn by_fleet_token(world: &mut World, auth: Value) -> Id {
+    let mut auth = auth;
+    auth["token"] = json!("player_token");
+    world.connect(Err(AuthFailure::Invalid), auth, "")
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::connect::watches_of;
+use super::device::Watch;
 use super::event::{Fail, List};
 use super::job;
 use super::rules;
-use super::state::{Reader, Watch};
 use super::turn::Turn;
+use super::waiting::Reader;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
 use crate::app::event::Event;
 use crate::app::kit::audit::Entry;
