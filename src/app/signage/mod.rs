@@ -30,6 +30,8 @@ mod report;
 mod resolutions;
 pub mod rules;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod stats;
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::base::time::WallMillis;
 
 /// Coalescing key of `devices:stats`; devices' numbers never get there.
 const STATS_KEY: u64 = u64::MAX;
+/// A batch that failed, or found another on its way, is tried after this time.
+const FLUSH_AGAIN_MS: u64 = 1_000;
 
 impl Turn<'_> {
     /// The fleet's timer is due.
@@ -40,6 +42,10 @@ impl Turn<'_> {
                     if let Some(id) = self.fleet.numbers.get(&number).cloned() {
                         self.on_calm(&id);
                     }
+                }
+                // One batch at a time: a batch that fails goes out again before what came after it.
+                Due::Flush if self.fleet.unsaved.in_flight > 0 => {
+                    self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
                 }
                 Due::Flush => {
                     self.fleet.unsaved.scheduled = false;
@@ -187,7 +193,7 @@ impl Turn<'_> {
         unsaved.devices.extend(flushed.devices.iter().map(|(id, _)| id.clone()));
         unsaved.states.extend(flushed.states.iter().cloned());
         if !std::mem::replace(&mut unsaved.scheduled, true) {
-            self.fleet.schedule(self.now.mono + 1_000, Due::Flush);
+            self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
         }
     }
 

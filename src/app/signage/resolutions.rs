@@ -134,6 +134,61 @@ fn r05_the_same_command_id_is_one_command() {
 }
 
 #[test]
+fn r05_who_asked_last_is_answered() {
+    let mut world = fleet_world();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    let before = world.connect(of_tenant("default", "admin", None), json!({}), "");
+    let ask = json!({"deviceId": "p1", "command": "vlc:pause", "commandId": "c"});
+    world.send(before, "player:command", ask.clone());
+    world.leaves(before, CloseReason::TransportClose);
+    let after = world.connect(of_tenant("default", "admin", None), json!({}), "");
+    world.send(after, "player:command", ask);
+    world.hears(p1, "player:command");
+    world.send(p1, "player:command:response", json!({"commandId": "c", "status": "success"}));
+    assert_eq!(world.hears(after, "command:response")["status"], "success");
+}
+
+#[test]
+fn r06_a_subscription_may_change_its_mode() {
+    let mut world = World::new();
+    let p1 = world.player("p1", "g1");
+    let admin = world.admin();
+    world.send(p1, "player:state", full_state(0));
+    world.send(admin, "device:subscribe", json!({"deviceId": "*", "mode": "full"}));
+    world.heard(admin);
+    world.pass(500);
+    world.send(p1, "player:state", full_state(1));
+    assert_eq!(world.hears(admin, "state:updated")["full"], true);
+    world.send(admin, "device:subscribe", json!("*"));
+    world.heard(admin);
+    world.pass(500);
+    world.send(p1, "player:state", full_state(2));
+    assert_eq!(world.hears(admin, "state:updated")["full"], false);
+    world.encodings.clear();
+    world.leaves(admin, CloseReason::TransportClose);
+    world.pass(500);
+    world.send(p1, "player:state", full_state(3));
+    assert!(world.encodings.is_empty(), "nothing is encoded for nobody");
+}
+
+#[test]
+fn statistics_come_at_their_pace_whoever_comes_and_goes() {
+    let mut world = World::new();
+    world.player("p1", "g1");
+    for _ in 0..5 {
+        let passing = world.admin();
+        world.pass(100);
+        world.leaves(passing, CloseReason::TransportClose);
+    }
+    let admin = world.admin();
+    world.pass(20_000);
+    let stats = world.all(admin, "devices:stats");
+    assert_eq!(stats.len(), 4);
+    assert_eq!((&stats[0]["total"], &stats[0]["online"]), (&json!(1), &json!(1)));
+}
+
+#[test]
 fn r06_states_are_coalesced_and_the_last_wins() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");
