@@ -9,6 +9,8 @@ use crate::app::Application;
 use crate::app::kit::identity::Authenticator;
 use crate::app::lab::Lab;
 use crate::app::name::AppName;
+use crate::app::signage::Signage;
+use crate::app::signage::settings::Settings as SignageSettings;
 use crate::base::ids::{ListenerId, NspId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};
@@ -30,7 +32,7 @@ pub struct Plan {
     pub drain_timeout_s: u64,
     pub client_dir: Option<PathBuf>,
     pub dev: bool,
-    pub config: Option<Config>,
+    pub signage: SignageSettings,
 }
 
 /// One listening address.
@@ -76,7 +78,7 @@ impl Plan {
             drain_timeout_s: config.server.drain_timeout_s,
             client_dir: config.server.client_dir.clone(),
             dev,
-            config: Some(config.clone()),
+            signage: config.apps.signage.settings.clone(),
             apps,
         })
     }
@@ -121,7 +123,7 @@ impl Plan {
             drain_timeout_s: 2,
             client_dir: None,
             dev: true,
-            config: None,
+            signage: SignageSettings::default(),
         }
     }
 
@@ -133,6 +135,7 @@ impl Plan {
     fn application(&self, name: AppName) -> Box<dyn Application> {
         match name {
             AppName::Lab => Box::new(Lab::default()),
+            AppName::Signage => Box::new(Signage::new(self.signage.clone())),
             other => unreachable!("{} has no application yet, and the configuration has no key for it", other.as_str()),
         }
     }
@@ -154,7 +157,7 @@ impl Plan {
 
 /// Enabled applications in the order of their namespaces' ids.
 fn enabled_apps(config: &Config) -> Vec<PlannedApp> {
-    let enabled = [(AppName::Lab, config.apps.lab.enabled), (AppName::Signage, false && config.apps.signage.enabled)];
+    let enabled = [(AppName::Lab, config.apps.lab.enabled), (AppName::Signage, config.apps.signage.enabled)];
     let named = |name: AppName| PlannedApp { name, namespace: format!("/{}", name.as_str()) };
     enabled.into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| named(name)).collect()
 }
