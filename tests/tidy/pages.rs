@@ -1,0 +1,158 @@
+//! The rules about documents: what they name exists, and no row of the reliability tables is forgotten.
+
+use std::collections::BTreeMap;
+
+use super::lex::Source;
+
+/// Every row of the tables of bad input (B), threats (T) and faults (F): ranges of numbers, both ends included.
+const ROWS: &[(&str, usize, &[(usize, usize)])] = &[
+    (
+        "B",
+        2,
+        &[
+            (1, 19),
+            (21, 22),
+            (24, 27),
+            (30, 36),
+            (38, 43),
+            (45, 47),
+            (49, 52),
+            (60, 62),
+            (64, 69),
+            (71, 71),
+            (73, 73),
+            (75, 76),
+            (80, 86),
+            (89, 90),
+            (95, 103),
+        ],
+    ),
+    ("T-", 2, &[(1, 13), (15, 23), (25, 41)]),
+    ("F-", 2, &[(1, 25)]),
+];
+
+/// Numbers inside the ranges above that no row has.
+const HOLES: &[&str] = &["B20", "B37", "B44", "B48", "B63", "B70"];
+
+/// What a row may say.
+const STATES: &[&str] = &["tested", "cannot", "open", "later"];
+
+pub fn ids() -> Vec<String> {
+    let numbers = |ranges: &[(usize, usize)]| ranges.iter().flat_map(|(from, to)| *from..=*to).collect::<Vec<_>>();
+    let all = ROWS.iter().flat_map(|(prefix, width, ranges)| {
+        numbers(ranges).into_iter().map(move |number| format!("{prefix}{number:0width$}"))
+    });
+    all.filter(|id| !HOLES.contains(&id.as_str())).collect()
+}
+
+/// What is written between single backticks on a line, with its line number.
+fn quoted(page: &str) -> Vec<(usize, &str)> {
+    let mut fenced = false;
+    let mut out = Vec::new();
+    for (index, line) in page.lines().enumerate() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            out.extend(line.split('`').skip(1).step_by(2).map(|text| (index + 1, text)));
+        }
+    }
+    out
+}
+
+/// Paths a page names, as `src/base/ids.rs`, `base/ids.rs` or `base/ids.rs::Sid`: the file is there, and so is the name.
+pub fn paths(path: &str, page: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (line, text) in quoted(page) {
+        let (file, name) = text.split_once("::").unwrap_or((text, ""));
+        let is_file = [".rs", ".mjs", ".py", ".toml", ".example", ".md"].iter().any(|end| file.ends_with(end));
+        let is_path = is_file && file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+        if !is_path || (!file.contains('/') && !file.ends_with(".rs")) {
+            continue;
+        }
+        match read(file).or_else(|| read(&format!("src/{file}"))) {
+            None => out.push(format!("{path}:{line}: `{file}` does not exist")),
+            Some(content) => {
+                let word = name.rsplit("::").next().unwrap_or("");
+                if !contains_word(&content, word) {
+                    out.push(format!("{path}:{line}: nothing in `{file}` is called `{word}`"));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn contains_word(text: &str, word: &str) -> bool {
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part) || word.is_empty()
+    })
+}
+
+/// Names of the functions of all sources.
+pub fn functions(sources: &[Source]) -> Vec<String> {
+    let names = |source: &Source| -> Vec<String> {
+        let pairs = source.tokens.windows(2).filter(|pair| pair[0].text == "fn");
+        pairs.map(|pair| pair[1].text.clone()).collect()
+    };
+    sources.iter().flat_map(names).collect()
+}
+
+/// The rows `| id | state | … |` of the reliability page: each id once, a state it may have, and only tests that exist.
+/// `exists` knows the names of functions and of the clients' tests.
+pub fn reliability(path: &str, page: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let known = ids();
+    for (index, line) in page.lines().enumerate() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, id, state, what @ ..] = cells.as_slice() else { continue };
+        let number = id.trim_start_matches(['B', 'T', 'F', '-']);
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let here = format!("{path}:{}: {id}", index + 1);
+        if !known.iter().any(|known| known == id) {
+            out.push(format!("{here} is no row of the tables"));
+        }
+        if let Some(first) = seen.insert((*id).to_owned(), index + 1) {
+            out.push(format!("{here} stands in line {first} already"));
+        }
+        if !STATES.contains(state) {
+            out.push(format!("{here} is `{state}`, which is none of {STATES:?}"));
+        }
+        let what = what.join("|");
+        let cited: Vec<&str> = what.split('`').skip(1).step_by(2).filter(|text| is_test_name(text)).collect();
+        out.extend(
+            cited.iter().filter(|name| !exists(name)).map(|name| format!("{here} cites `{name}`: no such test")),
+        );
+        if *state == "tested" && cited.is_empty() {
+            out.push(format!("{here} is said to be tested, by no test"));
+        }
+        if *state != "tested" && what.trim_matches([' ', '|']).is_empty() {
+            out.push(format!("{here} gives no reason"));
+        }
+    }
+    out.extend(known.iter().filter(|id| !seen.contains_key(*id)).map(|id| format!("{path}:1: {id} is missing")));
+    out
+}
+
+/// Rows that are not tested though a test bears their name, `id: test`.
+pub fn understated(page: &str, functions: &[String]) -> Vec<String> {
+    let name_of = |id: &str| format!("{}_", id.to_lowercase().replace('-', ""));
+    let mut out = Vec::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, id, state, ..] = cells.as_slice() else { continue };
+        if *state == "open" || *state == "later" {
+            let named = functions.iter().filter(|function| format!("{function}_").contains(&name_of(id)));
+            out.extend(named.map(|function| format!("{id}: {function}")));
+        }
+    }
+    out
+}
+
+fn is_test_name(text: &str) -> bool {
+    text.matches('_').count() >= 2
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
