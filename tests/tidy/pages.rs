@@ -152,7 +152,10 @@ pub fn understated(page: &str, functions: &[String]) -> Vec<String> {
     out
 }
 
+/// `a_name_of_three_words`, or `file.mjs: the title` of a client's test.
 fn is_test_name(text: &str) -> bool {
-    text.matches('_').count() >= 2
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    let is_title = [".mjs: ", ".py: "].iter().any(|end| text.contains(end));
+    is_title
+        || text.matches('_').count() >= 2
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
