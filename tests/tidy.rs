@@ -100,14 +100,19 @@ fn documents_name_what_exists() {
 }
 
 #[test]
-fn no_row_of_the_reliability_tables_is_forgotten() {
-    const PAGE: &str = "docs/RELIABILITY.md";
-    let page = read(PAGE).expect("docs/RELIABILITY.md");
-    let functions = pages::functions(&sources());
-    let exists = |name: &str| match name.split_once(": ") {
-        Some((file, title)) => read(&format!("tests/clients/{file}")).is_some_and(|script| script.contains(title)),
-        None => functions.iter().any(|function| function == name),
+fn the_tables_of_protocol_and_reliability_cite_what_exists() {
+    let (tests, others) = pages::functions(&sources());
+    let is_test = |name: &str| match name.split_once(": ") {
+        Some((file, title)) => read(&format!("tests/clients/{file}"))?.contains(title).then_some(true),
+        None => tests.contains(name).then_some(true).or(others.contains(name).then_some(false)),
     };
-    println!("Not called tested, though a test bears the name:\n{}", pages::understated(&page, &functions).join("\n"));
-    assert_none(&pages::reliability(PAGE, &page, &exists));
+    let [protocol, reliability] =
+        ["docs/PROTOCOL.md", "docs/RELIABILITY.md"].map(|path| (path, read(path).expect("a page of the repository")));
+    println!(
+        "Not called tested, though a test bears the name:\n{}",
+        pages::understated(&reliability.1, &tests).join("\n")
+    );
+    let mut complaints = pages::names(protocol.0, &protocol.1, &is_test);
+    complaints.extend(pages::reliability(reliability.0, &reliability.1, &is_test));
+    assert_none(&complaints);
 }

@@ -1,6 +1,6 @@
 //! The rules about documents: what they name exists, and no row of the reliability tables is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::Source;
 
@@ -89,18 +89,22 @@ fn contains_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// Names of the functions of all sources.
-pub fn functions(sources: &[Source]) -> Vec<String> {
-    let names = |source: &Source| -> Vec<String> {
-        let pairs = source.tokens.windows(2).filter(|pair| pair[0].text == "fn");
-        pairs.map(|pair| pair[1].text.clone()).collect()
-    };
-    sources.iter().flat_map(names).collect()
+/// Names of the functions of all sources, those of tests apart from the others.
+pub fn functions(sources: &[Source]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut tests, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources {
+        let is_test = source.test_only || source.path.starts_with("tests/");
+        for pair in source.tokens.windows(2).filter(|pair| pair[0].text == "fn") {
+            let names = if is_test || pair[0].test { &mut tests } else { &mut others };
+            names.insert(pair[1].text.clone());
+        }
+    }
+    (tests, others)
 }
 
-/// The rows `| id | state | … |` of the reliability page: each id once, a state it may have, and only tests that exist.
-/// `exists` knows the names of functions and of the clients' tests.
-pub fn reliability(path: &str, page: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+/// The rows `| id | state | … |` of the reliability page: each id once, a state it may have, and only names that exist.
+/// `is_test` says what a name is: a test, another function, or nothing at all.
+pub fn reliability(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
     let mut out = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let known = ids();
@@ -122,11 +126,10 @@ pub fn reliability(path: &str, page: &str, exists: &dyn Fn(&str) -> bool) -> Vec
             out.push(format!("{here} is `{state}`, which is none of {STATES:?}"));
         }
         let what = what.join("|");
-        let cited: Vec<&str> = what.split('`').skip(1).step_by(2).filter(|text| is_test_name(text)).collect();
-        out.extend(
-            cited.iter().filter(|name| !exists(name)).map(|name| format!("{here} cites `{name}`: no such test")),
-        );
-        if *state == "tested" && cited.is_empty() {
+        let cited: Vec<&str> = what.split('`').skip(1).step_by(2).filter(|text| is_function_name(text)).collect();
+        let missing = cited.iter().filter(|name| is_test(name).is_none());
+        out.extend(missing.map(|name| format!("{here} cites `{name}`: there is no such test or function")));
+        if *state == "tested" && !cited.iter().any(|name| is_test(name) == Some(true)) {
             out.push(format!("{here} is said to be tested, by no test"));
         }
         if *state != "tested" && what.trim_matches([' ', '|']).is_empty() {
@@ -137,25 +140,31 @@ pub fn reliability(path: &str, page: &str, exists: &dyn Fn(&str) -> bool) -> Vec
     out
 }
 
+/// Every function a page names exists.
+pub fn names(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
+    let unknown = |(_, text): &(usize, &str)| is_function_name(text) && is_test(text).is_none();
+    let found = quoted(page).into_iter().filter(unknown);
+    found.map(|(line, text)| format!("{path}:{line}: there is no function `{text}`")).collect()
+}
+
 /// Rows that are not tested though a test bears their name, `id: test`.
-pub fn understated(page: &str, functions: &[String]) -> Vec<String> {
+pub fn understated(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let name_of = |id: &str| format!("{}_", id.to_lowercase().replace('-', ""));
     let mut out = Vec::new();
     for line in page.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [_, id, state, ..] = cells.as_slice() else { continue };
         if *state == "open" || *state == "later" {
-            let named = functions.iter().filter(|function| format!("{function}_").contains(&name_of(id)));
-            out.extend(named.map(|function| format!("{id}: {function}")));
+            let named = tests.iter().filter(|test| format!("{test}_").contains(&name_of(id)));
+            out.extend(named.map(|test| format!("{id}: {test}")));
         }
     }
     out
 }
 
-/// `a_name_of_three_words`, or `file.mjs: the title` of a client's test.
-fn is_test_name(text: &str) -> bool {
+/// `a_name`, or `file.mjs: the title` of a client's test.
+fn is_function_name(text: &str) -> bool {
     let is_title = [".mjs: ", ".py: "].iter().any(|end| text.contains(end));
-    is_title
-        || text.matches('_').count() >= 2
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    let is_name = text.starts_with(|first: char| first.is_ascii_lowercase()) && text.contains('_');
+    is_title || is_name && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
