@@ -154,8 +154,9 @@ fn application_import(source: &Source, module: &[String], token: &Token, path: &
     }
     let inside = module[0] == "app" && module.get(1) == Some(application);
     let listed = |(file, part): &(&str, &str)| *file == source.path && path.get(3).is_some_and(|name| name == part);
-    let a_test_of_the_home = token.test && source.path == "src/app/home.rs";
-    if inside || a_test_of_the_home || APPLICATION_TYPES.iter().any(listed) {
+    let carries_applications = module[0] == "shard" || source.path == "src/app/home.rs";
+    let tries_one = carries_applications && (token.test || source.test_only);
+    if inside || tries_one || APPLICATION_TYPES.iter().any(listed) {
         return None;
     }
     Some(at(source, token, &format!("imports the application `{application}`")))
@@ -264,7 +265,8 @@ pub fn undocumented(source: &Source) -> Complaints {
             continue;
         }
         let Some((kind, name)) = public_item(source, index) else { continue };
-        if !is_documented(&lines, token.line, kind) && !(kind == "fn" && is_obvious(source, index, name)) {
+        let speaks_for_itself = kind == "fn" && is_obvious(source, index, name);
+        if !speaks_for_itself && !is_documented(&lines, token.line, kind) {
             out.push(at(source, token, &format!("public {kind} `{name}` without a doc comment")));
         }
     }

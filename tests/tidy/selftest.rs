@@ -45,6 +45,9 @@ fn applications_do_not_know_each_other() {
         &[(3, "the application `signage`")],
     );
     check("src/shard/a.rs", "use crate::app::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
+    let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::app::lab::Lab;\n}";
+    check("src/shard/a.rs", in_tests, &[]);
+    check("src/app/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
     check("src/store/a.rs", "use crate::app::signage::job;", &[]);
 }
 
