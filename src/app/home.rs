@@ -90,6 +90,7 @@ impl HomeState {
         self.unpark(cx, &commit.entity, out);
     }
 
+    /// The application's figures for a scrape.
     pub fn metrics(&self, out: &mut Vec<Metric>) {
         self.app.metrics(out);
     }
