@@ -170,7 +170,7 @@ fn open_websocket<B>(connection: &Connection, request: &Request<B>, purpose: Pur
             connection.upgrade_to(purpose);
             response
         }
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 

@@ -14,21 +14,22 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
 }
 
 /// The 101, or what is wrong with the handshake. Extensions and subprotocols are not negotiated, whatever is offered.
-pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Response<Body>> {
+pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
     if request.method() != Method::GET {
-        return Err(respond::sentence(405, "A WebSocket is opened by a GET"));
+        return Err(Box::new(respond::sentence(405, "A WebSocket is opened by a GET")));
     }
     let headers = request.headers();
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     if !matches!(version, Some(b"13" | b"8")) {
         let mut response = respond::sentence(400, "Sec-WebSocket-Version must be 13 or 8");
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13, 8"));
-        return Err(response);
+        return Err(Box::new(response));
     }
     if !connection_says_upgrade(headers) {
-        return Err(respond::sentence(400, "The Connection header does not say Upgrade"));
+        return Err(Box::new(respond::sentence(400, "The Connection header does not say Upgrade")));
     }
-    let key = key(headers).ok_or_else(|| respond::sentence(400, "Sec-WebSocket-Key is not 16 bytes of base64"))?;
+    let key =
+        key(headers).ok_or_else(|| Box::new(respond::sentence(400, "Sec-WebSocket-Key is not 16 bytes of base64")))?;
     let mut response = respond::empty(101);
     let out = response.headers_mut();
     out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -75,7 +76,7 @@ mod tests {
         for (name, value) in defaults.iter().chain(changes) {
             request.headers_mut().insert(*name, HeaderValue::from_static(value));
         }
-        let response = accept(&request).unwrap_or_else(|refusal| refusal);
+        let response = accept(&request).unwrap_or_else(|refusal| *refusal);
         assert_eq!(response.status(), status, "{changes:?}");
     }
 

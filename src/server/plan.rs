@@ -185,7 +185,7 @@ fn store_settings(config: &Config) -> store::Settings {
     };
     let signage = &config.apps.signage.settings;
     let mut settings = store::Settings::new(&url, &config.server.data_dir);
-    settings.bounds.history_rows_max = u32::try_from(signage.history_per_device_max).unwrap_or(u32::MAX);
+    settings.bounds.history_rows_max = signage.history_per_device_max;
     settings.snapshots.quota_bytes = signage.snapshot_quota_bytes;
     settings.snapshots.ttl_ms = signage.snapshot_ttl_h * 3_600_000;
     settings

@@ -97,6 +97,7 @@ pub enum EventOutcome {
 }
 
 impl EventOutcome {
+    /// Value of the `outcome` label.
     pub fn label(self) -> &'static str {
         match self {
             EventOutcome::Handled => "handled",

@@ -330,15 +330,15 @@ describe("bad HTTP", { skip: daemonOnly }, () => {
 
 describe("the admin token", { skip: daemonOnly }, () => {
   let daemon;
-  before(async () => (daemon = await startDaemon(lab(), { env: { SIOD__ADMIN__TOKEN: "correct horse battery" } })));
+  before(async () => (daemon = await startDaemon(lab(), { env: { SIOD__ADMIN__TOKEN: "correct-horse-battery" } })));
   after(() => daemon?.stop());
 
   for (const [authorization, status] of [
     [undefined, 401],
     ["Bearer wrong", 401],
-    ["Bearer correct horse batter", 401],
-    ["Basic correct horse battery", 401],
-    ["Bearer correct horse battery", 200],
+    ["Bearer correct-horse-batter", 401],
+    ["Basic correct-horse-battery", 401],
+    ["Bearer correct-horse-battery", 200],
   ]) {
     test(`${authorization}: ${status}`, async () => {
       const headers = authorization === undefined ? {} : { authorization };
@@ -369,7 +369,7 @@ describe("what the binary says about bad configuration", { skip: daemonOnly }, (
   for (const [name, change, says] of [
     ["an unknown key", (text) => text.replace("drain_timeout_s", "drain_timeout"), "drain_timeout"],
     ["a value out of range", (text) => text.replace("ping_interval_ms = 300", "ping_interval_ms = 1"), "ping_interval_ms"],
-    ["a public bind without a secret", (text) => text.replace(/bind = "127\.0\.0\.1:(\d+)"/, 'bind = "0.0.0.0:$1"'), "jwt_secret"],
+    ["a public bind without a secret", (text) => text.replace(/bind = "127\.0\.0\.1:(\d+)"/, 'bind = "0.0.0.0:$1"'), "JWT_SECRET"],
   ]) {
     test(`${name}: exit code 2, and the line names it`, async () => {
       let seen;

@@ -46,11 +46,13 @@ impl Entry {
         }
     }
 
+    /// What came of it: `success`, `rejected`, …
     pub fn outcome(mut self, outcome: &str) -> Entry {
         self.outcome = outcome.to_owned();
         self
     }
 
+    /// What else there is to know, as JSON.
     pub fn details(mut self, details: &serde_json::Value) -> Entry {
         self.details = details.to_string();
         self

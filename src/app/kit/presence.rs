@@ -76,6 +76,7 @@ impl<K: Ord + Clone> Presence<K> {
         (arrival, replaced)
     }
 
+    /// A socket of `subject` has gone; a socket that was replaced changes nothing.
     pub fn leave(&mut self, now: Millis, subject: &K, socket: SocketRef) -> Departure {
         let Some(entry) = self.subjects.get_mut(subject) else { return Departure::Stale };
         let Some(at) = entry.sockets.iter().position(|other| *other == socket) else { return Departure::Stale };

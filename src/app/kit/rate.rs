@@ -80,6 +80,7 @@ impl<K: Ord + Clone> Buckets<K> {
         Buckets { rate, keys_max: keys_max.max(1), buckets: BTreeMap::new() }
     }
 
+    /// Takes one token of `key`, or says when there is one again.
     pub fn take(&mut self, now: Millis, key: &K) -> Result<(), Exceeded> {
         if !self.buckets.contains_key(key) {
             self.make_room(now);

@@ -182,7 +182,7 @@ impl Turn<'_> {
     }
 
     /// A registration under somebody else's id is a failed attempt like a bad token.
-    pub fn mismatch(&mut self, seat_ip: std::net::IpAddr, device_id: &str) -> Fail {
+    pub fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
         self.books.counts.auth_failure(Refused::Mismatch.reason());
         if self.fleet.failures.take(self.now.mono, &seat_ip).is_ok() {
             self.record_failure(seat_ip.to_string(), device_id, Refused::Mismatch.reason());

@@ -93,7 +93,7 @@ impl Turn<'_> {
         self.fleet.seats.insert(socket, Seat::Device(seat));
     }
 
-    fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: std::net::IpAddr) {
+    fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: core::net::IpAddr) {
         if let Some(seat) = self.fleet.device_seat_mut(socket) {
             seat.bound = Some(id.clone());
             seat.registered = true;

@@ -1,8 +1,8 @@
 //! What a fleet's home holds in memory: devices, seats (who is connected), watchers, and what waits to be written or told.
 //! Plain data with small methods; the decisions are in the handlers.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! A world for tests: one `Signage`, scripted sockets with inboxes and rooms, a store in memory, time that only tests move.
 //! Effects are applied as the shard applies them; nothing of signage is looked into.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -252,6 +252,11 @@ impl World {
         self.app.metrics(&mut rows);
         let fits = |row: &&Metric| row.name == name && (label.is_empty() || row.labels.iter().any(|(_, v)| v == label));
         rows.iter().filter(fits).map(|row| row.value).sum()
+    }
+
+    /// What came of the events so far.
+    pub fn tally(&self) -> crate::app::Tally {
+        self.app.tally()
     }
 
     // --- time ---
