@@ -27,6 +27,11 @@ pub mod timers;
 pub mod turn;
 pub mod websocket;
 
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
