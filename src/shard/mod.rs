@@ -10,6 +10,7 @@
 //! | [`sockets`] | joining and leaving a namespace |
 //! | [`effects`] | decisions become directives, directives become packets |
 //! | [`send`] | packets into outboxes |
+//! | [`replies`] | what the protocol itself says |
 //! | [`timers`] | everything that happens by itself |
 
 pub mod connection;
@@ -19,6 +20,7 @@ pub mod outbox;
 pub mod peer;
 pub mod placement;
 pub mod polling;
+pub mod replies;
 pub mod send;
 pub mod session;
 pub mod sockets;

@@ -111,17 +111,16 @@ impl Shard {
             None => self.stats.unknown_acks += 1,
             Some(done) => {
                 socket.acks.retain(|pending| *pending != id);
-                if let Some(gathered) = done {
-                    self.wheel.cancel(gathered.timer);
-                    self.report_acks(key, gathered);
+                if let Some(Gathered { answers, missing, timer }) = done {
+                    self.wheel.cancel(timer);
+                    self.report_acks(key, answers, missing);
                 }
             }
         }
     }
 
     /// All answers of this shard are in: they go to the home that asked. Ids are interleaved by shard, so the id names it.
-    pub(super) fn report_acks(&mut self, key: AckKey, gathered: Gathered) {
-        let Gathered { answers, missing, .. } = gathered;
+    pub(super) fn report_acks(&mut self, key: AckKey, answers: Vec<Answer>, missing: u32) {
         let shard = self.id;
         let answers = answers
             .into_iter()
@@ -171,9 +170,9 @@ impl Shard {
         }
         for id in &socket.acks {
             let ack = AckKey { nsp: socket.nsp_id(), id: *id };
-            if let Some(gathered) = self.acks.on_gone(ack, key) {
-                self.wheel.cancel(gathered.timer);
-                self.report_acks(ack, gathered);
+            if let Some(Gathered { answers, missing, timer }) = self.acks.on_gone(ack, key) {
+                self.wheel.cancel(timer);
+                self.report_acks(ack, answers, missing);
             }
         }
         if let Some(peer) = self.peers.get_mut(socket.peer.0) {
