@@ -1,6 +1,8 @@
 //! Scripted peers against the shard: one file per chapter of the protocol.
 
+mod heartbeat;
 mod polling;
+mod upgrade;
 mod websocket;
 
 use super::testing::fleet::Fleet;
