@@ -104,14 +104,28 @@ impl Shard {
     }
 
     fn on_incoming(&mut self, key: PeerKey, incoming: Incoming<'_>) {
+        let counts = match &incoming {
+            Incoming::Connect { .. } | Incoming::UnknownNamespace { .. } => true,
+            Incoming::Message(message) => !message.is_ack,
+            Incoming::Disconnect(_) | Incoming::Nothing => false,
+        };
+        if counts && !self.takes_event(key) {
+            return self.close_peer(key, CloseReason::RateLimited);
+        }
         match incoming {
             Incoming::Nothing => {}
             Incoming::Connect { nsp, auth } => self.on_connect(key, nsp, auth),
             Incoming::UnknownNamespace { name } => self.on_unknown_namespace(key, name),
             Incoming::Disconnect(member) => self.end_socket(member.socket, CloseReason::ClientNamespaceDisconnect),
             Incoming::Message(message) if message.is_ack => self.on_ack_packet(message),
-            Incoming::Message(message) => self.on_event(key, message),
+            Incoming::Message(message) => self.on_event(message),
         }
+    }
+
+    /// Counts what a client asks for in this second. `false`: it is one too many.
+    fn takes_event(&mut self, key: PeerKey) -> bool {
+        let (max, now_ms) = (self.config.limits.events_per_socket_per_s_max, self.now.mono.0);
+        self.peers.get_mut(key.0).is_none_or(|peer| peer.events.take(now_ms, max))
     }
 
     fn on_violation(&mut self, key: PeerKey, violation: Violation) {

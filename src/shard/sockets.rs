@@ -81,12 +81,7 @@ impl Shard {
     }
 
     /// A complete event: to its home.
-    pub(super) fn on_event(&mut self, key: PeerKey, message: Message) {
-        let max = self.config.limits.events_per_socket_per_s_max;
-        let now_ms = self.now.mono.0;
-        if self.peers.get_mut(key.0).is_some_and(|peer| !peer.events.take(now_ms, max)) {
-            return self.close_peer(key, CloseReason::RateLimited);
-        }
+    pub(super) fn on_event(&mut self, message: Message) {
         let Some(socket) = self.sockets.get(message.socket) else { return };
         let (nsp, home, identity) = (socket.nsp_id(), socket.home, socket.identity.clone());
         self.stats.outcomes[usize::from(nsp.0)].events += 1;

@@ -33,6 +33,15 @@ impl Peer {
         self.sends_frame(Opcode::Text, true, text.as_bytes());
     }
 
+    /// Several texts in one read.
+    pub fn sends_together(&self, texts: &[&str]) {
+        let mut bytes = Vec::new();
+        for text in texts {
+            write_masked(&mut bytes, Opcode::Text, true, text.as_bytes(), [9, 8, 7, 6]);
+        }
+        self.sends_bytes(&mut bytes);
+    }
+
     pub fn sends_binary(&self, data: &[u8]) {
         self.sends_frame(Opcode::Binary, true, data);
     }
