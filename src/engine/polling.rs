@@ -107,12 +107,13 @@ impl Polling {
         self.get.is_some() && self.body.is_empty()
     }
 
-    pub fn is_jsonp(&self) -> bool {
-        self.jsonp.is_some()
+    /// `max` bytes wait and nobody asks for them.
+    pub fn is_full(&self, max: usize) -> bool {
+        self.get.is_none() && self.body.len() >= max
     }
 
-    pub fn parked(&self) -> bool {
-        self.get.is_some()
+    pub fn is_jsonp(&self) -> bool {
+        self.jsonp.is_some()
     }
 
     /// The POST in flight, taken for a last answer.
@@ -130,6 +131,14 @@ impl Polling {
         std::mem::take(&mut self.body)
     }
 
+    /// A body of ours as this client reads it.
+    pub fn wrap(&self, body: &'static str) -> Bytes {
+        match &self.jsonp {
+            None => Bytes::from_static(body.as_bytes()),
+            Some(index) => Bytes::from(super::payload::jsonp_wrap(index, body)),
+        }
+    }
+
     fn take_body(&mut self) -> Bytes {
         let body = std::mem::take(&mut self.body);
         match &self.jsonp {
@@ -138,13 +147,6 @@ impl Polling {
                 let text = String::from_utf8(body).expect("packets are text");
                 Bytes::from(super::payload::jsonp_wrap(index, &text))
             }
-        }
-    }
-
-    fn wrap(&self, packet: &'static str) -> Bytes {
-        match &self.jsonp {
-            None => Bytes::from_static(packet.as_bytes()),
-            Some(index) => Bytes::from(super::payload::jsonp_wrap(index, packet)),
         }
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::target::Room as RoomName;
-use crate::base::ids::{NspId, SocketRef};
+use crate::base::ids::NspId;
 use crate::base::slab::Slab;
 
 /// All rooms of one shard, with the room "everybody" of each namespace among them.
@@ -184,11 +184,6 @@ impl Hub {
             }
         }
     }
-}
-
-/// The slots on `shard` of the sockets that a target leaves out by reference. Generations are the caller's to check.
-pub fn local_slots(sockets: &[SocketRef], shard: crate::base::ids::ShardId) -> Vec<u32> {
-    sockets.iter().filter(|socket| socket.shard == shard).map(|socket| socket.key.slot).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
 
-use crate::base::ids::{ConnKey, ListenerId, PeerKey};
+use crate::base::ids::{ConnKey, Key, ListenerId, PeerKey};
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
 
@@ -47,7 +47,7 @@ pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
     /// Coalescing keys dropped meanwhile, by socket slot: `(socket, key)`.
-    pub stale: Vec<(crate::base::ids::Key, u64)>,
+    pub stale: Vec<(Key, u64)>,
 }
 
 /// Connections by the reactor's slot numbers.
@@ -85,6 +85,14 @@ impl Connections {
         self.get(key)?;
         self.open -= 1;
         self.slots[key.0.slot as usize].take().map(|(_, connection)| connection)
+    }
+
+    /// Keys of the connections of one kind, in slot order.
+    pub fn keys_of(&self, role: Role) -> Vec<ConnKey> {
+        let key = |slot, generation| ConnKey(Key { slot: slot as u32, generation });
+        let all = self.slots.iter().enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)));
+        let wanted = all.filter(|(_, (_, connection))| connection.role == role);
+        wanted.map(|(slot, (generation, _))| key(slot, *generation)).collect()
     }
 
     pub fn len(&self) -> usize {

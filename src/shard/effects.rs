@@ -1,7 +1,7 @@
 //! Decisions become directives, one list per shard and handler run, in order; directives become packets and memberships
 //! (design 4.5). What is local takes the same path as what is mailed.
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Shard;
 use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers, Ticket};
@@ -11,7 +11,7 @@ use crate::app::effect::{Effect, Emission, Target};
 use crate::app::home::Decision;
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, ShardId, SocketRef};
-use crate::hub::room::{self, Selection};
+use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
 
@@ -74,7 +74,8 @@ impl Shard {
                 self.outputs.push_back(Output::Job { ticket, job });
             }
             Effect::Timer { token, after_ms } => {
-                let timer = self.wheel.arm(self.now.mono + after_ms, Timer::App(nsp, token));
+                // Never in the same millisecond: a timer that arms itself again would not let the turn end.
+                let timer = self.wheel.arm(self.now.mono + after_ms.max(1), Timer::App(nsp, token));
                 if let Some(old) = self.app_timers.insert((nsp, token), timer) {
                     self.wheel.cancel(old);
                 }
@@ -125,9 +126,10 @@ impl Shard {
         for directive in list {
             match directive {
                 Directive::Send { to, event, delivery, ack } => {
+                    let absent = u32::from(matches!(to, Receivers::Socket(socket) if !self.is_accepted(socket)));
                     let receivers = self.select(nsp, to);
                     if let Some(wanted) = ack {
-                        self.expect_acks(nsp, &receivers, wanted);
+                        self.expect_acks(nsp, &receivers, absent, wanted);
                     }
                     let mut variants = Variants::of_event(event, ack.map(|wanted| wanted.id));
                     let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
@@ -151,7 +153,8 @@ impl Shard {
                     if self.is_accepted(socket) {
                         let max = self.config.limits.rooms_per_socket_max;
                         if !self.hub.join(socket.slot, nsp, &room, max) {
-                            warn!(target: "siod::limit", max, home = home.0, "rooms_per_socket_max reached: not joined");
+                            self.stats.joins_refused += 1;
+                            debug!(target: "siod::limit", max, home = home.0, "rooms_per_socket_max reached: not joined");
                         }
                     }
                 }
@@ -172,7 +175,12 @@ impl Shard {
         match to {
             Receivers::Socket(socket) => receivers.extend(self.is_accepted(socket).then_some(socket.slot)),
             Receivers::Rooms { rooms, except, except_sockets } => {
-                let except_slots = room::local_slots(&except_sockets, self.id);
+                // A reference that has outlived its socket must not leave out the slot's next one.
+                let except_sockets = except_sockets.iter().filter(|socket| socket.shard == self.id);
+                let except_slots: Vec<u32> = except_sockets
+                    .filter(|socket| self.is_accepted(socket.key))
+                    .map(|socket| socket.key.slot)
+                    .collect();
                 let selection = Selection { nsp, rooms: &rooms, except: &except, except_slots: &except_slots };
                 self.hub.select(&selection, &mut receivers);
             }
@@ -180,8 +188,9 @@ impl Shard {
         receivers
     }
 
-    /// Remembers whose answers are awaited. Who has too many acks pending already counts as missing.
-    fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], wanted: AckWanted) {
+    /// Remembers whose answers are awaited. Missing already are the `absent` and who has too many acks pending. Where
+    /// nobody is left to answer, that is the outcome.
+    fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], absent: u32, wanted: AckWanted) {
         let key = AckKey { nsp, id: wanted.id };
         let max = self.config.limits.acks_per_socket_max;
         let mut asked = Vec::with_capacity(receivers.len());
@@ -192,10 +201,9 @@ impl Shard {
                 asked.push(full);
             }
         }
-        let missing = (receivers.len() - asked.len()) as u32;
+        let missing = absent + (receivers.len() - asked.len()) as u32;
         if asked.is_empty() {
-            let timer = self.wheel.arm(self.now.mono, Timer::Ack(key));
-            return self.acks.expect(key, [], missing, timer);
+            return self.report_acks(key, Vec::new(), missing);
         }
         let timer = self.wheel.arm(self.now.mono + wanted.timeout_ms, Timer::Ack(key));
         self.acks.expect(key, asked, missing, timer);

@@ -10,6 +10,7 @@
 //! | [`sockets`] | joining and leaving a namespace |
 //! | [`effects`] | decisions become directives, directives become packets |
 //! | [`send`] | packets into outboxes |
+//! | [`replies`] | what the protocol itself says |
 //! | [`timers`] | everything that happens by itself |
 
 pub mod connection;
@@ -19,6 +20,7 @@ pub mod outbox;
 pub mod peer;
 pub mod placement;
 pub mod polling;
+pub mod replies;
 pub mod sample;
 pub mod send;
 pub mod session;
@@ -27,6 +29,11 @@ pub mod stats;
 pub mod timers;
 pub mod turn;
 pub mod websocket;
+
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::base::ids::Key;
+
 /// The entries of all outboxes of a shard.
 #[derive(Debug)]
 pub struct Pool {
@@ -18,9 +20,27 @@ pub struct Pool {
 #[derive(Debug)]
 struct Entry {
     bytes: Bytes,
-    /// Coalescing key; 0: none.
-    key: u64,
+    coalesce: Coalesce,
     next: u32,
+}
+
+/// Names the entries that may replace each other: those of one owner and key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coalesce {
+    /// The socket, in its slab.
+    pub owner: Key,
+    pub key: u64,
+}
+
+impl Coalesce {
+    /// An entry that nothing replaces.
+    pub const NEVER: Coalesce = Coalesce::nobody(0);
+    /// Pongs of a connection.
+    pub const PONG: Coalesce = Coalesce::nobody(1);
+
+    const fn nobody(key: u64) -> Coalesce {
+        Coalesce { owner: Key { slot: NONE, generation: 0 }, key }
+    }
 }
 
 /// One socket's queue: a chain in the pool.
@@ -59,11 +79,11 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// Appends an entry. `key` ≠ 0 makes it replaceable by [`Pool::replace`].
-    pub fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, key: u64) {
+    /// Appends an entry. Unless it is [`Coalesce::NEVER`] it can be replaced by [`Pool::replace`].
+    pub fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) {
         outbox.queued_bytes += bytes.len() as u32;
         self.queued_bytes += bytes.len();
-        let index = self.take_entry(Entry { bytes, key, next: NONE });
+        let index = self.take_entry(Entry { bytes, coalesce, next: NONE });
         match outbox.last {
             NONE => outbox.first = index,
             last => self.entries[last as usize].next = index,
@@ -71,10 +91,10 @@ impl Pool {
         outbox.last = index;
     }
 
-    /// Puts `bytes` in the place of the queued entry of the same key, unless that one is partly written.
+    /// Puts `bytes` in the place of the queued entry of the same owner and key, unless that one is partly written.
     /// `false`: there is none.
-    pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, key: u64) -> bool {
-        let Some(index) = self.find(outbox, key) else { return false };
+    pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) -> bool {
+        let Some(index) = self.find(outbox, coalesce) else { return false };
         let entry = &mut self.entries[index as usize];
         outbox.queued_bytes = outbox.queued_bytes - entry.bytes.len() as u32 + bytes.len() as u32;
         self.queued_bytes = self.queued_bytes - entry.bytes.len() + bytes.len();
@@ -133,11 +153,11 @@ impl Pool {
         }
     }
 
-    fn find(&self, outbox: &Outbox, key: u64) -> Option<u32> {
+    fn find(&self, outbox: &Outbox, coalesce: Coalesce) -> Option<u32> {
         let mut index = outbox.first;
         let mut partly_written = outbox.written > 0;
         while let Some(entry) = self.entries.get(index as usize) {
-            if entry.key == key && !partly_written {
+            if entry.coalesce == coalesce && !partly_written {
                 return Some(index);
             }
             partly_written = false;
@@ -175,6 +195,10 @@ mod tests {
     use super::*;
     use crate::base::rng::Rng;
 
+    fn key(key: u64) -> Coalesce {
+        Coalesce { owner: Key::default(), key }
+    }
+
     fn waiting(pool: &Pool, outbox: &Outbox) -> Vec<u8> {
         pool.slices(outbox, usize::MAX).flatten().copied().collect()
     }
@@ -182,8 +206,8 @@ mod tests {
     #[test]
     fn short_writes_resume_where_they_stopped() {
         let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
-        pool.push(&mut outbox, Bytes::from_static(b"abc"), 0);
-        pool.push(&mut outbox, Bytes::from_static(b"defg"), 0);
+        pool.push(&mut outbox, Bytes::from_static(b"abc"), Coalesce::NEVER);
+        pool.push(&mut outbox, Bytes::from_static(b"defg"), Coalesce::NEVER);
         pool.advance(&mut outbox, 2);
         assert_eq!(waiting(&pool, &outbox), b"cdefg");
         pool.advance(&mut outbox, 3);
@@ -196,12 +220,12 @@ mod tests {
     #[test]
     fn an_entry_is_replaced_only_before_its_first_byte_is_written() {
         let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
-        pool.push(&mut outbox, Bytes::from_static(b"old"), 7);
-        assert!(pool.replace(&mut outbox, Bytes::from_static(b"newer"), 7));
+        pool.push(&mut outbox, Bytes::from_static(b"old"), key(7));
+        assert!(pool.replace(&mut outbox, Bytes::from_static(b"newer"), key(7)));
         assert_eq!(outbox.queued_bytes(), 5);
         pool.advance(&mut outbox, 1);
-        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"newest"), 7));
-        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"x"), 8));
+        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"newest"), key(7)));
+        assert!(!pool.replace(&mut outbox, Bytes::from_static(b"x"), key(8)));
         assert_eq!(waiting(&pool, &outbox), b"ewer");
     }
 
@@ -209,10 +233,10 @@ mod tests {
     fn the_pool_reuses_entries_and_gives_memory_back() {
         let (mut pool, mut outbox) = (Pool::default(), Outbox::default());
         for _ in 0..10_000 {
-            pool.push(&mut outbox, Bytes::from_static(b"x"), 0);
+            pool.push(&mut outbox, Bytes::from_static(b"x"), Coalesce::NEVER);
         }
         pool.clear(&mut outbox);
-        pool.push(&mut outbox, Bytes::from_static(b"y"), 0);
+        pool.push(&mut outbox, Bytes::from_static(b"y"), Coalesce::NEVER);
         assert_eq!(pool.entries.len(), 10_000);
         pool.advance(&mut outbox, 1);
         pool.shrink_when_idle();
@@ -231,7 +255,7 @@ mod tests {
             if rng.below(2) == 0 {
                 let bytes = vec![step as u8; 1 + rng.below(9) as usize];
                 models[who].extend_from_slice(&bytes);
-                pool.push(&mut outboxes[who], Bytes::from(bytes), 0);
+                pool.push(&mut outboxes[who], Bytes::from(bytes), Coalesce::NEVER);
             } else {
                 let count = rng.below(models[who].len() as u32 + 1) as usize;
                 models[who].drain(..count);

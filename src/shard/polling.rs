@@ -1,7 +1,5 @@
 //! HTTP long-polling on a shard: handshakes, GETs, POSTs and the requests that may not be (protocol 2.3).
 
-use bytes::Bytes;
-
 use super::Shard;
 use super::io::{Hello, Output, Posted};
 use crate::base::close::CloseReason;
@@ -39,14 +37,16 @@ impl Shard {
         let closing = peer.session.is_closing();
         let Some(polling) = peer.session.polling_mut() else { return };
         if closing && polling.queued_bytes() == 0 {
-            self.respond(req, Reply::Packets(Bytes::from_static(CLOSED_WHILE_AWAY.as_bytes())));
+            let body = polling.wrap(CLOSED_WHILE_AWAY);
+            self.respond(req, Reply::Packets(body));
             return self.forget(key);
         }
         match polling.on_get(req) {
             Ok(None) => {}
             Ok(Some(body)) => self.respond(req, Reply::Packets(body)),
             Err(overlap) => {
-                self.respond(overlap.first, Reply::Packets(Bytes::from_static(b"1")));
+                let body = polling.wrap("1");
+                self.respond(overlap.first, Reply::Packets(body));
                 self.respond(req, Reply::Empty(400));
                 self.close_peer(key, CloseReason::TransportError);
             }
@@ -104,7 +104,7 @@ impl Shard {
             self.on_packet(key, packet);
             match self.peers.get(key.0) {
                 Some(peer) if !peer.session.is_closing() => {}
-                // Closed by this packet; what follows is ignored. Only a ping makes the POST itself fail.
+                // Closed by this packet; what follows is ignored, and the POST has been taken.
                 _ => return true,
             }
         }

@@ -5,11 +5,12 @@ use bytes::Bytes;
 
 use super::Shard;
 use super::connection::Role;
+use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::effect::{Delivery, Emission};
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
-use crate::base::ids::{ConnKey, Key, NspId, PeerKey, SocketRef};
+use crate::base::ids::{ConnKey, Key, PeerKey, SocketRef};
 use crate::engine::session::Transport;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
@@ -59,38 +60,40 @@ impl Variants {
 impl Shard {
     /// One packet to the socket in `slot`.
     pub(super) fn deliver(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
-        let Some(socket) = self.sockets.at(slot) else { return };
+        let Some(owner) = self.sockets.key_at(slot) else { return };
+        let Some(socket) = self.sockets.get(owner) else { return };
         let (peer_key, nsp) = (socket.peer, socket.nsp);
         let Some(peer) = self.peers.get_mut(peer_key.0) else { return };
         let envelope = variants.envelope(super::peer::wire_name(nsp, &self.config.namespaces));
-        self.stats.packets_out += 1;
         let Transport::WebSocket(conn) = peer.session.transport else {
             let Some(polling) = peer.session.polling_mut() else { return };
             if delivery == Delivery::Volatile && !polling.is_writable() {
                 self.stats.dropped_volatile += 1;
                 return;
             }
-            if polling.queued_bytes() >= self.config.limits.outbox_bytes_max && !polling.parked() {
+            if polling.is_full(self.config.limits.outbox_bytes_max) {
                 return self.close_peer(peer_key, CloseReason::SlowConsumer);
             }
             envelope.write_polling(polling.body_mut());
+            self.stats.packets_out += 1;
             return self.mark_poll_dirty(peer_key);
         };
         let Some(connection) = self.conns.get(conn) else { return };
         let (idle, base64) = (connection.outbox.is_empty(), connection.base64);
-        if !idle && !self.admit_behind(conn, slot, nsp.id, delivery, envelope) {
+        if !idle && !self.admit_behind(conn, owner, delivery, envelope) {
             return;
         }
         let bytes = if base64 { envelope.ws_base64() } else { envelope.ws() };
-        let key = match delivery {
-            Delivery::Latest { key } => wire_key(nsp.id, key),
-            _ => 0,
+        let coalesce = match delivery {
+            Delivery::Latest { key } => Coalesce { owner, key },
+            _ => Coalesce::NEVER,
         };
-        self.push_bytes(conn, bytes, key);
+        self.stats.packets_out += 1;
+        self.push_bytes(conn, bytes, coalesce);
     }
 
     /// Decides about a packet for a socket that has others waiting already. `false`: it is not to be queued.
-    fn admit_behind(&mut self, conn: ConnKey, slot: u32, nsp: NspId, delivery: Delivery, envelope: &Envelope) -> bool {
+    fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
         let Some(connection) = self.conns.get_mut(conn) else { return false };
         let queued = connection.outbox.queued_bytes();
         let over_low_mark = connection.blocked && queued > self.config.limits.outbox_low_mark_bytes;
@@ -100,61 +103,35 @@ impl Shard {
                 return false;
             }
             Delivery::Latest { key } if over_low_mark && !connection.base64 => {
-                if self.pool.replace(&mut connection.outbox, envelope.ws(), wire_key(nsp, key)) {
+                if self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key }) {
                     self.stats.coalesced += 1;
                     return false;
                 }
             }
             Delivery::Patch { key } if over_low_mark => {
-                let Some(socket) = self.sockets.key_at(slot) else { return false };
                 let stale = &mut connection.slow.get_or_insert_default().stale;
-                if !stale.contains(&(socket, key)) {
-                    stale.push((socket, key));
+                if !stale.contains(&(owner, key)) {
+                    stale.push((owner, key));
                 }
                 self.stats.coalesced += 1;
                 return false;
             }
             Delivery::Patch { key } if connection.slow.is_some() => {
                 // Behind a patch that was dropped, later ones make no sense: the full state is to come.
-                let socket = self.sockets.key_at(slot);
-                let stale = connection.slow.as_ref().map(|slow| &slow.stale);
-                if stale.zip(socket).is_some_and(|(stale, socket)| stale.contains(&(socket, key))) {
+                if connection.slow.as_ref().is_some_and(|slow| slow.stale.contains(&(owner, key))) {
                     self.stats.coalesced += 1;
                     return false;
                 }
             }
             _ => {}
         }
-        if connection.blocked && queued >= self.config.limits.outbox_bytes_max {
-            if let Role::Session(peer) = connection.role {
-                self.close_peer(peer, CloseReason::SlowConsumer);
-            }
-            return false;
-        }
-        true
+        !self.ends_if_full(conn)
     }
 
-    /// One packet of the protocol itself (CONNECT replies, DISCONNECT) to a client.
-    pub(super) fn send_packet(&mut self, key: PeerKey, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
-        let mut text = Vec::new();
-        write(&mut text);
-        self.stats.packets_out += 1;
-        match peer.session.transport {
-            Transport::WebSocket(conn) => self.push_bytes(conn, Envelope::new(&text, &[]).ws(), 0),
-            _ => {
-                if let Some(polling) = peer.session.polling_mut() {
-                    polling.push_text(&text);
-                    self.mark_poll_dirty(key);
-                }
-            }
-        }
-    }
-
-    /// Queues framed bytes. `key` ≠ 0 names what may replace them.
-    pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, key: u64) {
+    /// Queues framed bytes.
+    pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, coalesce: Coalesce) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        self.pool.push(&mut connection.outbox, bytes, key);
+        self.pool.push(&mut connection.outbox, bytes, coalesce);
         self.mark_dirty(conn);
     }
 
@@ -242,9 +219,4 @@ impl Shard {
         }
         self.run_homes();
     }
-}
-
-/// A coalescing key on the wire: two namespaces of one connection never replace each other's entries. Never 0.
-fn wire_key(nsp: NspId, key: u64) -> u64 {
-    (key.rotate_left(16) ^ (u64::from(nsp.0) << 48)) | 1
 }

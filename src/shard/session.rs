@@ -17,7 +17,6 @@ use crate::engine::packet::Packet;
 use crate::engine::polling::{self, Reply};
 use crate::engine::session::{Meaning, Session, Transport, meaning};
 use crate::socketio::client::{Client, Incoming, Joined, Violation};
-use crate::wire::frame::Opcode;
 
 impl Shard {
     /// A new session: sid drawn, heartbeat and connect timeout armed.
@@ -46,6 +45,9 @@ impl Shard {
         let hash = |slot: &u32| peers.at(*slot).map_or(0, |peer| sid_hash(&peer.session.sid));
         if let Entry::Vacant(entry) = self.by_sid.entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid), hash) {
             entry.insert(key.slot);
+        }
+        if self.draining {
+            self.wheel.arm(self.now.mono, Timer::Drain(PeerKey(key)));
         }
         debug!(target: "siod::connection", sid = ?sid, "opened");
         PeerKey(key)
@@ -80,7 +82,7 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         let Service::SocketIo { root } = peer.service else {
             let echo = format!("4{text}");
-            return self.send_engine_text(key, &echo);
+            return self.send_text(key, echo.as_bytes());
         };
         let names = &self.config.namespaces;
         match peer.client.on_text(&text, |name| resolve(names, root, name)) {
@@ -92,7 +94,7 @@ impl Shard {
     fn on_binary(&mut self, key: PeerKey, data: Cow<'_, [u8]>) {
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         if peer.service == Service::EngineEcho {
-            return self.send_engine_binary(key, &data);
+            return self.send_binary(key, &data);
         }
         let max = self.config.engines[usize::from(peer.listener.0)].max_payload_bytes;
         match peer.client.on_binary(Bytes::from(data.into_owned()), max) {
@@ -102,14 +104,28 @@ impl Shard {
     }
 
     fn on_incoming(&mut self, key: PeerKey, incoming: Incoming<'_>) {
+        let counts = match &incoming {
+            Incoming::Connect { .. } | Incoming::UnknownNamespace { .. } => true,
+            Incoming::Message(message) => !message.is_ack,
+            Incoming::Disconnect(_) | Incoming::Nothing => false,
+        };
+        if counts && !self.takes_event(key) {
+            return self.close_peer(key, CloseReason::RateLimited);
+        }
         match incoming {
             Incoming::Nothing => {}
             Incoming::Connect { nsp, auth } => self.on_connect(key, nsp, auth),
             Incoming::UnknownNamespace { name } => self.on_unknown_namespace(key, name),
             Incoming::Disconnect(member) => self.end_socket(member.socket, CloseReason::ClientNamespaceDisconnect),
             Incoming::Message(message) if message.is_ack => self.on_ack_packet(message),
-            Incoming::Message(message) => self.on_event(key, message),
+            Incoming::Message(message) => self.on_event(message),
         }
+    }
+
+    /// Counts what a client asks for in this second. `false`: it is one too many.
+    fn takes_event(&mut self, key: PeerKey) -> bool {
+        let (max, now_ms) = (self.config.limits.events_per_socket_per_s_max, self.now.mono.0);
+        self.peers.get_mut(key.0).is_none_or(|peer| peer.events.take(now_ms, max))
     }
 
     fn on_violation(&mut self, key: PeerKey, violation: Violation) {
@@ -136,7 +152,10 @@ impl Shard {
         let Some(peer) = self.peers.get(key.0) else { return };
         if peer.session.is_closing() {
             // Told already; a broken transport only means that nobody will ask.
-            return if polling::ends_gracefully(reason) { () } else { self.forget(key) };
+            if !polling::ends_gracefully(reason) {
+                self.forget(key);
+            }
+            return;
         }
         let sockets: Vec<Key> = peer.client.memberships().iter().map(|member| member.socket).collect();
         sockets.into_iter().for_each(|socket| self.end_socket(socket, reason));
@@ -160,7 +179,6 @@ impl Shard {
 
     fn end_websocket(&mut self, conn: crate::base::ids::ConnKey, reason: CloseReason) {
         if reason == CloseReason::SlowConsumer {
-            self.stats.slow_consumers += 1;
             return self.hang_up(conn);
         }
         self.close_connection(conn, reason.ws_code());
@@ -169,18 +187,19 @@ impl Shard {
     fn end_polling(&mut self, key: PeerKey, reason: CloseReason) {
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         let Transport::Polling(polling) = &mut peer.session.transport else { return };
-        let post = if polling::ends_gracefully(reason) { None } else { polling.take_post() };
-        if polling.queued_bytes() > 0 && polling.parked() {
-            // What waits goes out first, then the session stays a moment to say that it has ended.
-            self.mark_poll_dirty(key);
-        } else if let Some((req, body)) = polling.interrupt("1") {
+        let graceful = polling::ends_gracefully(reason);
+        let post = if graceful { None } else { polling.take_post() };
+        // What this turn has for a parked GET goes out first; then the next GET is told that the session has ended.
+        let waited = polling.next_answer();
+        let told = if waited.is_none() { polling.interrupt("1") } else { None };
+        let forget = told.is_some() || !graceful;
+        for (req, body) in waited.into_iter().chain(told) {
             self.respond(req, Reply::Packets(body));
-            return self.forget(key);
         }
         if let Some(req) = post {
             self.respond(req, Reply::Empty(400));
         }
-        if !polling::ends_gracefully(reason) {
+        if forget {
             return self.forget(key);
         }
         let timer = self.wheel.arm(self.now.mono + POLLING_CLOSE_TIMEOUT_MS, Timer::ForgetClosing(key));
@@ -213,6 +232,7 @@ impl Shard {
 
     fn count_close(&mut self, key: PeerKey, reason: CloseReason) {
         self.stats.closed[reason as usize] += 1;
+        self.stats.slow_consumers += u64::from(reason == CloseReason::SlowConsumer);
         let Some(peer) = self.peers.get(key.0) else { return };
         let (sid, ip, label) = (peer.session.sid, peer.handshake.ip, reason.label());
         match reason.level() {
@@ -220,39 +240,6 @@ impl Shard {
             LogLevel::Info => info!(target: "siod::connection", ?sid, %ip, reason = label, "closed"),
             LogLevel::Warn => warn!(target: "siod::connection", ?sid, %ip, reason = label, "closed"),
         }
-    }
-
-    fn send_engine_text(&mut self, key: PeerKey, packet: &str) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
-        match (&peer.session.transport, packet) {
-            (Transport::WebSocket(conn), _) => {
-                let conn = *conn;
-                self.push_frame(conn, Opcode::Text, packet.as_bytes());
-            }
-            _ => {
-                if let Some(polling) = peer.session.polling_mut() {
-                    polling.push_text(packet.as_bytes());
-                    self.stats.packets_out += 1;
-                    self.mark_poll_dirty(key);
-                }
-            }
-        }
-    }
-
-    fn send_engine_binary(&mut self, key: PeerKey, data: &[u8]) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
-        let Transport::WebSocket(conn) = peer.session.transport else {
-            let Some(polling) = peer.session.polling_mut() else { return };
-            crate::engine::payload::push_binary(polling.body_mut(), data);
-            return self.mark_poll_dirty(key);
-        };
-        let base64 = self.conns.get(conn).is_some_and(|connection| connection.base64);
-        if !base64 {
-            return self.push_frame(conn, Opcode::Binary, data);
-        }
-        let mut text = Vec::new();
-        crate::engine::payload::push_binary(&mut text, data);
-        self.push_frame(conn, Opcode::Text, &text);
     }
 }
 

@@ -81,12 +81,7 @@ impl Shard {
     }
 
     /// A complete event: to its home.
-    pub(super) fn on_event(&mut self, key: PeerKey, message: Message) {
-        let max = self.config.limits.events_per_socket_per_s_max;
-        let now_ms = self.now.mono.0;
-        if self.peers.get_mut(key.0).is_some_and(|peer| !peer.events.take(now_ms, max)) {
-            return self.close_peer(key, CloseReason::RateLimited);
-        }
+    pub(super) fn on_event(&mut self, message: Message) {
         let Some(socket) = self.sockets.get(message.socket) else { return };
         let (nsp, home, identity) = (socket.nsp_id(), socket.home, socket.identity.clone());
         self.stats.outcomes[usize::from(nsp.0)].events += 1;
@@ -111,17 +106,16 @@ impl Shard {
             None => self.stats.unknown_acks += 1,
             Some(done) => {
                 socket.acks.retain(|pending| *pending != id);
-                if let Some(gathered) = done {
-                    self.wheel.cancel(gathered.timer);
-                    self.report_acks(key, gathered);
+                if let Some(Gathered { answers, missing, timer }) = done {
+                    self.wheel.cancel(timer);
+                    self.report_acks(key, answers, missing);
                 }
             }
         }
     }
 
     /// All answers of this shard are in: they go to the home that asked. Ids are interleaved by shard, so the id names it.
-    pub(super) fn report_acks(&mut self, key: AckKey, gathered: Gathered) {
-        let Gathered { answers, missing, .. } = gathered;
+    pub(super) fn report_acks(&mut self, key: AckKey, answers: Vec<Answer>, missing: u32) {
         let shard = self.id;
         let answers = answers
             .into_iter()
@@ -171,9 +165,9 @@ impl Shard {
         }
         for id in &socket.acks {
             let ack = AckKey { nsp: socket.nsp_id(), id: *id };
-            if let Some(gathered) = self.acks.on_gone(ack, key) {
-                self.wheel.cancel(gathered.timer);
-                self.report_acks(ack, gathered);
+            if let Some(Gathered { answers, missing, timer }) = self.acks.on_gone(ack, key) {
+                self.wheel.cancel(timer);
+                self.report_acks(ack, answers, missing);
             }
         }
         if let Some(peer) = self.peers.get_mut(socket.peer.0) {

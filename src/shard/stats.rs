@@ -22,6 +22,8 @@ pub struct Stats {
     /// By namespace: events and connects, by what came of them.
     pub outcomes: Vec<Outcomes>,
     pub unknown_acks: u64,
+    /// Joins beyond `rooms_per_socket_max`.
+    pub joins_refused: u64,
     /// Entries dropped or replaced for slow readers, and volatile ones.
     pub dropped_volatile: u64,
     pub coalesced: u64,

@@ -1,6 +1,8 @@
 //! Everything that happens by itself: heartbeats, time limits, expiries, the drain. One wheel, one match.
 
 use super::Shard;
+use super::connection::Role;
+use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
@@ -16,16 +18,13 @@ impl Shard {
         match timer {
             Timer::Heartbeat(peer) => self.on_heartbeat(peer),
             Timer::Connect(peer) => self.on_connect_timeout(peer),
-            Timer::UpgradeLimit(peer) => self.fail_upgrade(peer),
+            Timer::UpgradeLimit(peer) => self.fail_upgrade(peer, None),
             Timer::UpgradeNoop(peer) => self.on_upgrade_noop(peer),
             Timer::ForgetClosing(peer) => self.forget(peer),
             Timer::Cut(conn) => {
                 self.drop_connection(conn);
             }
-            Timer::Stall(conn) => match self.conns.get(conn).map(|connection| connection.role) {
-                Some(super::connection::Role::Session(peer)) => self.close_peer(peer, CloseReason::SlowConsumer),
-                _ => self.hang_up(conn),
-            },
+            Timer::Stall(conn) => self.end_slow_reader(conn),
             Timer::TokenExpiry(socket) => self.on_token_expiry(socket),
             Timer::Ack(key) => self.on_ack_timeout(key),
             Timer::App(nsp, token) => {
@@ -48,7 +47,7 @@ impl Shard {
         match peer.session.transport {
             Transport::WebSocket(conn) => {
                 self.stats.packets_out += 1;
-                self.push_bytes(conn, bytes::Bytes::from_static(PING_FRAME), 0);
+                self.push_bytes(conn, bytes::Bytes::from_static(PING_FRAME), Coalesce::NEVER);
             }
             _ => {
                 if let Some(polling) = peer.session.polling_mut() {
@@ -101,7 +100,7 @@ impl Shard {
                 socket.acks.retain(|pending| *pending != key.id);
             }
         }
-        self.report_acks(key, gathered);
+        self.report_acks(key, gathered.answers, gathered.missing);
     }
 
     /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17).
@@ -111,6 +110,9 @@ impl Shard {
         let count = peers.len().max(1) as u64;
         for (index, peer) in peers.into_iter().enumerate() {
             self.wheel.arm(self.now.mono + window_ms * index as u64 / count, Timer::Drain(peer));
+        }
+        for echo in self.conns.keys_of(Role::Echo) {
+            self.close_connection(echo, CloseReason::ServerShuttingDown.ws_code());
         }
     }
 

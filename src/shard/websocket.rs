@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use super::Shard;
 use super::connection::{Connection, Role, Slow};
 use super::io::{Hello, Output, Service};
@@ -18,17 +16,17 @@ use crate::engine::polling::Reply;
 use crate::engine::session::{self, ProbeStep, Probing, Transport};
 use crate::wire::frame::Opcode;
 use crate::wire::message::Incoming;
-use crate::wire::{close, frame};
-
-/// Coalescing key of queued pongs: a peer that does not read gets the answer to its last ping only (B38).
-const PONG_KEY: u64 = u64::MAX;
 
 impl Shard {
     /// A WebSocket without sid: a new session, or a bare echo.
     pub(super) fn on_connected(&mut self, conn: ConnKey, hello: Hello) {
         let (listener, base64) = (hello.listener, hello.base64);
         if hello.service == Service::WebSocketEcho {
-            return self.add_connection(conn, listener, Role::Echo, base64);
+            self.add_connection(conn, listener, Role::Echo, base64);
+            if self.draining {
+                self.close_connection(conn, CloseReason::ServerShuttingDown.ws_code());
+            }
+            return;
         }
         let key = self.open_peer(hello, |_| Transport::WebSocket(conn));
         self.add_connection(conn, listener, Role::Session(key), base64);
@@ -51,22 +49,22 @@ impl Shard {
     /// A WebSocket with a sid: it has to prove itself before it takes over.
     pub(super) fn on_upgraded(&mut self, conn: ConnKey, sid: Sid, base64: bool) {
         let key = self.find_peer(&sid);
-        let listener = key.and_then(|key| self.peers.get(key.0)).map_or(ListenerId(0), |peer| peer.listener);
-        self.add_connection(conn, listener, Role::Closing, base64);
-        let timeout =
-            key.map(|key| (key, self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key))));
-        let (Some((key, timeout)), Some(peer)) = (timeout, key.and_then(|key| self.peers.get_mut(key.0))) else {
+        let peer = key.and_then(|key| self.peers.get_mut(key.0));
+        let listener = peer.as_ref().map_or(ListenerId(0), |peer| peer.listener);
+        let polling = match peer.map(|peer| &mut peer.session.transport) {
+            Some(Transport::Polling(polling)) => Some(std::mem::take(&mut **polling)),
+            _ => None,
+        };
+        let (Some(key), Some(polling)) = (key, polling) else {
+            // Too late, or not the first: it is nobody's, and told so.
+            self.add_connection(conn, listener, Role::Echo, base64);
             return self.close_connection(conn, None);
         };
-        let Transport::Polling(polling) = &mut peer.session.transport else {
-            self.wheel.cancel(timeout);
-            return self.close_connection(conn, None);
-        };
-        let polling = std::mem::take(&mut **polling);
-        let probing = Probing { polling, conn, timeout, noop: None, base64 };
-        peer.session.transport = Transport::Probing(Box::new(probing));
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.role = Role::Probe(key);
+        self.add_connection(conn, listener, Role::Probe(key), base64);
+        let timeout = self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key));
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            let probing = Probing { polling, conn, timeout, noop: None, base64 };
+            peer.session.transport = Transport::Probing(Box::new(probing));
         }
     }
 
@@ -74,7 +72,7 @@ impl Shard {
     pub(super) fn on_bytes(&mut self, conn: ConnKey, bytes: &mut [u8]) {
         self.stats.bytes_in += bytes.len() as u64;
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if connection.role == Role::Lingering {
+        if matches!(connection.role, Role::Hangup | Role::Lingering) {
             return;
         }
         let max = self.config.engines[usize::from(connection.listener.0)].max_payload_bytes;
@@ -130,19 +128,17 @@ impl Shard {
                 self.push_frame(conn, Opcode::Text, b"3probe");
             }
             ProbeStep::Upgrade => self.finish_upgrade(key, conn),
-            ProbeStep::Fail => self.fail_upgrade(key),
+            ProbeStep::Fail => self.fail_upgrade(key, None),
         }
     }
 
-    /// `5`: the WebSocket takes over. A parked GET reads `1`, what waited for polling goes out on the WebSocket.
+    /// `5`: the WebSocket takes over. A parked GET reads `1`, what waited for polling goes out on the WebSocket. A POST
+    /// in flight is still taken when its body has come.
     fn finish_upgrade(&mut self, key: PeerKey, conn: ConnKey) {
         let Some(probing) = self.take_probing(key, Transport::WebSocket(conn)) else { return };
         let Probing { mut polling, base64, .. } = *probing;
         if let Some((req, body)) = polling.interrupt("1") {
             self.respond(req, Reply::Packets(body));
-        }
-        if let Some(req) = polling.take_post() {
-            self.respond(req, Reply::Taken);
         }
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.role = Role::Session(key);
@@ -159,14 +155,14 @@ impl Shard {
         self.rest_heartbeat(key);
     }
 
-    /// The WebSocket did not prove itself: it is closed, the session stays on polling.
-    pub(super) fn fail_upgrade(&mut self, key: PeerKey) {
+    /// The WebSocket did not prove itself: it is closed with `code`, the session stays on polling.
+    pub(super) fn fail_upgrade(&mut self, key: PeerKey, code: Option<u16>) {
         let Some(probing) = self.take_probing(key, Transport::Polling(Box::default())) else { return };
         let conn = probing.conn;
         if let Some(peer) = self.peers.get_mut(key.0) {
             peer.session.transport = Transport::Polling(Box::new(probing.polling));
         }
-        self.close_connection(conn, None);
+        self.close_connection(conn, code);
     }
 
     /// Takes the upgrade under way out of a session and disarms its timers.
@@ -189,7 +185,7 @@ impl Shard {
         let reason = if broken { CloseReason::TransportError } else { CloseReason::TransportClose };
         match role {
             Role::Session(key) => self.close_peer(key, reason),
-            Role::Probe(key) => self.fail_upgrade(key),
+            Role::Probe(key) => self.fail_upgrade(key, None),
             Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
@@ -202,7 +198,7 @@ impl Shard {
         self.set_role(conn, Role::Hangup);
         match role {
             Role::Session(key) => self.close_peer(key, CloseReason::TransportClose),
-            Role::Probe(key) => self.fail_upgrade(key),
+            Role::Probe(key) => self.fail_upgrade(key, None),
             Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
@@ -210,11 +206,8 @@ impl Shard {
     fn on_wire_error(&mut self, conn: ConnKey, reason: CloseReason) {
         match self.conns.get(conn).map(|connection| connection.role) {
             Some(Role::Session(key)) => self.close_peer(key, reason),
-            Some(Role::Probe(key)) => self.fail_upgrade(key),
-            Some(Role::Echo) => {
-                self.push_close(conn, reason.ws_code());
-                self.hang_up(conn);
-            }
+            Some(Role::Probe(key)) => self.fail_upgrade(key, reason.ws_code()),
+            Some(Role::Echo) => self.push_close(conn, reason.ws_code()),
             Some(Role::Closing | Role::Hangup | Role::Lingering) | None => {}
         }
         // The byte stream is out of step: nothing of it can be read again, not even a close frame.
@@ -224,7 +217,7 @@ impl Shard {
     /// Sends a close frame and waits a while for the peer's; then the TCP connection is cut.
     pub(super) fn close_connection(&mut self, conn: ConnKey, code: Option<u16>) {
         match self.conns.get(conn).map(|connection| connection.role) {
-            None | Some(Role::Hangup | Role::Lingering) => return,
+            None | Some(Role::Closing | Role::Hangup | Role::Lingering) => return,
             Some(_) => self.push_close(conn, code),
         }
         self.set_role(conn, Role::Closing);
@@ -289,29 +282,6 @@ impl Shard {
         }
         self.outputs.push_back(Output::Close { conn });
         Some(connection.role)
-    }
-
-    fn push_pong(&mut self, conn: ConnKey, data: &[u8]) {
-        let mut out = Vec::new();
-        frame::write(&mut out, Opcode::Pong, data);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let bytes = Bytes::from(out);
-        if !self.pool.replace(&mut connection.outbox, bytes.clone(), PONG_KEY) {
-            self.pool.push(&mut connection.outbox, bytes, PONG_KEY);
-        }
-        self.mark_dirty(conn);
-    }
-
-    fn push_close(&mut self, conn: ConnKey, code: Option<u16>) {
-        self.push_bytes(conn, Bytes::copy_from_slice(&close::frame(code)), 0);
-    }
-
-    /// Queues one frame.
-    pub(super) fn push_frame(&mut self, conn: ConnKey, opcode: Opcode, payload: &[u8]) {
-        let mut out = Vec::with_capacity(frame::SENT_HEADER_BYTES_MAX + payload.len());
-        frame::write(&mut out, opcode, payload);
-        self.stats.packets_out += 1;
-        self.push_bytes(conn, Bytes::from(out), 0);
     }
 }
 

@@ -1,0 +1,236 @@
+//! A small application that decides by tenant: the token is the tenant's name, so its home is often another shard.
+//!
+//! | event | what happens |
+//! |---|---|
+//! | `join ROOM`, `leave ROOM` | membership |
+//! | `to {rooms, except, alone, class, key} ARG` | `said ARG` to the union; `alone`: without the sender |
+//! | `twice ARG` | two volatile `said` in one list, to the sender |
+//! | `ask {timeout, me} ARG` | `question ARG` to all (`me`: to the sender) with acks; the sender then gets `result {answers, missing}` |
+//! | `echo …` | acks its arguments |
+//! | `kick CLOSE` | ends the socket, or the whole connection |
+//! | `timer MS`, `cancel` | a timer; when due the sender gets `rang` |
+//! | `save`, `work` | a commit, then `saved` or `unsaved`; a job, then `worked` |
+//!
+//! CONNECT's auth: `refuse: {message, data}`; `wait: MS` decides only then, `wait: -1` never; `early: true` sends and
+//! joins before it accepts; `hello: true` sends `hello` after it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use serde_json::{Value, json};
+
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Query, Target, Token};
+use crate::app::event::{AckAnswer, AppInput, Connect, Event};
+use crate::app::kit::identity::Identity;
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::base::ids::SocketRef;
+
+/// What the application saw, for tests that count: `(what, socket)`.
+pub type Log = Sender<(&'static str, SocketRef, String)>;
+
+pub struct Fleet {
+    log: Option<Log>,
+    next_token: u64,
+    /// Who waits for what, by token.
+    waiting: BTreeMap<Token, Waiting>,
+    timers: BTreeMap<SocketRef, Token>,
+}
+
+enum Waiting {
+    Decide(SocketRef),
+    Ring(SocketRef),
+    Answers(SocketRef),
+    Work(SocketRef),
+}
+
+impl Fleet {
+    pub fn new(log: Option<Log>) -> Fleet {
+        Fleet { log, next_token: 0, waiting: BTreeMap::new(), timers: BTreeMap::new() }
+    }
+
+    fn logs(&self, what: &'static str, socket: SocketRef, detail: &str) {
+        if let Some(log) = &self.log {
+            let _ = log.send((what, socket, detail.to_owned()));
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) -> Token {
+        self.next_token += 1;
+        self.waiting.insert(Token(self.next_token), waiting);
+        Token(self.next_token)
+    }
+
+    fn accept(&self, socket: SocketRef, fx: &mut Effects) {
+        self.logs("accept", socket, "");
+        fx.accept(socket);
+    }
+
+    fn on_connect(&mut self, connect: &Connect, fx: &mut Effects) {
+        let socket = connect.socket;
+        self.logs("connect", socket, "");
+        let auth: Value = serde_json::from_slice(&connect.auth).expect("auth is a JSON object");
+        if let Some(refuse) = auth.get("refuse") {
+            self.logs("refuse", socket, "");
+            let message = refuse["message"].as_str().unwrap_or("no");
+            return fx.refuse(socket, message, refuse.get("data").cloned());
+        }
+        if let Some(wait) = auth.get("wait") {
+            if let Some(after_ms) = wait.as_u64() {
+                let token = self.wait(Waiting::Decide(socket));
+                fx.push(Effect::Timer { token, after_ms });
+            }
+            return;
+        }
+        if auth.get("early").is_some() {
+            fx.emit(socket, "early", &1);
+            fx.join(socket, "early");
+        }
+        self.accept(socket, fx);
+        if auth.get("hello").is_some() {
+            fx.emit(socket, "hello", &1);
+        }
+    }
+
+    fn on_event(&mut self, event: Event, fx: &mut Effects) {
+        let Event { socket, args, ack, .. } = event;
+        let text = args.parse::<String>(0).unwrap_or_default();
+        let option: Value = args.parse(0).unwrap_or_default();
+        match &*args.name() {
+            "join" => fx.join(socket, text),
+            "leave" => fx.push(Effect::Leave { socket, room: text.into() }),
+            "to" => say(socket, &option, &args, fx),
+            "twice" => {
+                for _ in 0..2 {
+                    let event = Emission::new("said", &option);
+                    fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Volatile });
+                }
+            }
+            "ask" => {
+                let token = self.wait(Waiting::Answers(socket));
+                let target = if option.get("me").is_some() { Target::Socket(socket) } else { Target::all() };
+                let event = Emission::relay("question", &rest(&args), args.attachments().to_vec());
+                let timeout_ms = option["timeout"].as_u64().unwrap_or(1000);
+                fx.push(Effect::EmitWithAck { target, event, timeout_ms, token });
+            }
+            "echo" => {
+                if let Some(id) = ack {
+                    fx.push(Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec() });
+                }
+            }
+            "kick" => fx.push(Effect::Disconnect { socket, close: option == json!(true) }),
+            "timer" => {
+                let token = self.wait(Waiting::Ring(socket));
+                self.timers.insert(socket, token);
+                fx.push(Effect::Timer { token, after_ms: option.as_u64().unwrap_or(0) });
+            }
+            "cancel" => fx.push(Effect::Cancel { token: self.timers.remove(&socket).unwrap_or(Token(0)) }),
+            "save" => {
+                let told = |name| {
+                    let event = Emission::bare(name);
+                    Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must }
+                };
+                let (then, or_else) = (vec![told("saved")], vec![told("unsaved")]);
+                fx.push(Effect::Commit { entity: Entity("e".into()), write: vec![], token: None, then, or_else });
+            }
+            "work" => {
+                let token = Some(self.wait(Waiting::Work(socket)));
+                fx.push(Effect::Job { job: Job::Read(Query::Audit { domain: "x".into(), limit: 1 }), token });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_token(&mut self, token: Token, fx: &mut Effects) {
+        match self.waiting.remove(&token) {
+            Some(Waiting::Decide(socket)) => self.accept(socket, fx),
+            Some(Waiting::Ring(socket)) => fx.emit(socket, "rang", &1),
+            Some(Waiting::Work(socket)) => fx.emit(socket, "worked", &1),
+            Some(Waiting::Answers(_)) | None => {}
+        }
+    }
+
+    fn on_answers(&mut self, token: Token, answers: &[AckAnswer], missing: u32, fx: &mut Effects) {
+        let Some(Waiting::Answers(socket)) = self.waiting.remove(&token) else { panic!("answered twice") };
+        let mut texts: Vec<String> =
+            answers.iter().map(|answer| String::from_utf8_lossy(&answer.args).into_owned()).collect();
+        texts.sort();
+        self.logs("result", socket, &format!("{} of {}", answers.len(), answers.len() as u32 + missing));
+        fx.emit(socket, "result", &json!({"answers": texts, "missing": missing}));
+    }
+}
+
+/// The arguments after the first.
+fn rest(args: &crate::app::event::Args) -> bytes::Bytes {
+    let texts: Vec<&[u8]> = (1..args.len()).filter_map(|index| args.raw(index)).collect();
+    texts.join(&b","[..]).into()
+}
+
+fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &mut Effects) {
+    let names = |key: &str| -> Vec<crate::app::effect::Room> {
+        let list = option[key].as_array().cloned().unwrap_or_default();
+        list.iter().filter_map(Value::as_str).map(Into::into).collect()
+    };
+    let except_sockets = if option.get("alone").is_some() { vec![socket] } else { Vec::new() };
+    let target = Target::Rooms { rooms: names("rooms"), except: names("except"), except_sockets };
+    let key = option["key"].as_u64().unwrap_or(0);
+    let delivery = match option["class"].as_str() {
+        Some("volatile") => Delivery::Volatile,
+        Some("latest") => Delivery::Latest { key },
+        Some("patch") => Delivery::Patch { key },
+        _ => Delivery::Must,
+    };
+    let event = Emission::relay("said", &rest(args), args.attachments().to_vec());
+    fx.push(Effect::Emit { target, event, delivery });
+}
+
+impl Application for Fleet {
+    fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
+        verified.map_err(|failure| Refusal { message: format!("{failure:?}"), data: Some("{\"code\":1}".into()) })
+    }
+
+    fn home(&self, identity: &Identity) -> Home {
+        Home::Tenant(identity.sub.clone())
+    }
+
+    fn entity(&self, input: &AppInput) -> Option<Entity> {
+        match input {
+            AppInput::Event(_) => Some(Entity("e".into())),
+            _ => None,
+        }
+    }
+
+    fn load(&mut self, _: &Entity) -> Option<Job> {
+        None
+    }
+
+    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
+
+    fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+        match input {
+            AppInput::Connect(connect) => self.on_connect(&connect, fx),
+            AppInput::Event(event) => {
+                self.logs("event", event.socket, &String::from_utf8_lossy(&event.args.raw_all()));
+                self.on_event(event, fx);
+            }
+            AppInput::Disconnect { socket, reason, .. } => self.logs("disconnect", socket, reason.label()),
+            AppInput::Acked { token, answers, missing } => self.on_answers(token, &answers, missing, fx),
+            AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
+            AppInput::Drained { socket, keys } => {
+                self.logs("drained", socket, &format!("{keys:?}"));
+                fx.emit(socket, "full", &keys);
+            }
+            AppInput::Call { .. } => {}
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "fleet"
+    }
+
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
+
+    fn metrics(&self, _: &mut Vec<Metric>) {}
+}

@@ -1,0 +1,265 @@
+//! The inside of a [`World`](super::World): what a reactor, a mailbox, a kernel and a clock do for the shards.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::app::effect::{Job, JobError, JobErrorKind, Outcome};
+use crate::base::ids::{ConnKey, ReqId, ShardId};
+use crate::base::slab::Slab;
+use crate::base::time::{Millis, Now};
+use crate::engine::polling::Reply;
+use crate::shard::io::{Input, Mail, Output, Ticket};
+use crate::shard::{Shard, ShardConfig};
+
+/// Answers a job, or keeps it.
+type AnswerJob = Box<dyn FnMut(&Job) -> Option<Outcome>>;
+
+pub struct State {
+    pub shards: Vec<Shard>,
+    pub config: Arc<ShardConfig>,
+    pub now: Now,
+    pub next_shard: u16,
+    /// Inputs are taken in, but nothing is asked of the shards.
+    pub held: bool,
+    pub mail_held: bool,
+    mailboxes: Vec<VecDeque<Vec<Mail>>>,
+
+    /// All WebSockets there ever were; slots of the open ones, by shard.
+    pub pipes: Vec<Pipe>,
+    slots: Vec<Slab<usize>>,
+    /// Connections whose clients have read the end of our side.
+    ended: Vec<(u16, ConnKey)>,
+    /// Answers by request; slots of the requests that wait.
+    pub replies: BTreeMap<ReqId, Reply>,
+    waiting: Slab<()>,
+
+    pub answer_job: AnswerJob,
+    pub kept_jobs: VecDeque<(u16, Option<Ticket>, Job)>,
+    pub call_replies: BTreeMap<ReqId, (u16, String)>,
+}
+
+/// One WebSocket: what the kernel took for the peer, and how much more it would take.
+pub struct Pipe {
+    pub shard: u16,
+    pub conn: ConnKey,
+    pub unread: Vec<u8>,
+    /// Bytes the peer will still read; `None`: all.
+    pub room: Option<usize>,
+    /// The shard has closed the descriptor.
+    pub closed: bool,
+    /// Answers pings by itself.
+    pub answers_pings: bool,
+}
+
+impl State {
+    pub fn new(shards: Vec<Shard>, config: Arc<ShardConfig>, now: Now) -> State {
+        let count = shards.len();
+        State {
+            shards,
+            config,
+            now,
+            next_shard: 0,
+            held: false,
+            mail_held: false,
+            mailboxes: (0..count).map(|_| VecDeque::new()).collect(),
+            pipes: Vec::new(),
+            slots: (0..count).map(|_| Slab::default()).collect(),
+            ended: Vec::new(),
+            replies: BTreeMap::new(),
+            waiting: Slab::default(),
+            answer_job: Box::new(|job| match job {
+                Job::Write(_) => Some(Outcome::Written),
+                _ => Some(Outcome::Failed(JobError { kind: JobErrorKind::Unavailable, text: "no store".into() })),
+            }),
+            kept_jobs: VecDeque::new(),
+            call_replies: BTreeMap::new(),
+        }
+    }
+
+    pub fn next_shard(&mut self) -> u16 {
+        let shard = self.next_shard;
+        self.next_shard = (shard + 1) % self.shards.len() as u16;
+        shard
+    }
+
+    pub fn add_pipe(&mut self, shard: u16) -> usize {
+        let index = self.pipes.len();
+        let conn = ConnKey(self.slots[usize::from(shard)].insert(index));
+        self.pipes.push(Pipe { shard, conn, unread: Vec::new(), room: None, closed: false, answers_pings: false });
+        index
+    }
+
+    pub fn add_request(&mut self) -> ReqId {
+        ReqId { shard: ShardId(0), key: self.waiting.insert(()) }
+    }
+
+    pub fn is_waiting(&self, req: ReqId) -> bool {
+        self.waiting.get(req.key).is_some()
+    }
+
+    /// The client has gone; an answer would go nowhere.
+    pub fn give_up(&mut self, req: ReqId) {
+        self.waiting.remove(req.key);
+    }
+
+    pub fn input(&mut self, shard: u16, input: Input<'_>) {
+        self.shards[usize::from(shard)].on_input(self.now, input);
+        if !self.held {
+            self.run();
+        }
+    }
+
+    pub fn deadline(&mut self) -> Option<u64> {
+        let now = self.now.mono;
+        self.shards.iter_mut().filter_map(Shard::deadline).min().map(|due| due.since(now))
+    }
+
+    pub fn advance(&mut self, milliseconds: u64) {
+        let end = self.now.mono + milliseconds;
+        while let Some(due) = self.shards.iter_mut().filter_map(Shard::deadline).min().filter(|due| *due <= end) {
+            self.move_clock(due);
+            self.run();
+        }
+        self.move_clock(end);
+    }
+
+    fn move_clock(&mut self, to: Millis) {
+        self.now = self.now.plus(to.since(self.now.mono));
+    }
+
+    /// Turns of all shards until none has anything left to say.
+    pub fn run(&mut self) {
+        for _ in 0..100_000 {
+            let mut busy = false;
+            for shard in 0..self.shards.len() {
+                self.shards[shard].on_time(self.now);
+                busy |= self.take_outputs(shard);
+                busy |= self.flush(shard);
+                if !self.mail_held {
+                    while let Some(mail) = self.mailboxes[shard].pop_front() {
+                        self.shards[shard].on_input(self.now, Input::Mail(mail));
+                        busy = true;
+                    }
+                }
+            }
+            busy |= self.answer_pings();
+            while let Some((shard, conn)) = self.ended.pop() {
+                self.shards[usize::from(shard)].on_input(self.now, Input::Gone { conn, broken: false });
+                busy = true;
+            }
+            if !busy {
+                return;
+            }
+        }
+        panic!("the shards never come to rest");
+    }
+
+    fn take_outputs(&mut self, shard: usize) -> bool {
+        let mut any = false;
+        while let Some(output) = self.shards[shard].next_output() {
+            any = true;
+            match output {
+                Output::Respond { req, reply } => {
+                    // As in the daemon: a request is answered once; what comes later finds nobody.
+                    if self.waiting.remove(req.key).is_some() {
+                        self.replies.insert(req, reply);
+                    }
+                }
+                Output::Mail { to, mail } => {
+                    assert_ne!(usize::from(to.0), shard, "mail to oneself");
+                    self.mailboxes[usize::from(to.0)].push_back(mail);
+                }
+                Output::Job { ticket, job } => self.take_job(shard, ticket, job),
+                Output::Finish { conn } => {
+                    // A client that reads the end of our side ends its own.
+                    if let Some(pipe) = self.slots[shard].remove(conn.0) {
+                        self.pipes[pipe].closed = true;
+                        self.ended.push((shard as u16, conn));
+                    }
+                }
+                Output::Close { conn } => {
+                    if let Some(pipe) = self.slots[shard].remove(conn.0) {
+                        self.pipes[pipe].closed = true;
+                    }
+                }
+                Output::CallReply { req, status, body } => {
+                    self.waiting.remove(req.key);
+                    self.call_replies.insert(req, (status, body));
+                }
+            }
+        }
+        any
+    }
+
+    fn take_job(&mut self, shard: usize, ticket: Option<Ticket>, job: Job) {
+        match (self.answer_job)(&job) {
+            None => self.kept_jobs.push_back((shard as u16, ticket, job)),
+            Some(outcome) => {
+                if let Some(ticket) = ticket {
+                    self.shards[shard].on_input(self.now, Input::Done { ticket, outcome });
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, shard: usize) -> bool {
+        let mut any = false;
+        while let Some(conn) = self.shards[shard].next_flush() {
+            any = true;
+            let Some(index) = self.slots[shard].get(conn.0).copied() else {
+                self.shards[shard].flush(conn, |_| panic!("nothing is written to a closed connection"));
+                continue;
+            };
+            let pipe = &mut self.pipes[index];
+            self.shards[shard].flush(conn, |slices| slices.map_while(|slice| pipe.take(slice)).sum());
+        }
+        any
+    }
+
+    fn answer_pings(&mut self) -> bool {
+        let ready = |pipe: &Pipe| pipe.answers_pings && !pipe.closed && pipe.unread == [0x81, 1, b'2'];
+        let Some(index) = self.pipes.iter().position(ready) else { return false };
+        let Pipe { shard, conn, .. } = self.pipes[index];
+        self.pipes[index].unread.clear();
+        let mut pong = [0x81, 0x81, 0, 0, 0, 0, b'3'];
+        self.shards[usize::from(shard)].on_input(self.now, Input::Bytes { conn, bytes: &mut pong });
+        true
+    }
+
+    pub fn assert_empty(&mut self) {
+        assert!(self.waiting.is_empty(), "{} requests without an answer", self.waiting.len());
+        for shard in &mut self.shards {
+            let sample = shard.sample();
+            let figures = [
+                ("peers", shard.peers.len()),
+                ("sids", shard.by_sid.len()),
+                ("sockets", shard.sockets.len()),
+                ("members", sample.namespaces.iter().map(|nsp| nsp.sockets).sum::<u64>() as usize),
+                ("rooms", sample.rooms as usize),
+                ("connections", shard.conns.len()),
+                ("acks", shard.acks.len()),
+                ("asked", shard.asked.len()),
+                ("application timers", shard.app_timers.len()),
+                ("timers", shard.wheel.len()),
+                ("queued bytes", sample.outbox_bytes as usize),
+                ("inputs", shard.local.len()),
+                ("dirty", shard.dirty_conns.len() + shard.dirty_polls.len()),
+            ];
+            for (name, left) in figures {
+                assert_eq!(left, 0, "{name} left on shard {}", shard.id.0);
+            }
+        }
+    }
+}
+
+impl Pipe {
+    /// What the kernel takes of a slice; `None` where it takes nothing more.
+    fn take(&mut self, slice: &[u8]) -> Option<usize> {
+        let count = self.room.map_or(slice.len(), |room| room.min(slice.len()));
+        self.unread.extend_from_slice(&slice[..count]);
+        if let Some(room) = &mut self.room {
+            *room -= count;
+        }
+        (count > 0 || slice.is_empty()).then_some(count)
+    }
+}
