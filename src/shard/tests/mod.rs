@@ -5,6 +5,7 @@ mod namespaces;
 mod polling;
 mod rooms;
 mod slow;
+mod storm;
 mod upgrade;
 mod websocket;
 

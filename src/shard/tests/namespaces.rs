@@ -181,10 +181,14 @@ fn b73_a_connect_is_undecided_until_its_home_has_answered() {
     world.delivers_mail();
     peer.gets("40{\"sid\":\"*\"}");
     peer.gets("42[\"hello\",1]");
-    let early = world.next_on(0).websocket("/lab-root");
-    // Both packets in one read: the second comes before the decision even where the home is here.
-    early.sends_together(&["40", "42[\"message\",1]"]);
-    early.gets_close(None);
+    // Both packets in one read: what counts is whether the home has decided.
+    let local = world.next_on(0).websocket("/lab-root");
+    local.sends_together(&["40", "42[\"message\",1]"]);
+    (local.gets("40*"), local.gets("42[\"auth\",{}]"), local.gets("42[\"message-back\",1]"));
+    let remote = world.next_on(0).websocket("/fleet-root");
+    let token = format!("40{{\"token\":\"{}\"}}", foreign_tenant(&world, 0));
+    remote.sends_together(&[&token, "42[\"echo\",1]"]);
+    remote.gets_close(None);
 }
 
 #[test]
