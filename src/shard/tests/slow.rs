@@ -40,7 +40,8 @@ fn f12_a_reader_over_the_bound_is_closed_and_the_others_do_not_notice() {
         assert_eq!(world.sum(|shard| shard.stats.slow_consumers), 1);
         assert_eq!(texts(&well).len(), 6);
         assert_eq!(world.sum(|shard| shard.sample().outbox_bytes), 0);
-        (sender.hangs_up(false), well.hangs_up(false));
+        sender.hangs_up(false);
+        well.hangs_up(false);
         world.assert_empty();
     }
 }
@@ -145,16 +146,19 @@ fn dropped_patches_are_made_good_by_one_full_state_after_the_drain() {
         patch(1);
         says(&sender, "{\"alone\":1}", &"x".repeat(1_000));
         for _ in 0..200 {
-            (patch(1), patch(2));
+            patch(1);
+            patch(2);
         }
         // Draining below the mark is not enough: a patch behind a gap makes no sense.
         slow.reads_only(900);
-        (patch(1), patch(3));
+        patch(1);
+        patch(3);
         slow.reads_on();
         assert_eq!(texts(&slow), ["42[\"said\",\"patch\"]", "long", "42[\"said\",\"patch\"]", "42[\"full\",[1,2]]"]);
         patch(1);
         assert_eq!(texts(&slow), ["42[\"said\",\"patch\"]"]);
-        (sender.hangs_up(false), slow.hangs_up(false));
+        sender.hangs_up(false);
+        slow.hangs_up(false);
         world.assert_empty();
     }
 }
