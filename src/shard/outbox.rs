@@ -91,7 +91,7 @@ impl Pool {
         outbox.last = index;
     }
 
-    /// Puts `bytes` in the place of the queued entry of the same owner and key, unless that one is partly written.
+    /// Puts `bytes` in the place of the last queued entry of the same owner and key, unless that one is partly written.
     /// `false`: there is none.
     pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) -> bool {
         let Some(index) = self.find(outbox, coalesce) else { return false };
@@ -153,17 +153,18 @@ impl Pool {
         }
     }
 
+    /// The last entry of this owner and key: a later value must not go out before an earlier one.
     fn find(&self, outbox: &Outbox, coalesce: Coalesce) -> Option<u32> {
-        let mut index = outbox.first;
+        let (mut index, mut found) = (outbox.first, None);
         let mut partly_written = outbox.written > 0;
         while let Some(entry) = self.entries.get(index as usize) {
-            if entry.coalesce == coalesce && !partly_written {
-                return Some(index);
+            if entry.coalesce == coalesce {
+                found = (!partly_written).then_some(index);
             }
             partly_written = false;
             index = entry.next;
         }
-        None
+        found
     }
 
     fn take_entry(&mut self, entry: Entry) -> u32 {

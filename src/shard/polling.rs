@@ -102,6 +102,7 @@ impl Shard {
             };
             self.stats.packets_in += 1;
             self.on_packet(key, packet);
+            self.run_homes();
             match self.peers.get(key.0) {
                 Some(peer) if !peer.session.is_closing() => {}
                 // Closed by this packet; what follows is ignored, and the POST has been taken.

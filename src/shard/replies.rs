@@ -67,13 +67,13 @@ impl Shard {
         self.push_bytes(conn, Bytes::from(out), Coalesce::NEVER);
     }
 
-    /// The answer to a ping. A peer that does not read gets the answer to its last ping only (B38).
+    /// The answer to a ping. A peer that has stopped reading gets the answer to its last ping only (B38).
     pub(super) fn push_pong(&mut self, conn: ConnKey, data: &[u8]) {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Pong, data);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let bytes = Bytes::from(out);
-        if !self.pool.replace(&mut connection.outbox, bytes.clone(), Coalesce::PONG) {
+        if !connection.blocked || !self.pool.replace(&mut connection.outbox, bytes.clone(), Coalesce::PONG) {
             self.push_bytes(conn, bytes, Coalesce::PONG);
         }
     }

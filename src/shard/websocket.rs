@@ -81,7 +81,11 @@ impl Shard {
         loop {
             match decoder.next(&mut rest, max) {
                 Ok(None) => break,
-                Ok(Some(incoming)) => self.on_message(conn, incoming),
+                Ok(Some(incoming)) => {
+                    self.on_message(conn, incoming);
+                    // At once, so that nothing depends on how the bytes came in pieces.
+                    self.run_homes();
+                }
                 Err(error) => return self.on_wire_error(conn, error.reason()),
             }
             match self.conns.get(conn) {

@@ -3,7 +3,7 @@
 //! | event | what happens |
 //! |---|---|
 //! | `join ROOM`, `leave ROOM` | membership |
-//! | `to {rooms, except, alone, class, key} ARG` | `said ARG` to the union; `alone`: without the sender |
+//! | `to {rooms, except, alone, class, key, commit} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
 //! | `twice ARG` | two volatile `said` in one list, to the sender |
 //! | `ask {timeout, me} ARG` | `question ARG` to all (`me`: to the sender) with acks; the sender then gets `result {answers, missing}` |
 //! | `echo …` | acks its arguments |
@@ -181,7 +181,12 @@ fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &m
         _ => Delivery::Must,
     };
     let event = Emission::relay("said", &rest(args), args.attachments().to_vec());
-    fx.push(Effect::Emit { target, event, delivery });
+    let emit = Effect::Emit { target, event, delivery };
+    if option.get("commit").is_none() {
+        return fx.push(emit);
+    }
+    let entity = Entity("other".into());
+    fx.push(Effect::Commit { entity, write: vec![], token: None, then: vec![emit], or_else: vec![] });
 }
 
 impl Application for Fleet {

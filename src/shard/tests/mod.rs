@@ -3,11 +3,14 @@
 mod heartbeat;
 mod namespaces;
 mod polling;
+mod rooms;
+mod slow;
+mod storm;
 mod upgrade;
 mod websocket;
 
 use super::testing::fleet::Fleet;
-use super::testing::{Apps, World};
+use super::testing::{Apps, Peer, World};
 use crate::app::lab::Lab;
 
 /// `/lab` on the socket's own shard, `/fleet` at home by its token.
@@ -17,4 +20,11 @@ fn apps() -> Apps {
 
 fn world(shards: u16) -> World {
     World::new(shards, apps)
+}
+
+/// A client in `/fleet` of the tenant `t`, on the next shard in turn.
+fn fleet(world: &World) -> Peer {
+    let peer = world.websocket("/fleet-root");
+    peer.joins("/", "{\"token\":\"t\"}");
+    peer
 }

@@ -79,7 +79,9 @@ fn a_second_post_ends_the_session() {
     let poller = joined(&world);
     let get = poller.get();
     let (first, second) = (poller.post_opened(true), poller.post_opened(true));
-    (first.is("400"), second.is("400"), get.is("200 1"));
+    first.is("400");
+    second.is("400");
+    get.is("200 1");
     poller.post("40").is(UNKNOWN);
     world.assert_empty();
 }
@@ -183,7 +185,7 @@ fn packets_that_mean_nothing_are_ignored() {
 fn b04_b27_packets_of_a_body_are_bounded() {
     let world = world(1);
     let poller = joined(&world);
-    poller.posts(&"3\x1e".repeat(16_383).trim_end_matches('\x1e').to_owned());
+    poller.posts("3\x1e".repeat(16_383).trim_end_matches('\x1e'));
     poller.post(&["3"; 16_385].join("\x1e")).is("400");
     poller.get().is(UNKNOWN);
 }

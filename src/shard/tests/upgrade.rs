@@ -59,7 +59,8 @@ fn noops_repeat_every_hundred_milliseconds_until_the_upgrade_ends() {
     }
     // A second probe is answered, and starts no second series.
     peer.sends("2probe");
-    (peer.gets("3probe"), peer.gets("3probe"));
+    peer.gets("3probe");
+    peer.gets("3probe");
     assert_eq!(world.deadline(), Some(100));
     let get = poller.get();
     peer.sends("5");

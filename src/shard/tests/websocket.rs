@@ -3,7 +3,7 @@
 use super::world;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Setup, World};
-use crate::wire::frame::Opcode;
+use crate::wire::frame::{Opcode, write_masked};
 
 #[test]
 fn a_handshake_is_the_first_message_and_offers_no_upgrade() {
@@ -130,6 +130,13 @@ fn b31_pings_are_answered_with_their_payload() {
     peer.gets_pong(b"");
     peer.sends_frame(Opcode::Pong, true, b"unasked");
     peer.gets_nothing();
+    // Ten in one read are answered one by one, whoever reads the answers.
+    let mut bytes = Vec::new();
+    for number in 0..10 {
+        write_masked(&mut bytes, Opcode::Ping, true, &[number], [1, 2, 3, 4]);
+    }
+    peer.sends_bytes(&mut bytes);
+    (0..10).for_each(|number| peer.gets_pong(&[number]));
 }
 
 #[test]

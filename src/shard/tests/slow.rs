@@ -1,0 +1,190 @@
+//! Readers that are slower than their writers (design 4.11, F-12).
+
+use super::{apps, fleet};
+use crate::base::limit::Limits;
+use crate::shard::testing::socket::Frame;
+use crate::shard::testing::{Peer, Setup, World};
+
+/// Outboxes of 4,000 bytes with a low mark of 1,000, and a stall of 10 s.
+fn tight(shards: u16) -> World {
+    let limits = Limits { outbox_bytes_max: 4_000, outbox_low_mark_bytes: 1_000, ..Limits::default() };
+    World::with(Setup { shards, limits, ..Setup::default() }, apps)
+}
+
+fn says(sender: &Peer, option: &str, text: &str) {
+    sender.sends(&format!("42[\"to\",{option},\"{text}\"]"));
+    sender.takes_all();
+}
+
+fn texts(peer: &Peer) -> Vec<String> {
+    let text = |frame| match frame {
+        Frame::Text(text) if text.len() > 100 => "long".to_owned(),
+        Frame::Text(text) => text,
+        other => format!("{other:?}"),
+    };
+    peer.takes_all().into_iter().map(text).collect()
+}
+
+#[test]
+fn f12_a_reader_over_the_bound_is_closed_and_the_others_do_not_notice() {
+    for shards in [1, 2, 4] {
+        let world = tight(shards);
+        let (sender, slow, well) = (fleet(&world), fleet(&world), fleet(&world));
+        slow.reads_only(0);
+        let long = "x".repeat(980);
+        for number in 1..=6 {
+            says(&sender, "{\"alone\":1}", &long);
+            assert_eq!(slow.is_closed(), number > 5 || world.sum(|shard| shard.stats.slow_consumers) > 0);
+        }
+        assert!(slow.is_closed());
+        assert_eq!(world.sum(|shard| shard.stats.slow_consumers), 1);
+        assert_eq!(texts(&well).len(), 6);
+        assert_eq!(world.sum(|shard| shard.sample().outbox_bytes), 0);
+        sender.hangs_up(false);
+        well.hangs_up(false);
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn f12_a_reader_without_progress_is_closed_after_the_stall() {
+    let world = tight(1);
+    let (sender, slow) = (fleet(&world), fleet(&world));
+    slow.reads_only(2);
+    says(&sender, "{\"alone\":1}", "a");
+    world.advance(9_999);
+    assert!(!slow.is_closed());
+    // One byte is progress.
+    slow.reads_only(1);
+    world.advance(9_999);
+    assert!(!slow.is_closed());
+    world.advance(1);
+    assert!(slow.is_closed());
+    sender.hangs_up(false);
+    world.assert_empty();
+}
+
+#[test]
+fn a_reader_that_comes_back_gets_everything_in_order() {
+    let world = tight(2);
+    let (sender, slow) = (fleet(&world), fleet(&world));
+    slow.reads_only(5);
+    for number in 0..20 {
+        says(&sender, "{\"alone\":1}", &number.to_string());
+    }
+    slow.reads_only(3);
+    slow.reads_on();
+    let expected: Vec<String> = (0..20).map(|number| format!("42[\"said\",\"{number}\"]")).collect();
+    assert_eq!(texts(&slow), expected);
+    // The stall was called off.
+    world.advance(15_000);
+    assert!(!slow.is_closed());
+}
+
+#[test]
+fn volatile_events_pass_a_blocked_reader_by() {
+    let world = tight(1);
+    let (sender, slow) = (fleet(&world), fleet(&world));
+    slow.reads_only(0);
+    says(&sender, "{\"alone\":1}", "must");
+    says(&sender, "{\"alone\":1,\"class\":\"volatile\"}", "lost");
+    slow.reads_on();
+    says(&sender, "{\"alone\":1,\"class\":\"volatile\"}", "not lost");
+    assert_eq!(texts(&slow), ["42[\"said\",\"must\"]", "42[\"said\",\"not lost\"]"]);
+}
+
+#[test]
+fn over_the_low_mark_the_latest_of_a_key_replaces_the_queued_one() {
+    for shards in [1, 2] {
+        let world = tight(shards);
+        let (sender, slow) = (fleet(&world), fleet(&world));
+        slow.reads_only(0);
+        let latest = |key: u64, text: &str| says(&sender, &format!("{{\"class\":\"latest\",\"key\":{key}}}"), text);
+        latest(1, "one, below the mark");
+        latest(1, "one, old");
+        says(&sender, "{}", &"x".repeat(1_000));
+        latest(2, "two, old");
+        for number in 0..500 {
+            latest(1, &format!("one, {number}"));
+            latest(2, &format!("two, {number}"));
+        }
+        slow.reads_on();
+        let got = texts(&slow);
+        // Below the mark nothing is replaced; above it the key's last entry is.
+        assert_eq!(
+            got,
+            ["42[\"said\",\"one, below the mark\"]", "42[\"said\",\"one, 499\"]", "long", "42[\"said\",\"two, 499\"]"]
+        );
+        assert_eq!(world.sum(|shard| shard.stats.coalesced), 1_000);
+    }
+}
+
+#[test]
+fn two_sockets_of_one_client_do_not_replace_each_other() {
+    let world = tight(1);
+    let (sender, slow) = (fleet(&world), fleet(&world));
+    slow.sends("40/fleet,{\"token\":\"t\"}");
+    slow.gets("40/fleet*");
+    slow.reads_only(0);
+    says(&sender, "{\"alone\":1}", &"x".repeat(1_000));
+    for number in 0..3 {
+        says(&sender, "{\"alone\":1,\"class\":\"latest\",\"key\":5}", &number.to_string());
+    }
+    slow.reads_on();
+    let mut got = texts(&slow);
+    got.sort();
+    assert_eq!(got, ["42/fleet,[\"said\",\"2\"]", "42[\"said\",\"2\"]", "long", "long"]);
+}
+
+#[test]
+fn dropped_patches_are_made_good_by_one_full_state_after_the_drain() {
+    for shards in [1, 2, 4] {
+        let world = tight(shards);
+        let (sender, slow) = (fleet(&world), fleet(&world));
+        slow.reads_only(0);
+        let patch = |key: u64| says(&sender, &format!("{{\"alone\":1,\"class\":\"patch\",\"key\":{key}}}"), "patch");
+        patch(1);
+        says(&sender, "{\"alone\":1}", &"x".repeat(1_000));
+        for _ in 0..200 {
+            patch(1);
+            patch(2);
+        }
+        // Draining below the mark is not enough: a patch behind a gap makes no sense.
+        slow.reads_only(900);
+        patch(1);
+        patch(3);
+        slow.reads_on();
+        assert_eq!(texts(&slow), ["42[\"said\",\"patch\"]", "long", "42[\"said\",\"patch\"]", "42[\"full\",[1,2]]"]);
+        patch(1);
+        assert_eq!(texts(&slow), ["42[\"said\",\"patch\"]"]);
+        sender.hangs_up(false);
+        slow.hangs_up(false);
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn a_blocked_reader_that_is_closed_is_cut_in_time() {
+    let world = tight(1);
+    let slow = fleet(&world);
+    slow.reads_only(0);
+    slow.sends("42[\"kick\",true]");
+    slow.gets_nothing();
+    world.advance(5_000);
+    slow.gets_end();
+    world.assert_empty();
+}
+
+#[test]
+fn a_blocked_reader_that_says_goodbye_is_let_go() {
+    for code in [None, Some(1000)] {
+        let world = tight(1);
+        let (sender, slow) = (fleet(&world), fleet(&world));
+        slow.reads_only(0);
+        says(&sender, "{\"alone\":1}", "x");
+        slow.sends_close(code);
+        slow.gets_end();
+        sender.hangs_up(false);
+        world.assert_empty();
+    }
+}
