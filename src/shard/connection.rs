@@ -46,8 +46,24 @@ pub enum Role {
 pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
-    /// Coalescing keys dropped meanwhile, by socket slot: `(socket, key)`.
-    pub stale: Vec<(Key, u64)>,
+    /// What was dropped for this reader, until a full state makes it good.
+    pub stale: Vec<Stale>,
+}
+
+/// A coalescing key of which patches were dropped for one socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Stale {
+    pub owner: Key,
+    pub key: u64,
+    /// The application has been asked for a full state.
+    pub reported: bool,
+}
+
+impl Stale {
+    /// Whether this is about `key` of the socket `owner`.
+    pub fn is(&self, owner: Key, key: u64) -> bool {
+        self.owner == owner && self.key == key
+    }
 }
 
 /// Connections by the reactor's slot numbers.

@@ -9,7 +9,7 @@
 //! | [`session`] | packets to events; the end of a client |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | [`effects`] | decisions become directives, directives become packets |
-//! | [`send`] | packets into outboxes |
+//! | [`send`], [`slow`] | packets into outboxes; readers that are behind |
 //! | [`replies`] | what the protocol itself says |
 //! | [`timers`] | everything that happens by itself |
 
@@ -24,6 +24,7 @@ pub mod replies;
 pub mod sample;
 pub mod send;
 pub mod session;
+pub mod slow;
 pub mod sockets;
 pub mod stats;
 pub mod timers;

@@ -227,7 +227,7 @@ impl Turn<'_> {
             self.unwatch(socket, &Watch::Device(number));
         }
         for socket in newcomers.into_iter().filter(|_| has_state) {
-            self.tell_full(socket, id, Delivery::Patch { key: number });
+            self.tell_full(socket, id, Delivery::Full { key: number });
         }
     }
 

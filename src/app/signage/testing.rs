@@ -354,7 +354,9 @@ impl World {
                 }
             };
             match delivery {
-                Delivery::Patch { key } if hit && client.slow => drop(client.dropped.insert(key)),
+                Delivery::Patch { key } | Delivery::Full { key } if hit && client.slow => {
+                    client.dropped.insert(key);
+                }
                 _ if hit => client.inbox.push((name.clone(), payload.clone())),
                 _ => {}
             }

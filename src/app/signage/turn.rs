@@ -229,7 +229,7 @@ impl Turn<'_> {
         let (by_diff, whole) = (self.fleet.is_watched(&rooms.diff), self.fleet.is_watched(&rooms.full));
         if first && (by_diff || whole) {
             let all = rooms.diff.into_iter().chain(rooms.full).collect();
-            return self.fx.push(emit(all, Vec::new(), &update, Delivery::Patch { key }));
+            return self.fx.push(emit(all, Vec::new(), &update, Delivery::Full { key }));
         }
         if whole {
             self.fx.push(emit(rooms.full.clone(), Vec::new(), &update, Delivery::Latest { key }));

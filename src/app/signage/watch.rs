@@ -167,7 +167,7 @@ impl Turn<'_> {
             let Some(device) = self.fleet.devices.get(&id) else { continue };
             let watched = self.fleet.admin(socket).is_some_and(|seat| seat.watches.keys().any(|w| w.covers(device)));
             if watched && device.has_state() {
-                self.tell_full(socket, &id, Delivery::Patch { key: *key });
+                self.tell_full(socket, &id, Delivery::Full { key: *key });
             }
         }
     }
@@ -209,7 +209,7 @@ impl Turn<'_> {
         let covered = self.fleet.devices.iter().filter(|(_, device)| device.has_state() && watch.covers(device));
         let covered: Vec<(Arc<str>, u64)> = covered.map(|(id, device)| (id.clone(), device.number)).collect();
         for (id, key) in covered {
-            self.tell_full(socket, &id, Delivery::Patch { key });
+            self.tell_full(socket, &id, Delivery::Full { key });
         }
         let room = watch.room(kind(whole), &self.fleet.name);
         if let Some(admin) = self.fleet.admin_mut(socket) {

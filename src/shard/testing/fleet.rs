@@ -178,6 +178,7 @@ fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &m
         Some("volatile") => Delivery::Volatile,
         Some("latest") => Delivery::Latest { key },
         Some("patch") => Delivery::Patch { key },
+        Some("full") => Delivery::Full { key },
         _ => Delivery::Must,
     };
     let event = Emission::relay("said", &rest(args), args.attachments().to_vec());
@@ -223,7 +224,11 @@ impl Application for Fleet {
             AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
             AppInput::Drained { socket, keys } => {
                 self.logs("drained", socket, &format!("{keys:?}"));
-                fx.emit(socket, "full", &keys);
+                for key in keys {
+                    let event = Emission::new("full", &key);
+                    let delivery = Delivery::Full { key };
+                    fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
+                }
             }
             AppInput::Call { .. } => {}
         }
