@@ -1,5 +1,7 @@
 //! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
 
+use std::collections::BTreeSet;
+
 use crate::base::ids::{ConnKey, Key, ListenerId, PeerKey};
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
@@ -43,8 +45,8 @@ pub enum Role {
 pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
-    /// Coalescing keys dropped meanwhile, by socket slot: `(socket, key)`.
-    pub stale: Vec<(Key, u64)>,
+    /// Coalescing keys of which something was dropped meanwhile: `(socket, key)`.
+    pub stale: BTreeSet<(Key, u64)>,
 }
 
 /// Connections by the reactor's slot numbers.

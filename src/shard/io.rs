@@ -79,6 +79,7 @@ pub enum Posted {
 /// One thing a shard asks of the shell. Writes to WebSockets are not among them: see [`super::Shard::next_flush`].
 #[derive(Debug)]
 pub enum Output {
+    /// The answer to a request. Where a session ends while a body is on its way there may be two: the first counts.
     Respond {
         req: ReqId,
         reply: Reply,
@@ -92,7 +93,7 @@ pub enum Output {
         ticket: Option<Ticket>,
         job: Job,
     },
-    /// Close the descriptor; everything that could be written is written.
+    /// Close the descriptor, once for each connection, [`Input::Gone`] included; everything that could be written is written.
     Close {
         conn: ConnKey,
     },

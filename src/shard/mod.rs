@@ -39,11 +39,11 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
 
+use crate::app::Application;
 use crate::app::effect::Token;
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, HomeState};
 use crate::app::kit::identity::Authenticator;
-use crate::app::{Application, Metric};
 use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;
@@ -58,7 +58,7 @@ use io::{Directive, Mail, Output};
 use outbox::Pool;
 use peer::{Peer, Socket, Timer};
 use placement::Placement;
-use stats::{Outcomes, Sample, Stats};
+use stats::{Outcomes, Stats};
 
 pub use io::Input;
 
@@ -178,26 +178,5 @@ impl Shard {
     /// WebSockets of this shard, those being closed included.
     pub fn connection_count(&self) -> usize {
         self.conns.len()
-    }
-
-    /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
-    pub fn sample(&self) -> Sample {
-        let websocket = self.conns.len() as u64;
-        let mut app: Vec<Metric> = Vec::new();
-        self.homes.iter().for_each(|home| home.metrics(&mut app));
-        Sample {
-            shard: self.id.0,
-            stale: false,
-            stats: self.stats.clone(),
-            polling_now: self.peers.iter().filter(|(_, peer)| peer.session.polling().is_some()).count() as u64,
-            websocket_now: websocket,
-            sockets: (0..self.homes.len()).map(|nsp| self.hub.namespace_count(NspId(nsp as u16)) as u64).collect(),
-            rooms: self.hub.room_count() as u64,
-            timers: self.wheel.len() as u64,
-            outbox_bytes: self.pool.queued_bytes() as u64,
-            mailbox_depth: 0,
-            pending_acks: self.acks.len() as u64,
-            app,
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! Packets into outboxes: one packet in the few forms its receivers need, each made once; what happens above a bound
 //! (design 4.11); and the one flush per socket and turn.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::Shard;
@@ -11,6 +13,7 @@ use crate::app::effect::{Delivery, Emission};
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, Key, PeerKey, SocketRef};
+use crate::base::limit::STALE_KEYS_MAX;
 use crate::engine::session::Transport;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
@@ -94,36 +97,36 @@ impl Shard {
 
     /// Decides about a packet for a socket that has others waiting already. `false`: it is not to be queued.
     fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
+        let low_mark = self.config.limits.outbox_low_mark_bytes;
         let Some(connection) = self.conns.get_mut(conn) else { return false };
-        let queued = connection.outbox.queued_bytes();
-        let over_low_mark = connection.blocked && queued > self.config.limits.outbox_low_mark_bytes;
-        match delivery {
+        let over_low_mark = connection.blocked && connection.outbox.queued_bytes() > low_mark;
+        let coalesced = match delivery {
+            Delivery::Must => false,
             Delivery::Volatile => {
                 self.stats.dropped_volatile += 1;
                 return false;
             }
-            Delivery::Latest { key } if over_low_mark && !connection.base64 => {
-                if self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key }) {
-                    self.stats.coalesced += 1;
-                    return false;
-                }
+            Delivery::Latest { key } => {
+                let replaceable = over_low_mark && !connection.base64;
+                replaceable && self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key })
             }
-            Delivery::Patch { key } if over_low_mark => {
-                let stale = &mut connection.slow.get_or_insert_default().stale;
-                if !stale.contains(&(owner, key)) {
-                    stale.push((owner, key));
-                }
-                self.stats.coalesced += 1;
-                return false;
-            }
-            Delivery::Patch { key } if connection.slow.is_some() => {
+            Delivery::Patch { key } => {
                 // Behind a patch that was dropped, later ones make no sense: the full state is to come.
-                if connection.slow.as_ref().is_some_and(|slow| slow.stale.contains(&(owner, key))) {
-                    self.stats.coalesced += 1;
-                    return false;
+                let in_gap = connection.slow.as_ref().is_some_and(|slow| slow.stale.contains(&(owner, key)));
+                if over_low_mark && !in_gap {
+                    let stale = &mut connection.slow.get_or_insert_default().stale;
+                    if stale.len() >= STALE_KEYS_MAX {
+                        self.end_slow_reader(conn);
+                        return false;
+                    }
+                    stale.insert((owner, key));
                 }
+                over_low_mark || in_gap
             }
-            _ => {}
+        };
+        if coalesced {
+            self.stats.coalesced += 1;
+            return false;
         }
         !self.ends_if_full(conn)
     }
@@ -154,12 +157,12 @@ impl Shard {
     }
 
     /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
-    /// is left waits for [`Shard::on_writable`].
+    /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
     pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.dirty = false;
         let queued = connection.outbox.queued_bytes();
-        if queued > 0 && !(connection.blocked && connection.role == Role::Hangup) {
+        if queued > 0 && !connection.blocked {
             let written = write(&mut self.pool.slices(&connection.outbox, usize::MAX));
             self.pool.advance(&mut connection.outbox, written);
             self.stats.bytes_out += written as u64;
@@ -191,10 +194,10 @@ impl Shard {
             return;
         }
         let slow = connection.slow.get_or_insert_default();
-        if written > 0 || left == 0 {
-            if let Some(timer) = slow.timer.take() {
-                self.wheel.cancel(timer);
-            }
+        if (written > 0 || left == 0)
+            && let Some(timer) = slow.timer.take()
+        {
+            self.wheel.cancel(timer);
         }
         if left > 0 {
             if slow.timer.is_none() {
@@ -207,15 +210,15 @@ impl Shard {
         self.tell_drained(stale);
     }
 
-    fn tell_drained(&mut self, mut stale: Vec<(Key, u64)>) {
-        stale.sort_unstable();
+    fn tell_drained(&mut self, stale: BTreeSet<(Key, u64)>) {
+        let stale: Vec<(Key, u64)> = stale.into_iter().collect();
         for group in stale.chunk_by(|left, right| left.0 == right.0) {
             let key = group[0].0;
             let Some(socket) = self.sockets.get(key) else { continue };
             let (nsp, home) = (socket.nsp_id(), socket.home);
             let keys = group.iter().map(|(_, key)| *key).collect();
             let socket = SocketRef { shard: self.id, key };
-            self.to_home(nsp, home, AppInput::Drained { socket, keys });
+            self.send_home(nsp, home, AppInput::Drained { socket, keys });
         }
         self.run_homes();
     }

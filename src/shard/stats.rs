@@ -1,7 +1,9 @@
 //! What a shard counts: plain numbers it alone adds to. A scrape copies them into a [`Sample`].
 
+use super::Shard;
 use crate::app::Metric;
 use crate::base::close::CloseReason;
+use crate::base::ids::NspId;
 use crate::base::stats::Histogram;
 
 /// Counters since start.
@@ -64,4 +66,26 @@ pub struct Sample {
     pub mailbox_depth: u64,
     pub pending_acks: u64,
     pub app: Vec<Metric>,
+}
+
+impl Shard {
+    /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
+    pub fn sample(&self) -> Sample {
+        let mut app: Vec<Metric> = Vec::new();
+        self.homes.iter().for_each(|home| home.metrics(&mut app));
+        Sample {
+            shard: self.id.0,
+            stale: false,
+            stats: self.stats.clone(),
+            polling_now: self.peers.iter().filter(|(_, peer)| peer.session.polling().is_some()).count() as u64,
+            websocket_now: self.conns.len() as u64,
+            sockets: (0..self.homes.len()).map(|nsp| self.hub.namespace_count(NspId(nsp as u16)) as u64).collect(),
+            rooms: self.hub.room_count() as u64,
+            timers: self.wheel.len() as u64,
+            outbox_bytes: self.pool.queued_bytes() as u64,
+            mailbox_depth: 0,
+            pending_acks: self.acks.len() as u64,
+            app,
+        }
+    }
 }
