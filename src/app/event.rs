@@ -20,8 +20,9 @@ pub enum AppInput {
     Connect(Connect),
     /// An event of an accepted socket.
     Event(Event),
-    /// The socket has gone; it is already out of its rooms. Comes once for every accepted socket. A reconnect through another
-    /// shard may overtake it: compare `SocketRef`s, not users or devices.
+    /// The socket has gone; it is already out of its rooms. Comes once for every accepted socket, and at most once for
+    /// one that left while its `Connect` was being answered, whatever the answer. A reconnect through another shard may
+    /// overtake it: compare `SocketRef`s, not users or devices.
     Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason },
     /// What became of an `EmitWithAck`: `answers` are JSON arrays of arguments, in arrival order; `missing` receivers did not
     /// answer in time or went away.

@@ -58,6 +58,8 @@ pub const STORE_BUSY_TIMEOUT_MS: u64 = 2_000;
 pub const MAILBOX_OVERFLOW_MAX: usize = 65_536;
 /// Connections the kernel may hold for us between SYN and accept.
 pub const ACCEPT_BACKLOG: i32 = 4_096;
+/// Coalescing keys remembered for one slow reader; one that misses more is closed.
+pub const STALE_KEYS_MAX: usize = 16_384;
 /// The shared read buffer of a shard, in bytes.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Sockets read, and HTTP answers taken, in one turn.

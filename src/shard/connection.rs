@@ -1,5 +1,7 @@
 //! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
 
+use std::collections::BTreeMap;
+
 use crate::base::ids::{ConnKey, Key, ListenerId, PeerKey};
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
@@ -46,24 +48,16 @@ pub enum Role {
 pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
-    /// What was dropped for this reader, until a full state makes it good.
-    pub stale: Vec<Stale>,
+    /// Of which coalescing keys something was dropped, by socket, until a full state makes it good; and whether the
+    /// application has been asked for one.
+    pub stale: BTreeMap<(Key, u64), Reported>,
 }
 
-/// A coalescing key of which patches were dropped for one socket.
-#[derive(Clone, Copy, Debug)]
-pub struct Stale {
-    pub owner: Key,
-    pub key: u64,
-    /// The application has been asked for a full state.
-    pub reported: bool,
-}
-
-impl Stale {
-    /// Whether this is about `key` of the socket `owner`.
-    pub fn is(&self, owner: Key, key: u64) -> bool {
-        self.owner == owner && self.key == key
-    }
+/// Whether the application knows that a key is stale.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reported {
+    No,
+    Yes,
 }
 
 /// Connections by the reactor's slot numbers.

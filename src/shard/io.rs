@@ -96,7 +96,7 @@ pub enum Output {
     Finish {
         conn: ConnKey,
     },
-    /// Close the descriptor; everything that could be written is written.
+    /// Close the descriptor, once for each connection, [`Input::Gone`] included; everything that could be written is written.
     Close {
         conn: ConnKey,
     },

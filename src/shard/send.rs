@@ -116,12 +116,12 @@ impl Shard {
     }
 
     /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
-    /// is left waits for [`Shard::on_writable`].
+    /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
     pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.dirty = false;
         let queued = connection.outbox.queued_bytes();
-        if queued > 0 && !(connection.blocked && connection.role == Role::Hangup) {
+        if queued > 0 && !connection.blocked {
             let written = write(&mut self.pool.slices(&connection.outbox, usize::MAX));
             self.pool.advance(&mut connection.outbox, written);
             self.stats.bytes_out += written as u64;

@@ -8,13 +8,14 @@
 //! ```
 
 use super::Shard;
-use super::connection::{Role, Stale};
+use super::connection::{Reported, Role};
 use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::effect::Delivery;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, Key, SocketRef};
+use crate::base::limit::STALE_KEYS_MAX;
 use crate::socketio::envelope::Envelope;
 
 impl Shard {
@@ -34,21 +35,20 @@ impl Shard {
                 let replaces = over_low_mark && !connection.base64;
                 !replaces || !self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key })
             }
-            Delivery::Patch { key } => {
-                let stale = &mut connection.slow.get_or_insert_default().stale;
-                let fresh = !stale.iter().any(|stale| stale.is(owner, key));
-                if fresh && over_low_mark {
-                    stale.push(Stale { owner, key, reported: false });
-                }
-                fresh && !over_low_mark
-            }
+            // Behind a patch that was dropped, later ones make no sense: the full state is to come.
+            Delivery::Patch { key } => match connection.slow.as_ref().and_then(|slow| slow.stale.get(&(owner, key))) {
+                Some(_) => false,
+                None if over_low_mark => return self.note_stale(conn, owner, key),
+                None => true,
+            },
             Delivery::Full { key } => {
-                let stale = &mut connection.slow.get_or_insert_default().stale;
-                stale.retain(|stale| !stale.is(owner, key));
                 if over_low_mark {
-                    stale.push(Stale { owner, key, reported: false });
+                    return self.note_stale(conn, owner, key);
                 }
-                !over_low_mark
+                if let Some(slow) = &mut connection.slow {
+                    slow.stale.remove(&(owner, key));
+                }
+                true
             }
         };
         if !admitted {
@@ -56,6 +56,18 @@ impl Shard {
             return false;
         }
         !self.ends_if_full(conn)
+    }
+
+    /// Drops a packet whose key is made good later. Always `false`, as the packet is not to be queued.
+    fn note_stale(&mut self, conn: ConnKey, owner: Key, key: u64) -> bool {
+        self.stats.coalesced += 1;
+        let Some(connection) = self.conns.get_mut(conn) else { return false };
+        let stale = &mut connection.slow.get_or_insert_default().stale;
+        stale.insert((owner, key), Reported::No);
+        if stale.len() > STALE_KEYS_MAX {
+            self.end_slow_reader(conn);
+        }
+        false
     }
 
     /// After a write. A socket that takes nothing for too long is closed; one that has drained hears of what was dropped.
@@ -78,19 +90,20 @@ impl Shard {
             }
             return;
         }
-        let mut dropped: Vec<(Key, u64)> = Vec::new();
-        for stale in slow.stale.iter_mut().filter(|stale| !stale.reported) {
-            stale.reported = true;
-            dropped.push((stale.owner, stale.key));
-        }
+        let unreported = slow.stale.iter_mut().filter(|(_, reported)| **reported == Reported::No);
+        let dropped: Vec<(Key, u64)> = unreported
+            .map(|(key, reported)| {
+                *reported = Reported::Yes;
+                *key
+            })
+            .collect();
         if slow.stale.is_empty() {
             connection.slow = None;
         }
         self.tell_drained(dropped);
     }
 
-    fn tell_drained(&mut self, mut dropped: Vec<(Key, u64)>) {
-        dropped.sort_unstable();
+    fn tell_drained(&mut self, dropped: Vec<(Key, u64)>) {
         for group in dropped.chunk_by(|left, right| left.0 == right.0) {
             let key = group[0].0;
             let Some(socket) = self.sockets.get(key) else { continue };

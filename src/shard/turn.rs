@@ -6,7 +6,8 @@
 //!  OUT   next_output, next_flush ◄─ outboxes ◄─ send ◄─ effects ◄─────────────────────┘
 //! ```
 //! The shell calls [`Shard::on_input`] as often as it has something, then [`Shard::on_time`], then takes everything
-//! from [`Shard::next_output`] and flushes every socket of [`Shard::next_flush`] once.
+//! from [`Shard::next_output`] and flushes every socket of [`Shard::next_flush`] once. A flush may lead to new outputs (a
+//! closed connection, a drained reader that is told more), so the shell repeats both until neither has anything.
 
 use super::Shard;
 use super::io::{Input, Mail, Output, Purpose, Ticket};
