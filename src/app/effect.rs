@@ -99,10 +99,12 @@ pub enum Effect {
 pub struct Effects(pub Vec<Effect>);
 
 impl Effects {
+    /// Adds any effect.
     pub fn push(&mut self, effect: Effect) {
         self.0.push(effect);
     }
 
+    /// The CONNECT succeeds.
     pub fn accept(&mut self, socket: SocketRef) {
         self.push(Effect::Accept { socket });
     }
@@ -132,6 +134,7 @@ impl Effects {
         }
     }
 
+    /// The socket enters a room.
     pub fn join(&mut self, socket: SocketRef, room: impl Into<Room>) {
         self.push(Effect::Join { socket, room: room.into() });
     }
@@ -183,6 +186,7 @@ pub struct JobError {
     pub text: String,
 }
 
+/// What kind of failure clients are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobErrorKind {
     /// The queue is full or the database locked: try again.

@@ -1,6 +1,6 @@
 //! What reaches an application: connections, events, answers, timers. Values only; arguments stay the JSON bytes that came.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -90,6 +90,7 @@ impl HomeState {
         self.unpark(cx, &commit.entity, out);
     }
 
+    /// The application's figures for a scrape.
     pub fn metrics(&self, out: &mut Vec<Metric>) {
         self.app.metrics(out);
     }
@@ -204,6 +205,12 @@ mod tests {
                 AppInput::Timer { token } => fx.push(note(token.0.to_string())),
                 _ => {}
             }
+        }
+        fn name(&self) -> &'static str {
+            "logger"
+        }
+        fn tally(&self) -> crate::app::Tally {
+            Default::default()
         }
         fn metrics(&self, _: &mut Vec<Metric>) {}
     }

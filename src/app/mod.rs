@@ -82,9 +82,25 @@ pub trait Application: Send {
     /// Decides. Everything that should happen goes into `fx`, in order.
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects);
 
+    /// `lab`, `signage`, …: what metrics and logs call it.
+    fn name(&self) -> &'static str;
+
+    /// What came of the events it was handed, since start.
+    fn tally(&self) -> Tally;
+
     /// Counters and gauges for a scrape: `(metric, labels, value)`; names begin with the application's prefix and
     /// the label values come from closed sets.
     fn metrics(&self, out: &mut Vec<Metric>);
+}
+
+/// Events of one application on one shard, by what came of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    pub handled: u64,
+    /// Refused by the application's rules.
+    pub rejected: u64,
+    /// Not in the application's table of events.
+    pub unknown: u64,
 }
 
 /// One sample for `/metrics`.

@@ -12,6 +12,7 @@ pub enum AppName {
 }
 
 impl AppName {
+    /// All of them, in the order the configuration lists them.
     pub const ALL: [AppName; 6] =
         [AppName::Lab, AppName::Orchestrator, AppName::Utalk, AppName::Dispatch, AppName::Iot, AppName::Signage];
 

@@ -25,6 +25,7 @@ macro_rules! reasons {
             /// The reference's disconnect reason (protocol 1.3), as applications and their logs know it.
             pub fn text(self) -> &'static str { match self { $(CloseReason::$name => $text,)* } }
 
+            /// How loudly the log says it.
             pub fn level(self) -> LogLevel { match self { $(CloseReason::$name => LogLevel::$level,)* } }
 
             /// Value of the `reason` label of `siod_connections_closed_total`.

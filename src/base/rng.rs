@@ -17,6 +17,7 @@ impl Rng {
         Rng(ChaCha12Rng::from_seed(seed))
     }
 
+    /// 64 random bits.
     pub fn u64(&mut self) -> u64 {
         self.0.next_u64()
     }

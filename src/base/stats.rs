@@ -14,6 +14,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Powers of two up to 2³¹; the last bucket takes what is larger.
     pub const BUCKETS: usize = 32;
 
     /// Counts one value, in the unit the histogram's name says.

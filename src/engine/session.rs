@@ -38,6 +38,7 @@ pub enum Transport {
     Closing(Box<Polling>, TimerKey),
 }
 
+/// An upgrade under way: the polling half that still serves, and the WebSocket that is to take over.
 #[derive(Debug)]
 pub struct Probing {
     pub polling: Polling,

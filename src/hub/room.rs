@@ -114,6 +114,7 @@ impl Hub {
         }
     }
 
+    /// Whether the socket in `slot` is in a room.
     pub fn is_member(&self, slot: u32, nsp: NspId, name: &RoomName) -> bool {
         let Some(room) = self.by_name.get(&(nsp, Some(name.clone()))) else { return false };
         self.places.get(slot as usize).is_some_and(|places| places.iter().any(|place| place.room == *room))

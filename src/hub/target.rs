@@ -47,6 +47,9 @@ pub enum Delivery {
     /// Over the low mark, events of this key are dropped, and the application hears `AppInput::Drained` with the key once
     /// the socket has drained, to send one full state.
     Patch { key: u64 },
+    /// A full state that later events of class `Patch` with this key build on. Dropped over the low mark like a patch; once
+    /// it has passed, patches pass again.
+    Full { key: u64 },
 }
 
 /// An event to send: its JSON array and attachments, encoded once whoever receives it.

@@ -1,7 +1,5 @@
 //! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
 
-use std::collections::BTreeSet;
-
 use crate::base::ids::{ConnKey, Key, ListenerId, PeerKey};
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
@@ -36,8 +34,11 @@ pub enum Role {
     Echo,
     /// Our close frame is out; whatever still comes is ignored, until the peer's close frame.
     Closing,
-    /// Ends as soon as what is queued has been offered to the kernel once.
+    /// Our side ends as soon as what is queued has been offered to the kernel once.
     Hangup,
+    /// Our side has ended; whatever still comes is thrown away, until the peer ends its side or time is up. Closing with
+    /// bytes unread would reset the connection, and the reset may overtake our close frame.
+    Lingering,
 }
 
 /// State of a connection that does not take what we have for it.
@@ -45,8 +46,24 @@ pub enum Role {
 pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
-    /// Coalescing keys of which something was dropped meanwhile: `(socket, key)`.
-    pub stale: BTreeSet<(Key, u64)>,
+    /// What was dropped for this reader, until a full state makes it good.
+    pub stale: Vec<Stale>,
+}
+
+/// A coalescing key of which patches were dropped for one socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Stale {
+    pub owner: Key,
+    pub key: u64,
+    /// The application has been asked for a full state.
+    pub reported: bool,
+}
+
+impl Stale {
+    /// Whether this is about `key` of the socket `owner`.
+    pub fn is(&self, owner: Key, key: u64) -> bool {
+        self.owner == owner && self.key == key
+    }
 }
 
 /// Connections by the reactor's slot numbers.

@@ -86,7 +86,7 @@ impl Shard {
                 }
             }
             Effect::Alert { kind, text } => {
-                self.stats.alerts += 1;
+                *self.stats.alerts.entry((nsp.0, kind)).or_default() += 1;
                 warn!(target: "siod::alert", nsp = self.config.namespaces[usize::from(nsp.0)], kind, text, "alert");
             }
             Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),

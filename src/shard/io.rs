@@ -93,7 +93,11 @@ pub enum Output {
         ticket: Option<Ticket>,
         job: Job,
     },
-    /// Close the descriptor, once for each connection, [`Input::Gone`] included; everything that could be written is written.
+    /// End our side of the TCP connection; the peer's is read on until it ends, too.
+    Finish {
+        conn: ConnKey,
+    },
+    /// Close the descriptor; everything that could be written is written.
     Close {
         conn: ConnKey,
     },

@@ -9,7 +9,7 @@
 //! | [`session`] | packets to events; the end of a client |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | [`effects`] | decisions become directives, directives become packets |
-//! | [`send`] | packets into outboxes |
+//! | [`send`], [`slow`] | packets into outboxes; readers that are behind |
 //! | [`replies`] | what the protocol itself says |
 //! | [`timers`] | everything that happens by itself |
 
@@ -21,8 +21,10 @@ pub mod peer;
 pub mod placement;
 pub mod polling;
 pub mod replies;
+pub mod sample;
 pub mod send;
 pub mod session;
+pub mod slow;
 pub mod sockets;
 pub mod stats;
 pub mod timers;
@@ -36,6 +38,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashTable};
 
@@ -178,5 +181,15 @@ impl Shard {
     /// WebSockets of this shard, those being closed included.
     pub fn connection_count(&self) -> usize {
         self.conns.len()
+    }
+
+    /// Takes note of how long a turn took, which the shell alone can tell.
+    pub fn note_turn(&mut self, took: Duration, emitted: bool) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.stats.turns += 1;
+        self.stats.turn_us.record(us);
+        if emitted {
+            self.stats.emit_to_flush_us.record(us);
+        }
     }
 }

@@ -139,6 +139,12 @@ impl Pool {
         *outbox = Outbox::default();
     }
 
+    /// Bytes that wait behind the entry being written.
+    pub fn bytes_behind_first(&self, outbox: &Outbox) -> usize {
+        let first = self.entries.get(outbox.first as usize).map_or(0, |entry| entry.bytes.len());
+        outbox.queued_bytes() - first.saturating_sub(outbox.written as usize)
+    }
+
     /// Bytes queued in all outboxes of the shard.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes

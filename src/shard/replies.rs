@@ -4,7 +4,6 @@
 use bytes::Bytes;
 
 use super::Shard;
-use super::connection::Role;
 use super::outbox::Coalesce;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, PeerKey};
@@ -80,28 +79,5 @@ impl Shard {
 
     pub(super) fn push_close(&mut self, conn: ConnKey, code: Option<u16>) {
         self.push_bytes(conn, close::frame(code), Coalesce::NEVER);
-    }
-
-    /// Ends a connection whose reader has stopped and whose queue is full. `true`: it was one.
-    pub(super) fn ends_if_full(&mut self, conn: ConnKey) -> bool {
-        let Some(connection) = self.conns.get(conn) else { return false };
-        if !connection.blocked || connection.outbox.queued_bytes() < self.config.limits.outbox_bytes_max {
-            return false;
-        }
-        self.end_slow_reader(conn);
-        true
-    }
-
-    /// Nothing can be told to a reader that has stopped: its TCP connection ends.
-    pub(super) fn end_slow_reader(&mut self, conn: ConnKey) {
-        match self.conns.get(conn).map(|connection| connection.role) {
-            Some(Role::Session(peer)) => self.close_peer(peer, CloseReason::SlowConsumer),
-            Some(Role::Probe(peer)) => {
-                self.fail_upgrade(peer, None);
-                self.hang_up(conn);
-            }
-            Some(Role::Echo | Role::Closing | Role::Hangup) => self.hang_up(conn),
-            None => {}
-        }
     }
 }

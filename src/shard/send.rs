@@ -1,19 +1,14 @@
 //! Packets into outboxes: one packet in the few forms its receivers need, each made once; what happens above a bound
 //! (design 4.11); and the one flush per socket and turn.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use super::Shard;
 use super::connection::Role;
 use super::outbox::Coalesce;
-use super::peer::Timer;
 use crate::app::effect::{Delivery, Emission};
-use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
-use crate::base::ids::{ConnKey, Key, PeerKey, SocketRef};
-use crate::base::limit::STALE_KEYS_MAX;
+use crate::base::ids::{ConnKey, PeerKey};
 use crate::engine::session::Transport;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
@@ -82,8 +77,8 @@ impl Shard {
             return self.mark_poll_dirty(peer_key);
         };
         let Some(connection) = self.conns.get(conn) else { return };
-        let (idle, base64) = (connection.outbox.is_empty(), connection.base64);
-        if !idle && !self.admit_behind(conn, owner, delivery, envelope) {
+        let (behind, base64) = (!connection.outbox.is_empty() || connection.slow.is_some(), connection.base64);
+        if behind && !self.admit_behind(conn, owner, delivery, envelope) {
             return;
         }
         let bytes = if base64 { envelope.ws_base64() } else { envelope.ws() };
@@ -93,42 +88,6 @@ impl Shard {
         };
         self.stats.packets_out += 1;
         self.push_bytes(conn, bytes, coalesce);
-    }
-
-    /// Decides about a packet for a socket that has others waiting already. `false`: it is not to be queued.
-    fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
-        let low_mark = self.config.limits.outbox_low_mark_bytes;
-        let Some(connection) = self.conns.get_mut(conn) else { return false };
-        let over_low_mark = connection.blocked && connection.outbox.queued_bytes() > low_mark;
-        let coalesced = match delivery {
-            Delivery::Must => false,
-            Delivery::Volatile => {
-                self.stats.dropped_volatile += 1;
-                return false;
-            }
-            Delivery::Latest { key } => {
-                let replaceable = over_low_mark && !connection.base64;
-                replaceable && self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key })
-            }
-            Delivery::Patch { key } => {
-                // Behind a patch that was dropped, later ones make no sense: the full state is to come.
-                let in_gap = connection.slow.as_ref().is_some_and(|slow| slow.stale.contains(&(owner, key)));
-                if over_low_mark && !in_gap {
-                    let stale = &mut connection.slow.get_or_insert_default().stale;
-                    if stale.len() >= STALE_KEYS_MAX {
-                        self.end_slow_reader(conn);
-                        return false;
-                    }
-                    stale.insert((owner, key));
-                }
-                over_low_mark || in_gap
-            }
-        };
-        if coalesced {
-            self.stats.coalesced += 1;
-            return false;
-        }
-        !self.ends_if_full(conn)
     }
 
     /// Queues framed bytes.
@@ -171,7 +130,7 @@ impl Shard {
             self.note_progress(conn, written, left);
         }
         if self.conns.get(conn).is_some_and(|connection| connection.role == Role::Hangup) {
-            self.drop_connection(conn);
+            self.linger(conn);
         }
         self.pool.shrink_when_idle();
     }
@@ -184,42 +143,5 @@ impl Shard {
             connection.blocked = false;
             self.mark_dirty(conn);
         }
-    }
-
-    /// A socket that takes nothing for too long is closed; one that has drained hears of what was dropped for it.
-    fn note_progress(&mut self, conn: ConnKey, written: usize, left: usize) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.blocked = left > 0;
-        if left == 0 && connection.slow.is_none() || connection.role == Role::Closing {
-            return;
-        }
-        let slow = connection.slow.get_or_insert_default();
-        if (written > 0 || left == 0)
-            && let Some(timer) = slow.timer.take()
-        {
-            self.wheel.cancel(timer);
-        }
-        if left > 0 {
-            if slow.timer.is_none() {
-                let at = self.now.mono + self.config.limits.outbox_stall_ms;
-                slow.timer = Some(self.wheel.arm(at, Timer::Stall(conn)));
-            }
-            return;
-        }
-        let stale = connection.slow.take().map(|slow| slow.stale).unwrap_or_default();
-        self.tell_drained(stale);
-    }
-
-    fn tell_drained(&mut self, stale: BTreeSet<(Key, u64)>) {
-        let stale: Vec<(Key, u64)> = stale.into_iter().collect();
-        for group in stale.chunk_by(|left, right| left.0 == right.0) {
-            let key = group[0].0;
-            let Some(socket) = self.sockets.get(key) else { continue };
-            let (nsp, home) = (socket.nsp_id(), socket.home);
-            let keys = group.iter().map(|(_, key)| *key).collect();
-            let socket = SocketRef { shard: self.id, key };
-            self.send_home(nsp, home, AppInput::Drained { socket, keys });
-        }
-        self.run_homes();
     }
 }

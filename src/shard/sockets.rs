@@ -66,7 +66,7 @@ impl Shard {
         let socket = SocketRef { shard: self.id, key: socket };
         let handshake = peer.handshake.clone();
         let connect = Connect { socket, sid, identity, auth, handshake };
-        self.send_home(nsp.id, home, AppInput::Connect(connect));
+        self.hand_home(nsp.id, home, AppInput::Connect(connect));
     }
 
     /// Wakes at the token's last moment, by today's wall clock.
@@ -87,7 +87,7 @@ impl Shard {
         self.stats.outcomes[usize::from(nsp.0)].events += 1;
         let args = Args::new(message.array, message.scan.elements, message.attachments);
         let socket = SocketRef { shard: self.id, key: message.socket };
-        self.send_home(nsp, home, AppInput::Event(Event { socket, identity, args, ack: message.id }));
+        self.hand_home(nsp, home, AppInput::Event(Event { socket, identity, args, ack: message.id }));
     }
 
     /// An ACK packet. Unknown, repeated and foreign ids are ignored and counted.
@@ -153,7 +153,7 @@ impl Shard {
         debug!(target: "siod::socket", sid = ?socket.sid, nsp = socket.nsp.id.0, reason = reason.label(), "left");
         let input =
             AppInput::Disconnect { socket: SocketRef { shard: self.id, key }, identity: socket.identity, reason };
-        self.send_home(socket.nsp.id, socket.home, input);
+        self.hand_home(socket.nsp.id, socket.home, input);
     }
 
     /// Takes a socket out of everything on this shard.

@@ -1,9 +1,8 @@
-//! What a shard counts: plain numbers it alone adds to. A scrape copies them into a [`Sample`].
+//! What a shard counts: plain numbers it alone adds to. A scrape copies them into a [`super::sample::ShardSample`].
 
-use super::Shard;
-use crate::app::Metric;
+use std::collections::BTreeMap;
+
 use crate::base::close::CloseReason;
-use crate::base::ids::NspId;
 use crate::base::stats::Histogram;
 
 /// Counters since start.
@@ -29,7 +28,8 @@ pub struct Stats {
     pub dropped_volatile: u64,
     pub coalesced: u64,
     pub slow_consumers: u64,
-    pub alerts: u64,
+    /// By namespace and kind, which the applications take from closed sets.
+    pub alerts: BTreeMap<(u16, &'static str), u64>,
     pub writes: u64,
     pub turns: u64,
     /// Microseconds from the first input of a turn to its last flush.
@@ -47,45 +47,4 @@ pub struct Outcomes {
     pub acked: u64,
     pub emitted: u64,
     pub delivered: u64,
-}
-
-/// One shard as a scrape sees it: counters, and what it holds at this moment.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    pub shard: u16,
-    /// The shard did not answer in time: these are older figures.
-    pub stale: bool,
-    pub stats: Stats,
-    pub polling_now: u64,
-    pub websocket_now: u64,
-    /// Sockets by namespace, in the order of the table of namespaces.
-    pub sockets: Vec<u64>,
-    pub rooms: u64,
-    pub timers: u64,
-    pub outbox_bytes: u64,
-    pub mailbox_depth: u64,
-    pub pending_acks: u64,
-    pub app: Vec<Metric>,
-}
-
-impl Shard {
-    /// Figures for a scrape; `mailbox_depth` is the reactor's to fill in.
-    pub fn sample(&self) -> Sample {
-        let mut app: Vec<Metric> = Vec::new();
-        self.homes.iter().for_each(|home| home.metrics(&mut app));
-        Sample {
-            shard: self.id.0,
-            stale: false,
-            stats: self.stats.clone(),
-            polling_now: self.peers.iter().filter(|(_, peer)| peer.session.polling().is_some()).count() as u64,
-            websocket_now: self.conns.len() as u64,
-            sockets: (0..self.homes.len()).map(|nsp| self.hub.namespace_count(NspId(nsp as u16)) as u64).collect(),
-            rooms: self.hub.room_count() as u64,
-            timers: self.wheel.len() as u64,
-            outbox_bytes: self.pool.queued_bytes() as u64,
-            mailbox_depth: 0,
-            pending_acks: self.acks.len() as u64,
-            app,
-        }
-    }
 }

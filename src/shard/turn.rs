@@ -107,7 +107,7 @@ impl Shard {
     }
 
     /// Hands an input to the home of a socket: to the local queue, or by mail.
-    pub(super) fn send_home(&mut self, nsp: NspId, home: ShardId, input: AppInput) {
+    pub(super) fn hand_home(&mut self, nsp: NspId, home: ShardId, input: AppInput) {
         if home == self.id {
             self.local.push_back((nsp, input));
         } else {

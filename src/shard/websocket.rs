@@ -72,7 +72,7 @@ impl Shard {
     pub(super) fn on_bytes(&mut self, conn: ConnKey, bytes: &mut [u8]) {
         self.stats.bytes_in += bytes.len() as u64;
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if connection.role == Role::Hangup {
+        if matches!(connection.role, Role::Hangup | Role::Lingering) {
             return;
         }
         let max = self.config.engines[usize::from(connection.listener.0)].max_payload_bytes;
@@ -89,7 +89,7 @@ impl Shard {
                 Err(error) => return self.on_wire_error(conn, error.reason()),
             }
             match self.conns.get(conn) {
-                Some(connection) if connection.role != Role::Hangup => {}
+                Some(connection) if !matches!(connection.role, Role::Hangup | Role::Lingering) => {}
                 _ => return,
             }
         }
@@ -102,7 +102,7 @@ impl Shard {
         let Some(role) = self.conns.get(conn).map(|connection| connection.role) else { return };
         match (role, incoming) {
             (_, Incoming::Close(code)) => self.on_close_frame(conn, role, code),
-            (Role::Closing | Role::Hangup, _) | (_, Incoming::Pong) => {}
+            (Role::Closing | Role::Hangup | Role::Lingering, _) | (_, Incoming::Pong) => {}
             (_, Incoming::Ping(data)) => self.push_pong(conn, data.as_ref()),
             (Role::Echo, Incoming::Text(text)) => self.push_frame(conn, Opcode::Text, text.as_bytes()),
             (Role::Echo, Incoming::Binary(data)) => self.push_frame(conn, Opcode::Binary, &data),
@@ -190,7 +190,7 @@ impl Shard {
         match role {
             Role::Session(key) => self.close_peer(key, reason),
             Role::Probe(key) => self.fail_upgrade(key, None),
-            Role::Echo | Role::Closing | Role::Hangup => {}
+            Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
 
@@ -203,7 +203,7 @@ impl Shard {
         match role {
             Role::Session(key) => self.close_peer(key, CloseReason::TransportClose),
             Role::Probe(key) => self.fail_upgrade(key, None),
-            Role::Echo | Role::Closing | Role::Hangup => {}
+            Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
 
@@ -212,7 +212,7 @@ impl Shard {
             Some(Role::Session(key)) => self.close_peer(key, reason),
             Some(Role::Probe(key)) => self.fail_upgrade(key, reason.ws_code()),
             Some(Role::Echo) => self.push_close(conn, reason.ws_code()),
-            Some(Role::Closing | Role::Hangup) | None => {}
+            Some(Role::Closing | Role::Hangup | Role::Lingering) | None => {}
         }
         // The byte stream is out of step: nothing of it can be read again, not even a close frame.
         self.hang_up(conn);
@@ -221,16 +221,33 @@ impl Shard {
     /// Sends a close frame and waits a while for the peer's; then the TCP connection is cut.
     pub(super) fn close_connection(&mut self, conn: ConnKey, code: Option<u16>) {
         match self.conns.get(conn).map(|connection| connection.role) {
-            None | Some(Role::Closing | Role::Hangup) => return,
+            None | Some(Role::Closing | Role::Hangup | Role::Lingering) => return,
             Some(_) => self.push_close(conn, code),
         }
         self.set_role(conn, Role::Closing);
+        self.arm_cut(conn);
+    }
+
+    /// Whatever the peer does, the connection does not outlive this.
+    fn arm_cut(&mut self, conn: ConnKey) {
         let timer = self.wheel.arm(self.now.mono + WS_CLOSE_TIMEOUT_MS, Timer::Cut(conn));
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let slow = connection.slow.get_or_insert_default();
         if let Some(old) = slow.timer.replace(timer) {
             self.wheel.cancel(old);
         }
+    }
+
+    /// Ends our side of the TCP connection; what could not be written is given up together with the peer's side.
+    pub(super) fn linger(&mut self, conn: ConnKey) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if !connection.outbox.is_empty() {
+            self.drop_connection(conn);
+            return;
+        }
+        connection.role = Role::Lingering;
+        self.outputs.push_back(Output::Finish { conn });
+        self.arm_cut(conn);
     }
 
     /// Ends the TCP connection after what is queued has been offered to the kernel once.

@@ -12,6 +12,7 @@ pub struct Packet<'a> {
     pub body: Body<'a>,
 }
 
+/// What a packet says, by its type; binary events and acks are events and acks with attachments.
 #[derive(Debug)]
 pub enum Body<'a> {
     /// `auth` is a JSON object, or empty.

@@ -21,3 +21,55 @@ pub struct Entry {
     /// JSON text.
     pub details: String,
 }
+
+/// Who acts and from where: the part of an entry that one socket's entries share.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Actor {
+    pub sub: String,
+    pub ip: String,
+    pub user_agent: String,
+}
+
+impl Entry {
+    /// `actor` did `action` to `target`; it went well and there is nothing to add.
+    pub fn new(at: WallMillis, domain: &str, actor: &Actor, action: &str, target: &str) -> Entry {
+        Entry {
+            at,
+            domain: domain.to_owned(),
+            actor: actor.sub.clone(),
+            ip: actor.ip.clone(),
+            user_agent: actor.user_agent.clone(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            outcome: "success".to_owned(),
+            details: "{}".to_owned(),
+        }
+    }
+
+    /// What came of it: `success`, `rejected`, …
+    pub fn outcome(mut self, outcome: &str) -> Entry {
+        self.outcome = outcome.to_owned();
+        self
+    }
+
+    /// What else there is to know, as JSON.
+    pub fn details(mut self, details: &serde_json::Value) -> Entry {
+        self.details = details.to_string();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_built_from_its_actor() {
+        let actor = Actor { sub: "ana".into(), ip: "10.0.0.4".into(), user_agent: "UA".into() };
+        let entry = Entry::new(WallMillis(5), "signage", &actor, "revoke", "p1")
+            .outcome("rejected")
+            .details(&serde_json::json!({"code": "FORBIDDEN"}));
+        assert_eq!((entry.actor.as_str(), entry.ip.as_str(), entry.outcome.as_str()), ("ana", "10.0.0.4", "rejected"));
+        assert_eq!(entry.details, r#"{"code":"FORBIDDEN"}"#);
+    }
+}

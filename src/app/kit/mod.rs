@@ -1,4 +1,9 @@
 //! What two or more applications share, each part pure and with its own tests.
 
+pub mod alert;
 pub mod audit;
+pub mod command;
 pub mod identity;
+pub mod patch;
+pub mod presence;
+pub mod rate;

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use super::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Target};
 use super::event::{AppInput, Connect, Event};
 use super::kit::identity::Identity;
-use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal};
+use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 
 /// The application. `bcast` and `echo` are what load tests use; the rest is what protocol test suites expect.
 #[derive(Debug, Default)]
 pub struct Lab {
-    unknown_events: u64,
+    tally: Tally,
 }
 
 impl Application for Lab {
@@ -50,9 +50,15 @@ impl Application for Lab {
         }
     }
 
-    fn metrics(&self, out: &mut Vec<Metric>) {
-        out.push(Metric { name: "lab_unknown_events_total", labels: Vec::new(), value: self.unknown_events as f64 });
+    fn name(&self) -> &'static str {
+        "lab"
     }
+
+    fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn metrics(&self, _: &mut Vec<Metric>) {}
 }
 
 fn greet(connect: &Connect, fx: &mut Effects) {
@@ -64,6 +70,7 @@ fn greet(connect: &Connect, fx: &mut Effects) {
 impl Lab {
     fn on_event(&mut self, event: Event, fx: &mut Effects) {
         let Event { socket, args, ack, .. } = event;
+        self.tally.handled += 1;
         match &*args.name() {
             "echo" | "message-with-ack" => {
                 if let Some(id) = ack {
@@ -73,7 +80,8 @@ impl Lab {
             "message" => relay(Target::Socket(socket), "message-back", &args, fx),
             "bcast" => relay(Target::all(), "bcast", &args, fx),
             _ => {
-                self.unknown_events += 1;
+                self.tally.handled -= 1;
+                self.tally.unknown += 1;
                 let error =
                     serde_json::json!({"ok": false, "error": {"code": "UNKNOWN_EVENT", "message": "Unknown event"}});
                 fx.ack(socket, ack, &error);

@@ -1,5 +1,272 @@
 //! Digital signage: players register, report state and obey commands; admins watch and command (contract `signage`).
+//! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
+//! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
+//!
+//! In reading order: this table of events → `event` (payloads) → `state`, `device`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
+//! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `watch`, `grant`,
+//! `pulse` → `job`, `call` (what it asks of the store, what HTTP asks of it).
+//!
+//! A device's state goes out once for all who watch it: see `watch`. What a fleet holds follows the disk only where somebody
+//! relies on it (who may come in, revisions); everything else is written behind, and goes on while the store fails.
 
+#[cfg(test)]
+mod acceptance;
+mod answer;
 pub mod call;
+mod command;
+mod connect;
+mod device;
+mod dispatch;
+pub mod event;
+#[cfg(test)]
+mod failures;
+mod grant;
 pub mod job;
+pub mod picture;
+mod pulse;
+mod register;
+mod report;
+#[cfg(test)]
+mod resolutions;
+pub mod rules;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
+mod state;
+mod stats;
+#[cfg(test)]
+mod testing;
+mod turn;
+mod waiting;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use self::connect::named_device;
+use self::event::Fail;
+use self::grant::{entity_of, fleet_of_entity};
+use self::rules::{NOT_AUTHORIZED, Role, fleet_of};
+use self::settings::Settings;
+use self::state::Fleet;
+use self::stats::Counts;
+use self::turn::{Books, Turn};
+use super::effect::{Effects, Job, Outcome, Query};
+use super::event::{AppInput, Call, Connect, Event};
+use super::kit::identity::{AuthMethod, Identity};
+use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::base::ids::SocketRef;
+
+/// Fleets one shard holds.
+const FLEETS_MAX: usize = 4_096;
+
+/// Who may send an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Device,
+    /// People of at least this role.
+    People(Role),
+}
+
+/// How a handler is called, and what becomes of its error beside the ack.
+#[derive(Clone, Copy)]
+enum Run {
+    /// Its reply is the ack; an error is told as `player:error`.
+    Now(fn(&mut Turn<'_>, &Event) -> Result<Value, Fail>),
+    /// As `Now`, and an ack may come later: then it returns `None`.
+    Later(fn(&mut Turn<'_>, &Event) -> Result<Option<Value>, Fail>),
+    /// As `Now`, and it has told of its error itself.
+    Telling(fn(&mut Turn<'_>, &Event) -> Result<Value, Fail>),
+}
+
+/// One event a client may send.
+struct Route {
+    name: &'static str,
+    from: From,
+    run: Run,
+    /// May carry a picture, and be as large as one.
+    picture: bool,
+}
+
+const fn device(name: &'static str, picture: bool, run: Run) -> Route {
+    Route { name, from: From::Device, run, picture }
+}
+
+const fn people(name: &'static str, role: Role, run: Run) -> Route {
+    Route { name, from: From::People(role), run, picture: false }
+}
+
+const ROUTES: [Route; 18] = [
+    device("player:register", false, Run::Now(|turn, event| turn.on_register(event))),
+    device("player:state", true, Run::Now(|turn, event| turn.on_state(event))),
+    device("player:command:response", true, Run::Now(|turn, event| turn.on_answer(event))),
+    device("AUTHENTICATE", false, Run::Now(|turn, event| turn.on_authenticate(event))),
+    device("heartbeat", true, Run::Now(|turn, event| turn.on_heartbeat(event))),
+    // A viewer is refused by the handler: it answers with a `command:response`.
+    people("player:command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
+    people("command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
+    people("admin:command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
+    people("command:send", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
+    people("devices:list", Role::Viewer, Run::Now(|turn, event| turn.on_list(event))),
+    people("device:subscribe", Role::Viewer, Run::Now(|turn, event| turn.on_subscribe(event))),
+    people("device:unsubscribe", Role::Viewer, Run::Now(|turn, event| turn.on_unsubscribe(event))),
+    people("device:state", Role::Viewer, Run::Now(|turn, event| turn.on_device_state(event))),
+    people("device:history", Role::Viewer, Run::Later(|turn, event| turn.on_history(event))),
+    people("device:snapshot", Role::Operator, Run::Now(|turn, event| turn.on_device_snapshot(event))),
+    people("device:authorize", Role::Admin, Run::Later(|turn, event| turn.on_authorize(event))),
+    people("device:revoke", Role::Admin, Run::Later(|turn, event| turn.on_revoke(event))),
+    people("audit:subscribe", Role::Admin, Run::Now(|turn, event| turn.on_audit(event))),
+];
+
+/// The application: its settings, the fleets at home here, and what it waits for.
+pub struct Signage {
+    settings: Settings,
+    fleets: BTreeMap<String, Fleet>,
+    /// The fleet of each seated socket; of each timer.
+    homes: HashMap<SocketRef, Arc<str>>,
+    timers: BTreeMap<u64, Arc<str>>,
+    books: Books,
+}
+
+impl Signage {
+    pub fn new(settings: Settings) -> Signage {
+        let fleet_token_hash = rules::hash(settings.fleet_token.expose());
+        let books = Books { counts: Counts::default(), waiting: BTreeMap::new(), fleet_token_hash, next_token: 0 };
+        Signage { settings, fleets: BTreeMap::new(), homes: HashMap::new(), timers: BTreeMap::new(), books }
+    }
+
+    /// Runs one turn of a fleet that is loaded; `false` if it is not.
+    fn turn(&mut self, cx: &mut Context<'_>, fleet: &str, fx: &mut Effects, run: impl FnOnce(&mut Turn<'_>)) -> bool {
+        let Some(fleet) = self.fleets.get_mut(fleet) else { return false };
+        let mut turn = Turn { now: cx.now, rng: cx.rng, settings: &self.settings, fleet, books: &mut self.books, fx };
+        run(&mut turn);
+        turn.finish();
+        true
+    }
+
+    fn fleet_of_input(&self, input: &AppInput) -> Option<String> {
+        match input {
+            AppInput::Connect(connect) => Some(fleet_of(&connect.identity).to_owned()),
+            AppInput::Event(event) => Some(fleet_of(&event.identity).to_owned()),
+            AppInput::Disconnect { identity, .. } => Some(fleet_of(identity).to_owned()),
+            AppInput::Call { call: Call::Signage(call), .. } => Some(call.fleet.clone()),
+            AppInput::Drained { socket, .. } => self.homes.get(socket).map(|fleet| fleet.to_string()),
+            AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| fleet.to_string()),
+            AppInput::Done { .. } | AppInput::Acked { .. } => None,
+        }
+    }
+
+    fn on_connect(&mut self, cx: &mut Context<'_>, connect: &Connect, fx: &mut Effects) {
+        let fleet = fleet_of(&connect.identity).to_owned();
+        if !self.turn(cx, &fleet, fx, |turn| turn.on_connect(connect)) {
+            return fx.refuse(connect.socket, NOT_AUTHORIZED, Some(json!({"code": "TOO_MANY_FLEETS"})));
+        }
+        if let Some(fleet) = self.fleets.get(&fleet).filter(|fleet| fleet.seats.contains_key(&connect.socket)) {
+            self.homes.insert(connect.socket, fleet.name.clone());
+        }
+    }
+}
+
+impl Application for Signage {
+    /// People come with a token the daemon has verified; a device's own token is judged at its fleet's home.
+    fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, asked: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
+        let auth: Map<String, Value> = serde_json::from_slice(asked.auth).unwrap_or_default();
+        let named = named_device(&auth, asked.handshake).and_then(|value| rules::id(Some(&value), "deviceId").ok());
+        let identity = match verified {
+            Ok(identity) if fleet_of(&identity).len() > rules::FLEET_BYTES_MAX => {
+                let data = json!({"code": "VALIDATION"}).to_string();
+                return Err(Refusal { message: NOT_AUTHORIZED.to_owned(), data: Some(data) });
+            }
+            // In development mode a handshake that names a device is that device.
+            Ok(identity) if identity.method == AuthMethod::Dev && named.is_some() => {
+                Arc::new(Identity { role: "device".to_owned(), device_id: named, ..(*identity).clone() })
+            }
+            Ok(identity) => identity,
+            Err(_) => Arc::new(Identity {
+                sub: named.clone().unwrap_or_else(|| "device".to_owned()),
+                role: "device".to_owned(),
+                device_id: named,
+                method: AuthMethod::Application,
+                ..Identity::default()
+            }),
+        };
+        Ok(identity)
+    }
+
+    fn home(&self, identity: &Identity) -> Home {
+        Home::Tenant(fleet_of(identity).to_owned())
+    }
+
+    fn entity(&self, input: &AppInput) -> Option<Entity> {
+        self.fleet_of_input(input).map(|fleet| entity_of(&fleet))
+    }
+
+    fn load(&mut self, entity: &Entity) -> Option<Job> {
+        let fleet = fleet_of_entity(entity);
+        let room = self.fleets.len() < FLEETS_MAX && fleet.len() <= rules::FLEET_BYTES_MAX;
+        let absent = !self.fleets.contains_key(fleet);
+        (absent && room).then(|| Job::Read(Query::Signage(job::Query::Fleet { fleet: fleet.to_owned() })))
+    }
+
+    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
+        let name = fleet_of_entity(entity);
+        let timer = self.books.token();
+        let mut fleet = Fleet::new(name, timer, cx.now, &self.settings);
+        self.timers.insert(timer.0, fleet.name.clone());
+        let works = match outcome {
+            Outcome::Signage(job::Answer::Fleet { devices, states, alerts }) => {
+                grant::restore(&mut fleet, devices, states, alerts);
+                true
+            }
+            _ => false,
+        };
+        self.fleets.insert(name.to_owned(), fleet);
+        self.turn(cx, name, fx, |turn| {
+            turn.store_works(works);
+            turn.on_loaded();
+        });
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+        let fleet = self.fleet_of_input(&input).unwrap_or_default();
+        match input {
+            AppInput::Connect(connect) => self.on_connect(cx, &connect, fx),
+            AppInput::Event(event) => drop(self.turn(cx, &fleet, fx, |turn| turn.on_event(&event))),
+            AppInput::Disconnect { socket, reason, .. } => {
+                self.homes.remove(&socket);
+                self.turn(cx, &fleet, fx, |turn| turn.on_disconnect(socket, reason));
+            }
+            AppInput::Timer { .. } => drop(self.turn(cx, &fleet, fx, |turn| turn.on_timer())),
+            AppInput::Done { token, outcome } => {
+                if let Some((fleet, wait)) = self.books.waiting.remove(&token.0) {
+                    self.turn(cx, &fleet, fx, |turn| turn.on_done(wait, outcome));
+                }
+            }
+            AppInput::Call { req, call: Call::Signage(call) } => {
+                if !self.turn(cx, &fleet, fx, |turn| turn.on_call(req, call)) {
+                    let body = json!({"error": Fail::new("TOO_MANY_FLEETS", "No room for another fleet")}).to_string();
+                    fx.push(super::effect::Effect::Reply { req, status: 503, body });
+                }
+            }
+            AppInput::Drained { socket, keys } => {
+                self.turn(cx, &fleet, fx, |turn| turn.on_drained(socket, &keys));
+            }
+            // It asks nobody for acks.
+            AppInput::Acked { .. } => {}
+        }
+    }
+
+    fn metrics(&self, out: &mut Vec<Metric>) {
+        self.books.counts.metrics(self.fleets.values(), out);
+    }
+
+    fn name(&self) -> &'static str {
+        "signage"
+    }
+
+    fn tally(&self) -> Tally {
+        self.books.counts.tally
+    }
+}

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Query, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Connect, Event};
 use crate::app::kit::identity::Identity;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 use crate::base::ids::SocketRef;
 
 /// What the application saw, for tests that count: `(what, socket)`.
@@ -178,6 +178,7 @@ fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &m
         Some("volatile") => Delivery::Volatile,
         Some("latest") => Delivery::Latest { key },
         Some("patch") => Delivery::Patch { key },
+        Some("full") => Delivery::Full { key },
         _ => Delivery::Must,
     };
     let event = Emission::relay("said", &rest(args), args.attachments().to_vec());
@@ -223,10 +224,22 @@ impl Application for Fleet {
             AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
             AppInput::Drained { socket, keys } => {
                 self.logs("drained", socket, &format!("{keys:?}"));
-                fx.emit(socket, "full", &keys);
+                for key in keys {
+                    let event = Emission::new("full", &key);
+                    let delivery = Delivery::Full { key };
+                    fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
+                }
             }
             AppInput::Call { .. } => {}
         }
+    }
+
+    fn name(&self) -> &'static str {
+        "fleet"
+    }
+
+    fn tally(&self) -> Tally {
+        Tally::default()
     }
 
     fn metrics(&self, _: &mut Vec<Metric>) {}

@@ -27,6 +27,8 @@ pub struct State {
     /// All WebSockets there ever were; slots of the open ones, by shard.
     pub pipes: Vec<Pipe>,
     slots: Vec<Slab<usize>>,
+    /// Connections whose clients have read the end of our side.
+    ended: Vec<(u16, ConnKey)>,
     /// Answers by request; slots of the requests that wait.
     pub replies: BTreeMap<ReqId, Reply>,
     waiting: Slab<()>,
@@ -62,6 +64,7 @@ impl State {
             mailboxes: (0..count).map(|_| VecDeque::new()).collect(),
             pipes: Vec::new(),
             slots: (0..count).map(|_| Slab::default()).collect(),
+            ended: Vec::new(),
             replies: BTreeMap::new(),
             waiting: Slab::default(),
             answer_job: Box::new(|job| match job {
@@ -140,6 +143,10 @@ impl State {
                 }
             }
             busy |= self.answer_pings();
+            while let Some((shard, conn)) = self.ended.pop() {
+                self.shards[usize::from(shard)].on_input(self.now, Input::Gone { conn, broken: false });
+                busy = true;
+            }
             if !busy {
                 return;
             }
@@ -163,6 +170,13 @@ impl State {
                     self.mailboxes[usize::from(to.0)].push_back(mail);
                 }
                 Output::Job { ticket, job } => self.take_job(shard, ticket, job),
+                Output::Finish { conn } => {
+                    // A client that reads the end of our side ends its own.
+                    if let Some(pipe) = self.slots[shard].remove(conn.0) {
+                        self.pipes[pipe].closed = true;
+                        self.ended.push((shard as u16, conn));
+                    }
+                }
                 Output::Close { conn } => {
                     if let Some(pipe) = self.slots[shard].remove(conn.0) {
                         self.pipes[pipe].closed = true;
@@ -220,7 +234,7 @@ impl State {
                 ("peers", shard.peers.len()),
                 ("sids", shard.by_sid.len()),
                 ("sockets", shard.sockets.len()),
-                ("members", sample.sockets.iter().sum::<u64>() as usize),
+                ("members", sample.namespaces.iter().map(|nsp| nsp.sockets).sum::<u64>() as usize),
                 ("rooms", sample.rooms as usize),
                 ("connections", shard.conns.len()),
                 ("acks", shard.acks.len()),

@@ -1,0 +1,67 @@
+# What there is to do: `make test` before every push, `make dist` for a binary to carry away.
+# Each step says what it runs, and the first one that fails ends it.
+
+CLIENTS := tests/clients
+VENV    := $(CLIENTS)/.venv
+SIOD    := $(CURDIR)/target/debug/siod
+TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
+SUITES  :=
+
+.PHONY: test lint unit binary clients node python oracle conformance run dist clean
+
+test: lint unit clients
+	@echo "make test: everything passed"
+
+lint:
+	cargo fmt --all -- --check
+	cargo clippy --all-targets -- -D warnings
+
+unit:
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then echo "cargo nextest run"; cargo nextest run; \
+	else echo "cargo test"; cargo test; fi
+
+binary:
+	cargo build --bin siod
+
+# The clients people have, against the binary. `make node SUITES="fixture rest"` runs some suites only.
+clients: node python
+
+node: binary $(CLIENTS)/node_modules/.package-lock.json
+	SIOD_BIN=$(SIOD) node $(CLIENTS)/run.mjs $(SUITES)
+
+python: binary $(VENV)/installed
+	SIOD_BIN=$(SIOD) $(VENV)/bin/python $(CLIENTS)/python/run.py
+
+# The same tests against the official Node server: are the tests themselves right?
+oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
+	SIOD_ORACLE=1 node $(CLIENTS)/run.mjs fixture socketio
+	SIOD_ORACLE=1 $(VENV)/bin/python $(CLIENTS)/python/run.py
+
+# The fixture server, for test suites of others.
+conformance: binary
+	$(SIOD) conformance --listen 127.0.0.1:3000
+
+run: binary
+	$(SIOD)
+
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && npm ci --no-audit --no-fund
+
+$(VENV)/installed: $(CLIENTS)/python/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# One file without shared libraries. The target is named so that build scripts and macros are not linked statically.
+dist:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin siod --target $(TARGET)
+	mkdir -p dist
+	install -m 755 target/$(TARGET)/release/siod dist/siod
+	@case "$$(ldd dist/siod 2>&1)" in \
+	*"statically linked"*|*"not a dynamic executable"*) echo "dist/siod is static: $$(wc -c < dist/siod) bytes";; \
+	*) echo "dist/siod wants shared libraries:"; ldd dist/siod; exit 1;; esac
+
+clean:
+	cargo clean
+	rm -rf dist $(CLIENTS)/node_modules $(VENV)

@@ -1,0 +1,67 @@
+//! What the routes ask of the daemon. The server implements it over the shards and the store, tests over a table.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::app::effect::{Outcome, Query};
+use crate::app::event::Call;
+use crate::app::kit::identity::Identity;
+use crate::app::{AuthFailure, Home};
+use crate::shard::sample::ShardSample;
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The daemon, as HTTP callers can reach it. No method blocks; every future ends within a bound of its own.
+pub trait Backend: Send + Sync + 'static {
+    fn readiness(&self) -> Readiness;
+
+    /// One sample for each shard, in the shards' order. A shard that does not answer in time is represented by its last sample
+    /// with `stale` set, or by an empty one.
+    fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>>;
+
+    /// Hands a call to the home of `home` and waits for the application's `Reply`. `None`: nobody answered in time.
+    fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
+
+    /// One question to the store, on its reading connection.
+    fn read(&self, query: Query) -> BoxFuture<'_, Outcome>;
+
+    /// Who a token stands for; the same rule as for a CONNECT.
+    fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure>;
+
+    /// Begins the drain, as SIGTERM does. Returns at once; a second call changes nothing.
+    fn drain(&self);
+}
+
+/// Whether the daemon takes new clients.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Readiness {
+    Starting,
+    Ready,
+    /// It serves, but something it needs has failed; the text is for operators.
+    Degraded(String),
+    Draining,
+}
+
+impl Readiness {
+    /// Degraded still serves: taking the node away would help nobody.
+    pub fn takes_clients(&self) -> bool {
+        matches!(self, Readiness::Ready | Readiness::Degraded(_))
+    }
+
+    pub fn label(&self) -> &'static str {
+        match self {
+            Readiness::Starting => "starting",
+            Readiness::Ready => "ok",
+            Readiness::Degraded(_) => "degraded",
+            Readiness::Draining => "draining",
+        }
+    }
+}
+
+/// An application's answer to a call: a status and a JSON body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+}

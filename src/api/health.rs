@@ -1,0 +1,160 @@
+//! Health: is the process alive, does it take clients, and what do operators and existing probes want to know about it.
+//! Nothing here tells of a tenant; figures of single shards are on the admin listener only.
+
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::json;
+
+use super::backend::Readiness;
+use super::{Api, VERSION, reply};
+use crate::base::time::WallMillis;
+use crate::shard::sample::ShardSample;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/health", get(summary))
+        .route("/health/socket", get(socket))
+}
+
+/// For operators: one entry for each shard.
+pub fn detailed_routes() -> Router<Api> {
+    Router::new().route("/health/detailed", get(detailed))
+}
+
+/// The process answers: that is all. A supervisor restarts on its absence.
+async fn live() -> Response {
+    reply::json(StatusCode::OK, json!({ "status": "ok" }).to_string())
+}
+
+/// Whether a balancer should send new clients.
+async fn ready(State(api): State<Api>) -> Response {
+    let readiness = api.backend.readiness();
+    reply::json(status(&readiness), json!({ "status": readiness.label() }).to_string())
+}
+
+async fn summary(State(api): State<Api>) -> Response {
+    let (readiness, samples) = (api.backend.readiness(), api.backend.scrape().await);
+    reply::json(status(&readiness), overview(&api, &readiness, &samples).to_string())
+}
+
+async fn detailed(State(api): State<Api>) -> Response {
+    let (readiness, samples) = (api.backend.readiness(), api.backend.scrape().await);
+    let mut body = overview(&api, &readiness, &samples);
+    if let Readiness::Degraded(why) = &readiness {
+        body["degraded"] = json!(why);
+    }
+    body["shard_details"] = samples.iter().map(shard).collect();
+    reply::json(status(&readiness), body.to_string())
+}
+
+/// The shape that existing probes of `/health/socket` read (contract `utalk`, REST).
+async fn socket(State(api): State<Api>) -> Response {
+    let (readiness, samples) = (api.backend.readiness(), api.backend.scrape().await);
+    let healthy = if readiness.takes_clients() { "healthy" } else { readiness.label() };
+    let body = json!({
+        "status": healthy,
+        "timestamp": wall_now().to_string(),
+        "metrics": {
+            "activeConnections": samples.iter().map(|sample| sample.connections.total()).sum::<u64>(),
+            "activeRooms": samples.iter().map(|sample| sample.rooms).sum::<u64>(),
+            "uptime": api.settings.started.elapsed().as_secs(),
+        },
+        "redis": { "connected": false, "status": "disabled" },
+    });
+    reply::json(status(&readiness), body.to_string())
+}
+
+fn overview(api: &Api, readiness: &Readiness, samples: &[ShardSample]) -> serde_json::Value {
+    let store = if matches!(readiness, Readiness::Degraded(_)) { "degraded" } else { "ok" };
+    json!({
+        "status": readiness.label(),
+        "uptime_s": api.settings.started.elapsed().as_secs(),
+        "version": VERSION,
+        "store": store,
+        "shards": samples.len(),
+    })
+}
+
+fn shard(sample: &ShardSample) -> serde_json::Value {
+    json!({
+        "shard": sample.shard,
+        "stale": sample.stale,
+        "connections": sample.connections.total(),
+        "rooms": sample.rooms,
+        "outbox_bytes": sample.outbox_bytes,
+        "mailbox_depth": sample.mailbox_depth,
+    })
+}
+
+fn status(readiness: &Readiness) -> StatusCode {
+    if readiness.takes_clients() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn wall_now() -> WallMillis {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallMillis(since_epoch.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Fake, ask, public_get};
+    use super::*;
+
+    #[tokio::test]
+    async fn readiness_decides_the_status_and_liveness_does_not() {
+        for (readiness, expected, label) in [
+            (Readiness::Starting, 503, "starting"),
+            (Readiness::Ready, 200, "ok"),
+            (Readiness::Degraded("disk full at /secret".into()), 200, "degraded"),
+            (Readiness::Draining, 503, "draining"),
+        ] {
+            let fake = Fake { readiness: readiness.clone(), ..Fake::default() };
+            for path in ["/health/ready", "/health", "/health/socket"] {
+                let answer = ask(super::super::public(fake.api()), public_get(path)).await;
+                assert_eq!(answer.status, expected, "{path} while {label}");
+                assert!(!answer.text().contains("secret"), "{path} shows an operator's text to the public");
+            }
+            let answer = ask(super::super::public(fake.api()), public_get("/health/ready")).await;
+            assert_eq!(answer.json()["status"], label);
+            assert_eq!(ask(super::super::public(fake.api()), public_get("/health/live")).await.status, 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_summary_and_the_socket_probe_have_their_shapes() {
+        let mut one = ShardSample { rooms: 2, ..ShardSample::default() };
+        one.connections.websocket = 3;
+        let mut two = ShardSample { shard: 1, rooms: 1, ..ShardSample::default() };
+        two.connections.polling = 4;
+        let fake = Fake { samples: vec![one, two], ..Fake::default() };
+        let summary = ask(super::super::public(fake.api()), public_get("/health")).await.json();
+        assert_eq!(summary["status"], "ok");
+        assert_eq!(summary["version"], VERSION);
+        assert_eq!(summary["store"], "ok");
+        assert_eq!(summary["shards"], 2);
+        assert!(summary["uptime_s"].is_u64());
+        assert!(summary.get("shard_details").is_none());
+        let socket = ask(super::super::public(fake.api()), public_get("/health/socket")).await.json();
+        assert_eq!(socket["status"], "healthy");
+        assert_eq!(socket["metrics"]["activeConnections"], 7);
+        assert_eq!(socket["metrics"]["activeRooms"], 3);
+        assert_eq!(socket["redis"], json!({ "connected": false, "status": "disabled" }));
+        assert_eq!(socket["timestamp"].as_str().map(str::len), Some(24));
+    }
+
+    #[tokio::test]
+    async fn details_of_shards_are_for_the_admin_listener_only() {
+        let fake = Fake { samples: vec![ShardSample::default()], ..Fake::default() };
+        assert_eq!(ask(super::super::public(fake.api()), public_get("/health/detailed")).await.status, 404);
+        let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["shard_details"][0]["stale"], false);
+    }
+}

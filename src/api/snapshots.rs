@@ -1,0 +1,250 @@
+//! `/signage/snapshots/{id}`: a player's picture, for those who may see the player. The token is the one of the socket, by
+//! header or, for an `<img>`, by query. An id is a secret by itself; the token is asked nevertheless.
+
+use std::path::{Component, Path as FilePath, PathBuf};
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::backend::Reply;
+use super::{Api, reply};
+use crate::app::Home;
+use crate::app::effect::{Outcome, Query as StoreQuery};
+use crate::app::event::Call;
+use crate::app::kit::identity::Identity;
+use crate::app::signage::call::{Ask, Call as SignageCall};
+use crate::app::signage::job::{Answer, Query as SignageQuery, Snapshot};
+use crate::base::ids::Sid;
+use crate::base::limit::TOKEN_BYTES_MAX;
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/signage/snapshots/{id}", get(snapshot))
+}
+
+#[derive(serde::Deserialize)]
+struct Token {
+    token: Option<String>,
+}
+
+async fn snapshot(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<Token>,
+    headers: HeaderMap,
+) -> Response {
+    let token = reply::bearer(&headers).or(query.token.as_deref()).unwrap_or("");
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        return unauthorized("a snapshot wants a token, by Authorization: Bearer or ?token=");
+    }
+    let Ok(identity) = api.backend.verify(token) else { return unauthorized("the token is not valid") };
+    let snapshot = match find(&api, id).await {
+        Ok(snapshot) => snapshot,
+        Err(response) => return response,
+    };
+    if !may_see(&api, &identity, &snapshot).await {
+        return reply::error(StatusCode::FORBIDDEN, "FORBIDDEN", "this snapshot is of another fleet or group");
+    }
+    file(&api, &snapshot, &headers).await
+}
+
+fn unauthorized(why: &str) -> Response {
+    let mut response = reply::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", why);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn missing() -> Response {
+    reply::error(StatusCode::NOT_FOUND, "SNAPSHOT_NOT_FOUND", "there is no such snapshot, or no longer")
+}
+
+async fn find(api: &Api, id: String) -> Result<Snapshot, Response> {
+    if Sid::parse(&id).is_none() {
+        return Err(missing());
+    }
+    match api.backend.read(StoreQuery::Signage(SignageQuery::Snapshot { id })).await {
+        Outcome::Signage(Answer::Snapshot(Some(snapshot))) => Ok(snapshot),
+        Outcome::Signage(Answer::Snapshot(None)) => Err(missing()),
+        _ => Err(reply::error(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", "the store does not answer")),
+    }
+}
+
+/// A player sees its own pictures; operators and viewers those of their fleet and, where their token names groups, of those.
+async fn may_see(api: &Api, identity: &Identity, snapshot: &Snapshot) -> bool {
+    if identity.tenant_id.as_deref().unwrap_or("default") != snapshot.fleet {
+        return false;
+    }
+    if let Some(device_id) = &identity.device_id {
+        return *device_id == snapshot.device_id;
+    }
+    if !["admin", "operator", "viewer"].iter().any(|role| identity.has_role(role)) {
+        return false;
+    }
+    if identity.groups.is_empty() || identity.has_role("admin") {
+        return true;
+    }
+    group_of(api, snapshot).await.is_some_and(|group| identity.groups.contains(&group))
+}
+
+/// The group a device is in now: the fleet's home knows.
+async fn group_of(api: &Api, snapshot: &Snapshot) -> Option<String> {
+    let call = SignageCall { fleet: snapshot.fleet.clone(), ask: Ask::Devices };
+    let Reply { body, .. } = api.backend.call(Home::Tenant(snapshot.fleet.clone()), Call::Signage(call)).await?;
+    let listed: serde_json::Value = serde_json::from_str(&body).ok()?;
+    let device =
+        listed["devices"].as_array()?.iter().find(|device| device["deviceId"] == snapshot.device_id.as_str())?;
+    device["deviceGroup"].as_str().map(str::to_owned)
+}
+
+async fn file(api: &Api, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
+    let Some(path) = beneath(&api.settings.snapshot_dir, &snapshot.path) else { return missing() };
+    let etag = format!("\"{}\"", snapshot.sha256);
+    let common = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "private, max-age=86400".to_owned())];
+    let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if asked.split(',').any(|tag| tag.trim() == etag) {
+        return (StatusCode::NOT_MODIFIED, common).into_response();
+    }
+    match tokio::task::spawn_blocking(move || std::fs::read(path)).await {
+        Ok(Ok(bytes)) => {
+            // A picture is shown, never run: whatever the player sent, the browser gets a picture type or a download.
+            let mime = if snapshot.mime.starts_with("image/") && snapshot.mime != "image/svg+xml" {
+                snapshot.mime.as_str()
+            } else {
+                "application/octet-stream"
+            };
+            let guards = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
+            (common, guards, [(header::CONTENT_TYPE, mime)], bytes).into_response()
+        }
+        _ => missing(),
+    }
+}
+
+/// `path` inside `directory`, or nothing where it would lead elsewhere.
+fn beneath(directory: &FilePath, path: &str) -> Option<PathBuf> {
+    let path = FilePath::new(path);
+    let plain = path.components().all(|component| matches!(component, Component::Normal(_)));
+    (plain && path.components().next().is_some()).then(|| directory.join(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+
+    use super::super::testing::{Fake, ask, identity, public_get};
+    use super::super::{Settings, public};
+    use super::*;
+    use crate::base::time::WallMillis;
+
+    const ID: &str = "abcdefghijklmnopqrst";
+
+    fn stored(path: &str) -> Snapshot {
+        Snapshot {
+            id: ID.into(),
+            fleet: "default".into(),
+            device_id: "p1".into(),
+            at: WallMillis(0),
+            mime: "image/png".into(),
+            bytes: 4,
+            sha256: "ab12".into(),
+            path: path.into(),
+        }
+    }
+
+    fn fake(snapshot: Option<Snapshot>) -> (tempfile::TempDir, Fake) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("one.png"), b"\x89PNG").unwrap();
+        let settings = Settings { snapshot_dir: directory.path().to_owned(), ..Settings::default() };
+        let grouped = |groups: &[&str], role| Identity {
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            ..identity("x", role)
+        };
+        let player = |id: &str| Identity { device_id: Some(id.into()), ..identity(id, "device") };
+        let tokens = vec![
+            ("admin", identity("a", "admin")),
+            ("other-fleet", Identity { tenant_id: Some("acme".into()), ..identity("b", "admin") }),
+            ("viewer", identity("c", "viewer")),
+            ("viewer-g1", grouped(&["g1"], "viewer")),
+            ("operator-g2", grouped(&["g2"], "operator")),
+            ("driver", identity("d", "driver")),
+            ("p1", player("p1")),
+            ("p2", player("p2")),
+        ];
+        let reply = Some(Reply { status: 200, body: r#"{"devices":[{"deviceId":"p1","deviceGroup":"g1"}]}"#.into() });
+        let outcome = Outcome::Signage(Answer::Snapshot(snapshot));
+        (directory, Fake { settings, tokens, reply, outcome, ..Fake::default() })
+    }
+
+    fn with_token(token: &str) -> Request<Body> {
+        Request::get(format!("/signage/snapshots/{ID}"))
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_may_see_a_snapshot() {
+        for (token, expected) in [
+            ("", 401),
+            ("nonsense", 401),
+            ("admin", 200),
+            ("viewer", 200),
+            ("viewer-g1", 200),
+            ("operator-g2", 403),
+            ("other-fleet", 403),
+            ("driver", 403),
+            ("p1", 200),
+            ("p2", 403),
+        ] {
+            let (_directory, fake) = fake(Some(stored("one.png")));
+            assert_eq!(ask(public(fake.api()), with_token(token)).await.status, expected, "{token} by header");
+            let query = public_get(&format!("/signage/snapshots/{ID}?token={token}"));
+            assert_eq!(ask(public(fake.api()), query).await.status, expected, "{token} by query");
+        }
+        let (_directory, fake) = fake(Some(stored("one.png")));
+        assert_eq!(ask(public(fake.api()), public_get(&format!("/signage/snapshots/{ID}"))).await.status, 401);
+    }
+
+    #[tokio::test]
+    async fn a_picture_comes_with_headers_that_keep_it_one() {
+        let (_directory, mut fake) = fake(Some(stored("one.png")));
+        let answer = ask(public(fake.api()), with_token("admin")).await;
+        assert_eq!(&answer.body[..], b"\x89PNG");
+        assert_eq!(answer.header("content-type"), "image/png");
+        assert_eq!(answer.header("etag"), "\"ab12\"");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("cache-control").starts_with("private"));
+        let mut again = with_token("admin");
+        again.headers_mut().insert("if-none-match", "\"ab12\"".parse().unwrap());
+        assert_eq!(ask(public(fake.api()), again).await.status, 304);
+        for mime in ["text/html", "image/svg+xml", "", "bad\nmime"] {
+            let snapshot = Snapshot { mime: mime.into(), ..stored("one.png") };
+            fake.outcome = Outcome::Signage(Answer::Snapshot(Some(snapshot)));
+            let answer = ask(public(fake.api()), with_token("admin")).await;
+            assert_eq!(answer.header("content-type"), "application/octet-stream", "{mime:?}");
+        }
+    }
+
+    /// T-26.
+    #[tokio::test]
+    async fn what_is_not_there_is_404_and_no_path_leaves_the_directory() {
+        for snapshot in [None, Some("gone.png"), Some("../one.png"), Some("/etc/passwd"), Some("a/../../b"), Some("")] {
+            let (_directory, fake) = fake(snapshot.map(stored));
+            assert_eq!(ask(public(fake.api()), with_token("admin")).await.status, 404, "{snapshot:?}");
+        }
+        let (_directory, fake) = fake(Some(stored("one.png")));
+        for id in ["short", "abcdefghijklmnopqrs%2f", "..%2f..%2fetc%2fpasswd00"] {
+            let answer = ask(public(fake.api()), public_get(&format!("/signage/snapshots/{id}?token=admin"))).await;
+            assert_eq!(answer.status, 404, "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failing_store_is_503() {
+        let (_directory, mut fake) = fake(None);
+        fake.outcome = Fake::default().outcome;
+        assert_eq!(ask(public(fake.api()), with_token("admin")).await.status, 503);
+    }
+}

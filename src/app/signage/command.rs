@@ -1,0 +1,253 @@
+//! Commands: from an admin's request to the one response it gets (contract, commands and resolutions 1, 4 and 5).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Address, Ask, CommandResponse, Fail, Order};
+use super::job;
+use super::rules::{self, Role};
+use super::state::{AdminSeat, Origin};
+use super::turn::Turn;
+use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
+use crate::app::event::Event;
+use crate::app::kit::command::{Key, Plan, Refused};
+
+/// A request whose shape and right are clear.
+struct Request {
+    ask: Ask,
+    id: Arc<str>,
+    idempotent: bool,
+    origin: Origin,
+}
+
+/// Devices a command reaches, and those it cannot reach with the reason.
+type Routed = (Vec<Arc<str>>, Vec<(String, Fail)>);
+
+impl Turn<'_> {
+    /// `player:command` from an admin.
+    pub fn on_command(&mut self, event: &Event) -> Result<Value, Fail> {
+        let payload: Option<Value> = event.args.parse(0);
+        let named = payload.as_ref().and_then(|payload| rules::id(payload.get("commandId"), "commandId").ok());
+        let id: Arc<str> = named.map_or_else(|| Arc::from(format!("cmd_{}", self.rng.sid())), Arc::from);
+        let text = |key: &str| payload.as_ref()?.get(key)?.as_str().map(str::to_owned);
+        let (command, device) = (text("command").unwrap_or_default(), text("deviceId"));
+        let read = rules::object(payload).and_then(|map| self.request(event, &map, &id));
+        let routed = read.and_then(|request| self.route(&request).map(|(good, bad)| (request, good, bad)));
+        match routed {
+            Ok((request, good, bad)) => self.dispatch(event, &request, good, bad),
+            Err(fail) => {
+                self.reject(event, &id, &command, device, &fail);
+                Err(fail)
+            }
+        }
+    }
+
+    fn request(&mut self, event: &Event, map: &Map<String, Value>, id: &Arc<str>) -> Result<Request, Fail> {
+        let admin = self.fleet.admin(event.socket).ok_or_else(Fail::forbidden)?;
+        if admin.role < Role::Operator {
+            return Err(Fail::forbidden());
+        }
+        let ask = rules::ask(map)?;
+        let Some(idempotent) = rules::command_kind(&ask.command, self.settings) else {
+            return Err(Fail::new("UNSUPPORTED_COMMAND", format!("Comando no soportado: {}", ask.command)));
+        };
+        let origin = Origin {
+            socket: event.socket,
+            actor: admin.actor.clone(),
+            command: ask.command.clone(),
+            params: Arc::new(ask.params.clone()),
+            at: self.now.wall,
+        };
+        Ok(Request { ask, id: id.clone(), idempotent, origin })
+    }
+
+    /// The devices that get it, and those that cannot with the reason; an error where it is about nothing at all.
+    fn route(&self, request: &Request) -> Result<Routed, Fail> {
+        let admin = self.fleet.admin(request.origin.socket).ok_or_else(Fail::forbidden)?;
+        let named: Vec<String> = match &request.ask.to {
+            Address::Device(id) => {
+                return self.reachable(admin, id).map(|id| (vec![id], Vec::new()));
+            }
+            Address::Devices(ids) => ids.clone(),
+            Address::Group(group) if !admin.scope.covers(group) => return Err(Fail::forbidden()),
+            Address::Group(group) => {
+                let devices = self.fleet.devices.values().filter(|device| device.row.group == *group);
+                let ours = devices.filter(|device| device.row.authorized && !device.row.retired);
+                ours.map(|device| device.row.device_id.clone()).collect()
+            }
+        };
+        if named.is_empty() {
+            return Err(Fail::new("DEVICE_NOT_FOUND", "No device in this group"));
+        }
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for id in named {
+            match self.reachable(admin, &id) {
+                Ok(id) => good.push(id),
+                Err(fail) => bad.push((id, fail)),
+            }
+        }
+        Ok((good, bad))
+    }
+
+    fn reachable(&self, admin: &AdminSeat, id: &str) -> Result<Arc<str>, Fail> {
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        if !admin.scope.covers(&device.row.group) {
+            return Err(Fail::forbidden());
+        }
+        if !self.fleet.here.is_here(id) {
+            return Err(Fail::new("DEVICE_OFFLINE", format!("Device is offline: {id}")));
+        }
+        Ok(id.clone())
+    }
+
+    /// Accepts, sends, and answers for those that could not be sent to, in this order.
+    fn dispatch(
+        &mut self,
+        event: &Event,
+        request: &Request,
+        good: Vec<Arc<str>>,
+        mut bad: Vec<(String, Fail)>,
+    ) -> Result<Value, Fail> {
+        let mut sent = Vec::new();
+        let mut again = Vec::new();
+        for target in good {
+            match self.book(request, &target) {
+                Ok(true) => sent.push(target),
+                Ok(false) => again.push(target),
+                Err(fail) => bad.push((target.to_string(), fail)),
+            }
+        }
+        let accepted: Vec<&str> = sent.iter().chain(&again).map(|id| &**id).collect();
+        let reply = match (&request.ask.to, accepted.first()) {
+            (Address::Device(_), Some(id)) => json!({"commandId": &*request.id, "deviceId": id}),
+            (Address::Group(group), _) => json!({"commandId": &*request.id, "group": group, "deviceIds": accepted}),
+            _ => json!({"commandId": &*request.id, "deviceIds": accepted}),
+        };
+        if !accepted.is_empty() {
+            self.fx.emit(event.socket, "command:accepted", &reply);
+        }
+        let order = self.order(&request.id, &request.origin);
+        for target in &sent {
+            self.send(target, order.clone());
+            self.save_command(target, &request.id, &request.origin, "sent", 1, 0);
+        }
+        for target in &again {
+            let key = Key { id: request.id.clone(), target: target.clone() };
+            self.replay(event, &key);
+        }
+        let last = bad.last().map(|(_, fail)| fail.clone());
+        for (device, fail) in bad {
+            self.reject(event, &request.id, &request.ask.command, Some(device), &fail);
+        }
+        match last {
+            Some(fail) if accepted.is_empty() => Err(fail),
+            _ => Ok(reply),
+        }
+    }
+
+    /// A row for one target: `false` where the same person has asked the same before.
+    fn book(&mut self, request: &Request, target: &Arc<str>) -> Result<bool, Fail> {
+        let key = Key { id: request.id.clone(), target: target.clone() };
+        let in_use = || Fail::validation("commandId is in use");
+        if let Some((_, sub, _)) = self.fleet.answered.iter().find(|(ended, ..)| *ended == key) {
+            return if *sub == request.origin.actor.sub { Ok(false) } else { Err(in_use()) };
+        }
+        let plan = Plan {
+            timeout_ms: request.ask.timeout_ms.unwrap_or(self.settings.command_timeout_ms),
+            retries_max: if request.idempotent { self.settings.command_retries_max } else { 0 },
+        };
+        match self.fleet.commands.send(self.now.mono, key.clone(), plan, request.origin.clone()) {
+            Ok(()) => Ok(true),
+            Err(Refused::Full) => Err(Fail::new("TOO_MANY_COMMANDS", "Too many commands are on their way")),
+            Err(Refused::InFlight) => {
+                let origin =
+                    self.fleet.commands.origin_mut(&key).filter(|own| own.actor.sub == request.origin.actor.sub);
+                let origin = origin.ok_or_else(in_use)?;
+                // Whoever asked last, perhaps after a reconnect, is answered.
+                origin.socket = request.origin.socket;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The answer that has been given before; nothing where it is still to come.
+    fn replay(&mut self, event: &Event, key: &Key) {
+        if let Some((_, _, response)) = self.fleet.answered.iter().find(|(ended, ..)| ended == key) {
+            self.fx.emit(event.socket, "command:response", response);
+        }
+    }
+
+    fn order(&self, id: &str, origin: &Origin) -> Emission {
+        let order = Order { command: &origin.command, params: &origin.params, command_id: id };
+        Emission::new("player:command", &order)
+    }
+
+    fn send(&mut self, target: &Arc<str>, event: Emission) {
+        if let Some(socket) = self.fleet.here.socket(target) {
+            self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
+        }
+    }
+
+    /// Sends a booked command, again if it was sent before.
+    pub fn send_order(&mut self, key: &Key) {
+        let Some(row) = self.fleet.commands.get(key) else { return };
+        let order = self.order(&key.id, &row.origin);
+        self.send(&key.target, order);
+    }
+
+    /// `command:response{status:'rejected'}`: no device hears of it.
+    fn reject(&mut self, event: &Event, id: &str, command: &str, device: Option<String>, fail: &Fail) {
+        let Some(admin) = self.fleet.admin(event.socket) else { return };
+        let actor = admin.actor.clone();
+        let label = rules::command_label(command, self.settings);
+        self.books.counts.command(label, "rejected");
+        let response = CommandResponse {
+            command_id: id.to_owned(),
+            device_id: device.as_deref().map(clip),
+            command: clip(command),
+            status: "rejected",
+            result: None,
+            message: Some(fail.message.clone()),
+            code: Some(fail.code),
+            attempts: 0,
+            duration_ms: 0,
+            timestamp: self.now.wall.to_string(),
+        };
+        self.fx.emit(event.socket, "command:response", &response);
+        let target = device.unwrap_or_default();
+        let details = json!({"command": clip(command), "commandId": id, "code": fail.code});
+        let entry = self.entry(&actor, "command", &clip(&target)).outcome("rejected").details(&details);
+        self.tell_auditors(&entry);
+        self.audit(entry);
+    }
+
+    pub fn save_command(
+        &mut self,
+        device: &str,
+        id: &str,
+        origin: &Origin,
+        status: &str,
+        attempts: u32,
+        duration_ms: u64,
+    ) {
+        let row = job::Command {
+            fleet: self.fleet.name.to_string(),
+            command_id: id.to_owned(),
+            device_id: device.to_owned(),
+            command: origin.command.clone(),
+            params: origin.params.to_string(),
+            origin: origin.actor.sub.clone(),
+            status: status.to_owned(),
+            attempts,
+            at: origin.at,
+            duration_ms,
+        };
+        self.save(Write::Signage(job::Write::PutCommand(row)));
+    }
+}
+
+/// What somebody sent unasked is kept only so far.
+fn clip(text: &str) -> String {
+    text.chars().take(rules::ID_BYTES_MAX).collect()
+}

@@ -1,0 +1,286 @@
+//! Who may come in: devices by their tokens, people by their roles (contract, resolutions 2 and 12).
+//! A refusal says `Device not authorized` whatever the reason; the reason is in its `data`, the log and the metric.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::device::Watch;
+use super::event::Fail;
+use super::job;
+use super::rules::{self, NOT_AUTHORIZED, Role};
+use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
+use super::turn::Turn;
+use crate::app::effect::Write;
+use crate::app::event::{Connect, Handshake};
+use crate::app::kit::audit::Actor;
+use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::base::time::WallMillis;
+
+/// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.
+const STRANGERS_MAX: usize = 1_000;
+
+/// Why a device is not let in: the metric's label and the row's reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    MissingToken,
+    UnknownToken,
+    Revoked,
+    Mismatch,
+    BadDeviceId,
+    FleetFull,
+    NoRole,
+}
+
+impl Refused {
+    fn reason(self) -> &'static str {
+        match self {
+            Refused::MissingToken => "missing_token",
+            Refused::UnknownToken => "unknown_token",
+            Refused::Revoked => "revoked",
+            Refused::Mismatch => "device_id_mismatch",
+            Refused::BadDeviceId => "bad_device_id",
+            Refused::FleetFull => "fleet_full",
+            Refused::NoRole => "no_role",
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Refused::Mismatch => "DEVICE_ID_MISMATCH",
+            Refused::BadDeviceId => "VALIDATION",
+            Refused::FleetFull => "FLEET_FULL",
+            Refused::NoRole => "FORBIDDEN",
+            _ => "DEVICE_NOT_AUTHORIZED",
+        }
+    }
+}
+
+/// The first of the token's sources that has one (contract 0.3).
+pub fn presented_token(auth: &Map<String, Value>, handshake: &Handshake) -> String {
+    let text = |key: &str| auth.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let header = || Some(handshake.authorization.clone()).filter(|text| !text.is_empty());
+    let query = || handshake.query_value("token");
+    let token = text("token").or_else(|| text("authToken")).or_else(header).or_else(query).unwrap_or_default();
+    token.strip_prefix("Bearer ").unwrap_or(&token).to_owned()
+}
+
+/// The device a handshake names, in the CONNECT's auth or the query.
+pub fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
+    let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
+    named.or_else(|| handshake.query_value("deviceId").filter(|id| !id.is_empty()).map(Value::from))
+}
+
+/// What the handshake tells of a device, as a registration would.
+fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> {
+    let keys = ["deviceName", "deviceType", "deviceGroup", "appVersion", "deviceNetwork"];
+    let value = |key: &str| auth.get(key).cloned().or_else(|| handshake.query_value(key).map(Value::from));
+    keys.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
+}
+
+impl Turn<'_> {
+    pub fn on_connect(&mut self, connect: &Connect) {
+        let identity = &connect.identity;
+        match rules::role_of(identity).filter(|_| identity.role != "device") {
+            Some(role) => self.seat_admin(connect, role),
+            None => self.seat_device(connect),
+        }
+    }
+
+    fn seat_device(&mut self, connect: &Connect) {
+        let auth: Map<String, Value> = serde_json::from_slice(&connect.auth).unwrap_or_default();
+        let token = presented_token(&auth, &connect.handshake);
+        let named = named_device(&auth, &connect.handshake).map(|value| rules::id(Some(&value), "deviceId"));
+        let admitted = match named.transpose() {
+            Ok(named) => self.judge(&connect.identity, named.as_deref(), &token).map_err(|why| (why, named)),
+            Err(_) => Err((Refused::BadDeviceId, None)),
+        };
+        match admitted {
+            Ok(bound) => {
+                let actor = actor(connect, bound.as_deref().unwrap_or("device"));
+                // What a handshake says about itself is no reason to refuse it: what does not fit is not used.
+                let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
+                let ip = connect.handshake.ip;
+                let seat = DeviceSeat { actor, ip, sid: connect.sid, bound, registered: false, info };
+                self.fleet.seats.insert(connect.socket, Seat::Device(seat));
+                self.fx.accept(connect.socket);
+            }
+            Err((why, named)) => {
+                let hash = rules::hash(&token);
+                let data = self.failed_attempt(connect, why, named.as_deref().unwrap_or(""), &hash);
+                self.fx.refuse(connect.socket, NOT_AUTHORIZED, Some(data));
+            }
+        }
+    }
+
+    /// Which device a socket stands for; `None`: any, as it registers. Purely a question; nothing is changed.
+    fn judge(&self, identity: &Identity, named: Option<&str>, token: &str) -> Result<Option<Arc<str>>, Refused> {
+        let device = named.and_then(|id| self.fleet.devices.get(id));
+        match identity.method {
+            AuthMethod::Dev | AuthMethod::Jwt => {
+                let Some(own) = identity.device_id.as_deref() else { return Err(Refused::NoRole) };
+                if named.is_some_and(|named| named != own) {
+                    return Err(Refused::Mismatch);
+                }
+                if rules::id(Some(&Value::from(own)), "deviceId").is_err() {
+                    return Err(Refused::BadDeviceId);
+                }
+                self.room_for(own).map(Some)
+            }
+            AuthMethod::Application if token.is_empty() => Err(Refused::MissingToken),
+            AuthMethod::Application => {
+                let hash = rules::hash(token);
+                let accepts = |row: &job::Device| row.authorized && row.token_hash == hash;
+                if device.is_some_and(|device| accepts(&device.row)) {
+                    return Ok(named.map(Arc::from));
+                }
+                if hash == self.books.fleet_token_hash {
+                    return named.map(|named| self.room_for(named)).transpose();
+                }
+                let mut devices = self.fleet.devices.iter().filter(|_| named.is_none());
+                let owner = devices.find(|(_, device)| accepts(&device.row)).map(|(id, _)| id.clone());
+                owner.map(Some).ok_or(Refused::UnknownToken)
+            }
+        }
+    }
+
+    /// Whether a device that needs no token of its own may be one of the fleet.
+    fn room_for(&self, id: &str) -> Result<Arc<str>, Refused> {
+        match self.fleet.devices.get_key_value(id) {
+            Some((_, device)) if device.row.retired => Err(Refused::Revoked),
+            Some((id, _)) => Ok(id.clone()),
+            None if self.fleet.devices.len() >= self.settings.devices_max => Err(Refused::FleetFull),
+            None => Ok(Arc::from(id)),
+        }
+    }
+
+    /// [`Turn::room_for`] at registration, where the id comes late.
+    pub fn may_register(&self, id: &str) -> Result<Arc<str>, Fail> {
+        self.room_for(id).map_err(|why| Fail::new(why.code(), NOT_AUTHORIZED))
+    }
+
+    /// Counts, records and, where a token was presented for a device, lists it as pending. Returns the refusal's `data`.
+    /// Throttling is about bad tokens only: whoever has a good one never comes here.
+    fn failed_attempt(&mut self, connect: &Connect, why: Refused, device_id: &str, hash: &str) -> Value {
+        let ip = connect.handshake.ip;
+        if let Err(exceeded) = self.fleet.failures.take(self.now.mono, &ip) {
+            self.books.counts.auth_failure("throttled");
+            if self.fleet.throttled_rows.take(self.now.mono, THROTTLED_ROWS).is_ok() {
+                self.record_failure(ip.to_string(), device_id, "throttled");
+            }
+            let wait = exceeded.reset_at.since(self.now.mono);
+            let reset_at = WallMillis(self.now.wall.0.saturating_add(wait.min(u64::from(u32::MAX)))).to_string();
+            let (limit, window_ms) = (exceeded.limit, exceeded.window_ms);
+            return json!({"code": "THROTTLED", "limit": limit, "windowMs": window_ms, "resetAt": reset_at});
+        }
+        self.books.counts.auth_failure(why.reason());
+        self.record_failure(ip.to_string(), device_id, why.reason());
+        let knocks =
+            matches!(why, Refused::UnknownToken | Refused::Revoked) && !device_id.is_empty() && !hash.is_empty();
+        let pending = knocks && self.list_pending(device_id, hash, &ip.to_string());
+        json!({"code": why.code(), "pending": pending})
+    }
+
+    /// A registration under somebody else's id is a failed attempt like a bad token.
+    pub fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
+        self.books.counts.auth_failure(Refused::Mismatch.reason());
+        if self.fleet.failures.take(self.now.mono, &seat_ip).is_ok() {
+            self.record_failure(seat_ip.to_string(), device_id, Refused::Mismatch.reason());
+        }
+        Fail::new("DEVICE_ID_MISMATCH", "deviceId is not the device this token belongs to")
+    }
+
+    fn record_failure(&mut self, ip: String, device_id: &str, reason: &str) {
+        let (fleet, at) = (self.fleet.name.to_string(), self.now.wall);
+        let failure = job::Failure { fleet, at, ip, device_id: device_id.to_owned(), reason: reason.to_owned() };
+        self.save(Write::Signage(job::Write::AddFailure(failure)));
+    }
+
+    fn list_pending(&mut self, device_id: &str, hash: &str, ip: &str) -> bool {
+        let id = match self.fleet.known(device_id) {
+            Some(id) => id,
+            None if self.make_room_for_stranger() => {
+                let row = new_row(self.fleet, device_id, self.now.wall);
+                self.fleet.insert(row)
+            }
+            None => return false,
+        };
+        let Some(device) = self.fleet.devices.get_mut(&id) else { return false };
+        device.row.pending_hash = hash.to_owned();
+        if !device.row.authorized {
+            device.row.last_seen = self.now.wall;
+            device.row.ip = ip.to_owned();
+        }
+        self.save_device(&id);
+        true
+    }
+
+    fn make_room_for_stranger(&mut self) -> bool {
+        let strangers = self.fleet.devices.iter().filter(|(_, device)| device.is_stranger());
+        let (count, oldest) = strangers.fold((0, None), |(count, oldest), (id, device)| {
+            let seen = (device.row.last_seen, id.clone());
+            (count + 1, Some(oldest.map_or(seen.clone(), |old: (WallMillis, Arc<str>)| old.min(seen))))
+        });
+        if count >= STRANGERS_MAX
+            && let Some((_, id)) = oldest
+        {
+            self.fleet.remove(&id);
+        }
+        self.fleet.devices.len() < self.settings.devices_max
+    }
+
+    fn seat_admin(&mut self, connect: &Connect, role: Role) {
+        let scope = rules::scope_of(role, &connect.identity);
+        let socket = connect.socket;
+        let seat = AdminSeat {
+            actor: actor(connect, &connect.identity.sub),
+            ip: connect.handshake.ip,
+            sid: connect.sid,
+            role,
+            scope: scope.clone(),
+            dev: connect.identity.method == AuthMethod::Dev,
+            watches: Default::default(),
+            audits: false,
+        };
+        if !std::mem::replace(&mut self.fleet.stats_scheduled, true) {
+            self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
+        }
+        self.fleet.seats.insert(socket, Seat::Admin(seat));
+        self.fx.accept(socket);
+        for watch in watches_of(&scope) {
+            let room = watch.room("see", &self.fleet.name);
+            self.enter(socket, room);
+        }
+        if self.settings.subscribe_on_connect {
+            self.tell_list(socket);
+            for watch in watches_of(&scope) {
+                self.watch(socket, watch, false);
+            }
+        }
+    }
+}
+
+/// What a scope amounts to as subscriptions.
+pub fn watches_of(scope: &rules::Scope) -> Vec<Watch> {
+    match scope {
+        rules::Scope::All => vec![Watch::All],
+        rules::Scope::Groups(groups) => groups.iter().cloned().map(Watch::Group).collect(),
+    }
+}
+
+fn actor(connect: &Connect, sub: &str) -> Actor {
+    let (ip, user_agent) = (connect.handshake.ip.to_string(), connect.handshake.user_agent.clone());
+    Actor { sub: sub.to_owned(), ip, user_agent }
+}
+
+/// The row of a device nobody knew.
+pub fn new_row(fleet: &Fleet, device_id: &str, now: WallMillis) -> job::Device {
+    job::Device {
+        fleet: fleet.name.to_string(),
+        device_id: device_id.to_owned(),
+        first_seen: now,
+        last_seen: now,
+        register_info: "{}".to_owned(),
+        ..job::Device::default()
+    }
+}

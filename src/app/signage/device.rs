@@ -1,0 +1,185 @@
+//! One device as its fleet's home knows it, and the rooms that hear of it.
+//! What is on disk is its row; what was reported and what was told are kept apart, so that a patch is exact.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Info, Listed};
+use super::job;
+use super::rules::short_hash;
+use crate::app::effect::Room;
+use crate::base::time::{Millis, WallMillis};
+
+/// One device, online or not.
+pub struct Device {
+    /// What is on disk, or will be within a flush; `rev_reserved` is what has been asked for.
+    pub row: job::Device,
+    pub number: u64,
+    pub rooms: Rooms,
+    /// As last reported.
+    pub current: Value,
+    /// As last told to watchers, under `rev`.
+    pub published: Value,
+    pub rev: u64,
+    /// Revisions up to this one are reserved on disk: only these may be told.
+    pub rev_allowed: u64,
+    pub published_at: Option<Millis>,
+    /// When the next publication is due.
+    pub due: Option<Millis>,
+    /// A publication waits for its revision to be reserved.
+    pub held: bool,
+    pub connected_at: WallMillis,
+    /// Times of the newest takeovers, at most one more than raises an alert.
+    pub takeovers: VecDeque<Millis>,
+    /// Whether it still flaps is looked at when this is due.
+    pub calm_scheduled: bool,
+    /// Pictures taken out so far, and the newest that has been applied.
+    pub pictures_seen: u64,
+    pub picture_applied: u64,
+    pub pictures_in_flight: u32,
+}
+
+impl Device {
+    pub fn new(row: job::Device, number: u64, fleet: &str) -> Device {
+        let rev = row.rev_reserved;
+        let rooms = Rooms::new(fleet, number, &row.group);
+        Device {
+            row,
+            number,
+            rooms,
+            current: json!({}),
+            published: json!({}),
+            rev,
+            rev_allowed: rev,
+            published_at: None,
+            due: None,
+            held: false,
+            connected_at: WallMillis(0),
+            takeovers: VecDeque::new(),
+            calm_scheduled: false,
+            pictures_seen: 0,
+            picture_applied: 0,
+            pictures_in_flight: 0,
+        }
+    }
+
+    /// Puts in what the device tells of itself; says whether anything is new.
+    pub fn learn(&mut self, info: &Info) -> bool {
+        let mut told: Map<String, Value> = serde_json::from_str(&self.row.register_info).unwrap_or_default();
+        let before = told.clone();
+        let fields = [
+            ("deviceName", &info.name, &mut self.row.name),
+            ("deviceType", &info.kind, &mut self.row.kind),
+            ("deviceGroup", &info.group, &mut self.row.group),
+            ("appVersion", &info.app_version, &mut self.row.app_version),
+        ];
+        for (key, news, field) in fields {
+            if let Some(news) = news {
+                field.clone_from(news);
+                told.insert(key.to_owned(), json!(news));
+            }
+        }
+        if let Some(network) = &info.network {
+            told.insert("deviceNetwork".to_owned(), network.clone());
+        }
+        let changed = told != before;
+        if changed {
+            self.row.register_info = Value::Object(told).to_string();
+        }
+        changed
+    }
+
+    pub fn network(&self) -> Value {
+        let told: Map<String, Value> = serde_json::from_str(&self.row.register_info).unwrap_or_default();
+        told.get("deviceNetwork").cloned().unwrap_or_default()
+    }
+
+    pub fn has_state(&self) -> bool {
+        self.published.as_object().is_some_and(|state| !state.is_empty())
+    }
+
+    /// A stranger that has only ever knocked.
+    pub fn is_stranger(&self) -> bool {
+        !self.row.authorized && !self.row.retired && self.row.token_hash.is_empty()
+    }
+
+    /// It has been here and may come back: one that stays away is missed.
+    pub fn is_expected(&self) -> bool {
+        self.row.authorized && !self.row.retired && self.row.register_info != "{}"
+    }
+
+    /// Where it stands: `unknown → pending → online ↔ offline → retired` (contract, state machines).
+    pub fn status(&self, online: bool) -> &'static str {
+        match (self.row.retired, self.row.authorized, online) {
+            (true, ..) => "retired",
+            (_, false, _) => "pending",
+            (_, _, true) => "online",
+            (_, _, false) => "offline",
+        }
+    }
+
+    pub fn listed(&self, online: bool) -> Listed<'_> {
+        Listed {
+            device_id: &self.row.device_id,
+            device_name: &self.row.name,
+            device_type: &self.row.kind,
+            device_group: &self.row.group,
+            app_version: &self.row.app_version,
+            online,
+            rev: self.rev,
+            last_seen: self.row.last_seen.to_string(),
+            authorized: self.row.authorized,
+            ip: &self.row.ip,
+            status: self.status(online),
+            pending: !self.row.pending_hash.is_empty(),
+        }
+    }
+}
+
+/// The rooms that hear of one device. A fleet's name ends each, so that no fleet can name another's room.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    /// Everybody who may see it: presence and alerts.
+    pub see: Vec<Room>,
+    /// Watchers by merge patch, who all have the state of the rev before.
+    pub diff: Vec<Room>,
+    /// Watchers who always want the whole state.
+    pub full: Vec<Room>,
+}
+
+impl Rooms {
+    pub fn new(fleet: &str, number: u64, group: &str) -> Rooms {
+        let watch = [Watch::All, Watch::Group(group.to_owned()), Watch::Device(number)];
+        let of = |kind: &str, watch: &[Watch]| watch.iter().map(|watch| watch.room(kind, fleet)).collect();
+        Rooms { see: of("see", &watch[..2]), diff: of("diff", &watch), full: of("full", &watch) }
+    }
+}
+
+/// What a subscription is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Watch {
+    All,
+    Group(String),
+    /// By number.
+    Device(u64),
+}
+
+impl Watch {
+    /// `kind`: `see`, `diff` or `full`.
+    pub fn room(&self, kind: &str, fleet: &str) -> Room {
+        match self {
+            Watch::All => format!("{kind}/all/{fleet}").into(),
+            Watch::Group(group) => format!("{kind}/g{}/{fleet}", short_hash(group)).into(),
+            Watch::Device(number) => format!("{kind}/d{number}/{fleet}").into(),
+        }
+    }
+
+    pub fn covers(&self, device: &Device) -> bool {
+        match self {
+            Watch::All => true,
+            Watch::Group(group) => device.row.group == *group,
+            Watch::Device(number) => device.number == *number,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Bad input of every kind, and a store that fails: what is refused, with which code, and what goes on.
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::acceptance::full_state;
+use super::settings::Settings;
+use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
+use crate::app::AuthFailure;
+use crate::app::event::Args;
+use crate::app::kit::identity::Identity;
+
+#[test]
+fn bad_input_is_refused_with_a_code_and_changes_nothing() {
+    let mut world = World::new();
+    let p1 = world.player("p1", "g1");
+    let admin = world.admin();
+    let long = "x".repeat(256);
+    for (from, name, payload, code) in [
+        (p1, "player:register", json!(5), "VALIDATION"),
+        (p1, "player:register", json!({"deviceId": {}}), "VALIDATION"),
+        (p1, "player:register", json!({"deviceId": long.clone()}), "VALIDATION"),
+        (p1, "player:register", json!({"deviceName": "no id"}), "VALIDATION"),
+        (p1, "player:register", json!({"deviceId": "p1", "deviceName": long.clone()}), "VALIDATION"),
+        (p1, "player:register", json!({"deviceId": "p1", "deviceGroup": []}), "VALIDATION"),
+        (p1, "player:register", json!({"deviceId": "p1", "deviceNetwork": "n".repeat(5_000)}), "VALIDATION"),
+        (p1, "player:state", json!([]), "VALIDATION"),
+        (p1, "player:state", json!("x"), "VALIDATION"),
+        (p1, "player:state", json!({"vlc": 4}), "VALIDATION"),
+        (p1, "player:state", json!({"app": {"x": "y".repeat(1_100_000)}}), "PAYLOAD_TOO_LARGE"),
+        (p1, "player:register", json!({"deviceId": "p1", "x": "y".repeat(1_100_000)}), "PAYLOAD_TOO_LARGE"),
+        (p1, "player:command:response", json!({}), "VALIDATION"),
+        (p1, "player:command:response", json!({"commandId": "c", "status": "maybe"}), "VALIDATION"),
+        (p1, "AUTHENTICATE", json!({}), "VALIDATION"),
+        (p1, "heartbeat", json!(null), "VALIDATION"),
+        (admin, "device:subscribe", json!({}), "VALIDATION"),
+        (admin, "device:subscribe", json!({"deviceId": "p1", "group": "g1"}), "VALIDATION"),
+        (admin, "device:subscribe", json!({"deviceId": "p1", "mode": "half"}), "VALIDATION"),
+        (admin, "device:subscribe", json!({"deviceId": "nobody"}), "DEVICE_NOT_FOUND"),
+        (admin, "device:state", json!({}), "VALIDATION"),
+        (admin, "device:state", json!({"deviceId": "nobody"}), "DEVICE_NOT_FOUND"),
+        (admin, "device:history", json!({"deviceId": "p1", "limit": 501}), "VALIDATION"),
+        (admin, "device:history", json!({"deviceId": "p1", "since": -1}), "VALIDATION"),
+        (admin, "device:authorize", json!({"deviceId": "nobody"}), "DEVICE_NOT_FOUND"),
+        (admin, "device:authorize", json!({"deviceId": "p1"}), "NOTHING_PENDING"),
+        (admin, "device:revoke", json!(7), "VALIDATION"),
+    ] {
+        let shown: String = payload.to_string().chars().take(80).collect();
+        let ack = world.asks(from, name, payload);
+        assert_eq!((&ack["ok"], &ack["error"]["code"]), (&json!(false), &json!(code)), "{name} {shown}");
+        let error = world.hears(from, "player:error");
+        assert_eq!((&error["code"], &error["event"]), (&json!(code), &json!(name)), "{name} {shown}");
+    }
+    let unknown = world.asks(p1, "player:dance", json!({}));
+    assert_eq!(unknown["error"]["code"], "UNKNOWN_EVENT");
+    world.hears_nothing(p1, "player:error");
+    world.event(p1, Args::of("player:state", &[]), None);
+    assert_eq!(world.hears(p1, "player:error")["code"], "VALIDATION");
+    assert_eq!(world.tally().unknown, 1);
+    world.hears_nothing(admin, "state:updated");
+}
+
+#[test]
+fn bad_handshakes_are_refused_with_the_one_message() {
+    let mut world = World::with(Settings { devices_max: 1, ..fleet_settings() });
+    world.player("p1", "g1");
+    let no_role = of_tenant("default", "driver", None);
+    for (verified, auth, code) in [
+        (Err(AuthFailure::Missing), json!({"deviceId": "p1"}), "DEVICE_NOT_AUTHORIZED"),
+        (Err(AuthFailure::Missing), json!({}), "DEVICE_NOT_AUTHORIZED"),
+        (Err(AuthFailure::Expired), json!({"token": "x"}), "DEVICE_NOT_AUTHORIZED"),
+        (Err(AuthFailure::Invalid), json!({"deviceId": "x".repeat(300), "token": "player_token"}), "VALIDATION"),
+        (Err(AuthFailure::Invalid), json!({"deviceId": "p2", "token": "player_token"}), "FLEET_FULL"),
+        (of_tenant("default", "device", Some("p1")), json!({"deviceId": "p2"}), "DEVICE_ID_MISMATCH"),
+        (no_role, json!({}), "FORBIDDEN"),
+    ] {
+        let socket = world.connect_from(IpAddr::from([10, 9, 9, 9]), verified, auth.clone(), "");
+        let (message, data) = world.refusal(socket);
+        assert_eq!((message.as_str(), &data["code"]), ("Device not authorized", &json!(code)), "{auth}");
+        assert!(!world.is_open(socket));
+    }
+    let foreign = Identity { tenant_id: Some("t".repeat(129)), role: "admin".into(), ..Identity::default() };
+    let refused = world.connect(Ok(Arc::new(foreign)), json!({}), "");
+    assert_eq!(world.refusal(refused).0, "Device not authorized");
+}
+
+fn fleet_settings() -> Settings {
+    Settings { fleet_token: crate::base::secret::Secret::new("player_token"), ..Settings::default() }
+}
+
+#[test]
+fn the_live_path_goes_on_while_the_store_fails_and_nothing_is_lost_after() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    world.store.down = true;
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:state", full_state(1));
+    assert_eq!(world.hears(admin, "state:updated")["full"], true);
+    let degraded = world.hears(admin, "device:alert");
+    assert_eq!((&degraded["kind"], &degraded["severity"]), (&json!("store_degraded"), &json!("critical")));
+    world.pass(3_000);
+    world.send(p1, "player:state", full_state(2));
+    assert_eq!(world.hears(admin, "state:updated")["changes"], json!({"vlc":{"time":2}}));
+    world.hears_nothing(admin, "device:alert");
+    let history = world.asks(admin, "device:history", json!({"deviceId": "p1"}));
+    assert_eq!(history["error"]["code"], "STORE_UNAVAILABLE");
+    world.store.down = false;
+    world.pass(3_000);
+    assert!(world.hears(admin, "device:alert")["resolved"].is_string());
+    assert_eq!(world.store.changes.len(), 2);
+    let stored: Value = serde_json::from_str(&world.store.states["p1"].json).unwrap();
+    assert_eq!(stored, full_state(2));
+}
+
+#[test]
+fn a_store_that_cannot_load_a_fleet_does_not_stop_it() {
+    let mut world = fleet_world();
+    world.store.down = true;
+    let admin = world.admin();
+    world.hears(admin, "devices:list");
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    world.hears(admin, "device:connected");
+    assert_eq!(world.metric("sg_fleets_degraded", ""), 1.0);
+}

@@ -1,0 +1,275 @@
+//! Who may come in from now on: tokens issued, pending ones authorised, devices revoked (contract resolution 12).
+//! Each is on disk before anybody is told; memory follows the disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::call::{Ask, Call};
+use super::connect::new_row;
+use super::event::Fail;
+use super::job;
+use super::rules;
+use super::state::{AlertKind, Fleet, Seat};
+use super::turn::Turn;
+use super::waiting::{Change, GrantWait, Reader, Wait};
+use super::watch::subject;
+use crate::app::Entity;
+use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
+use crate::app::event::Event;
+use crate::app::kit::audit::Actor;
+use crate::base::close::CloseReason;
+use crate::base::ids::{ReqId, SocketRef};
+
+/// Failed attempts one call may ask for.
+const FAILURES_MAX: u32 = 1_000;
+
+/// Who waits for the outcome.
+enum Asker {
+    Admin { socket: SocketRef, ack: Option<u64> },
+    Api(ReqId),
+}
+
+impl Turn<'_> {
+    /// `device:authorize {deviceId}`.
+    pub fn on_authorize(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+        self.on_grant(event, Change::Authorize)
+    }
+
+    /// `device:revoke {deviceId}`.
+    pub fn on_revoke(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+        self.on_grant(event, Change::Revoke)
+    }
+
+    fn on_grant(&mut self, event: &Event, change: Change) -> Result<Option<Value>, Fail> {
+        let id = rules::id(subject(event)?.get("deviceId"), "deviceId")?;
+        let actor = self.fleet.admin(event.socket).map(|admin| admin.actor.clone()).unwrap_or_default();
+        let asker = Asker::Admin { socket: event.socket, ack: event.ack };
+        self.grant(&asker, &actor, &id, change, json!({"deviceId": id}))?;
+        Ok(None)
+    }
+
+    /// A request of the admin API.
+    pub fn on_call(&mut self, req: ReqId, call: Call) {
+        let actor = Actor { sub: "admin-api".to_owned(), ..Actor::default() };
+        let outcome = match call.ask {
+            Ask::Devices => {
+                let devices = self.fleet.devices.iter();
+                let devices: Vec<_> = devices.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
+                let body = json!({"devices": devices, "serverTime": self.now.wall.to_string()});
+                self.reply(req, 200, &body);
+                Ok(())
+            }
+            Ask::Issue { device_id } => self.issue(req, &actor, &device_id),
+            Ask::Authorize { device_id } => {
+                self.grant(&Asker::Api(req), &actor, &device_id, Change::Authorize, json!({"deviceId": device_id}))
+            }
+            Ask::Revoke { device_id } => {
+                self.grant(&Asker::Api(req), &actor, &device_id, Change::Revoke, json!({"deviceId": device_id}))
+            }
+            Ask::Failures { limit } => {
+                let (fleet, limit) = (self.fleet.name.to_string(), limit.min(FAILURES_MAX));
+                self.flush(vec![(job::Query::Failures { fleet, limit }, Reader::Failures { req })]);
+                Ok(())
+            }
+        };
+        if let Err(fail) = outcome {
+            let status = match fail.code {
+                "DEVICE_NOT_FOUND" => 404,
+                "VALIDATION" => 400,
+                _ => 409,
+            };
+            self.reply(req, status, &json!({"error": fail}));
+        }
+    }
+
+    fn issue(&mut self, req: ReqId, actor: &Actor, device_id: &str) -> Result<(), Fail> {
+        let id = rules::id(Some(&Value::from(device_id)), "deviceId")?;
+        let token = format!("{}{}", self.rng.sid(), self.rng.sid());
+        let change = Change::Issue(rules::hash(&token));
+        self.grant(&Asker::Api(req), actor, &id, change, json!({"deviceId": id, "token": token}))
+    }
+
+    pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
+        self.fx.push(Effect::Reply { req, status, body: body.to_string() });
+    }
+
+    fn grant(&mut self, asker: &Asker, actor: &Actor, id: &str, change: Change, reply: Value) -> Result<(), Fail> {
+        let row = self.changed_row(id, &change)?;
+        let action = change.action();
+        let audit = self.entry(actor, action, id);
+        self.tell_auditors(&audit);
+        // What was to be written of this device goes first, so that no older row follows the new one.
+        self.flush(Vec::new());
+        self.fleet.committing = true;
+        let write = vec![Write::Signage(job::Write::PutDevice(row.clone())), Write::Audit(audit.clone())];
+        let (then, or_else) = self.answers(asker, id, &change, &reply);
+        let token = self.wait(Wait::Grant(Box::new(GrantWait { row, change, audit })));
+        let entity = entity_of(&self.fleet.name);
+        self.fx.push(Effect::Commit { entity, write, token: Some(token), then, or_else });
+        Ok(())
+    }
+
+    /// The row as it will be, or why it will not.
+    fn changed_row(&self, id: &str, change: &Change) -> Result<job::Device, Fail> {
+        let known = self.fleet.devices.get(id).map(|device| device.row.clone());
+        let mut row = match (known, change) {
+            (Some(row), _) => row,
+            (None, Change::Issue(_)) if self.fleet.devices.len() < self.settings.devices_max => {
+                new_row(self.fleet, id, self.now.wall)
+            }
+            (None, Change::Issue(_)) => return Err(Fail::new("FLEET_FULL", "The fleet has no room for a device more")),
+            (None, _) => return Err(Fail::no_device(id)),
+        };
+        match change {
+            Change::Issue(hash) => {
+                row.token_hash.clone_from(hash);
+                row.pending_hash.clear();
+            }
+            Change::Authorize if row.pending_hash.is_empty() && !row.retired => {
+                return Err(Fail::new("NOTHING_PENDING", "No token of this device waits"));
+            }
+            Change::Authorize if !row.pending_hash.is_empty() => row.token_hash = std::mem::take(&mut row.pending_hash),
+            Change::Authorize => {}
+            Change::Revoke => {
+                row.token_hash.clear();
+                row.pending_hash.clear();
+            }
+        }
+        row.retired = *change == Change::Revoke;
+        row.authorized = !row.retired;
+        Ok(row)
+    }
+
+    /// What the asker hears, and the others who may see the device, for both ends of the commit.
+    fn answers(&self, asker: &Asker, id: &str, change: &Change, reply: &Value) -> (Vec<Effect>, Vec<Effect>) {
+        let emit = |target, name: &str, payload: &Value| Effect::Emit {
+            target,
+            event: Emission::new(name, payload),
+            delivery: Delivery::Must,
+        };
+        let fail = json!({"code": "STORE_UNAVAILABLE", "message": "The change could not be stored"});
+        let ack = |socket, id: Option<u64>, payload: Value| {
+            id.map(|id| Effect::Ack { socket, id, args: Bytes::from(payload.to_string()), attachments: Vec::new() })
+        };
+        let known = self.fleet.devices.get(id);
+        let told = known.map(|device| Target::Rooms {
+            rooms: device.rooms.see.clone(),
+            except: Vec::new(),
+            except_sockets: Vec::new(),
+        });
+        let public = json!({"deviceId": id});
+        let mut then: Vec<Effect> = told.into_iter().map(|target| emit(target, change.event(), &public)).collect();
+        match asker {
+            Asker::Admin { socket, ack: wanted } => {
+                let mut good = json!({"ok": true});
+                good["deviceId"] = json!(id);
+                then.extend(ack(*socket, *wanted, good));
+                let mut error = fail.clone();
+                error["event"] = json!(change.asked());
+                let mut or_else = vec![emit(Target::Socket(*socket), "player:error", &error)];
+                or_else.extend(ack(*socket, *wanted, json!({"ok": false, "error": fail})));
+                (then, or_else)
+            }
+            Asker::Api(req) => {
+                then.push(Effect::Reply { req: *req, status: 200, body: reply.to_string() });
+                let body = json!({"error": fail}).to_string();
+                (then, vec![Effect::Reply { req: *req, status: 503, body }])
+            }
+        }
+    }
+
+    /// The commit has ended. Only what it was about is taken over: a device may have moved on meanwhile.
+    pub fn on_granted(&mut self, wait: GrantWait, written: bool) {
+        self.fleet.committing = false;
+        if written {
+            let id = match self.fleet.known(&wait.row.device_id) {
+                Some(id) => id,
+                None => self.fleet.insert(wait.row.clone()),
+            };
+            if let Some(device) = self.fleet.devices.get_mut(&id) {
+                device.row.token_hash = wait.row.token_hash;
+                device.row.pending_hash = wait.row.pending_hash;
+                device.row.authorized = wait.row.authorized;
+                device.row.retired = wait.row.retired;
+            }
+            if wait.change == Change::Revoke {
+                self.end_device(&id);
+            }
+        } else {
+            self.audit(wait.audit.outcome("error"));
+        }
+        self.flush(Vec::new());
+    }
+
+    /// A revoked device's sockets and commands end.
+    fn end_device(&mut self, id: &Arc<str>) {
+        for (key, row) in self.fleet.commands.cancel_target(id) {
+            let fail = Fail::new("DEVICE_REVOKED", "The device was revoked");
+            self.end_command(&key, &row, "rejected", None, Some(fail));
+        }
+        let is_its = |seat: &Seat| matches!(seat, Seat::Device(seat) if seat.bound.as_ref() == Some(id));
+        let sockets: Vec<SocketRef> =
+            self.fleet.seats.iter().filter(|(_, seat)| is_its(seat)).map(|(socket, _)| *socket).collect();
+        for socket in sockets {
+            self.tell_error(socket, "device:revoke", &Fail::new("DEVICE_REVOKED", rules::NOT_AUTHORIZED));
+            self.fx.push(Effect::Disconnect { socket, close: false });
+            self.on_disconnect(socket, CloseReason::ServerNamespaceDisconnect);
+        }
+        self.resolve_alert(id, AlertKind::Offline);
+    }
+}
+
+impl Change {
+    fn action(&self) -> &'static str {
+        match self {
+            Change::Issue(_) => "issue",
+            Change::Authorize => "authorize",
+            Change::Revoke => "revoke",
+        }
+    }
+
+    /// The event it was asked by.
+    fn asked(&self) -> &'static str {
+        if *self == Change::Revoke { "device:revoke" } else { "device:authorize" }
+    }
+
+    /// The event that tells of it.
+    fn event(&self) -> &'static str {
+        if *self == Change::Revoke { "device:revoked" } else { "device:authorized" }
+    }
+}
+
+/// What a fleet is called among what applications load.
+pub fn entity_of(fleet: &str) -> Entity {
+    Entity(format!("fleet/{fleet}"))
+}
+
+/// The fleet such a name is about.
+pub fn fleet_of_entity(entity: &Entity) -> &str {
+    entity.0.strip_prefix("fleet/").unwrap_or(&entity.0)
+}
+
+/// A fleet as the store knows it, taken into memory: nobody is online yet, revisions go on above what was reserved.
+pub fn restore(fleet: &mut Fleet, devices: Vec<job::Device>, states: Vec<job::State>, alerts: Vec<job::Alert>) {
+    for mut row in devices {
+        row.online = false;
+        fleet.insert(row);
+    }
+    for state in states {
+        let Some(device) = fleet.devices.get_mut(state.device_id.as_str()) else { continue };
+        let Ok(json @ Value::Object(_)) = serde_json::from_str(&state.json) else { continue };
+        (device.current, device.published) = (json.clone(), json);
+        device.rev = device.rev.max(state.rev);
+        device.rev_allowed = device.rev;
+    }
+    for alert in alerts {
+        let kind = AlertKind::ALL.into_iter().find(|kind| kind.name() == alert.kind);
+        // An alert about the store is about the process that could not reach it.
+        let Some(kind) = kind.filter(|kind| *kind != AlertKind::StoreDegraded) else { continue };
+        if let Some(id) = fleet.known(&alert.device_id) {
+            fleet.alerts.restore((id, kind), alert.since);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Pictures inside payloads: found, taken out, and judged by size before anything is decoded (contract resolution 10).
+//! Decoding, hashing and writing are a job of the shell.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::job::SnapshotData;
+
+/// A picture as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    pub data: SnapshotData,
+    /// From a data URL, else empty.
+    pub mime: String,
+}
+
+impl Picture {
+    /// Bytes once decoded; for base64 at most two too many.
+    pub fn bytes(&self) -> usize {
+        match &self.data {
+            SnapshotData::Raw(bytes) => bytes.len(),
+            SnapshotData::Base64(text) => text.len() / 4 * 3,
+        }
+    }
+}
+
+/// How eagerly text counts as a picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Where a picture is expected: bare base64 counts too.
+    Here,
+    /// Anywhere else: data URLs and binary attachments only.
+    Elsewhere,
+}
+
+/// Text shorter than this is never taken for bare base64.
+const BASE64_BYTES_MIN: usize = 128;
+/// Bytes before the data of a data URL.
+const DATA_URL_HEAD_BYTES_MAX: usize = 128;
+
+/// Takes every picture out of `value` and returns the first; the keys that held one are gone, `value` itself becomes `null`
+/// if it was one.
+pub fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Picture> {
+    if let Some(picture) = as_picture(value, attachments, look) {
+        *value = Value::Null;
+        return Some(picture);
+    }
+    let mut first = None;
+    match value {
+        Value::Object(map) => map.retain(|_, inner| keep(inner, attachments, look, &mut first)),
+        Value::Array(list) => list.retain_mut(|inner| keep(inner, attachments, look, &mut first)),
+        _ => {}
+    }
+    first
+}
+
+fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option<Picture>) -> bool {
+    let was_null = inner.is_null();
+    if let Some(picture) = take(inner, attachments, look) {
+        first.get_or_insert(picture);
+    }
+    was_null || !inner.is_null()
+}
+
+/// Takes the picture out of a whole state: the section `snapshot` is where one is expected.
+pub fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Picture> {
+    let mut first = state.get_mut("snapshot").and_then(|section| take(section, attachments, Look::Here));
+    if state.get("snapshot").is_some_and(|section| section.is_string() || (first.is_some() && section.is_null())) {
+        // The section was the picture itself, or text that is none.
+        state.insert("snapshot".to_owned(), serde_json::json!({}));
+    }
+    for (_, section) in state.iter_mut().filter(|(key, _)| *key != "snapshot") {
+        let found = take(section, attachments, Look::Elsewhere);
+        first = first.or(found);
+    }
+    first
+}
+
+fn as_picture(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Picture> {
+    match value {
+        Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
+            let number = map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+            let bytes = number.and_then(|number| attachments.get(number)).cloned().unwrap_or_default();
+            Some(Picture { data: SnapshotData::Raw(bytes), mime: String::new() })
+        }
+        Value::String(text) => {
+            if let Some((mime, start)) = data_url(text) {
+                let mime = mime.to_owned();
+                let data = Bytes::from(std::mem::take(text)).slice(start..);
+                return Some(Picture { data: SnapshotData::Base64(data), mime });
+            }
+            let bare = look == Look::Here && text.len() >= BASE64_BYTES_MIN && text.bytes().all(is_base64);
+            bare.then(|| Picture { data: SnapshotData::Base64(Bytes::from(std::mem::take(text))), mime: String::new() })
+        }
+        _ => None,
+    }
+}
+
+/// Media type of a base64 data URL, and where its data begins.
+fn data_url(text: &str) -> Option<(&str, usize)> {
+    let rest = text.strip_prefix("data:")?;
+    let head = rest.as_bytes().iter().take(DATA_URL_HEAD_BYTES_MAX).position(|byte| *byte == b',')?;
+    let kind = rest.get(..head)?.strip_suffix(";base64")?;
+    let mime = kind.split(';').next().unwrap_or("");
+    Some((mime, "data:".len() + head + 1))
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\r' | b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn data_urls_bare_base64_and_attachments_are_taken_out() {
+        let long = "QUJD".repeat(40);
+        let attachment = Bytes::from_static(b"\x89PNG");
+        for (value, rest, data, mime) in [
+            (
+                json!({"image": "data:image/png;base64,QUJD", "at": 1}),
+                json!({"at": 1}),
+                SnapshotData::Base64("QUJD".into()),
+                "image/png",
+            ),
+            (json!({"data": long.clone()}), json!({}), SnapshotData::Base64(long.clone().into()), ""),
+            (
+                json!({"a": {"b": [{"_placeholder":true,"num":0}]}}),
+                json!({"a": {"b": []}}),
+                SnapshotData::Raw(attachment.clone()),
+                "",
+            ),
+            (json!("data:image/jpeg;base64,QQ=="), json!(null), SnapshotData::Base64("QQ==".into()), "image/jpeg"),
+        ] {
+            let mut value = value;
+            let picture = take(&mut value, std::slice::from_ref(&attachment), Look::Here).expect("a picture");
+            assert_eq!((value, picture.data, picture.mime.as_str()), (rest, data, mime));
+        }
+    }
+
+    #[test]
+    fn other_text_stays() {
+        let long = "QUJD".repeat(40);
+        for (value, look) in [
+            (json!({"url": "http://player/x.png", "createdAt": "2025-08-20T10:00:31.000Z"}), Look::Here),
+            (json!({"hash": long}), Look::Elsewhere),
+            (json!({"note": "data:text/plain,hello", "none": null}), Look::Elsewhere),
+        ] {
+            let mut after = value.clone();
+            assert_eq!(take(&mut after, &[], look), None);
+            assert_eq!(after, value);
+        }
+    }
+
+    #[test]
+    fn a_placeholder_without_its_attachment_is_an_empty_picture() {
+        let picture = take(&mut json!({"_placeholder":true,"num":3}), &[], Look::Elsewhere).unwrap();
+        assert_eq!(picture.bytes(), 0);
+    }
+
+    #[test]
+    fn the_section_may_be_the_picture_itself() {
+        let mut state = json!({"snapshot":"data:image/png;base64,QUJD","vlc":{"x":"data:image/png;base64,QQ=="}});
+        let map = state.as_object_mut().unwrap();
+        assert_eq!(take_from_state(map, &[]).unwrap().data, SnapshotData::Base64("QUJD".into()));
+        assert_eq!(state, json!({"snapshot":{},"vlc":{}}));
+        let mut text = json!({"snapshot":"none yet"});
+        assert_eq!(take_from_state(text.as_object_mut().unwrap(), &[]), None);
+        assert_eq!(text, json!({"snapshot":{}}));
+    }
+}

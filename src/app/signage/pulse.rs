@@ -1,0 +1,267 @@
+//! What time and the store bring: the fleet's one timer, alerts, statistics, and the outcomes of jobs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::device::Watch;
+use super::event::{AlertTold, Fail, Stats};
+use super::job::{self, Answer};
+use super::rules::Scope;
+use super::state::{AlertKind, Due};
+use super::turn::{Turn, UNSAVED_KEPT_MAX};
+use super::waiting::{Flushed, Reader, Wait};
+use crate::app::effect::{Delivery, Effect, Emission, JobError, JobErrorKind, Outcome, Target, Write};
+use crate::base::time::WallMillis;
+
+/// Coalescing key of `devices:stats`; devices' numbers never get there.
+const STATS_KEY: u64 = u64::MAX;
+/// A batch that failed, or found another on its way, is tried after this time.
+const FLUSH_AGAIN_MS: u64 = 1_000;
+
+impl Turn<'_> {
+    /// The fleet's timer is due.
+    pub fn on_timer(&mut self) {
+        self.fleet.armed = None;
+        while let Some((at, due)) = self.fleet.agenda.first().copied()
+            && at <= self.now.mono
+        {
+            self.fleet.agenda.remove(&(at, due));
+            match due {
+                Due::Publish(number) => {
+                    if let Some(id) = self.fleet.numbers.get(&number).cloned() {
+                        if let Some(device) = self.fleet.devices.get_mut(&id) {
+                            device.due = None;
+                        }
+                        self.publish(&id);
+                    }
+                }
+                Due::Calm(number) => {
+                    if let Some(id) = self.fleet.numbers.get(&number).cloned() {
+                        self.on_calm(&id);
+                    }
+                }
+                // One batch at a time: a batch that fails goes out again before what came after it.
+                Due::Flush if self.fleet.unsaved.in_flight > 0 => {
+                    self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
+                }
+                Due::Flush => {
+                    self.fleet.unsaved.scheduled = false;
+                    self.flush(Vec::new());
+                }
+                Due::Stats => self.tell_stats(),
+            }
+        }
+        self.expire_commands();
+    }
+
+    /// At the end of every turn: alerts that are due are told, and the timer is set to what comes next.
+    pub fn finish(&mut self) {
+        while let Some(raised) = self.fleet.alerts.due(self.now.mono) {
+            let (id, kind) = raised.key;
+            self.tell_alert(&id, kind, raised.since, None);
+        }
+        let next = self.fleet.deadline();
+        if next == self.fleet.armed {
+            return;
+        }
+        self.fleet.armed = next;
+        let token = self.fleet.timer;
+        self.fx.push(match next {
+            Some(at) => Effect::Timer { token, after_ms: at.since(self.now.mono) },
+            None => Effect::Cancel { token },
+        });
+    }
+
+    pub fn resolve_alert(&mut self, id: &Arc<str>, kind: AlertKind) {
+        if let Some(since) = self.fleet.alerts.resolve(self.now.mono, &(id.clone(), kind)) {
+            self.tell_alert(id, kind, since, Some(self.now.wall));
+        }
+    }
+
+    fn tell_alert(&mut self, id: &Arc<str>, kind: AlertKind, since: WallMillis, resolved: Option<WallMillis>) {
+        let told = AlertTold {
+            device_id: Some(&**id).filter(|id| !id.is_empty()),
+            kind: kind.name(),
+            severity: kind.severity(),
+            since: since.to_string(),
+            resolved: resolved.map(|at| at.to_string()),
+        };
+        if id.is_empty() {
+            let everybody = Watch::All.room("see", &self.fleet.name);
+            self.tell_rooms(vec![everybody], Vec::new(), "device:alert", &told, Delivery::Must);
+        } else {
+            self.tell_seers(id, "device:alert", &told);
+        }
+        if resolved.is_none() {
+            let text = format!("fleet {}, device {:?}: {} since {since}", self.fleet.name, &**id, kind.name());
+            self.fx.push(Effect::Alert { kind: kind.name(), text });
+        }
+        let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
+        let (kind, severity) = (kind.name().to_owned(), kind.severity().to_owned());
+        let alert = job::Alert { fleet, device_id, kind, severity, since, resolved };
+        self.save(Write::Signage(job::Write::PutAlert(alert)));
+    }
+
+    /// `devices:stats`: each sees the devices of its scope; admins of one scope get the same bytes.
+    fn tell_stats(&mut self) {
+        let mut scopes: BTreeMap<Scope, Vec<_>> = BTreeMap::new();
+        for (socket, admin) in self.fleet.admins() {
+            scopes.entry(admin.scope.clone()).or_default().push(socket);
+        }
+        self.fleet.stats_scheduled = !scopes.is_empty();
+        if scopes.is_empty() {
+            return;
+        }
+        for (scope, sockets) in scopes {
+            let event = Emission::new("devices:stats", &self.stats(&scope));
+            for socket in sockets {
+                let (target, event) = (Target::Socket(socket), event.clone());
+                self.fx.push(Effect::Emit { target, event, delivery: Delivery::Latest { key: STATS_KEY } });
+            }
+        }
+        self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
+    }
+
+    fn stats(&self, scope: &Scope) -> Stats {
+        let mut stats = Stats { server_time: self.now.wall.to_string(), ..Stats::default() };
+        for (id, device) in self.fleet.devices.iter().filter(|(_, device)| scope.covers(&device.row.group)) {
+            stats.total += 1;
+            match device.status(self.fleet.here.is_here(id)) {
+                "online" => stats.online += 1,
+                "offline" => stats.offline += 1,
+                "pending" => stats.pending += 1,
+                _ => stats.retired += 1,
+            }
+            stats.commands_in_flight += self.fleet.commands.in_flight(id);
+            let raised = AlertKind::ALL.iter().filter(|kind| self.fleet.alerts.is_raised(&(id.clone(), **kind)));
+            stats.alerts += raised.count();
+        }
+        stats
+    }
+
+    /// A job has come back.
+    pub fn on_done(&mut self, wait: Wait, outcome: Outcome) {
+        match wait {
+            Wait::Flush(flushed) => self.on_flushed(flushed, outcome),
+            Wait::Grant(wait) => {
+                let written = matches!(outcome, Outcome::Written);
+                self.store_works(written);
+                self.on_granted(*wait, written);
+            }
+            Wait::Picture(wait) => {
+                let outcome = match outcome {
+                    Outcome::Signage(Answer::Stored(outcome)) => outcome,
+                    Outcome::Failed(error) => Err(error),
+                    _ => Err(JobError { kind: JobErrorKind::Unavailable, text: "not a picture".to_owned() }),
+                };
+                self.on_picture(*wait, outcome);
+            }
+            Wait::Read(reader) => self.on_read(reader, outcome),
+        }
+    }
+
+    fn on_flushed(&mut self, flushed: Flushed, outcome: Outcome) {
+        self.fleet.unsaved.in_flight = self.fleet.unsaved.in_flight.saturating_sub(1);
+        let written = matches!(outcome, Outcome::Written);
+        self.store_works(written);
+        if !written {
+            self.keep_unsaved(&flushed);
+        }
+        for (id, reserved) in flushed.devices {
+            let Some(device) = self.fleet.devices.get_mut(&id) else { continue };
+            // Where the store fails, the live path goes on all the same.
+            device.rev_allowed = device.rev_allowed.max(reserved);
+            if device.held {
+                self.publish(&id);
+            }
+        }
+        for (query, reader) in flushed.then {
+            self.read(query, reader);
+        }
+    }
+
+    /// A batch that did not reach the disk is tried again with the next one, as far as memory is given to it.
+    fn keep_unsaved(&mut self, flushed: &Flushed) {
+        let unsaved = &mut self.fleet.unsaved;
+        let newer = std::mem::replace(&mut unsaved.writes, flushed.writes.clone());
+        unsaved.writes.extend(newer);
+        let too_many = unsaved.writes.len().saturating_sub(UNSAVED_KEPT_MAX);
+        unsaved.writes.drain(..too_many);
+        unsaved.devices.extend(flushed.devices.iter().map(|(id, _)| id.clone()));
+        unsaved.states.extend(flushed.states.iter().cloned());
+        if !std::mem::replace(&mut unsaved.scheduled, true) {
+            self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
+        }
+    }
+
+    /// `store degraded` is told once when the store begins to fail, and once when it is back.
+    pub fn store_works(&mut self, works: bool) {
+        let everybody: Arc<str> = Arc::from("");
+        if !works {
+            self.books.counts.store_failures += 1;
+            self.fleet.degraded = true;
+            self.fleet.alerts.raise(self.now, (everybody, AlertKind::StoreDegraded), 0);
+        } else if std::mem::replace(&mut self.fleet.degraded, false) {
+            self.resolve_alert(&everybody, AlertKind::StoreDegraded);
+        }
+    }
+
+    fn on_read(&mut self, reader: Reader, outcome: Outcome) {
+        match (reader, outcome) {
+            (Reader::History { socket, ack, device_id }, Outcome::Signage(Answer::History(changes))) => {
+                let changes: Vec<Value> = changes.into_iter().map(shown_change).collect();
+                let mut reply = json!({"deviceId": device_id, "changes": changes});
+                self.fx.emit(socket, "device:history", &reply);
+                reply["ok"] = json!(true);
+                self.fx.ack(socket, ack, &reply);
+            }
+            (Reader::Failures { req }, Outcome::Signage(Answer::Failures(failures))) => {
+                let failures: Vec<Value> = failures.into_iter().map(shown_failure).collect();
+                self.reply(req, 200, &json!({"failures": failures}));
+            }
+            (reader, outcome) => {
+                let kind = match outcome {
+                    Outcome::Failed(error) => error.kind,
+                    _ => JobErrorKind::Unavailable,
+                };
+                self.read_failed(&reader, &Fail::new(kind.code(), "The store did not answer"));
+            }
+        }
+    }
+
+    fn read_failed(&mut self, reader: &Reader, fail: &Fail) {
+        match reader {
+            Reader::History { socket, ack, .. } => {
+                self.tell_error(*socket, "device:history", fail);
+                if let Some(id) = ack {
+                    let args = Bytes::from(json!({"ok": false, "error": fail}).to_string());
+                    self.fx.push(Effect::Ack { socket: *socket, id: *id, args, attachments: Vec::new() });
+                }
+            }
+            Reader::Failures { req } => self.reply(*req, 503, &json!({"error": fail})),
+        }
+    }
+
+    /// The fleet has just come from the store: devices that were not known offline yet are, and are alerted about if they
+    /// stay away.
+    pub fn on_loaded(&mut self) {
+        let expected = self.fleet.devices.iter().filter(|(_, device)| device.is_expected());
+        let expected: Vec<Arc<str>> = expected.map(|(id, _)| id.clone()).collect();
+        for id in expected {
+            let after = self.settings.offline_alert_after_ms;
+            self.fleet.alerts.raise(self.now, (id, AlertKind::Offline), after);
+        }
+    }
+}
+
+fn shown_change(change: job::Change) -> Value {
+    let patch: Value = serde_json::from_str(&change.patch).unwrap_or_default();
+    json!({"rev": change.rev, "timestamp": change.at.to_string(), "changes": patch})
+}
+
+fn shown_failure(failure: job::Failure) -> Value {
+    json!({"at": failure.at.to_string(), "ip": failure.ip, "deviceId": failure.device_id, "reason": failure.reason})
+}

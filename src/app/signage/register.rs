@@ -1,0 +1,276 @@
+//! Registration, takeover and leaving: how a device comes online and goes (contract resolutions 7, 8 and 9).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::connect::new_row;
+use super::device::{Rooms, Watch};
+use super::event::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
+use super::rules;
+use super::state::{AlertKind, DeviceSeat, Due, Seat};
+use super::turn::Turn;
+use crate::app::effect::{Delivery, Effect};
+use crate::app::event::Event;
+use crate::app::kit::presence::{Arrival, Departure};
+use crate::base::close::CloseReason;
+use crate::base::ids::SocketRef;
+
+/// Takeovers within a minute that are still taken for reconnects.
+const TAKEOVERS_PER_MINUTE_MAX: usize = 5;
+const MINUTE_MS: u64 = 60_000;
+
+impl Turn<'_> {
+    /// `player:register`.
+    pub fn on_register(&mut self, event: &Event) -> Result<Value, Fail> {
+        let map = rules::object(event.args.parse(0))?;
+        let (id, pending) = self.register_as(event.socket, &map)?;
+        self.tell_registered(event.socket, &id, pending);
+        self.arrived(&id);
+        Ok(json!({"deviceId": &*id, "status": "registered", "pendingCommands": pending}))
+    }
+
+    /// Legacy `AUTHENTICATE {id,name,ip,mac,status}`, answered `AUTH_SUCCESS {id,name}`.
+    pub fn on_authenticate(&mut self, event: &Event) -> Result<Value, Fail> {
+        let map = rules::legacy_register(rules::object(event.args.parse(0))?);
+        let (id, _) = self.register_as(event.socket, &map)?;
+        let name = self.fleet.devices.get(&id).map(|device| device.row.name.clone()).unwrap_or_default();
+        let reply = json!({"id": &*id, "name": name});
+        self.fx.emit(event.socket, "AUTH_SUCCESS", &reply);
+        self.arrived(&id);
+        Ok(reply)
+    }
+
+    /// The device a socket speaks for. One whose handshake named it is registered now if it has not said so itself.
+    pub fn speaker(&mut self, socket: SocketRef) -> Result<Arc<str>, Fail> {
+        let unregistered = || Fail::new("NOT_REGISTERED", "Send player:register first");
+        let seat = self.fleet.device_seat(socket).ok_or_else(unregistered)?;
+        let id = seat.bound.clone().ok_or_else(unregistered)?;
+        if !seat.registered {
+            let (id, pending) = self.register_as(socket, &Map::new())?;
+            self.tell_registered(socket, &id, pending);
+            self.arrived(&id);
+        }
+        if let Some(device) = self.fleet.devices.get_mut(&id) {
+            device.row.last_seen = self.now.wall;
+        }
+        Ok(id)
+    }
+
+    /// Checks whose registration it is and seats the device; returns it with the number of its pending commands.
+    fn register_as(&mut self, socket: SocketRef, map: &Map<String, Value>) -> Result<(Arc<str>, usize), Fail> {
+        self.become_device(socket);
+        let seat = self.fleet.device_seat(socket).ok_or_else(Fail::forbidden)?;
+        let (bound, seat_ip, told) = (seat.bound.clone(), seat.ip, seat.info.clone());
+        // A socket whose token stands for one device need not say which.
+        let claimed = match (&bound, map.get("deviceId").filter(|value| !value.is_null())) {
+            (Some(bound), None) if map.is_empty() => bound.to_string(),
+            (_, claimed) => rules::id(claimed, "deviceId")?,
+        };
+        if bound.as_deref().is_some_and(|bound| bound != claimed) {
+            return Err(self.mismatch(seat_ip, &claimed));
+        }
+        let info = rules::info(map)?;
+        let id = match bound {
+            // Revoked meanwhile, it is on its way out.
+            Some(id) if self.fleet.devices.get(&id).is_some_and(|device| device.row.retired) => {
+                return Err(Fail::new("DEVICE_NOT_AUTHORIZED", rules::NOT_AUTHORIZED));
+            }
+            Some(id) => id,
+            None => self.may_register(&claimed)?,
+        };
+        let pending = self.fleet.commands.pending(&id);
+        self.seat(socket, &id, &merged(told, info), seat_ip);
+        Ok((id, pending))
+    }
+
+    /// In development mode a person's socket that registers was a device all along.
+    fn become_device(&mut self, socket: SocketRef) {
+        let Some(admin) = self.fleet.admin(socket).filter(|admin| admin.dev) else { return };
+        let (actor, ip, sid) = (admin.actor.clone(), admin.ip, admin.sid);
+        self.leave_all(socket);
+        let seat = DeviceSeat { actor, ip, sid, bound: None, registered: false, info: Info::default() };
+        self.fleet.seats.insert(socket, Seat::Device(seat));
+    }
+
+    fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: core::net::IpAddr) {
+        if let Some(seat) = self.fleet.device_seat_mut(socket) {
+            seat.bound = Some(id.clone());
+            seat.registered = true;
+            seat.actor.sub = id.to_string();
+        }
+        if !self.fleet.devices.contains_key(id) {
+            let row = new_row(self.fleet, id, self.now.wall);
+            self.fleet.insert(row);
+        }
+        let (arrival, replaced) = self.fleet.here.take_over(id, socket);
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        let group_before = device.row.group.clone();
+        let news = device.learn(info);
+        // Whoever registers has been let in, by its own token or by one for all.
+        (device.row.authorized, device.row.online) = (true, true);
+        device.row.last_seen = self.now.wall;
+        device.row.ip = ip.to_string();
+        if arrival == Arrival::First {
+            device.connected_at = self.now.wall;
+        }
+        let moved = device.row.group != group_before;
+        self.save_device(id);
+        self.reserve(id);
+        if moved {
+            self.moved(id);
+        }
+        for old in replaced {
+            self.replaced(id, old);
+        }
+        match arrival {
+            Arrival::First => self.tell_connected(id, "device:connected"),
+            Arrival::Again if news => self.tell_connected(id, "device:updated"),
+            Arrival::Again => {}
+        }
+    }
+
+    fn tell_registered(&mut self, socket: SocketRef, id: &Arc<str>, pending_commands: usize) {
+        let Some(seat) = self.fleet.device_seat(socket) else { return };
+        let registered = Registered {
+            device_id: id,
+            status: "registered",
+            socket_id: seat.sid.as_str(),
+            server_time: self.now.wall.to_string(),
+            config: DeviceConfig {
+                state_interval_ms: self.settings.state_interval_ms,
+                snapshot_max_bytes: self.settings.snapshot_bytes_max,
+                command_timeout_ms: self.settings.command_timeout_ms,
+            },
+            pending_commands,
+        };
+        self.fx.emit(socket, "player:registered", &registered);
+    }
+
+    /// After the device has its answer: what waited for it goes out, and its alert ends.
+    fn arrived(&mut self, id: &Arc<str>) {
+        for key in self.fleet.commands.returned(self.now.mono, id) {
+            self.send_order(&key);
+        }
+        self.resolve_alert(id, AlertKind::Offline);
+    }
+
+    fn tell_connected(&mut self, id: &Arc<str>, name: &str) {
+        let Some(device) = self.fleet.devices.get(id) else { return };
+        let (network, row, at) = (device.network(), device.row.clone(), device.connected_at.to_string());
+        let connected = Connected {
+            device_id: id,
+            device_name: &row.name,
+            device_type: &row.kind,
+            device_group: &row.group,
+            app_version: &row.app_version,
+            device_network: &network,
+            connected_at: at,
+        };
+        self.tell_seers(id, name, &connected);
+    }
+
+    /// An older socket of the same device goes; nobody is told that the device went (newest registration wins).
+    fn replaced(&mut self, id: &Arc<str>, old: SocketRef) {
+        // Whatever it still says on its way out is nobody's.
+        self.fleet.seats.remove(&old);
+        self.fleet.commands.lost(id);
+        self.fx.emit(old, "player:replaced", &json!({"deviceId": &**id, "timestamp": self.now.wall.to_string()}));
+        self.fx.push(Effect::Disconnect { socket: old, close: false });
+        let now = self.now.mono;
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
+        device.takeovers.push_back(now);
+        if device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX {
+            while device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX + 1 {
+                device.takeovers.pop_front();
+            }
+            let number = device.number;
+            if !std::mem::replace(&mut device.calm_scheduled, true) {
+                self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+            }
+            self.fleet.alerts.raise(self.now, (id.clone(), AlertKind::DuplicateDevice), 0);
+        }
+    }
+
+    /// Whether a flapping device has come to rest.
+    pub fn on_calm(&mut self, id: &Arc<str>) {
+        let now = self.now.mono;
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
+        let number = device.number;
+        device.calm_scheduled = device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX;
+        if device.calm_scheduled {
+            self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+        } else {
+            self.resolve_alert(id, AlertKind::DuplicateDevice);
+        }
+    }
+
+    /// A device now belongs to another group: its watchers get the whole state, and who may not see it any more leaves.
+    fn moved(&mut self, id: &Arc<str>) {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.rooms = Rooms::new(&self.fleet.name, device.number, &device.row.group);
+        let (number, group) = (device.number, device.row.group.clone());
+        let watch = Watch::Group(group.clone());
+        let has_state = device.has_state();
+        let mut newcomers = Vec::new();
+        let mut outsiders = Vec::new();
+        for (socket, admin) in self.fleet.admins() {
+            if !admin.scope.covers(&group) && admin.watches.contains_key(&Watch::Device(number)) {
+                outsiders.push(socket);
+            } else if admin.watches.contains_key(&watch) && !admin.watches.contains_key(&Watch::All) {
+                newcomers.push(socket);
+            }
+        }
+        for socket in outsiders {
+            self.unwatch(socket, &Watch::Device(number));
+        }
+        for socket in newcomers.into_iter().filter(|_| has_state) {
+            self.tell_full(socket, id, Delivery::Full { key: number });
+        }
+    }
+
+    /// A socket has gone.
+    pub fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason) {
+        match self.fleet.seats.get(&socket) {
+            Some(Seat::Admin(_)) => self.forget_watches(socket),
+            Some(Seat::Device(seat)) => {
+                if let Some(id) = seat.bound.clone() {
+                    self.device_left(&id, socket, reason);
+                }
+            }
+            None => {}
+        }
+        self.fleet.seats.remove(&socket);
+    }
+
+    fn device_left(&mut self, id: &Arc<str>, socket: SocketRef, reason: CloseReason) {
+        if self.fleet.here.leave(self.now.mono, id, socket) != Departure::Gone {
+            return;
+        }
+        self.fleet.commands.lost(id);
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.row.online = false;
+        device.row.last_seen = self.now.wall;
+        let retired = device.row.retired;
+        self.save_device(id);
+        let last_seen = self.now.wall.to_string();
+        self.tell_seers(id, "device:disconnected", &Disconnected { device_id: id, reason: reason.text(), last_seen });
+        if !retired {
+            let after = self.settings.offline_alert_after_ms;
+            self.fleet.alerts.raise(self.now, (id.clone(), AlertKind::Offline), after);
+        }
+    }
+}
+
+/// What a registration tells, over what the handshake told.
+fn merged(handshake: Info, register: Info) -> Info {
+    Info {
+        name: register.name.or(handshake.name),
+        kind: register.kind.or(handshake.kind),
+        group: register.group.or(handshake.group),
+        app_version: register.app_version.or(handshake.app_version),
+        network: register.network.or(handshake.network),
+    }
+}

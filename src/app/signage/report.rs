@@ -1,0 +1,235 @@
+//! Reports of state, and the pictures in them (contract resolutions 6 and 10).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Fail, Report};
+use super::job;
+use super::picture::{self, Look, Picture};
+use super::rules;
+use super::state::Origin;
+use super::turn::Turn;
+use super::waiting::{PictureWait, Wait};
+use crate::app::effect::{Effect, Job, JobError, JobErrorKind};
+use crate::app::event::Event;
+use crate::app::kit::command::{Key, Row};
+use crate::base::ids::SocketRef;
+
+/// Pictures of one device, and bytes of pictures of a fleet, that the shell may have in hand.
+const PICTURES_PER_DEVICE_MAX: u32 = 4;
+const PICTURE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
+
+/// What a successful answer to a command amounts to.
+pub enum Answering {
+    /// It is told as it is.
+    Plain(Row<Origin>, Option<Value>),
+    /// It is told when its picture is stored.
+    Waiting,
+    /// Its picture could not be taken in.
+    Failed(Row<Origin>, Fail),
+}
+
+impl Turn<'_> {
+    /// `player:state`.
+    pub fn on_state(&mut self, event: &Event) -> Result<Value, Fail> {
+        self.on_report(event, |map| map)
+    }
+
+    /// Legacy `heartbeat {…, vlc, snapshot, systemState}`.
+    pub fn on_heartbeat(&mut self, event: &Event) -> Result<Value, Fail> {
+        self.on_report(event, rules::legacy_report)
+    }
+
+    fn on_report(&mut self, event: &Event, read: fn(Map<String, Value>) -> Map<String, Value>) -> Result<Value, Fail> {
+        let mut map = read(rules::object(event.args.parse(0))?);
+        let taken = picture::take_from_state(&mut map, event.args.attachments());
+        let report = rules::report(map)?;
+        let id = self.speaker_as(event.socket, report.device_id.as_deref())?;
+        let rest = report.state.get("snapshot").and_then(Value::as_object).cloned().unwrap_or_default();
+        self.take_in(&id, report, taken.is_some())?;
+        if let Some(taken) = taken {
+            self.take_picture(&id, event.socket, taken, rest)?;
+        }
+        let rev = self.fleet.devices.get(&id).map_or(0, |device| device.rev);
+        Ok(json!({"deviceId": &*id, "rev": rev}))
+    }
+
+    /// The device that speaks, which is also the one it says it is.
+    fn speaker_as(&mut self, socket: SocketRef, claimed: Option<&str>) -> Result<Arc<str>, Fail> {
+        let seat = self.fleet.device_seat(socket);
+        if let (Some(seat), Some(claimed)) = (seat, claimed)
+            && seat.bound.as_deref().is_some_and(|bound| bound != claimed)
+        {
+            let ip = seat.ip;
+            return Err(self.mismatch(ip, claimed));
+        }
+        self.speaker(socket)
+    }
+
+    fn take_in(&mut self, id: &Arc<str>, mut report: Report, with_picture: bool) -> Result<(), Fail> {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return Ok(()) };
+        // Until the picture is stored the one before stands; what came beside it waits with it.
+        if with_picture {
+            device.pictures_seen += 1;
+            match device.current.get("snapshot") {
+                Some(before) => drop(report.state.insert("snapshot".to_owned(), before.clone())),
+                None => drop(report.state.shift_remove("snapshot")),
+            }
+        }
+        if report.state.get("timestamp").is_some_and(Value::is_number) {
+            report.state.insert("timestamp".to_owned(), json!(self.now.wall.to_string()));
+        }
+        let next = rules::merge(&device.current, report);
+        if rules::weight(&next) > rules::EVENT_BYTES_MAX {
+            let message = format!("A state may have {} bytes, pictures apart", rules::EVENT_BYTES_MAX);
+            return Err(Fail::new("PAYLOAD_TOO_LARGE", message));
+        }
+        device.current = next;
+        let changed = rules::differ(&device.published, &device.current);
+        let urgent = rules::player_state(&device.published) != rules::player_state(&device.current);
+        if changed {
+            self.publish_when_due(id, urgent);
+        }
+        Ok(())
+    }
+
+    fn take_picture(
+        &mut self,
+        id: &Arc<str>,
+        socket: SocketRef,
+        picture: Picture,
+        rest: Map<String, Value>,
+    ) -> Result<(), Fail> {
+        match self.store_picture(id, picture, rest, None) {
+            Ok(()) => Ok(()),
+            Err(fail) => {
+                self.picture_failed(id, fail.code);
+                if fail.code == "SNAPSHOT_TOO_LARGE" {
+                    return Err(fail);
+                }
+                self.tell_error(socket, "player:state", &fail);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands a picture to the shell, unless it is too large or too many are on their way.
+    fn store_picture(
+        &mut self,
+        id: &Arc<str>,
+        picture: Picture,
+        rest: Map<String, Value>,
+        command: Option<(Key, Row<Origin>, Option<Value>)>,
+    ) -> Result<(), Fail> {
+        let bytes = picture.bytes();
+        let bytes_max = self.settings.snapshot_bytes_max;
+        // Base64 says its size to within two bytes; the job looks again.
+        if bytes > bytes_max + 2 {
+            return Err(Fail::new("SNAPSHOT_TOO_LARGE", format!("A snapshot may have {bytes_max} bytes")));
+        }
+        let Some(device) = self.fleet.devices.get_mut(id) else { return Err(Fail::no_device(id)) };
+        let crowded = device.pictures_in_flight >= PICTURES_PER_DEVICE_MAX
+            || self.fleet.picture_bytes + bytes > PICTURE_BYTES_IN_FLIGHT_MAX;
+        if crowded {
+            return Err(Fail::new(JobErrorKind::Busy.code(), "Too many snapshots at once"));
+        }
+        if command.is_some() {
+            device.pictures_seen += 1;
+        }
+        device.pictures_in_flight += 1;
+        self.fleet.picture_bytes += bytes;
+        let (number, at) = (device.pictures_seen, self.now.wall);
+        let wait = PictureWait { device: id.clone(), number, bytes, rest, created_at: at.to_string(), command };
+        let token = self.wait(Wait::Picture(Box::new(wait)));
+        let job = job::SnapshotJob {
+            id: self.rng.sid().to_string(),
+            fleet: self.fleet.name.to_string(),
+            device_id: id.to_string(),
+            at,
+            data: picture.data,
+            mime: picture.mime,
+            bytes_max,
+        };
+        self.fx.push(Effect::Job { job: Job::Snapshot(job), token: Some(token) });
+        Ok(())
+    }
+
+    /// Takes the picture out of a successful answer, if it carries one.
+    pub fn answer_with_picture(
+        &mut self,
+        key: &Key,
+        row: Row<Origin>,
+        mut result: Option<Value>,
+        event: &Event,
+    ) -> Answering {
+        let look = if row.origin.command == "vlc:snapshot" { Look::Here } else { Look::Elsewhere };
+        let taken = result.as_mut().and_then(|result| picture::take(result, event.args.attachments(), look));
+        let Some(taken) = taken else { return Answering::Plain(row, result) };
+        let kept = row.clone();
+        match self.store_picture(&key.target, taken, Map::new(), Some((key.clone(), row, result))) {
+            Ok(()) => Answering::Waiting,
+            Err(fail) => {
+                self.picture_failed(&key.target, fail.code);
+                Answering::Failed(kept, fail)
+            }
+        }
+    }
+
+    /// The shell is done with a picture: it appears in the state, and in the response it came with.
+    pub fn on_picture(&mut self, wait: PictureWait, outcome: Result<job::Snapshot, JobError>) {
+        self.fleet.picture_bytes = self.fleet.picture_bytes.saturating_sub(wait.bytes);
+        let Some(device) = self.fleet.devices.get_mut(&wait.device) else { return };
+        device.pictures_in_flight = device.pictures_in_flight.saturating_sub(1);
+        let newest = wait.number > device.picture_applied;
+        match outcome {
+            Ok(stored) => {
+                let mut shown = wait.rest;
+                shown.insert("url".to_owned(), json!(snapshot_url(&self.settings.public_url, &stored.id)));
+                shown.retain(|_, value| !value.is_null());
+                shown.entry("createdAt").or_insert(json!(wait.created_at));
+                shown.insert("mime".to_owned(), json!(stored.mime));
+                shown.insert("bytes".to_owned(), json!(stored.bytes));
+                shown.insert("sha256".to_owned(), json!(stored.sha256));
+                self.books.counts.snapshot_bytes += stored.bytes;
+                if newest {
+                    device.picture_applied = wait.number;
+                    device.current["snapshot"] = Value::Object(shown.clone());
+                    self.publish_when_due(&wait.device, false);
+                }
+                if let Some((key, row, result)) = wait.command {
+                    let mut result = result.and_then(|value| value.as_object().cloned()).unwrap_or_default();
+                    result.extend(shown);
+                    self.end_command(&key, &row, "success", Some(Value::Object(result)), None);
+                }
+            }
+            Err(error) => {
+                let code = error.kind.code();
+                self.picture_failed(&wait.device, code);
+                if let Some(socket) = self.fleet.here.socket(&wait.device) {
+                    self.tell_error(socket, "player:state", &Fail::new(code, "The snapshot could not be stored"));
+                }
+                if let Some((key, row, _)) = wait.command {
+                    let fail = Fail::new(code, "The snapshot could not be stored");
+                    self.end_command(&key, &row, "error", None, Some(fail));
+                }
+            }
+        }
+    }
+
+    /// The state goes on without the picture, and says so.
+    pub fn picture_failed(&mut self, id: &Arc<str>, code: &str) {
+        self.books.counts.snapshots_failed += 1;
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        if !device.current.get("snapshot").is_some_and(Value::is_object) {
+            device.current["snapshot"] = json!({});
+        }
+        device.current["snapshot"]["error"] = json!(code);
+        self.publish_when_due(id, false);
+    }
+}
+
+/// Where a stored picture is served.
+fn snapshot_url(public_url: &str, id: &str) -> String {
+    format!("{}/signage/snapshots/{id}", public_url.trim_end_matches('/'))
+}

@@ -1,0 +1,244 @@
+//! What a fleet's home holds in memory: devices, seats (who is connected), watchers, and what waits to be written or told.
+//! Plain data with small methods; the decisions are in the handlers.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::device::{Device, Watch};
+use super::event::{CommandResponse, Info};
+use super::job;
+use super::rules::{Role, Scope};
+use super::settings::Settings;
+use super::waiting::Unsaved;
+use crate::app::effect::{Room, Token};
+use crate::app::kit::alert::Alerts;
+use crate::app::kit::audit::Actor;
+use crate::app::kit::command::{Bounds, Key, Table};
+use crate::app::kit::presence::Presence;
+use crate::app::kit::rate::{Bucket, Buckets, Rate};
+use crate::base::ids::{Sid, SocketRef};
+use crate::base::time::{Millis, Now, WallMillis};
+
+/// Commands on their way in one fleet, and to one device.
+const COMMANDS: Bounds = Bounds { rows_max: 16_384, rows_per_target_max: 256, ended_max: 1_024 };
+/// Addresses whose failures are counted.
+const THROTTLED_ADDRESSES_MAX: usize = 10_000;
+/// Rows about throttled attempts: more than these teach nothing.
+pub const THROTTLED_ROWS: Rate = Rate { limit: 10, window_ms: 60_000 };
+/// An offline alert of one device is not repeated sooner.
+const ALERT_COOL_DOWN_MS: u64 = 60_000;
+
+/// One fleet: a tenant's devices and the people who watch them.
+pub struct Fleet {
+    pub name: Arc<str>,
+    pub devices: BTreeMap<Arc<str>, Device>,
+    /// A device's number names it in rooms, timers and coalescing keys.
+    pub numbers: BTreeMap<u64, Arc<str>>,
+    next_number: u64,
+    pub seats: BTreeMap<SocketRef, Seat>,
+    /// Registered devices, by their one socket.
+    pub here: Presence<Arc<str>>,
+    pub commands: Table<Origin>,
+    /// The newest ends of commands, with who had asked, for those who ask again under the same id.
+    pub answered: VecDeque<(Key, String, CommandResponse)>,
+    pub alerts: Alerts<(Arc<str>, AlertKind)>,
+    /// Failed handshakes by address.
+    pub failures: Buckets<IpAddr>,
+    pub throttled_rows: Bucket,
+    pub agenda: BTreeSet<(Millis, Due)>,
+    /// What the fleet's one timer is set to.
+    pub armed: Option<Millis>,
+    pub timer: Token,
+    /// Sockets per watch room, so that nothing is encoded for nobody.
+    pub watchers: BTreeMap<Room, u32>,
+    pub unsaved: Unsaved,
+    /// A change of authorisation is on its way to the disk: rows of devices wait, so that none overtakes it.
+    pub committing: bool,
+    pub degraded: bool,
+    /// The next `devices:stats` is on the agenda.
+    pub stats_scheduled: bool,
+    /// Bytes of pictures handed to the shell and not yet answered.
+    pub picture_bytes: usize,
+}
+
+impl Fleet {
+    pub fn new(name: &str, timer: Token, now: Now, settings: &Settings) -> Fleet {
+        let window_ms = settings.auth_failure_window_s.saturating_mul(1_000).max(1);
+        let rate = Rate { limit: settings.auth_failures_max, window_ms };
+        Fleet {
+            name: Arc::from(name),
+            devices: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            seats: BTreeMap::new(),
+            here: Presence::new(0),
+            commands: Table::new(COMMANDS),
+            answered: VecDeque::new(),
+            alerts: Alerts::new(ALERT_COOL_DOWN_MS.min(settings.offline_alert_after_ms)),
+            failures: Buckets::new(rate, THROTTLED_ADDRESSES_MAX),
+            throttled_rows: Bucket::full(now.mono, THROTTLED_ROWS),
+            agenda: BTreeSet::new(),
+            armed: None,
+            timer,
+            watchers: BTreeMap::new(),
+            unsaved: Unsaved::default(),
+            committing: false,
+            degraded: false,
+            stats_scheduled: false,
+            picture_bytes: 0,
+        }
+    }
+
+    /// Takes a device in; its row says everything else.
+    pub fn insert(&mut self, row: job::Device) -> Arc<str> {
+        let id: Arc<str> = Arc::from(row.device_id.as_str());
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(number, id.clone());
+        self.devices.insert(id.clone(), Device::new(row, number, &self.name));
+        id
+    }
+
+    pub fn remove(&mut self, id: &str) {
+        if let Some(device) = self.devices.remove(id) {
+            self.numbers.remove(&device.number);
+        }
+    }
+
+    /// The key under which `id` is known here.
+    pub fn known(&self, id: &str) -> Option<Arc<str>> {
+        self.devices.get_key_value(id).map(|(id, _)| id.clone())
+    }
+
+    /// Something to do at `at`; the same thing is done once at a time.
+    pub fn schedule(&mut self, at: Millis, due: Due) {
+        self.agenda.insert((at, due));
+    }
+
+    pub fn deadline(&self) -> Option<Millis> {
+        let agenda = self.agenda.first().map(|(at, _)| *at);
+        [agenda, self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
+    }
+
+    pub fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
+        match self.seats.get(&socket)? {
+            Seat::Admin(seat) => Some(seat),
+            Seat::Device(_) => None,
+        }
+    }
+
+    pub fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
+        match self.seats.get_mut(&socket)? {
+            Seat::Admin(seat) => Some(seat),
+            Seat::Device(_) => None,
+        }
+    }
+
+    pub fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
+        match self.seats.get(&socket)? {
+            Seat::Device(seat) => Some(seat),
+            Seat::Admin(_) => None,
+        }
+    }
+
+    pub fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
+        match self.seats.get_mut(&socket)? {
+            Seat::Device(seat) => Some(seat),
+            Seat::Admin(_) => None,
+        }
+    }
+
+    pub fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
+        self.seats.iter().filter_map(|(socket, seat)| match seat {
+            Seat::Admin(seat) => Some((*socket, seat)),
+            Seat::Device(_) => None,
+        })
+    }
+
+    /// Whether somebody listens in one of these rooms.
+    pub fn is_watched(&self, rooms: &[Room]) -> bool {
+        rooms.iter().any(|room| self.watchers.contains_key(room))
+    }
+}
+
+/// One connected socket.
+pub enum Seat {
+    Device(DeviceSeat),
+    Admin(AdminSeat),
+}
+
+/// A socket that is, or will register as, a device.
+pub struct DeviceSeat {
+    pub actor: Actor,
+    pub ip: IpAddr,
+    pub sid: Sid,
+    /// The device its token or handshake stands for; `None`: any, it says which when it registers.
+    pub bound: Option<Arc<str>>,
+    pub registered: bool,
+    /// From the handshake, for a registration that brings less or never comes.
+    pub info: Info,
+}
+
+/// A person's socket.
+pub struct AdminSeat {
+    pub actor: Actor,
+    pub ip: IpAddr,
+    pub sid: Sid,
+    pub role: Role,
+    pub scope: Scope,
+    /// Development mode: may still turn out to be a device.
+    pub dev: bool,
+    /// By what is watched: whether the whole state is wanted each time.
+    pub watches: BTreeMap<Watch, bool>,
+    pub audits: bool,
+}
+
+/// Who asked for a command, and what is needed to send it again and to answer.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub socket: SocketRef,
+    pub actor: Actor,
+    pub command: String,
+    pub params: Arc<Value>,
+    pub at: WallMillis,
+}
+
+/// Kinds of `device:alert`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum AlertKind {
+    Offline,
+    DuplicateDevice,
+    /// About the fleet: its device id is empty.
+    StoreDegraded,
+}
+
+impl AlertKind {
+    pub const ALL: [AlertKind; 3] = [AlertKind::Offline, AlertKind::DuplicateDevice, AlertKind::StoreDegraded];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            AlertKind::Offline => "offline",
+            AlertKind::DuplicateDevice => "duplicate_device",
+            AlertKind::StoreDegraded => "store_degraded",
+        }
+    }
+
+    pub fn severity(self) -> &'static str {
+        match self {
+            AlertKind::StoreDegraded => "critical",
+            _ => "warning",
+        }
+    }
+}
+
+/// Something the fleet's timer is for; devices by number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Due {
+    Publish(u64),
+    Calm(u64),
+    Flush,
+    Stats,
+}

@@ -1,0 +1,275 @@
+//! One turn of a fleet: what every handler has at hand, and the few things all of them do: tell, save, publish, wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::event::{Fail, PlayerError, StateUpdated};
+use super::job;
+use super::rules;
+use super::settings::Settings;
+use super::state::{Due, Fleet};
+use super::stats::Counts;
+use super::waiting::{Flushed, Reader, Wait};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Query, Room, Target, Token, Write};
+use crate::app::kit::audit::{Actor, Entry};
+use crate::app::kit::patch;
+use crate::base::ids::SocketRef;
+use crate::base::rng::Rng;
+use crate::base::time::Now;
+
+/// Writes gathered before a flush does not wait for its time.
+const UNSAVED_WRITES_MAX: usize = 2_000;
+/// Writes kept for another try while the store fails; the oldest go first.
+pub const UNSAVED_KEPT_MAX: usize = 20_000;
+/// What is not durable yet is so within this time, and the time of one group commit.
+const FLUSH_AFTER_MS: u64 = 500;
+/// Revisions are reserved on disk in blocks, so that none is told twice after a crash.
+const REV_BLOCK: u64 = 1_000;
+/// The next block is asked for when this many are left.
+const REV_AHEAD: u64 = 200;
+
+/// What the whole application keeps beside its fleets.
+pub struct Books {
+    pub counts: Counts,
+    pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
+    /// Hash of the token that admits any device; empty: none does.
+    pub fleet_token_hash: String,
+    pub next_token: u64,
+}
+
+impl Books {
+    pub fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+}
+
+/// A fleet, its surroundings, and the list to fill.
+pub struct Turn<'a> {
+    pub now: Now,
+    pub rng: &'a mut Rng,
+    pub settings: &'a Settings,
+    pub fleet: &'a mut Fleet,
+    pub books: &'a mut Books,
+    pub fx: &'a mut Effects,
+}
+
+impl Turn<'_> {
+    /// `player:error`.
+    pub fn tell_error(&mut self, socket: SocketRef, event: &str, fail: &Fail) {
+        self.fx.emit(socket, "player:error", &PlayerError { fail, event });
+    }
+
+    /// One event to everybody who may see this device.
+    pub fn tell_seers(&mut self, device: &str, name: &str, payload: &impl Serialize) {
+        let Some(device) = self.fleet.devices.get(device) else { return };
+        let rooms = device.rooms.see.clone();
+        self.tell_rooms(rooms, Vec::new(), name, payload, Delivery::Must);
+    }
+
+    /// One event to rooms, if somebody is there.
+    pub fn tell_rooms(
+        &mut self,
+        rooms: Vec<Room>,
+        except: Vec<Room>,
+        name: &str,
+        payload: &impl Serialize,
+        delivery: Delivery,
+    ) {
+        if !self.fleet.is_watched(&rooms) {
+            return;
+        }
+        let target = Target::Rooms { rooms, except, except_sockets: Vec::new() };
+        self.fx.push(Effect::Emit { target, event: Emission::new(name, payload), delivery });
+    }
+
+    pub fn is_online(&self, device: &Arc<str>) -> bool {
+        self.fleet.here.is_here(device)
+    }
+
+    /// A job's outcome will come back as this.
+    pub fn wait(&mut self, wait: Wait) -> Token {
+        let token = self.books.token();
+        self.books.waiting.insert(token.0, (self.fleet.name.clone(), wait));
+        token
+    }
+
+    pub fn audit(&mut self, entry: Entry) {
+        self.save(Write::Audit(entry));
+    }
+
+    /// An entry about this turn.
+    pub fn entry(&self, actor: &Actor, action: &str, target: &str) -> Entry {
+        Entry::new(self.now.wall, "signage", actor, action, target)
+    }
+
+    /// Written with the next flush.
+    pub fn save(&mut self, write: Write) {
+        self.fleet.unsaved.writes.push(write);
+        self.flush_soon();
+    }
+
+    /// The device's row, as it stands then, is written with the next flush.
+    pub fn save_device(&mut self, device: &Arc<str>) {
+        self.fleet.unsaved.devices.insert(device.clone());
+        self.flush_soon();
+    }
+
+    fn flush_soon(&mut self) {
+        if self.fleet.unsaved.writes.len() >= UNSAVED_WRITES_MAX {
+            return self.flush(Vec::new());
+        }
+        if !std::mem::replace(&mut self.fleet.unsaved.scheduled, true) {
+            self.fleet.schedule(self.now.mono + FLUSH_AFTER_MS, Due::Flush);
+        }
+    }
+
+    /// Hands what is unsaved to the store; `then` are questions that must see it.
+    pub fn flush(&mut self, then: Vec<(job::Query, Reader)>) {
+        let mut batch = std::mem::take(&mut self.fleet.unsaved.writes);
+        let mut flushed = Flushed { writes: batch.clone(), devices: Vec::new(), states: Vec::new(), then };
+        if !self.fleet.committing {
+            for id in std::mem::take(&mut self.fleet.unsaved.devices) {
+                let Some(device) = self.fleet.devices.get(&id) else { continue };
+                flushed.devices.push((id, device.row.rev_reserved));
+                batch.push(Write::Signage(job::Write::PutDevice(device.row.clone())));
+            }
+        }
+        for id in std::mem::take(&mut self.fleet.unsaved.states) {
+            let Some(device) = self.fleet.devices.get(&id) else { continue };
+            let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
+            let json = device.published.to_string();
+            flushed.states.push(id);
+            batch.push(Write::Signage(job::Write::PutState(job::State { fleet, device_id, rev: device.rev, json })));
+        }
+        if batch.is_empty() && (flushed.then.is_empty() || self.fleet.unsaved.in_flight == 0) {
+            return flushed.then.into_iter().for_each(|(query, reader)| self.read(query, reader));
+        }
+        self.fleet.unsaved.in_flight += 1;
+        let token = self.wait(Wait::Flush(flushed));
+        self.fx.push(Effect::Job { job: Job::Write(batch), token: Some(token) });
+    }
+
+    pub fn read(&mut self, query: job::Query, reader: Reader) {
+        let token = self.wait(Wait::Read(reader));
+        self.fx.push(Effect::Job { job: Job::Read(Query::Signage(query)), token: Some(token) });
+    }
+
+    /// The reported state has changed: it is published at once if that is urgent or allowed again, else when it is.
+    pub fn publish_when_due(&mut self, id: &Arc<str>, urgent: bool) {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        let next = device.published_at.map_or(self.now.mono, |at| at + self.settings.state_interval_ms);
+        if urgent || next <= self.now.mono {
+            return self.publish(id);
+        }
+        if device.due.is_none() {
+            device.due = Some(next);
+            let number = device.number;
+            self.fleet.schedule(next, Due::Publish(number));
+        }
+    }
+
+    /// Tells watchers what has changed, under the next revision, and saves it.
+    pub fn publish(&mut self, id: &Arc<str>) {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        if let Some(due) = device.due.take() {
+            self.fleet.agenda.remove(&(due, Due::Publish(device.number)));
+        }
+        if !rules::differ(&device.published, &device.current) {
+            return;
+        }
+        if !self.reserve(id) {
+            return;
+        }
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        let Some(changes) = patch::diff(&device.published, &device.current) else { return };
+        let first = !device.has_state();
+        device.published = device.current.clone();
+        device.published_at = Some(self.now.mono);
+        device.rev += 1;
+        let change = job::Change {
+            fleet: self.fleet.name.to_string(),
+            device_id: id.to_string(),
+            rev: device.rev,
+            at: self.now.wall,
+            patch: changes.to_string(),
+        };
+        self.books.counts.state_updates += 1;
+        if !first {
+            let saved = rules::weight(&device.published).saturating_sub(change.patch.len());
+            self.books.counts.state_bytes_saved += saved as u64;
+        }
+        self.save(Write::Signage(job::Write::AddChange(change)));
+        self.fleet.unsaved.states.insert(id.clone());
+        self.tell_state(id, &changes, first);
+    }
+
+    /// One encoding for those who have the state before, one for those who want it whole.
+    fn tell_state(&mut self, id: &Arc<str>, changes: &Value, first: bool) {
+        let online = self.is_online(id);
+        let Some(device) = self.fleet.devices.get(id) else { return };
+        let (rooms, key) = (device.rooms.clone(), device.number);
+        let update = StateUpdated {
+            device_id: id,
+            rev: device.rev,
+            full: true,
+            state: Some(&device.published),
+            changes: None,
+            online,
+            timestamp: self.now.wall.to_string(),
+        };
+        let emit = |rooms: Vec<Room>, except: Vec<Room>, update: &StateUpdated<'_>, delivery| Effect::Emit {
+            target: Target::Rooms { rooms, except, except_sockets: Vec::new() },
+            event: Emission::new("state:updated", update),
+            delivery,
+        };
+        let (by_diff, whole) = (self.fleet.is_watched(&rooms.diff), self.fleet.is_watched(&rooms.full));
+        if first && (by_diff || whole) {
+            let all = rooms.diff.into_iter().chain(rooms.full).collect();
+            return self.fx.push(emit(all, Vec::new(), &update, Delivery::Full { key }));
+        }
+        if whole {
+            self.fx.push(emit(rooms.full.clone(), Vec::new(), &update, Delivery::Latest { key }));
+        }
+        if by_diff {
+            let update = StateUpdated { full: false, state: None, changes: Some(changes), ..update };
+            self.fx.push(emit(rooms.diff, rooms.full, &update, Delivery::Patch { key }));
+        }
+    }
+
+    /// The published state as a whole, to one socket.
+    pub fn tell_full(&mut self, socket: SocketRef, id: &Arc<str>, delivery: Delivery) {
+        let online = self.is_online(id);
+        let Some(device) = self.fleet.devices.get(id) else { return };
+        let update = StateUpdated {
+            device_id: id,
+            rev: device.rev,
+            full: true,
+            state: Some(&device.published),
+            changes: None,
+            online,
+            timestamp: self.now.wall.to_string(),
+        };
+        let event = Emission::new("state:updated", &update);
+        self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
+    }
+
+    /// Whether the next revision may be told. If not, the block it is in is on its way to the disk, and [`Turn::publish`]
+    /// is called again when it is there.
+    pub fn reserve(&mut self, id: &Arc<str>) -> bool {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return false };
+        let (allowed, reserved) = (device.rev < device.rev_allowed, device.row.rev_reserved);
+        device.held = !allowed;
+        if device.rev + REV_AHEAD >= reserved {
+            device.row.rev_reserved = device.rev + REV_AHEAD + REV_BLOCK;
+            self.save_device(id);
+        }
+        if !allowed && self.fleet.unsaved.devices.contains(id) {
+            self.flush(Vec::new());
+        }
+        allowed
+    }
+}

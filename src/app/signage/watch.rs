@@ -1,0 +1,292 @@
+//! What admins watch and ask: lists, subscriptions, state, history, pictures, the audit feed (contract, admin helpers).
+//!
+//! Who has which state: a watcher gets the whole state of every device a subscription covers when it subscribes, before it
+//! is in the room; from then on all members of the room `diff` have the state of the rev before, so one patch serves all.
+//! Where a slow reader's outbox dropped something, it gets the whole state again when it has drained.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::connect::watches_of;
+use super::device::Watch;
+use super::event::{Fail, List};
+use super::job;
+use super::rules;
+use super::turn::Turn;
+use super::waiting::Reader;
+use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
+use crate::app::event::Event;
+use crate::app::kit::audit::Entry;
+use crate::base::ids::SocketRef;
+
+/// Subscriptions of one socket; with those by which it sees its groups, fewer than the rooms a socket may be in.
+const WATCHES_PER_SOCKET_MAX: usize = 64;
+/// Revisions one `device:history` may ask for.
+const HISTORY_MAX: u64 = 500;
+
+/// An entry of the audit feed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuditTold<'a> {
+    actor: &'a str,
+    action: &'a str,
+    target: &'a str,
+    outcome: &'a str,
+    details: Value,
+    timestamp: String,
+}
+
+impl Turn<'_> {
+    /// `devices:list`.
+    pub fn on_list(&mut self, event: &Event) -> Result<Value, Fail> {
+        self.tell_list(event.socket);
+        Ok(serde_json::to_value(self.list(event.socket)).unwrap_or_default())
+    }
+
+    pub fn tell_list(&mut self, socket: SocketRef) {
+        let event = Emission::new("devices:list", &self.list(socket));
+        self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
+    }
+
+    fn list(&self, socket: SocketRef) -> List<'_> {
+        let scope = self.fleet.admin(socket).map(|admin| &admin.scope);
+        let devices = self.fleet.devices.iter();
+        let seen = devices.filter(|(_, device)| scope.is_some_and(|scope| scope.covers(&device.row.group)));
+        let devices = seen.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
+        List { devices, server_time: self.now.wall.to_string() }
+    }
+
+    /// `device:subscribe {deviceId | group | '*', mode}`.
+    pub fn on_subscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+        let map = subject(event)?;
+        let whole = match map.get("mode").and_then(Value::as_str) {
+            None | Some("diff") => false,
+            Some("full") => true,
+            Some(_) => return Err(Fail::validation("mode must be diff or full")),
+        };
+        let watches = self.watches(event.socket, &map)?;
+        let held = self.fleet.admin(event.socket).map_or(0, |admin| admin.watches.len());
+        if held + watches.len() > WATCHES_PER_SOCKET_MAX {
+            return Err(Fail::new("TOO_MANY_SUBSCRIPTIONS", format!("At most {WATCHES_PER_SOCKET_MAX} subscriptions")));
+        }
+        let reply = subscription(&map, if whole { "full" } else { "diff" });
+        self.fx.emit(event.socket, "device:subscribed", &reply);
+        for watch in watches {
+            self.watch(event.socket, watch, whole);
+        }
+        Ok(reply)
+    }
+
+    /// `device:unsubscribe {deviceId | group | '*'}`.
+    pub fn on_unsubscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+        let map = subject(event)?;
+        for watch in self.watches(event.socket, &map)? {
+            self.unwatch(event.socket, &watch);
+        }
+        let reply = subscription(&map, "none");
+        self.fx.emit(event.socket, "device:unsubscribed", &reply);
+        Ok(reply)
+    }
+
+    /// `device:state {deviceId}`: the whole state, for those who have found a gap.
+    pub fn on_device_state(&mut self, event: &Event) -> Result<Value, Fail> {
+        let id = self.seen_device(event)?;
+        self.tell_full(event.socket, &id, Delivery::Must);
+        let online = self.is_online(&id);
+        let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;
+        let reply = json!({"deviceId": &*id, "rev": device.rev, "state": device.published, "online": online,
+            "lastSeen": device.row.last_seen.to_string()});
+        self.fx.emit(event.socket, "device:state", &reply);
+        Ok(reply)
+    }
+
+    /// `device:history {deviceId, since?, limit?}`; the store answers.
+    pub fn on_history(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+        let id = self.seen_device(event)?;
+        let map = rules::object(event.args.parse(0))?;
+        let number = |key: &str, default: u64| match map.get(key).filter(|value| !value.is_null()) {
+            None => Ok(default),
+            Some(value) => value.as_u64().ok_or_else(|| Fail::validation(format!("{key} must be a whole number"))),
+        };
+        let since = number("since", 0)?;
+        let limit = number("limit", 100)?;
+        if !(1..=HISTORY_MAX).contains(&limit) {
+            return Err(Fail::validation(format!("limit must be 1 to {HISTORY_MAX}")));
+        }
+        let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
+        let reader = Reader::History { socket: event.socket, ack: event.ack, device_id: device_id.clone() };
+        self.flush(vec![(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader)]);
+        Ok(None)
+    }
+
+    /// `device:snapshot {deviceId}`: the newest picture, and a request for a newer one.
+    pub fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
+        let id = self.seen_device(event)?;
+        let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;
+        let snapshot = device.published.get("snapshot").cloned();
+        let socket = self.fleet.here.socket(&id);
+        if let Some(socket) = socket {
+            let event = Emission::bare("player:request:snapshot");
+            self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
+        }
+        let reply = json!({"deviceId": &*id, "snapshot": snapshot, "requested": socket.is_some()});
+        self.fx.emit(event.socket, "device:snapshot", &reply);
+        Ok(reply)
+    }
+
+    /// `audit:subscribe`: what others do is told from now on as `audit:entry`.
+    pub fn on_audit(&mut self, event: &Event) -> Result<Value, Fail> {
+        let room = audit_room(&self.fleet.name);
+        let Some(admin) = self.fleet.admin_mut(event.socket) else { return Err(Fail::forbidden()) };
+        if !std::mem::replace(&mut admin.audits, true) {
+            self.enter(event.socket, room);
+        }
+        let reply = json!({"subscribed": true});
+        self.fx.emit(event.socket, "audit:subscribed", &reply);
+        Ok(reply)
+    }
+
+    pub fn tell_auditors(&mut self, entry: &Entry) {
+        let told = AuditTold {
+            actor: &entry.actor,
+            action: &entry.action,
+            target: &entry.target,
+            outcome: &entry.outcome,
+            details: serde_json::from_str(&entry.details).unwrap_or_default(),
+            timestamp: entry.at.to_string(),
+        };
+        self.tell_rooms(vec![audit_room(&self.fleet.name)], Vec::new(), "audit:entry", &told, Delivery::Must);
+    }
+
+    /// Entries of a slow admin's outbox were dropped: the whole state of each device, while it still watches it.
+    pub fn on_drained(&mut self, socket: SocketRef, keys: &[u64]) {
+        for key in keys {
+            let Some(id) = self.fleet.numbers.get(key).cloned() else { continue };
+            let Some(device) = self.fleet.devices.get(&id) else { continue };
+            let watched = self.fleet.admin(socket).is_some_and(|seat| seat.watches.keys().any(|w| w.covers(device)));
+            if watched && device.has_state() {
+                self.tell_full(socket, &id, Delivery::Full { key: *key });
+            }
+        }
+    }
+
+    /// The device an admin asks about, if it may see it.
+    fn seen_device(&self, event: &Event) -> Result<Arc<str>, Fail> {
+        let id = rules::id(subject(event)?.get("deviceId"), "deviceId")?;
+        self.seen(event.socket, &id)
+    }
+
+    pub fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
+        let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        if admin.scope.covers(&device.row.group) { Ok(id.clone()) } else { Err(Fail::forbidden()) }
+    }
+
+    /// What a subscription names, as far as this admin may.
+    fn watches(&self, socket: SocketRef, map: &Map<String, Value>) -> Result<Vec<Watch>, Fail> {
+        let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
+        let given = |key: &str| map.get(key).filter(|value| !value.is_null());
+        let all = [given("deviceId"), given("group")].iter().flatten().any(|value| **value == json!("*"));
+        match (given("deviceId"), given("group")) {
+            _ if all => Ok(watches_of(&admin.scope)),
+            (Some(id), None) => {
+                let id = self.seen(socket, &rules::id(Some(id), "deviceId")?)?;
+                Ok(self.fleet.devices.get(&id).map(|device| Watch::Device(device.number)).into_iter().collect())
+            }
+            (None, Some(group)) => {
+                let group = rules::id(Some(group), "group")?;
+                if admin.scope.covers(&group) { Ok(vec![Watch::Group(group)]) } else { Err(Fail::forbidden()) }
+            }
+            _ => Err(Fail::validation("One of deviceId and group")),
+        }
+    }
+
+    /// The whole state of what is watched, then the room of those who have it.
+    pub fn watch(&mut self, socket: SocketRef, watch: Watch, whole: bool) {
+        self.unwatch(socket, &watch);
+        let covered = self.fleet.devices.iter().filter(|(_, device)| device.has_state() && watch.covers(device));
+        let covered: Vec<(Arc<str>, u64)> = covered.map(|(id, device)| (id.clone(), device.number)).collect();
+        for (id, key) in covered {
+            self.tell_full(socket, &id, Delivery::Full { key });
+        }
+        let room = watch.room(kind(whole), &self.fleet.name);
+        if let Some(admin) = self.fleet.admin_mut(socket) {
+            admin.watches.insert(watch, whole);
+            self.enter(socket, room);
+        }
+    }
+
+    pub fn unwatch(&mut self, socket: SocketRef, watch: &Watch) {
+        let name = self.fleet.name.clone();
+        let Some(whole) = self.fleet.admin_mut(socket).and_then(|admin| admin.watches.remove(watch)) else { return };
+        let room = watch.room(kind(whole), &name);
+        self.uncount(&room);
+        self.fx.push(Effect::Leave { socket, room });
+    }
+
+    pub fn enter(&mut self, socket: SocketRef, room: Room) {
+        *self.fleet.watchers.entry(room.clone()).or_default() += 1;
+        self.fx.join(socket, room);
+    }
+
+    /// A person's socket has gone, and is out of its rooms already.
+    pub fn forget_watches(&mut self, socket: SocketRef) {
+        for room in self.rooms_of(socket) {
+            self.uncount(&room);
+        }
+    }
+
+    /// A socket is no person's any more.
+    pub fn leave_all(&mut self, socket: SocketRef) {
+        for room in self.rooms_of(socket) {
+            self.uncount(&room);
+            self.fx.push(Effect::Leave { socket, room });
+        }
+    }
+
+    fn rooms_of(&self, socket: SocketRef) -> Vec<Room> {
+        let name = &self.fleet.name;
+        let Some(admin) = self.fleet.admin(socket) else { return Vec::new() };
+        let watched = admin.watches.iter().map(|(watch, whole)| watch.room(kind(*whole), name));
+        let seen = watches_of(&admin.scope).into_iter().map(|watch| watch.room("see", name));
+        watched.chain(seen).chain(admin.audits.then(|| audit_room(name))).collect()
+    }
+
+    fn uncount(&mut self, room: &Room) {
+        if let Some(count) = self.fleet.watchers.get_mut(room) {
+            *count -= 1;
+            if *count == 0 {
+                self.fleet.watchers.remove(room);
+            }
+        }
+    }
+}
+
+fn kind(whole: bool) -> &'static str {
+    if whole { "full" } else { "diff" }
+}
+
+fn audit_room(fleet: &str) -> Room {
+    format!("audit/{fleet}").into()
+}
+
+/// What a request is about: an object, or just a device's id or `*`.
+pub fn subject(event: &Event) -> Result<Map<String, Value>, Fail> {
+    match event.args.parse(0) {
+        Some(Value::String(id)) => Ok(Map::from_iter([("deviceId".to_owned(), Value::String(id))])),
+        other => rules::object(other),
+    }
+}
+
+fn subscription(map: &Map<String, Value>, mode: &str) -> Value {
+    let mut reply = Map::new();
+    for key in ["deviceId", "group"] {
+        if let Some(value) = map.get(key).filter(|value| !value.is_null()) {
+            reply.insert(key.to_owned(), value.clone());
+        }
+    }
+    reply.insert("mode".to_owned(), json!(mode));
+    Value::Object(reply)
+}

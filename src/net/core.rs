@@ -1,0 +1,205 @@
+//! What all tasks of one core share: its place in the process, where to send things, and the HTTP requests that wait
+//! for a shard's answer.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::oneshot;
+
+use super::cors::Origins;
+use super::guard::Guard;
+use super::mailbox::{Mailbox, Mailboxes, Message, Request};
+use crate::base::ids::{ListenerId, ReqId, ShardId, Sid};
+use crate::base::slab::Slab;
+use crate::engine::open::EngineError;
+use crate::engine::polling::Reply;
+use crate::shard::ShardConfig;
+use crate::shard::io::Service;
+
+/// What all cores share, fixed at start.
+pub struct Process {
+    pub shard_config: Arc<ShardConfig>,
+    pub listeners: Vec<Listening>,
+    pub mailboxes: Mailboxes,
+    pub guard: Arc<Guard>,
+    pub refusals: Arc<Refusals>,
+    /// Everything that is not an engine path, on the control runtime.
+    pub router: axum::Router,
+    pub control: tokio::runtime::Handle,
+}
+
+/// What was refused before a shard saw it.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    by_code: [AtomicU64; EngineError::ALL.len()],
+    overload: AtomicU64,
+}
+
+impl Refusals {
+    pub fn count(&self, error: EngineError) {
+        self.by_code[usize::from(error.code())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection above a limit of the process or its address.
+    pub fn count_overload(&self) {
+        self.overload.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Engine requests refused, by error code.
+    pub fn by_code(&self) -> [u64; EngineError::ALL.len()] {
+        std::array::from_fn(|code| self.by_code[code].load(Ordering::Relaxed))
+    }
+
+    /// Connections answered 503.
+    pub fn overload(&self) -> u64 {
+        self.overload.load(Ordering::Relaxed)
+    }
+}
+
+/// A listening address: its engine paths and whom it admits.
+pub struct Listening {
+    pub routes: Vec<Route>,
+    pub origins: Origins,
+}
+
+/// An engine path.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// With a slash at its end it matches everything below, else itself, with or without one.
+    pub path: String,
+    pub service: Service,
+    /// Whose engine values hold.
+    pub engine: ListenerId,
+}
+
+impl Listening {
+    /// The engine path a request is for, if it is for one.
+    pub fn route(&self, path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| match route.path.strip_suffix('/') {
+            Some(stem) => path.strip_prefix(stem).is_some_and(|rest| rest.starts_with('/')),
+            None => path.strip_suffix('/').unwrap_or(path) == route.path,
+        })
+    }
+}
+
+/// One core.
+pub struct Core {
+    pub id: ShardId,
+    pub process: Arc<Process>,
+    waiting: RefCell<Slab<oneshot::Sender<Reply>>>,
+}
+
+impl Core {
+    pub fn new(id: ShardId, process: Arc<Process>) -> Core {
+        Core { id, process, waiting: RefCell::default() }
+    }
+
+    /// This core's own inbox.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.process.mailboxes[usize::from(self.id.0)]
+    }
+
+    /// The shard that owns a session.
+    pub fn owner(&self, sid: &Sid) -> ShardId {
+        self.process.shard_config.placement.of_sid(sid)
+    }
+
+    pub fn send(&self, to: ShardId, message: Message) {
+        self.process.mailboxes[usize::from(to.0)].send(message);
+    }
+
+    /// A name for a request that will wait, and where its answer will come.
+    pub fn register(&self) -> (ReqId, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        let key = self.waiting.borrow_mut().insert(sender);
+        (ReqId { shard: self.id, key }, receiver)
+    }
+
+    /// Hands an answer to the task that waits for it; a request that was given up finds nobody.
+    pub fn answer(&self, req: ReqId, reply: Reply) {
+        if let Some(sender) = self.waiting.borrow_mut().remove(req.key) {
+            // The task may have ended in this very moment.
+            let _ = sender.send(reply);
+        }
+    }
+
+    /// Forgets a request that nobody waits for any more.
+    pub fn forget(&self, req: ReqId) {
+        self.waiting.borrow_mut().remove(req.key);
+    }
+
+    /// HTTP requests waiting for a shard.
+    pub fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+}
+
+/// A request that a shard holds. Dropped before its answer, it tells the shard that the client has gone.
+pub struct Held<'a> {
+    core: &'a Core,
+    pub req: ReqId,
+    sid: Option<Sid>,
+    receiver: oneshot::Receiver<Reply>,
+    answered: bool,
+}
+
+impl<'a> Held<'a> {
+    /// `sid` is none for a handshake, which nobody can abort.
+    pub fn new(core: &'a Core, sid: Option<Sid>) -> Held<'a> {
+        let (req, receiver) = core.register();
+        Held { core, req, sid, receiver, answered: false }
+    }
+
+    /// The shard's answer. `None`: the shard has gone, which only happens while the process ends.
+    pub async fn answer(&mut self) -> Option<Reply> {
+        let reply = (&mut self.receiver).await.ok();
+        self.answered = true;
+        reply
+    }
+
+    /// The answer, if it has come already.
+    pub fn try_answer(&mut self) -> Option<Reply> {
+        let reply = self.receiver.try_recv().ok();
+        self.answered |= reply.is_some();
+        reply
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        self.core.forget(self.req);
+        if let Some(sid) = self.sid {
+            let aborted = Request::Aborted { req: self.req, sid };
+            self.core.send(self.core.owner(&sid), Message::Request(aborted));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_as_the_reference_matches_them() {
+        let route =
+            |path: &str| Route { path: path.into(), service: Service::SocketIo { root: None }, engine: ListenerId(0) };
+        let listening =
+            Listening { routes: vec![route("/socket.io/"), route("/api/socket")], origins: Origins::default() };
+        for (path, matched) in [
+            ("/socket.io/", Some("/socket.io/")),
+            ("/socket.io/foo", Some("/socket.io/")),
+            ("/socket.io", None),
+            ("/socket.iox/", None),
+            ("/api/socket", Some("/api/socket")),
+            ("/api/socket/", Some("/api/socket")),
+            ("/api/socket/x", None),
+            ("/", None),
+        ] {
+            assert_eq!(listening.route(path).map(|route| &*route.path), matched, "{path}");
+        }
+    }
+}

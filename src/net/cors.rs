@@ -1,0 +1,161 @@
+//! Origins: which pages may talk to a listener, over polling and over WebSocket alike, and what their browsers are told.
+//! Spec: protocol 2.12; the Fetch standard's CORS protocol. A foreign origin is refused, not just left without headers.
+
+use hyper::HeaderMap;
+use hyper::header::{self, HeaderName, HeaderValue};
+
+/// Whom a listener admits.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// Every origin.
+    pub any: bool,
+    /// Exactly these: scheme, host and port as browsers write them, compared without regard to case.
+    pub listed: Vec<String>,
+    /// Pages on this machine, on any port: development only.
+    pub loopback: bool,
+}
+
+/// The origin of a request, as far as it matters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Not a browser's cross-origin request: no header.
+    None,
+    /// Admitted because it is listed; reflected in the answer.
+    Admitted(HeaderValue),
+    /// Admitted like every other one: answered `*`, which browsers take without credentials only.
+    Anyone,
+    Foreign,
+}
+
+impl Origins {
+    /// Judges the `Origin` header; more than one is foreign.
+    pub fn judge(&self, headers: &HeaderMap) -> Origin {
+        let mut values = headers.get_all(header::ORIGIN).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Origin::None,
+            (Some(_), None) if self.any => Origin::Anyone,
+            (Some(value), None) if self.admits(value) => Origin::Admitted(value.clone()),
+            _ => Origin::Foreign,
+        }
+    }
+
+    fn admits(&self, value: &HeaderValue) -> bool {
+        let Ok(origin) = value.to_str() else { return false };
+        self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) || self.loopback && is_loopback(origin)
+    }
+}
+
+/// `http://localhost:8080` and the like, http or https, any port.
+fn is_loopback(origin: &str) -> bool {
+    let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+        return false;
+    };
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+impl Origin {
+    /// Adds what the browser needs to let its page read an answer.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        match self {
+            Origin::Anyone => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            Origin::Admitted(origin) => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                headers.append(header::VARY, HeaderValue::from_static("Origin"));
+            }
+            Origin::None | Origin::Foreign => {}
+        }
+    }
+
+    /// Adds what a preflight asks: methods, and the headers it named.
+    pub fn write_preflight(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+        self.write(headers);
+        const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        const NAMED: HeaderName = header::ACCESS_CONTROL_REQUEST_HEADERS;
+        if let Some(named) = asked.get(NAMED) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, named.clone());
+            headers.append(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(origins: &Origins, values: &[&str]) -> &'static str {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::ORIGIN, HeaderValue::from_str(value).unwrap());
+        }
+        match origins.judge(&headers) {
+            Origin::None => "none",
+            Origin::Admitted(_) | Origin::Anyone => "admitted",
+            Origin::Foreign => "foreign",
+        }
+    }
+
+    #[test]
+    fn t01_only_the_exact_origin_is_admitted() {
+        let origins = Origins { listed: vec!["https://good.com".into()], ..Origins::default() };
+        for (value, expected) in [
+            ("https://good.com", "admitted"),
+            ("https://GOOD.com", "admitted"),
+            ("http://good.com", "foreign"),
+            ("https://good.com:8443", "foreign"),
+            ("https://good.com.evil.com", "foreign"),
+            ("https://evilgood.com", "foreign"),
+            ("https://good.com.", "foreign"),
+            ("https://good.com@evil.com", "foreign"),
+            ("https://xn--good-.com", "foreign"),
+            ("null", "foreign"),
+            ("", "foreign"),
+            ("http://localhost:3000", "foreign"),
+        ] {
+            assert_eq!(judge(&origins, &[value]), expected, "{value}");
+        }
+        assert_eq!(judge(&origins, &[]), "none");
+        assert_eq!(judge(&origins, &["https://good.com", "https://good.com"]), "foreign");
+    }
+
+    #[test]
+    fn development_admits_pages_of_this_machine_only() {
+        let origins = Origins { loopback: true, ..Origins::default() };
+        for (value, expected) in [
+            ("http://localhost:8080", "admitted"),
+            ("https://127.0.0.1", "admitted"),
+            ("http://[::1]:3000", "admitted"),
+            ("http://localhost.evil.com", "foreign"),
+            ("http://localhost:80@evil.com", "foreign"),
+            ("http://127.0.0.1.nip.io", "foreign"),
+            ("file://localhost", "foreign"),
+        ] {
+            assert_eq!(judge(&origins, &[value]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn t02_a_listed_origin_is_reflected_and_a_star_never_goes_with_credentials() {
+        let listed = Origins { listed: vec!["https://a.example".into()], ..Origins::default() };
+        let any = Origins { any: true, ..Origins::default() };
+        let mut asked = HeaderMap::new();
+        asked.insert(header::ORIGIN, HeaderValue::from_static("https://a.example"));
+        asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
+        let (mut headers, mut of_any) = (HeaderMap::new(), HeaderMap::new());
+        listed.judge(&asked).write_preflight(&asked, &mut headers);
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "x-a");
+        assert_eq!(headers.get_all(header::VARY).iter().count(), 2);
+        any.judge(&asked).write(&mut of_any);
+        assert_eq!(of_any[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert!(!of_any.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    }
+}

@@ -1,0 +1,201 @@
+//! An engine request: judged in the order of protocol 2.1, asked of the shard that owns its session, answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::{Method, Request, Response};
+
+use super::core::{Held, Route};
+use super::cors::Origin;
+use super::http::Connection;
+use super::mailbox::{self, Message, Purpose};
+use super::respond::{self, Body};
+use super::upgrade;
+use crate::app::event::Handshake;
+use crate::base::ids::Sid;
+use crate::base::limit::{BODY_TIMEOUT_MS, USER_AGENT_BYTES_MAX};
+use crate::engine::open::{self, Asked, EngineError, EngineQuery, Transport};
+use crate::engine::polling::Reply;
+use crate::shard::io::{Hello, Posted, Service};
+
+/// Answers one request to an engine path.
+pub async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
+    let origin = connection.listening().origins.judge(request.headers());
+    if request.method() == Method::OPTIONS && matches!(origin, Origin::Admitted(_) | Origin::Anyone) {
+        let mut response = respond::empty(204);
+        origin.write_preflight(request.headers(), response.headers_mut());
+        return response;
+    }
+    let mut response = route_request(connection, route, request, &origin).await;
+    origin.write(response.headers_mut());
+    response
+}
+
+async fn route_request(
+    connection: &Connection,
+    route: &Route,
+    request: Request<Incoming>,
+    origin: &Origin,
+) -> Response<Body> {
+    let wants_upgrade = upgrade::is_asked(request.headers());
+    if route.service == Service::WebSocketEcho {
+        return open_websocket(
+            connection,
+            &request,
+            Purpose::Session(hello(connection, route, &request, EngineQuery::default())),
+        );
+    }
+    let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
+    let origin_header = request.headers().get(header::ORIGIN).map(|value| value.as_bytes());
+    let asked = match open::verify(&query, request.method() == Method::GET, wants_upgrade, origin_header) {
+        Ok(_) if *origin == Origin::Foreign => Err(EngineError::Forbidden),
+        verified => verified,
+    };
+    match asked {
+        Err(error) if wants_upgrade => refused(connection, error, respond::upgrade_refused(error)),
+        Err(error) => refused(connection, error, respond::polling(Reply::Error(error))),
+        Ok(Asked::Handshake(Transport::WebSocket)) => {
+            let purpose = Purpose::Session(hello(connection, route, &request, query));
+            open_websocket(connection, &request, purpose)
+        }
+        Ok(Asked::Handshake(Transport::Polling)) => {
+            handshake(connection, hello(connection, route, &request, query)).await
+        }
+        Ok(Asked::Session { sid, transport: Transport::WebSocket }) => {
+            upgrade_session(connection, &request, sid, query.b64).await
+        }
+        Ok(Asked::Session { sid, .. }) => poll(connection, route, request, sid).await,
+    }
+}
+
+/// Counts a refusal that no shard has seen.
+fn refused(connection: &Connection, error: EngineError, response: Response<Body>) -> Response<Body> {
+    connection.core.process.refusals.count(error);
+    response
+}
+
+async fn handshake(connection: &Connection, hello: Hello) -> Response<Body> {
+    let core = &connection.core;
+    let mut held = Held::new(core, None);
+    core.send(core.id, Message::Request(mailbox::Request::Handshake { req: held.req, hello }));
+    answer(held.answer().await)
+}
+
+/// GET, POST or anything else on a session.
+async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>, sid: Sid) -> Response<Body> {
+    let core = &connection.core;
+    let owner = core.owner(&sid);
+    let mut held = Held::new(core, Some(sid));
+    let req = held.req;
+    match *request.method() {
+        Method::GET => core.send(owner, Message::Request(mailbox::Request::Poll { req, sid })),
+        Method::POST => {
+            let acceptable = is_acceptable(&request);
+            core.send(owner, Message::Request(mailbox::Request::PostOpened { req, sid, acceptable }));
+            if acceptable {
+                let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
+                let body = match read_body(request, max, &mut held).await {
+                    Ok(body) => body,
+                    Err(early) => return respond::closing(early),
+                };
+                let too_large = matches!(body, Posted::TooLarge);
+                core.send(owner, Message::Request(mailbox::Request::PostBody { req, sid, body }));
+                let response = answer(held.answer().await);
+                // The rest of the body is still on its way: nothing after it may be read as a request (B85).
+                return if too_large { respond::closing(response) } else { response };
+            }
+            return respond::closing(answer(held.answer().await));
+        }
+        _ => core.send(owner, Message::Request(mailbox::Request::WrongMethod { req, sid })),
+    }
+    answer(held.answer().await)
+}
+
+/// A v4 client posts text as it is: no octet streams, nothing compressed.
+fn is_acceptable<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    !kind.starts_with(b"application/octet-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The whole body within its limit and its time, unless the shard refuses the request meanwhile.
+async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) -> Result<Posted, Response<Body>> {
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > max) {
+        return Ok(Posted::TooLarge);
+    }
+    let mut body = request.into_body();
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(BODY_TIMEOUT_MS);
+    let mut whole = Vec::new();
+    loop {
+        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
+            Err(_) => return Err(respond::sentence(408, "The body took too long")),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(respond::empty(400)),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        if let Some(reply) = held.try_answer() {
+            return Err(respond::polling(reply));
+        }
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > max {
+            return Ok(Posted::TooLarge);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(Posted::Body(Bytes::from(whole)))
+}
+
+/// Asks the owner before the 101, then sends the stream there.
+async fn upgrade_session<B>(connection: &Connection, request: &Request<B>, sid: Sid, base64: bool) -> Response<Body> {
+    let core = &connection.core;
+    let mut held = Held::new(core, None);
+    core.send(core.owner(&sid), Message::Request(mailbox::Request::Upgrade { req: held.req, sid }));
+    match held.answer().await {
+        Some(Reply::SwitchProtocols) => open_websocket(connection, request, Purpose::Upgrade { sid, base64 }),
+        Some(Reply::Error(error)) => respond::upgrade_refused(error),
+        _ => respond::empty(503),
+    }
+}
+
+/// The 101; what the stream is for is left with the connection, which sends it on its way.
+fn open_websocket<B>(connection: &Connection, request: &Request<B>, purpose: Purpose) -> Response<Body> {
+    match upgrade::accept(request) {
+        Ok(response) => {
+            connection.upgrade_to(purpose);
+            response
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+fn answer(reply: Option<Reply>) -> Response<Body> {
+    reply.map_or_else(|| respond::empty(503), respond::polling)
+}
+
+/// What is kept of the request that opens a session.
+fn hello<B>(connection: &Connection, route: &Route, request: &Request<B>, query: EngineQuery) -> Hello {
+    let text = |name: header::HeaderName, max: usize| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        value[..value.len().min(max)].to_owned()
+    };
+    let authorization = text(header::AUTHORIZATION, crate::base::limit::TOKEN_BYTES_MAX + "Bearer ".len());
+    let handshake = Handshake {
+        ip: connection.ip,
+        query: query.rest,
+        user_agent: text(header::USER_AGENT, USER_AGENT_BYTES_MAX),
+        authorization,
+    };
+    Hello {
+        listener: route.engine,
+        service: route.service,
+        handshake: Arc::new(handshake),
+        base64: query.b64,
+        jsonp: query.jsonp.map(String::into_boxed_str),
+    }
+}

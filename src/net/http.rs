@@ -1,0 +1,107 @@
+//! One HTTP connection, from accept to its end or to its 101. Engine paths are answered here, everything else by the
+//! router on the control runtime (design 4.15).
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::core::{Core, Listening};
+use super::engine;
+use super::guard::Place;
+use super::mailbox::{Adopted, Message, Purpose};
+use super::respond::{self, Body};
+use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
+
+/// What the requests of one connection share.
+pub struct Connection {
+    pub core: Rc<Core>,
+    /// Index of the listener it came in by.
+    pub listener: usize,
+    pub ip: IpAddr,
+    /// Set by the request whose answer is a 101.
+    purpose: RefCell<Option<Purpose>>,
+}
+
+impl Connection {
+    pub fn listening(&self) -> &Listening {
+        &self.core.process.listeners[self.listener]
+    }
+
+    /// The answer being sent is a 101, after which the stream serves `purpose`.
+    pub fn upgrade_to(&self, purpose: Purpose) {
+        *self.purpose.borrow_mut() = Some(purpose);
+    }
+}
+
+/// Serves one TCP connection until it ends or becomes a WebSocket.
+pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAddr, place: Place) {
+    let connection = Rc::new(Connection { core: core.clone(), listener, ip, purpose: RefCell::new(None) });
+    let service = {
+        let connection = connection.clone();
+        service_fn(move |request| {
+            let connection = connection.clone();
+            Box::pin(async move { Ok::<_, Infallible>(answer(&connection, request).await) })
+        })
+    };
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
+        .max_buf_size(HEADERS_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .without_shutdown()
+        .await;
+    let Ok(parts) = served else { return };
+    let Some(purpose) = connection.purpose.take() else { return };
+    // A 101 may be refused by a client that has gone; then there is nothing to hand over.
+    let Ok(stream) = parts.io.into_inner().into_std() else { return };
+    let owner = match &purpose {
+        Purpose::Session(_) => core.id,
+        Purpose::Upgrade { sid, .. } => core.owner(sid),
+    };
+    core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early: parts.read_buf, purpose })));
+}
+
+async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE_BYTES_MAX) {
+        return respond::sentence(414, "The request line is too long");
+    }
+    if let Some(route) = connection.listening().route(request.uri().path())
+        && !is_client_file(&request)
+    {
+        return engine::serve(connection, route, request).await;
+    }
+    beside(connection, request).await
+}
+
+/// `/socket.io/socket.io.js` and its siblings lie below an engine path, but are files.
+fn is_client_file(request: &Request<Incoming>) -> bool {
+    let file = request.uri().path().rsplit('/').next().unwrap_or("");
+    let asks_for_a_file = file.ends_with(".js") || file.ends_with(".map");
+    asks_for_a_file && matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Everything beside the engine, on the control runtime.
+async fn beside(connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+    let process = &connection.core.process;
+    let router = process.router.clone();
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(connection.ip, 0)));
+    match process.control.spawn(router.oneshot(request)).await {
+        Ok(Ok(response)) => response.map(Either::Right),
+        Ok(Err(never)) => match never {},
+        Err(_) => respond::empty(503),
+    }
+}

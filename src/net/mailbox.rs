@@ -1,0 +1,141 @@
+//! Messages to one core from the tasks and threads around it. Sending never blocks; whoever reads sockets stops reading
+//! them while a mailbox it fills is too full (design 4.4). One wake per batch: a core that is awake is not woken again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use crossbeam_queue::SegQueue;
+use tokio::sync::{Notify, oneshot};
+
+use super::guard::Place;
+use crate::app::event::Call;
+use crate::base::ids::{NspId, ReqId, Sid};
+use crate::base::limit::MAILBOX_OVERFLOW_MAX;
+use crate::engine::polling::Reply;
+use crate::shard::io::{Hello, Mail, Posted, Ticket};
+use crate::shard::sample::ShardSample;
+
+/// One core's inbox.
+#[derive(Default)]
+pub struct Mailbox {
+    queue: SegQueue<Message>,
+    depth: AtomicUsize,
+    awake: AtomicBool,
+    wake: Notify,
+}
+
+/// All cores' inboxes, by shard.
+pub type Mailboxes = Arc<[Mailbox]>;
+
+/// What a core is told.
+pub enum Message {
+    /// From another shard.
+    Mail(Vec<Mail>),
+    /// From hyper's tasks, here or on another core.
+    Request(Request),
+    /// The answer of a shard to a request that this core's hyper holds.
+    Answer {
+        req: ReqId,
+        reply: Reply,
+    },
+    /// A WebSocket whose 101 has been sent.
+    Adopt(Box<Adopted>),
+    /// A job came back.
+    Done {
+        ticket: Ticket,
+        outcome: crate::app::effect::Outcome,
+    },
+    /// From the control runtime.
+    Call {
+        req: ReqId,
+        nsp: NspId,
+        call: Call,
+    },
+    Sample(oneshot::Sender<ShardSample>),
+    Drain {
+        window_ms: u64,
+    },
+}
+
+/// A polling or upgrade request, as its shard sees it.
+pub enum Request {
+    Handshake { req: ReqId, hello: Hello },
+    Poll { req: ReqId, sid: Sid },
+    PostOpened { req: ReqId, sid: Sid, acceptable: bool },
+    PostBody { req: ReqId, sid: Sid, body: Posted },
+    WrongMethod { req: ReqId, sid: Sid },
+    Upgrade { req: ReqId, sid: Sid },
+    Aborted { req: ReqId, sid: Sid },
+}
+
+/// An open WebSocket on its way to the epoll set of its shard.
+pub struct Adopted {
+    pub stream: std::net::TcpStream,
+    pub place: Place,
+    /// What hyper had read already.
+    pub early: Bytes,
+    pub purpose: Purpose,
+}
+
+/// What a WebSocket was opened for.
+pub enum Purpose {
+    Session(Hello),
+    Upgrade { sid: Sid, base64: bool },
+}
+
+impl Mailbox {
+    pub fn send(&self, message: Message) {
+        self.queue.push(message);
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        if !self.awake.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The next message; `None` when it is empty. Only the owner takes.
+    pub fn take(&self) -> Option<Message> {
+        let message = self.queue.pop()?;
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+        Some(message)
+    }
+
+    /// Before the owner sleeps: from here on a send wakes it. What came in between is still there to be taken.
+    pub fn fall_asleep(&self) -> bool {
+        self.awake.store(false, Ordering::Release);
+        self.queue.is_empty()
+    }
+
+    /// Resolves when a message has come after [`Mailbox::fall_asleep`].
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Messages waiting.
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    pub fn is_overfull(&self) -> bool {
+        self.depth() > MAILBOX_OVERFLOW_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleeper_is_woken_once_per_batch_and_loses_nothing() {
+        let mailbox = Mailbox::default();
+        assert!(mailbox.fall_asleep());
+        mailbox.send(Message::Drain { window_ms: 1 });
+        mailbox.send(Message::Drain { window_ms: 2 });
+        mailbox.woken().await;
+        assert_eq!(mailbox.depth(), 2);
+        while mailbox.take().is_some() {}
+        assert!(mailbox.fall_asleep());
+        mailbox.send(Message::Drain { window_ms: 3 });
+        assert!(!mailbox.fall_asleep(), "something is waiting: no sleep");
+    }
+}

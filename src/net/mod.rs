@@ -1,0 +1,30 @@
+//! Layer 7: sockets of the operating system. Each core runs one thread with one runtime: hyper serves HTTP, polling and
+//! the WebSocket handshake; after its 101 a WebSocket leaves hyper and joins the core's own epoll set.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | [`listen`] | listening sockets, one per core (SO_REUSEPORT); the accept loop |
+//! | [`http`] | one HTTP connection: engine paths here, everything else to the router of [`crate::api`] |
+//! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
+//! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
+//! | [`cors`] | which origins may talk to us, and what they are told |
+//! | [`respond`] | replies as HTTP |
+//! | [`core`] | what all tasks of one core share; requests that wait for an answer |
+//! | [`mailbox`] | messages from other threads |
+//! | [`reactor`] | the loop: mailbox, epoll, timers → the shard → writes |
+//! | [`ready`], [`flush`], [`streams`] | its parts: which sockets have something, writing, descriptors |
+//! | [`guard`] | connections by process and address |
+
+pub mod core;
+pub mod cors;
+pub mod engine;
+pub mod flush;
+pub mod guard;
+pub mod http;
+pub mod listen;
+pub mod mailbox;
+pub mod reactor;
+pub mod ready;
+pub mod respond;
+pub mod streams;
+pub mod upgrade;

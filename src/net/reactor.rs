@@ -1,0 +1,275 @@
+//! The loop of one core: mailbox, epoll and timers into the shard, then everything it has to say out again. The only
+//! place that calls a shard (design 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::{Events, Poll};
+use tokio::io::unix::AsyncFd;
+
+use super::core::Core;
+use super::flush;
+use super::mailbox::{Adopted, Message, Purpose, Request};
+use super::ready::{Ready, Taken};
+use super::streams::Streams;
+use crate::base::ids::ConnKey;
+use crate::base::limit::READ_BUFFER_BYTES;
+use crate::base::time::{Millis, Now, WallMillis};
+use crate::shard::io::Output;
+use crate::shard::{Input, Shard};
+
+/// Readiness events taken from the kernel at once.
+const EVENTS_MAX: usize = 1024;
+/// Messages taken from the mailbox in one turn.
+const MESSAGES_PER_TURN_MAX: usize = 1024;
+/// How soon a core looks again at a mailbox that was too full to go on.
+const OVERFULL_PAUSE: Duration = Duration::from_millis(1);
+
+/// What a shard asks of the process: jobs and answers to HTTP calls.
+pub trait Outside {
+    fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::effect::Job);
+    fn call_reply(&self, req: crate::base::ids::ReqId, status: u16, body: String);
+}
+
+/// One core's loop.
+pub struct Reactor<O> {
+    core: Rc<Core>,
+    shard: Shard,
+    outside: O,
+    clock: Clock,
+    poll: Poll,
+    events: Events,
+    streams: Streams,
+    ready: Ready,
+    read_buffer: Box<[u8]>,
+    scratch: Vec<u8>,
+}
+
+/// Both clocks, read once a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    pub started: Instant,
+}
+
+impl Clock {
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now { mono: Millis::from(self.started.elapsed()), wall: WallMillis(wall.as_millis() as u64) }
+    }
+}
+
+impl<O: Outside> Reactor<O> {
+    pub fn new(core: Rc<Core>, shard: Shard, outside: O, clock: Clock) -> io::Result<Reactor<O>> {
+        Ok(Reactor {
+            core,
+            shard,
+            outside,
+            clock,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_MAX),
+            streams: Streams::default(),
+            ready: Ready::default(),
+            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Runs until the shard has drained.
+    pub async fn run(mut self) -> io::Result<()> {
+        let inner = self.poll.registry().as_fd().try_clone_to_owned()?;
+        // SAFETY: the AsyncFd owns its descriptor, a duplicate of the epoll set's, and nobody else closes that.
+        let epoll = unsafe { AsyncFd::register_with_interest(inner, tokio::io::Interest::READABLE) }?;
+        let process = self.core.process.clone();
+        let mailbox = &process.mailboxes[usize::from(self.core.id.0)];
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        while !self.shard.is_drained() {
+            self.turn();
+            if !mailbox.fall_asleep() || self.is_busy() {
+                // Tasks of this core get their share between two turns.
+                tokio::task::yield_now().await;
+                self.poll_events()?;
+                continue;
+            }
+            sleep.as_mut().reset(self.wake_at());
+            tokio::select! {
+                guard = epoll.readable() => {
+                    let mut guard = guard?;
+                    if self.poll_events()? < EVENTS_MAX {
+                        guard.clear_ready();
+                    }
+                }
+                () = mailbox.woken() => {}
+                () = &mut sleep => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn: inputs, timers, outputs, flushes.
+    fn turn(&mut self) {
+        let begun = Instant::now();
+        let now = self.clock.now();
+        let messages = self.take_messages(now);
+        let reads = self.read_ready(now);
+        self.shard.on_time(now);
+        let emitted = self.shard.has_flushes();
+        self.carry_out();
+        if messages + reads > 0 || emitted {
+            self.shard.note_turn(begun.elapsed(), emitted);
+        }
+    }
+
+    fn take_messages(&mut self, now: Now) -> usize {
+        for count in 0..MESSAGES_PER_TURN_MAX {
+            let Some(message) = self.core.mailbox().take() else { return count };
+            self.on_message(now, message);
+        }
+        MESSAGES_PER_TURN_MAX
+    }
+
+    fn on_message(&mut self, now: Now, message: Message) {
+        match message {
+            Message::Mail(mail) => self.shard.on_input(now, Input::Mail(mail)),
+            Message::Request(request) => self.shard.on_input(now, input_of(request)),
+            Message::Answer { req, reply } => self.core.answer(req, reply),
+            Message::Adopt(adopted) => self.adopt(now, *adopted),
+            Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
+            Message::Call { req, nsp, call } => self.shard.on_input(now, Input::Call { req, nsp, call }),
+            Message::Sample(asked) => {
+                let mut sample = self.shard.sample();
+                sample.mailbox_depth = self.core.mailbox().depth() as u64;
+                // Whoever asked may have given up.
+                let _ = asked.send(sample);
+            }
+            Message::Drain { window_ms } => self.shard.on_input(now, Input::Drain { window_ms }),
+        }
+    }
+
+    /// A WebSocket joins the epoll set. What hyper had read already comes first.
+    fn adopt(&mut self, now: Now, adopted: Adopted) {
+        let Adopted { stream, place, early, purpose } = adopted;
+        let Ok(conn) = self.streams.adopt(stream, place, self.poll.registry()) else { return };
+        self.shard.on_input(
+            now,
+            match purpose {
+                Purpose::Session(hello) => Input::Connected { conn, hello },
+                Purpose::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
+            },
+        );
+        if !early.is_empty() {
+            let mut early = early.to_vec();
+            self.shard.on_input(now, Input::Bytes { conn, bytes: &mut early });
+        }
+    }
+
+    /// One read for each socket that has something, within the turn's budget.
+    fn read_ready(&mut self, now: Now) -> usize {
+        if self.is_held_back() {
+            return 0;
+        }
+        let budget = self.ready.budget();
+        for _ in 0..budget {
+            let Some((conn, taken)) = self.ready.read_next(&mut self.streams, &mut self.read_buffer) else { break };
+            match taken {
+                Taken::Bytes(count) => {
+                    self.shard.on_input(now, Input::Bytes { conn, bytes: &mut self.read_buffer[..count] });
+                }
+                Taken::Nothing => {}
+                Taken::Gone { broken } => self.shard.on_input(now, Input::Gone { conn, broken }),
+            }
+        }
+        budget
+    }
+
+    /// Everything the shard has to say: outputs, and each socket's flush. A flush may end a connection, which is an output.
+    fn carry_out(&mut self) {
+        loop {
+            while let Some(output) = self.shard.next_output() {
+                self.on_output(output);
+            }
+            let Some(conn) = self.shard.next_flush() else { return };
+            self.flush(conn);
+        }
+    }
+
+    fn on_output(&mut self, output: Output) {
+        match output {
+            Output::Respond { req, reply } if req.shard == self.core.id => self.core.answer(req, reply),
+            Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
+            Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
+            Output::Job { ticket, job } => self.outside.job(ticket, job),
+            Output::Finish { conn } => {
+                if let Some(stream) = self.streams.get_mut(conn) {
+                    // A connection that is broken already tells so when it is read.
+                    let _ = stream.tcp.shutdown(Shutdown::Write);
+                }
+            }
+            Output::Close { conn } => drop(self.streams.remove(conn)),
+            Output::CallReply { req, status, body } => self.outside.call_reply(req, status, body),
+        }
+    }
+
+    fn flush(&mut self, conn: ConnKey) {
+        let (streams, scratch) = (&mut self.streams, &mut self.scratch);
+        self.shard.flush(conn, |slices| match streams.get_mut(conn) {
+            Some(stream) => flush::write(&stream.tcp, slices, scratch),
+            None => 0,
+        });
+    }
+
+    /// Takes the kernel's readiness events; a full batch means that there may be more.
+    fn poll_events(&mut self) -> io::Result<usize> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let mut count = 0;
+        for event in &self.events {
+            count += 1;
+            let Some(conn) = self.streams.of_token(event.token()) else { continue };
+            if event.is_writable() {
+                self.shard.on_writable(conn);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.ready.mark(conn, &mut self.streams);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Another core has more mail than it can take: nothing is read until it has caught up (design 4.4).
+    fn is_held_back(&self) -> bool {
+        self.core.process.mailboxes.len() > 1 && self.core.process.mailboxes.iter().any(|mailbox| mailbox.is_overfull())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.shard.has_flushes() || !self.ready.is_empty() && !self.is_held_back()
+    }
+
+    fn wake_at(&mut self) -> tokio::time::Instant {
+        let now = tokio::time::Instant::now();
+        if !self.ready.is_empty() {
+            return now + OVERFULL_PAUSE;
+        }
+        match self.shard.deadline() {
+            Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),
+            None => now + Duration::from_secs(3600),
+        }
+    }
+}
+
+fn input_of(request: Request) -> Input<'static> {
+    match request {
+        Request::Handshake { req, hello } => Input::Handshake { req, hello },
+        Request::Poll { req, sid } => Input::Poll { req, sid },
+        Request::PostOpened { req, sid, acceptable } => Input::PostOpened { req, sid, acceptable },
+        Request::PostBody { req, sid, body } => Input::PostBody { req, sid, body },
+        Request::WrongMethod { req, sid } => Input::WrongMethod { req, sid },
+        Request::Upgrade { req, sid } => Input::UpgradeAsked { req, sid },
+        Request::Aborted { req, sid } => Input::Aborted { req, sid },
+    }
+}

@@ -1,0 +1,68 @@
+//! Which sockets have something to read. Readiness is edge-triggered: a socket stays in the list until a read takes less
+//! than there was room for, or fails. Each gets one read a turn, so that nobody starves (design 4.2).
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use super::streams::Streams;
+use crate::base::ids::ConnKey;
+use crate::base::limit::READS_PER_TURN_MAX;
+
+/// The list.
+#[derive(Default)]
+pub struct Ready(VecDeque<ConnKey>);
+
+/// What one read brought.
+pub enum Taken {
+    Bytes(usize),
+    Nothing,
+    /// The peer has closed its side, or the connection broke.
+    Gone {
+        broken: bool,
+    },
+}
+
+impl Ready {
+    /// The socket has become readable.
+    pub fn mark(&mut self, conn: ConnKey, streams: &mut Streams) {
+        if let Some(stream) = streams.get_mut(conn)
+            && !std::mem::replace(&mut stream.ready, true)
+        {
+            self.0.push_back(conn);
+        }
+    }
+
+    /// Sockets to read in this turn.
+    pub fn budget(&self) -> usize {
+        self.0.len().min(READS_PER_TURN_MAX)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads the next socket into `buffer`. A full buffer leaves it in the list, behind the others.
+    pub fn read_next(&mut self, streams: &mut Streams, buffer: &mut [u8]) -> Option<(ConnKey, Taken)> {
+        let conn = self.0.pop_front()?;
+        let Some(stream) = streams.get_mut(conn) else { return Some((conn, Taken::Nothing)) };
+        stream.ready = false;
+        let taken = match stream.tcp.read(buffer) {
+            Ok(0) => Taken::Gone { broken: false },
+            Ok(count) => {
+                if count == buffer.len() {
+                    stream.ready = true;
+                    self.0.push_back(conn);
+                }
+                Taken::Bytes(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Taken::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                stream.ready = true;
+                self.0.push_back(conn);
+                Taken::Nothing
+            }
+            Err(_) => Taken::Gone { broken: true },
+        };
+        Some((conn, taken))
+    }
+}

@@ -1,0 +1,60 @@
+//! Replies as HTTP: statuses, headers and bodies as the official server sends them (protocol 2.1, 2.3).
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::engine::open::EngineError;
+use crate::engine::polling::Reply;
+
+/// Ours are short and complete; those of the router may stream.
+pub type Body = Either<Full<Bytes>, axum::body::Body>;
+
+/// An answer to a polling request.
+pub fn polling(reply: Reply) -> Response<Body> {
+    match reply {
+        Reply::Packets(body) => not_stored(full(200, "text/plain; charset=UTF-8", body)),
+        Reply::Taken => not_stored(full(200, "text/html", Bytes::from_static(b"ok"))),
+        Reply::Error(error) => {
+            full(error.status(), "application/json", Bytes::from_static(error.json_body().as_bytes()))
+        }
+        Reply::Empty(code) => empty(code),
+        Reply::SwitchProtocols => empty(101),
+    }
+}
+
+/// A refusal of a WebSocket handshake: always 400, the message as text, and the connection ends.
+pub fn upgrade_refused(error: EngineError) -> Response<Body> {
+    closing(full(400, "text/html", Bytes::from_static(error.message().as_bytes())))
+}
+
+/// A status and a sentence for whoever reads it; the connection ends.
+pub fn sentence(code: u16, text: &'static str) -> Response<Body> {
+    closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
+}
+
+/// A status without a body.
+pub fn empty(code: u16) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::from_u16(code).expect("statuses are ours");
+    response
+}
+
+fn full(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = StatusCode::from_u16(code).expect("statuses are ours");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn not_stored(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Ends the connection after this answer.
+pub fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,107 @@
+//! The WebSocket handshake of RFC 6455 section 4.2, checked after the engine has agreed to it, and its 101.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response};
+use sha1::{Digest, Sha1};
+
+use super::respond::{self, Body};
+
+/// Whether a request asks for a WebSocket at all.
+pub fn is_asked(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The 101, or what is wrong with the handshake. Extensions and subprotocols are not negotiated, whatever is offered.
+pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
+    if request.method() != Method::GET {
+        return Err(Box::new(respond::sentence(405, "A WebSocket is opened by a GET")));
+    }
+    let headers = request.headers();
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    if !matches!(version, Some(b"13" | b"8")) {
+        let mut response = respond::sentence(400, "Sec-WebSocket-Version must be 13 or 8");
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13, 8"));
+        return Err(Box::new(response));
+    }
+    if !connection_says_upgrade(headers) {
+        return Err(Box::new(respond::sentence(400, "The Connection header does not say Upgrade")));
+    }
+    let key =
+        key(headers).ok_or_else(|| Box::new(respond::sentence(400, "Sec-WebSocket-Key is not 16 bytes of base64")))?;
+    let mut response = respond::empty(101);
+    let out = response.headers_mut();
+    out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    out.insert(header::SEC_WEBSOCKET_ACCEPT, accept_value(key));
+    Ok(response)
+}
+
+/// The one key of the handshake.
+fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    let key = keys.next()?.as_bytes();
+    let sixteen = BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+    (keys.next().is_none() && sixteen).then_some(key)
+}
+
+fn connection_says_upgrade(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// RFC 6455 section 4.2.2, step 5.4.
+fn accept_value(key: &[u8]) -> HeaderValue {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    HeaderValue::from_str(&BASE64_STANDARD.encode(hash.finalize())).expect("base64 is fit for a header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(changes: &[(&'static str, &'static str)], status: u16) {
+        let mut request = Request::new(());
+        let defaults = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        for (name, value) in defaults.iter().chain(changes) {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        let response = accept(&request).unwrap_or_else(|refusal| *refusal);
+        assert_eq!(response.status(), status, "{changes:?}");
+    }
+
+    #[test]
+    fn handshakes_are_checked() {
+        check(&[], 101);
+        check(&[("sec-websocket-version", "8")], 101);
+        for version in ["7", "", "13, 8", "constructor"] {
+            check(&[("sec-websocket-version", version)], 400);
+        }
+        // B45: the key is base64 of exactly 16 bytes.
+        for key in ["", "dGhlIHNhbXBsZSBub25jZQ", "AAAA", "dGhlIHNhbXBsZSBub25jZQ==x", "!!!!!!!!!!!!!!!!!!!!!!=="] {
+            check(&[("sec-websocket-key", key)], 400);
+        }
+        check(&[("connection", "close")], 400);
+    }
+
+    #[test]
+    fn b32_b33_offered_extensions_and_protocols_change_nothing() {
+        check(&[("sec-websocket-extensions", "constructor; __proto__=\"")], 101);
+        check(&[("sec-websocket-protocol", "b                x")], 101);
+    }
+
+    #[test]
+    fn the_accept_value_is_that_of_the_rfc() {
+        assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

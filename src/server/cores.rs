@@ -1,0 +1,149 @@
+//! One thread, one single-threaded runtime and one reactor per shard.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::backend::Daemon;
+use super::plan::Plan;
+use crate::app::effect::{Job, Outcome};
+use crate::base::ids::{ReqId, ShardId};
+use crate::base::time::Millis;
+use crate::net::core::{Core, Process};
+use crate::net::guard::Guard;
+use crate::net::listen;
+use crate::net::mailbox::{Mailboxes, Message};
+use crate::net::reactor::{Clock, Outside, Reactor};
+use crate::shard::Shard;
+use crate::shard::io::Ticket;
+use crate::store::Store;
+
+/// What the cores are made of, beside the plan.
+pub struct Parts {
+    pub clock: Clock,
+    pub guard: Arc<Guard>,
+    pub store: Store,
+    pub control: tokio::runtime::Handle,
+    pub stopped: watch::Receiver<bool>,
+    pub daemon: Arc<Daemon>,
+}
+
+/// The running cores.
+pub struct Cores {
+    /// One message per core that has ended: `Ok` after its drain.
+    ended: tokio::sync::Mutex<mpsc::UnboundedReceiver<io::Result<()>>>,
+    count: usize,
+}
+
+impl Cores {
+    /// Starts a thread per shard, each with its own socket on every address.
+    pub fn start(plan: &Plan, parts: Parts, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) -> io::Result<Cores> {
+        let count = usize::from(plan.shard_config.placement.shards);
+        let process = Arc::new(Process {
+            shard_config: plan.shard_config.clone(),
+            listeners: plan.listenings(),
+            mailboxes: parts.daemon.mailboxes(),
+            guard: parts.guard.clone(),
+            refusals: parts.daemon.refusals(),
+            router: parts.daemon.clone().public_router(),
+            control: parts.control.clone(),
+        });
+        parts.daemon.watch(parts.guard.clone());
+        let mut by_core: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+        for (_, sockets) in sockets {
+            by_core.iter_mut().zip(sockets).for_each(|(core, socket)| core.push(socket));
+        }
+        let (report, ended) = mpsc::unbounded_channel();
+        for (index, sockets) in by_core.into_iter().enumerate() {
+            let id = ShardId(index as u16);
+            let start = Millis::from(parts.clock.started.elapsed());
+            let shard = Shard::new(id, plan.shard_config.clone(), plan.applications(), plan.seed(), start);
+            let outside = Shell {
+                id,
+                mailboxes: process.mailboxes.clone(),
+                store: parts.store.clone(),
+                daemon: parts.daemon.clone(),
+            };
+            let (process, clock, stopped) = (process.clone(), parts.clock, parts.stopped.clone());
+            let report = report.clone();
+            thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                // Nobody listens once the process is ending.
+                let _ = report.send(run_core(id, process, shard, outside, clock, sockets, stopped));
+            })?;
+        }
+        Ok(Cores { ended: tokio::sync::Mutex::new(ended), count })
+    }
+
+    /// Resolves with a sentence when a core has failed.
+    pub async fn failed(&self) -> String {
+        loop {
+            match self.ended.lock().await.recv().await {
+                Some(Err(error)) => return format!("a core has failed: {error}"),
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Resolves when all cores have drained.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.lock().await;
+        for _ in 0..self.count {
+            if ended.recv().await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+fn run_core(
+    id: ShardId,
+    process: Arc<Process>,
+    shard: Shard,
+    outside: Shell,
+    clock: Clock,
+    sockets: Vec<TcpListener>,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async move {
+        let core = Rc::new(Core::new(id, process));
+        for (listener, socket) in sockets.into_iter().enumerate() {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            tokio::task::spawn_local(listen::accept(core.clone(), listener, socket, stopped.clone()));
+        }
+        Reactor::new(core, shard, outside, clock)?.run().await
+    })
+}
+
+/// What a shard asks of the process, on its way.
+struct Shell {
+    id: ShardId,
+    mailboxes: Mailboxes,
+    store: Store,
+    daemon: Arc<Daemon>,
+}
+
+impl Outside for Shell {
+    /// The answer comes back as a message, whoever is still connected.
+    fn job(&self, ticket: Option<Ticket>, job: Job) {
+        let (mailboxes, id) = (self.mailboxes.clone(), usize::from(self.id.0));
+        self.store.submit(
+            job,
+            Box::new(move |outcome: Outcome| {
+                if let Some(ticket) = ticket {
+                    mailboxes[id].send(Message::Done { ticket, outcome });
+                }
+            }),
+        );
+    }
+
+    fn call_reply(&self, req: ReqId, status: u16, body: String) {
+        self.daemon.reply(req, status, body);
+    }
+}

@@ -1,0 +1,176 @@
+//! Layer 8: assembles the daemon: store, cores, listeners, the control runtime, signals, and the order in which all of
+//! it ends.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | [`plan`] | configuration → what every core needs: namespaces, applications, paths |
+//! | [`cores`] | one thread and one reactor per shard |
+//! | [`backend`] | the daemon as HTTP callers reach it |
+//! | [`banner`] | what is printed once it serves |
+
+pub mod backend;
+pub mod banner;
+pub mod cores;
+pub mod plan;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::net::guard::Guard;
+use crate::net::listen;
+use crate::net::mailbox::Mailbox;
+use crate::net::reactor::Clock;
+use crate::store::Store;
+
+use backend::{Daemon, Readiness};
+use cores::{Cores, Parts};
+use plan::Plan;
+
+/// Serves until told to stop. 0 after a clean drain, 1 otherwise.
+pub fn run(config: Config) -> ExitCode {
+    match Plan::of(&config) {
+        Ok(plan) => serve(plan),
+        Err(error) => fail(error),
+    }
+}
+
+/// Serves the conformance fixture (design section 6) on `addr` and on the same port of the other loopback address.
+pub fn conformance(addr: SocketAddr) -> ExitCode {
+    serve(Plan::fixture(addr))
+}
+
+fn serve(plan: Plan) -> ExitCode {
+    let control =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(format!("the control runtime does not start: {error}")),
+        };
+    let ended = control.block_on(live(plan, control.handle().clone()));
+    control.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => fail(sentence),
+    }
+}
+
+fn fail(sentence: impl Display) -> ExitCode {
+    error!(target: "siod::server", "{sentence}");
+    eprintln!("siod: {sentence}");
+    ExitCode::FAILURE
+}
+
+/// The daemon's life: bind, start, serve, drain.
+async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String> {
+    let clock = Clock { started: Instant::now() };
+    // Ports first: a second daemon on the same port must not touch the first one's data.
+    let sockets = bind_all(&plan)?;
+    let admin = bind_admin(&plan).await?;
+    let store = Store::open(&plan.store).map_err(|error| error.to_string())?;
+    let shards = plan.shard_config.placement.shards;
+    let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
+    let daemon = Daemon::new(&plan, mailboxes, store.clone());
+    let guard = Guard::new(&plan.shard_config.limits);
+    let (stop, stopped) = watch::channel(false);
+    let parts = Parts { clock, guard, store: store.clone(), control, stopped, daemon: daemon.clone() };
+    let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
+    let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
+    if let Some(admin) = admin {
+        tokio::spawn(daemon.clone().serve_admin(admin));
+    }
+    daemon.set_readiness(Readiness::Ready);
+    banner::print(&plan, &bound);
+    wait_for_the_end(&daemon, &cores).await?;
+    drain(&plan, &daemon, cores, &stop).await;
+    tokio::task::spawn_blocking(move || store.close()).await.map_err(|error| error.to_string())?;
+    info!(target: "siod::server", "stopped");
+    Ok(())
+}
+
+type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
+
+fn bind_all(plan: &Plan) -> Result<Bound, String> {
+    let shards = plan.shard_config.placement.shards;
+    let lowat = plan.shard_config.limits.notsent_lowat_bytes;
+    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, lowat).map_err(|error| cannot_bind(*addr, &error));
+    plan.listeners.iter().map(|listener| bind(&listener.bind)).collect()
+}
+
+async fn bind_admin(plan: &Plan) -> Result<Option<tokio::net::TcpListener>, String> {
+    let Some(addr) = plan.admin_bind else { return Ok(None) };
+    let bound = tokio::net::TcpListener::bind(addr).await;
+    bound.map(Some).map_err(|error| cannot_bind(addr, &error))
+}
+
+fn cannot_bind(addr: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{addr} is in use by another process"),
+        _ => format!("cannot listen on {addr}: {error}"),
+    }
+}
+
+/// A signal, a drain asked for by HTTP, or the death of a core.
+async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = daemon.drain_asked() => Ok(()),
+        error = cores.failed() => Err(error),
+    }
+}
+
+/// Readiness turns away first, listeners close, then clients are told, spread over the window. A second signal is quick.
+async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) {
+    daemon.set_readiness(Readiness::Draining);
+    // All accept loops may have ended already.
+    let _ = stop.send(true);
+    let clients = daemon.connections();
+    let limit = Duration::from_secs(plan.drain_timeout_s);
+    let window = window(clients, limit);
+    info!(target: "siod::server", clients, window_ms = window.as_millis() as u64, "draining");
+    daemon.drain_shards(window);
+    tokio::select! {
+        () = cores.ended() => {}
+        () = tokio::time::sleep(limit) => warn!(target: "siod::server", "drain timeout: clients are cut off"),
+        () = second_signal() => warn!(target: "siod::server", "second signal: clients are cut off"),
+    }
+}
+
+/// Clients are told over one millisecond each, within three quarters of the time there is.
+fn window(clients: usize, limit: Duration) -> Duration {
+    Duration::from_millis(clients as u64).min(limit * 3 / 4)
+}
+
+async fn second_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f17_the_window_grows_with_the_clients_and_stays_within_the_limit() {
+        let limit = Duration::from_secs(20);
+        assert_eq!(window(0, limit), Duration::ZERO);
+        assert_eq!(window(500, limit), Duration::from_millis(500));
+        assert_eq!(window(1_000_000, limit), Duration::from_secs(15));
+    }
+}

@@ -1,0 +1,221 @@
+//! What the configuration means to the cores: which namespaces there are, which application each of them is, what every
+//! path of every address offers. The fixture is a plan of its own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::app::Application;
+use crate::app::kit::identity::Authenticator;
+use crate::app::lab::Lab;
+use crate::app::name::AppName;
+use crate::app::signage::Signage;
+use crate::app::signage::settings::Settings as SignageSettings;
+use crate::base::ids::{ListenerId, NspId};
+use crate::base::limit::{EngineLimits, Limits};
+use crate::config::{self, AuthMode, Config, Cors};
+use crate::net::core::{Listening, Route};
+use crate::net::cors::Origins;
+use crate::shard::ShardConfig;
+use crate::shard::io::Service;
+use crate::shard::placement::Placement;
+use crate::store;
+
+/// Everything that is fixed before the first thread starts.
+pub struct Plan {
+    pub shard_config: Arc<ShardConfig>,
+    pub listeners: Vec<PlannedListener>,
+    pub apps: Vec<PlannedApp>,
+    pub admin_bind: Option<SocketAddr>,
+    pub admin_token: crate::base::secret::Secret,
+    pub store: store::Settings,
+    pub drain_timeout_s: u64,
+    pub client_dir: Option<PathBuf>,
+    pub dev: bool,
+    pub signage: SignageSettings,
+}
+
+/// One listening address.
+pub struct PlannedListener {
+    pub bind: SocketAddr,
+    pub root: Option<AppName>,
+    pub routes: Vec<Route>,
+    pub origins: Origins,
+}
+
+/// One application and its namespace.
+pub struct PlannedApp {
+    pub name: AppName,
+    pub namespace: String,
+}
+
+impl Plan {
+    /// The plan of a configuration that has been checked.
+    pub fn of(config: &Config) -> Result<Plan, String> {
+        let apps = enabled_apps(config);
+        let namespace_of =
+            |name: AppName| apps.iter().position(|app| app.name == name).map(|index| NspId(index as u16));
+        let dev = config.auth.mode == AuthMode::Dev;
+        let listeners = config.listeners.iter().enumerate().map(|(index, listener)| PlannedListener {
+            bind: listener.bind,
+            root: listener.root,
+            routes: routes(listener, ListenerId(index as u16), namespace_of),
+            origins: origins(&listener.cors, dev),
+        });
+        let shard_config = ShardConfig {
+            placement: placement(shard_count(config.server.shards)),
+            limits: config.limits.clone(),
+            engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
+            namespaces: apps.iter().map(|app| app.namespace.clone()).collect(),
+            authenticator: Authenticator::new(&config.auth),
+        };
+        Ok(Plan {
+            shard_config: Arc::new(shard_config),
+            listeners: listeners.collect(),
+            admin_bind: Some(config.admin.bind),
+            admin_token: config.admin.token.clone(),
+            store: store_settings(config),
+            drain_timeout_s: config.server.drain_timeout_s,
+            client_dir: config.server.client_dir.clone(),
+            dev,
+            signage: config.apps.signage.settings.clone(),
+            apps,
+        })
+    }
+
+    /// The conformance fixture of design section 6, on both loopback addresses.
+    pub fn fixture(addr: SocketAddr) -> Plan {
+        let engine = EngineLimits {
+            ping_interval_ms: 300,
+            ping_timeout_ms: 200,
+            max_payload_bytes: 1_000_000,
+            connect_timeout_ms: 1_000,
+            ping_jitter: false,
+        };
+        let frames = EngineLimits { max_payload_bytes: 16 << 20, ..engine.clone() };
+        let route = |path: &str, service, engine| Route { path: path.to_owned(), service, engine: ListenerId(engine) };
+        let routes = vec![
+            route("/socket.io/", Service::SocketIo { root: None }, 0),
+            route("/engine.io/", Service::EngineEcho, 0),
+            route("/echo", Service::WebSocketEcho, 1),
+        ];
+        let listener = |bind| PlannedListener {
+            bind,
+            root: None,
+            routes: routes.clone(),
+            origins: Origins { any: true, ..Origins::default() },
+        };
+        let namespaces = vec!["/".to_owned(), "/custom".to_owned()];
+        let shard_config = ShardConfig {
+            placement: placement(1),
+            limits: Limits::default(),
+            engines: vec![engine, frames],
+            namespaces: namespaces.clone(),
+            authenticator: Authenticator::new(&Default::default()),
+        };
+        Plan {
+            shard_config: Arc::new(shard_config),
+            listeners: both_loopbacks(addr).into_iter().map(listener).collect(),
+            apps: namespaces.into_iter().map(|namespace| PlannedApp { name: AppName::Lab, namespace }).collect(),
+            admin_bind: None,
+            admin_token: Default::default(),
+            store: store::Settings::new("memory:", std::path::Path::new("data")),
+            drain_timeout_s: 2,
+            client_dir: None,
+            dev: true,
+            signage: SignageSettings::default(),
+        }
+    }
+
+    /// One value of each application, for one shard.
+    pub fn applications(&self) -> Vec<Box<dyn Application>> {
+        self.apps.iter().map(|app| self.application(app.name)).collect()
+    }
+
+    fn application(&self, name: AppName) -> Box<dyn Application> {
+        match name {
+            AppName::Lab => Box::new(Lab::default()),
+            AppName::Signage => Box::new(Signage::new(self.signage.clone())),
+            other => unreachable!("{} has no application yet, and the configuration has no key for it", other.as_str()),
+        }
+    }
+
+    /// A fresh seed for one shard, from the operating system.
+    pub fn seed(&self) -> [u8; 32] {
+        random()
+    }
+
+    /// The listeners as requests see them.
+    pub fn listenings(&self) -> Vec<Listening> {
+        let listening = |listener: &PlannedListener| Listening {
+            routes: listener.routes.clone(),
+            origins: listener.origins.clone(),
+        };
+        self.listeners.iter().map(listening).collect()
+    }
+}
+
+/// Enabled applications in the order of their namespaces' ids.
+fn enabled_apps(config: &Config) -> Vec<PlannedApp> {
+    let enabled = [(AppName::Lab, config.apps.lab.enabled), (AppName::Signage, config.apps.signage.enabled)];
+    let named = |name: AppName| PlannedApp { name, namespace: format!("/{}", name.as_str()) };
+    enabled.into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| named(name)).collect()
+}
+
+fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(AppName) -> Option<NspId>) -> Vec<Route> {
+    let route = |(path, root): &(String, Option<AppName>)| Route {
+        path: path.clone(),
+        service: Service::SocketIo { root: root.and_then(&nsp) },
+        engine,
+    };
+    listener.paths.iter().map(route).collect()
+}
+
+fn origins(cors: &Cors, dev: bool) -> Origins {
+    match cors {
+        Cors::Any => Origins { any: true, ..Origins::default() },
+        Cors::List(listed) => Origins { listed: listed.clone(), loopback: dev, any: false },
+    }
+}
+
+fn store_settings(config: &Config) -> store::Settings {
+    let url = match &config.store {
+        config::Store::Memory => "memory:".to_owned(),
+        config::Store::Sqlite(path) => format!("sqlite:{}", path.display()),
+    };
+    let signage = &config.apps.signage.settings;
+    let mut settings = store::Settings::new(&url, &config.server.data_dir);
+    settings.bounds.history_rows_max = signage.history_per_device_max;
+    settings.snapshots.quota_bytes = signage.snapshot_quota_bytes;
+    settings.snapshots.ttl_ms = signage.snapshot_ttl_h * 3_600_000;
+    settings
+}
+
+fn shard_count(configured: u16) -> u16 {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u16),
+        count => count,
+    }
+}
+
+fn placement(shards: u16) -> Placement {
+    let key: [u8; 16] = random();
+    let half = |at: usize| u64::from_le_bytes(key[at..at + 8].try_into().expect("eight of sixteen bytes"));
+    Placement { shards, key: (half(0), half(8)) }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}
+
+/// The address itself, and the same port on the loopback address of the other family.
+fn both_loopbacks(addr: SocketAddr) -> Vec<SocketAddr> {
+    let other = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => return vec![addr],
+    };
+    vec![addr, SocketAddr::new(other, addr.port())]
+}

@@ -1,0 +1,165 @@
+//! What one shard tells a scrape: plain numbers, copied in one go, rendered by `api/metrics`. Counters count since the process
+//! started; everything else is as of now. Label values come from closed sets or from the configuration, never from a client.
+
+use super::Shard;
+use crate::app::{Metric, Tally};
+use crate::base::close::CloseReason;
+use crate::base::ids::NspId;
+use crate::base::stats::Histogram;
+use crate::engine::session::Transport;
+
+/// How many codes a refused handshake can have (protocol 2.1), 0 to 5.
+pub const REFUSAL_CODES: usize = 6;
+
+/// One shard at the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct ShardSample {
+    pub shard: u16,
+    /// The shard did not answer within the scrape's time: the figures are those of its last answer.
+    pub stale: bool,
+    /// Engine connections now.
+    pub connections: ByTransport,
+    /// Engine connections opened, by the transport of the handshake.
+    pub opened: ByTransport,
+    /// Polling sessions that moved to WebSocket.
+    pub upgraded: u64,
+    /// Engine connections closed; `reason as usize` indexes it.
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Handshakes and requests refused; the code indexes it.
+    pub refused: [u64; REFUSAL_CODES],
+    /// Engine packets, heartbeats included.
+    pub packets_in: u64,
+    pub packets_out: u64,
+    /// Payload bytes of those packets.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Sockets now, one entry for each namespace that is served.
+    pub namespaces: Vec<NamespaceSample>,
+    /// Rooms with at least one member on this shard; the room of a socket's own id does not count.
+    pub rooms: u64,
+    /// Events from clients.
+    pub events: Vec<EventSample>,
+    /// Time of one turn.
+    pub turn_us: Histogram,
+    /// From the turn that decided an emit to the write that carried it.
+    pub emit_to_flush_us: Histogram,
+    /// From a job's departure to its answer, store jobs only.
+    pub store_us: Histogram,
+    /// Bytes queued to sockets now.
+    pub outbox_bytes: u64,
+    /// Inputs waiting for the shard now.
+    pub mailbox_depth: u64,
+    /// Sockets closed because their outbox was full or made no progress.
+    pub slow_consumers: u64,
+    pub alerts: Vec<AlertSample>,
+    /// What the applications add; equal name and labels are summed over the shards.
+    pub app_metrics: Vec<Metric>,
+}
+
+/// A number for each transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByTransport {
+    pub polling: u64,
+    pub websocket: u64,
+}
+
+impl ByTransport {
+    pub fn total(self) -> u64 {
+        self.polling + self.websocket
+    }
+}
+
+/// One namespace of this shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceSample {
+    /// Canonical name: sockets on a mapped `/` count under their application's own namespace.
+    pub name: String,
+    pub sockets: u64,
+}
+
+/// Events of one application with one outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSample {
+    pub app: &'static str,
+    pub outcome: EventOutcome,
+    pub count: u64,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventOutcome {
+    /// A handler has run.
+    Handled,
+    /// Refused by the application's rules or by a limit.
+    Rejected,
+    /// No such event in the application's table.
+    Unknown,
+}
+
+impl EventOutcome {
+    /// Value of the `outcome` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            EventOutcome::Handled => "handled",
+            EventOutcome::Rejected => "rejected",
+            EventOutcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// `Effect::Alert`s of one application and kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertSample {
+    pub app: &'static str,
+    pub kind: &'static str,
+    pub count: u64,
+}
+
+impl Shard {
+    /// Figures for a scrape. The mailbox's depth and the store's latency are the shell's to fill in.
+    pub fn sample(&self) -> ShardSample {
+        let stats = &self.stats;
+        let on_websocket = |transport: &Transport| matches!(transport, Transport::WebSocket(_));
+        let websocket = self.peers.iter().filter(|(_, peer)| on_websocket(&peer.session.transport)).count() as u64;
+        let mut sample = ShardSample {
+            shard: self.id.0,
+            connections: ByTransport { polling: self.peers.len() as u64 - websocket, websocket },
+            opened: ByTransport { polling: stats.opened_polling, websocket: stats.opened_websocket },
+            upgraded: stats.upgraded,
+            closed: stats.closed,
+            refused: stats.refused,
+            packets_in: stats.packets_in,
+            packets_out: stats.packets_out,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            rooms: self.hub.room_count() as u64,
+            turn_us: stats.turn_us.clone(),
+            emit_to_flush_us: stats.emit_to_flush_us.clone(),
+            outbox_bytes: self.pool.queued_bytes() as u64,
+            slow_consumers: stats.slow_consumers,
+            ..ShardSample::default()
+        };
+        self.sample_applications(&mut sample);
+        sample
+    }
+
+    fn sample_applications(&self, sample: &mut ShardSample) {
+        for (index, home) in self.homes.iter().enumerate() {
+            let (app, nsp) = (home.app().name(), NspId(index as u16));
+            let sockets = self.hub.namespace_count(nsp) as u64;
+            sample.namespaces.push(NamespaceSample { name: self.config.namespaces[index].clone(), sockets });
+            let Tally { handled, rejected, unknown } = home.app().tally();
+            let by_outcome = [
+                (EventOutcome::Handled, handled),
+                (EventOutcome::Rejected, rejected),
+                (EventOutcome::Unknown, unknown),
+            ];
+            sample.events.extend(by_outcome.map(|(outcome, count)| EventSample { app, outcome, count }));
+            home.metrics(&mut sample.app_metrics);
+        }
+        for ((nsp, kind), count) in &self.stats.alerts {
+            let app = self.homes[usize::from(*nsp)].app().name();
+            sample.alerts.push(AlertSample { app, kind, count: *count });
+        }
+    }
+}

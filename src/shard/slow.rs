@@ -1,0 +1,134 @@
+//! Readers that are slower than their writers: what is dropped for them, what replaces what, when they hear of it, and
+//! when they are cut off (design 4.11).
+//!
+//! ```text
+//!   key of class Patch:   fresh ──dropped──► stale ──drained──► reported ──a Full passes──► fresh
+//!                                              ▲                    │
+//!                                              └──── a Full dropped ┘      while stale or reported, patches are dropped
+//! ```
+
+use super::Shard;
+use super::connection::{Role, Stale};
+use super::outbox::Coalesce;
+use super::peer::Timer;
+use crate::app::effect::Delivery;
+use crate::app::event::AppInput;
+use crate::base::close::CloseReason;
+use crate::base::ids::{ConnKey, Key, SocketRef};
+use crate::base::limit::STALE_KEYS_MAX;
+use crate::socketio::envelope::Envelope;
+
+impl Shard {
+    /// Decides about a packet for a socket that is behind. `false`: it is not to be queued.
+    pub(super) fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
+        let Some(connection) = self.conns.get_mut(conn) else { return false };
+        let queued = connection.outbox.queued_bytes();
+        let over_low_mark = connection.blocked && queued > self.config.limits.outbox_low_mark_bytes;
+        let admitted = match delivery {
+            Delivery::Must => true,
+            Delivery::Volatile if queued > 0 => {
+                self.stats.dropped_volatile += 1;
+                return false;
+            }
+            Delivery::Volatile => true,
+            Delivery::Latest { key } => {
+                let replaces = over_low_mark && !connection.base64;
+                !replaces || !self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key })
+            }
+            Delivery::Patch { key } => {
+                let stale = &mut connection.slow.get_or_insert_default().stale;
+                let fresh = !stale.iter().any(|stale| stale.is(owner, key));
+                if fresh && over_low_mark && stale.len() >= STALE_KEYS_MAX {
+                    self.end_slow_reader(conn);
+                    return false;
+                }
+                if fresh && over_low_mark {
+                    stale.push(Stale { owner, key, reported: false });
+                }
+                fresh && !over_low_mark
+            }
+            Delivery::Full { key } => {
+                let stale = &mut connection.slow.get_or_insert_default().stale;
+                stale.retain(|stale| !stale.is(owner, key));
+                if over_low_mark {
+                    stale.push(Stale { owner, key, reported: false });
+                }
+                !over_low_mark
+            }
+        };
+        if !admitted {
+            self.stats.coalesced += 1;
+            return false;
+        }
+        !self.ends_if_full(conn)
+    }
+
+    /// After a write. A socket that takes nothing for too long is closed; one that has drained hears of what was dropped.
+    pub(super) fn note_progress(&mut self, conn: ConnKey, written: usize, left: usize) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.blocked = left > 0;
+        if left == 0 && connection.slow.is_none() || matches!(connection.role, Role::Closing | Role::Hangup) {
+            return;
+        }
+        let slow = connection.slow.get_or_insert_default();
+        if (written > 0 || left == 0)
+            && let Some(timer) = slow.timer.take()
+        {
+            self.wheel.cancel(timer);
+        }
+        if left > 0 {
+            if slow.timer.is_none() {
+                let at = self.now.mono + self.config.limits.outbox_stall_ms;
+                slow.timer = Some(self.wheel.arm(at, Timer::Stall(conn)));
+            }
+            return;
+        }
+        let mut dropped: Vec<(Key, u64)> = Vec::new();
+        for stale in slow.stale.iter_mut().filter(|stale| !stale.reported) {
+            stale.reported = true;
+            dropped.push((stale.owner, stale.key));
+        }
+        if slow.stale.is_empty() {
+            connection.slow = None;
+        }
+        self.tell_drained(dropped);
+    }
+
+    fn tell_drained(&mut self, mut dropped: Vec<(Key, u64)>) {
+        dropped.sort_unstable();
+        for group in dropped.chunk_by(|left, right| left.0 == right.0) {
+            let key = group[0].0;
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let (nsp, home) = (socket.nsp_id(), socket.home);
+            let keys = group.iter().map(|(_, key)| *key).collect();
+            let socket = SocketRef { shard: self.id, key };
+            self.hand_home(nsp, home, AppInput::Drained { socket, keys });
+        }
+        self.run_homes();
+    }
+
+    /// Ends a connection whose reader has stopped and whose queue is full. The entry that is being written does not count:
+    /// one large event may take its time. `true`: the connection was ended.
+    pub(super) fn ends_if_full(&mut self, conn: ConnKey) -> bool {
+        let Some(connection) = self.conns.get(conn) else { return false };
+        let waiting = self.pool.bytes_behind_first(&connection.outbox);
+        if !connection.blocked || waiting < self.config.limits.outbox_bytes_max {
+            return false;
+        }
+        self.end_slow_reader(conn);
+        true
+    }
+
+    /// Nothing can be told to a reader that has stopped: its TCP connection ends.
+    pub(super) fn end_slow_reader(&mut self, conn: ConnKey) {
+        match self.conns.get(conn).map(|connection| connection.role) {
+            Some(Role::Session(peer)) => self.close_peer(peer, CloseReason::SlowConsumer),
+            Some(Role::Probe(peer)) => {
+                self.fail_upgrade(peer, None);
+                self.hang_up(conn);
+            }
+            Some(Role::Echo | Role::Closing | Role::Hangup) => self.hang_up(conn),
+            Some(Role::Lingering) | None => {}
+        }
+    }
+}

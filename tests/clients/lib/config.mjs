@@ -1,0 +1,48 @@
+// Configurations of the daemon, as TOML text. `daemon` brings the ports and the directory.
+
+export const SECRET = "a secret of at least thirty-two bytes";
+
+/** `lab` at the root, development identity, short heartbeats. */
+export const lab = ({ shards = 1, listener = "", rest = "" } = {}) => (daemon) => `
+[server]
+shards = ${shards}
+data_dir = "${daemon.dir}/data"
+drain_timeout_s = 1
+${rest}
+[[listener]]
+bind = "127.0.0.1:${daemon.port}"
+root = "lab"
+ping_interval_ms = 300
+ping_timeout_ms = 200
+connect_timeout_ms = 1000
+${listener}
+[admin]
+bind = "127.0.0.1:${daemon.adminPort}"
+[store]
+url = "memory:"
+[apps.lab]
+enabled = true
+`;
+
+/** `signage`, tokens signed by [`SECRET`], SQLite on disk. */
+export const signage = ({ shards = 2, settings = "" } = {}) => (daemon) => `
+[server]
+shards = ${shards}
+data_dir = "${daemon.dir}/data"
+drain_timeout_s = 1
+[[listener]]
+bind = "127.0.0.1:${daemon.port}"
+root = "signage"
+ping_interval_ms = 500
+ping_timeout_ms = 400
+[admin]
+bind = "127.0.0.1:${daemon.adminPort}"
+[auth]
+mode = "jwt"
+jwt_secret = "${SECRET}"
+[store]
+url = "sqlite:${daemon.dir}/data/siod.db"
+[apps.signage]
+enabled = true
+${settings}
+`;

@@ -1,0 +1,60 @@
+"""Starts the daemon under test (or the oracle) on a free port, waits until it answers, and ends it."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+CLIENTS = pathlib.Path(__file__).resolve().parent.parent
+ORACLE = os.environ.get("SIOD_ORACLE") == "1"
+BIN = os.environ.get("SIOD_BIN", str(CLIENTS / "../../target/debug/siod"))
+START_SECONDS_MAX = 20
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Daemon:
+    """The conformance fixture; with the official server it also has the events of `lab`."""
+
+    def __init__(self):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = ["node", str(CLIENTS / "oracle.mjs"), f"127.0.0.1:{port}"] if ORACLE else [
+            BIN, "conformance", "--listen", f"127.0.0.1:{port}"]
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        try:
+            self._wait(command)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self, command):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                self.log.seek(0)
+                raise RuntimeError(f"{' '.join(command)} has ended:\n{self.log.read().decode(errors='replace')}")
+            try:
+                # An unknown transport is refused without leaving a session behind.
+                urllib.request.urlopen(f"{self.url}/socket.io/?EIO=4&transport=none", timeout=1)
+            except urllib.error.HTTPError as answer:
+                if answer.code == 400:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise RuntimeError(f"{' '.join(command)} does not answer")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()

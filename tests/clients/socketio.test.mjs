@@ -1,0 +1,200 @@
+// The official JavaScript client, over each transport, against the fixture and against `lab` on one shard and on four.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { lab } from "./lib/config.mjs";
+import { ORACLE, daemonOnly, startDaemon, startFixture } from "./lib/daemon.mjs";
+import { Clients, TRANSPORTS, connected, once, refusal } from "./lib/socketio.mjs";
+import { until, within } from "./lib/wait.mjs";
+
+const clients = new Clients();
+afterEach(() => clients.closeAll());
+
+describe("the conformance fixture", () => {
+  let daemon;
+  before(async () => (daemon = await startFixture()));
+  after(() => daemon?.stop());
+
+  for (const [name, options] of Object.entries(TRANSPORTS)) {
+    describe(name, () => {
+      test("connects with auth and gets it back", async () => {
+        const socket = clients.create(daemon.url, { ...options, auth: { token: "abc", nested: { list: [1, 2] } } });
+        const [auth] = await once(socket, "auth");
+        assert.deepEqual(auth, { token: "abc", nested: { list: [1, 2] } });
+        assert.match(socket.id, /^[\w-]{20}$/);
+      });
+
+      if (name.includes("upgraded")) {
+        test("the upgrade happens and nothing is lost around it", async () => {
+          const socket = await clients.connected(daemon.url, options);
+          const back = [];
+          socket.on("message-back", (index) => back.push(index));
+          let sent = 0;
+          const sending = setInterval(() => socket.emit("message", sent++), 2);
+          await until("it has upgraded", () => socket.io.engine.transport.name === "websocket");
+          await until("some more were sent", () => sent > 60);
+          clearInterval(sending);
+          await until("all came back", () => back.length === sent);
+          assert.deepEqual(back, [...Array(sent).keys()]);
+        });
+      }
+
+      test("a message comes back", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        const back = once(socket, "message-back");
+        socket.emit("message", 1, "2", { 3: [true, null] }, "é𝄞\u2028");
+        assert.deepEqual(await back, [1, "2", { 3: [true, null] }, "é𝄞\u2028"]);
+      });
+
+      test("an ack brings the arguments back, many at once in order", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        const answers = await Promise.all(Array.from({ length: 50 }, (_, index) =>
+          socket.timeout(5_000).emitWithAck("message-with-ack", index)));
+        assert.deepEqual(answers, [...Array(50).keys()]);
+      });
+
+      test("binary, by event and by ack", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+        const back = once(socket, "message-back");
+        socket.emit("message", bytes, { deep: [Buffer.from([0])] });
+        const [first, second] = await back;
+        assert.deepEqual(Buffer.from(first), bytes);
+        assert.deepEqual(Buffer.from(second.deep[0]), Buffer.from([0]));
+        const answer = await socket.timeout(5_000).emitWithAck("message-with-ack", bytes);
+        assert.deepEqual(Buffer.from(answer), bytes);
+      });
+
+      test("a message of half a megabyte", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        const text = "x".repeat(500_000);
+        assert.equal(await socket.timeout(5_000).emitWithAck("message-with-ack", text), text);
+      });
+
+      test("a second namespace on the same connection", async () => {
+        const root = await clients.connected(daemon.url, options);
+        const custom = root.io.socket("/custom", { auth: { a: 1 } });
+        const auth = once(custom, "auth");
+        assert.deepEqual(await auth, [{ a: 1 }]);
+        assert.notEqual(custom.id, root.id);
+        custom.disconnect();
+        assert.equal(await root.timeout(5_000).emitWithAck("message-with-ack", "still"), "still");
+      });
+
+      test("an unknown namespace is refused and the connection lives", async () => {
+        const root = await clients.connected(daemon.url, options);
+        const nope = root.io.socket("/nope");
+        const error = refusal(nope);
+        assert.equal((await error).message, "Invalid namespace");
+        assert.ok(root.connected);
+      });
+
+      test("disconnect, and connect again on the same connection", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        const first = socket.id;
+        const left = once(socket, "disconnect");
+        socket.disconnect();
+        assert.equal((await left)[0], "io client disconnect");
+        socket.connect();
+        await connected(socket);
+        assert.notEqual(socket.id, first);
+      });
+
+      test("stays through several heartbeats", async () => {
+        const socket = await clients.connected(daemon.url, options);
+        let pings = 0;
+        socket.io.on("ping", () => pings++);
+        socket.on("disconnect", (reason) => assert.fail(reason));
+        await until("four pings", () => pings >= 4);
+        assert.ok(socket.connected);
+        socket.off("disconnect");
+      });
+    });
+  }
+});
+
+for (const shards of ORACLE ? [1] : [1, 4]) {
+  describe(`lab on ${shards} ${shards === 1 ? "shard" : "shards"}`, () => {
+    let daemon;
+    before(async () => (daemon = await startDaemon(lab({ shards }))));
+    after(() => daemon?.stop());
+
+    for (const [name, options] of Object.entries(TRANSPORTS)) {
+      test(`${name}: echo acks its arguments`, async () => {
+        const socket = await clients.connected(daemon.url, options);
+        assert.deepEqual(await socket.timeout(5_000).emitWithAck("echo", { a: [1, "é"] }), { a: [1, "é"] });
+        const bytes = await socket.timeout(5_000).emitWithAck("echo", Buffer.from([1, 2, 3]));
+        assert.deepEqual(Buffer.from(bytes), Buffer.from([1, 2, 3]));
+      });
+    }
+
+    test("bcast reaches everybody, over every transport and shard, once", async () => {
+      const everybody = [];
+      for (const options of Object.values(TRANSPORTS)) {
+        for (let count = 0; count < 8; count++) everybody.push(await clients.connected(daemon.url, options));
+      }
+      const got = everybody.map(() => []);
+      everybody.forEach((socket, index) => socket.on("bcast", (arg) => got[index].push(arg)));
+      for (let round = 0; round < 5; round++) everybody[round * 5].emit("bcast", { round });
+      await until("all rounds arrived everywhere", () => got.every((list) => list.length >= 5));
+      for (const list of got) {
+        assert.deepEqual(list.map(({ round }) => round).sort(), [0, 1, 2, 3, 4]);
+      }
+    });
+
+    test("broadcasts of one sender keep their order everywhere", async () => {
+      const [sender, ...others] = await Promise.all(Array.from({ length: 6 }, () =>
+        clients.connected(daemon.url, TRANSPORTS["WebSocket only"])));
+      const got = others.map(() => []);
+      others.forEach((socket, index) => socket.on("bcast", (arg) => got[index].push(arg)));
+      for (let index = 0; index < 200; index++) sender.emit("bcast", index);
+      await until("all arrived", () => got.every((list) => list.length === 200));
+      for (const list of got) assert.deepEqual(list, [...Array(200).keys()]);
+    });
+
+    test("binary broadcast", async () => {
+      const [sender, other] = [await clients.connected(daemon.url), await clients.connected(daemon.url)];
+      const got = once(other, "bcast");
+      sender.emit("bcast", Buffer.from([9, 8, 7]));
+      assert.deepEqual(Buffer.from((await got)[0]), Buffer.from([9, 8, 7]));
+    });
+
+    test("a client whose connection is cut reconnects by itself", async () => {
+      const socket = await clients.connected(daemon.url, { reconnection: true, reconnectionDelay: 20, transports: ["websocket"] });
+      const first = socket.id;
+      const left = once(socket, "disconnect");
+      const again = once(socket, "connect");
+      socket.io.engine.transport.ws.close();
+      await left;
+      await again;
+      assert.notEqual(socket.id, first);
+      assert.equal(await socket.timeout(5_000).emitWithAck("echo", 1), 1);
+    });
+
+    test("the canonical namespace is the same application", { skip: daemonOnly }, async () => {
+      const [root, named] = [await clients.connected(daemon.url), await clients.connected(`${daemon.url}/lab`)];
+      const got = once(named, "bcast");
+      root.emit("bcast", "seen");
+      assert.deepEqual(await got, ["seen"]);
+    });
+  });
+}
+
+test("clients come back after a restart, and are told of the drain", { skip: daemonOnly }, async () => {
+  const daemon = await startDaemon(lab());
+  try {
+    const sockets = await Promise.all(Object.values(TRANSPORTS).map((options) =>
+      clients.connected(daemon.url, { ...options, reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 })));
+    const reasons = sockets.map((socket) => once(socket, "disconnect"));
+    const again = sockets.map((socket) => once(socket, "connect", 10_000));
+    assert.equal(await daemon.terminate(), 0);
+    for (const reason of await Promise.all(reasons)) {
+      // `io server disconnect` would make clients give up.
+      assert.ok(["transport close", "transport error"].includes(reason[0]), reason[0]);
+    }
+    await daemon.spawn();
+    await within("all come back", Promise.all(again), 10_000);
+  } finally {
+    clients.closeAll();
+    await daemon.stop();
+  }
+});

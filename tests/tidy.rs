@@ -1,0 +1,118 @@
+//! Reads the source and says where it breaks the rules of `docs/ARCHITECTURE.md`: layers, purity, sizes, documentation,
+//! documents that name what is not there. That `config.toml.example` equals the defaults is tested beside the key table.
+
+#[path = "tidy/lex.rs"]
+mod lex;
+#[path = "tidy/pages.rs"]
+mod pages;
+#[path = "tidy/rules.rs"]
+mod rules;
+#[path = "tidy/selftest.rs"]
+mod selftest;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lex::Source;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(root().join(path)).ok()
+}
+
+/// Files below `folder` whose names end in one of `ends`, in order, as paths from the root of the repository.
+fn files(folder: &str, ends: &[&str]) -> Vec<String> {
+    let mut out = Vec::new();
+    let Ok(entries) = fs::read_dir(root().join(folder)) else { return out };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = Path::new(folder).join(&name).to_string_lossy().into_owned();
+        if entry.path().is_dir() && !matches!(&*name, "target" | "node_modules" | ".venv") {
+            out.extend(files(&path, ends));
+        } else if ends.iter().any(|end| name.ends_with(end)) {
+            out.push(path);
+        }
+    }
+    out.sort();
+    out
+}
+
+fn sources() -> Vec<Source> {
+    let folders = ["src", "tests", "benches", "fuzz", "loadtest"];
+    let paths = folders.iter().flat_map(|folder| files(folder, &[".rs"]));
+    let mut sources: Vec<Source> =
+        paths.map(|path| Source::new(&path, &read(&path).expect("a file that was just listed"))).collect();
+    mark_test_files(&mut sources);
+    sources
+}
+
+/// `#[cfg(test)] mod tests;` makes a whole file a test.
+fn mark_test_files(sources: &mut [Source]) {
+    let mut test_modules: Vec<Vec<String>> = Vec::new();
+    for source in sources.iter() {
+        for (index, token) in source.tokens.iter().enumerate() {
+            if token.test && token.text == "mod" && source.is(index + 2, ";") {
+                let mut module = source.module();
+                module.push(source.tokens[index + 1].text.clone());
+                test_modules.push(module);
+            }
+        }
+    }
+    for source in sources {
+        let module = source.module();
+        source.test_only = test_modules.iter().any(|tests| module.starts_with(tests));
+    }
+}
+
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn the_source_is_tidy() {
+    let sources = sources();
+    assert!(sources.len() > 60, "the source is not where it was");
+    println!("Longer than they should be, tests left out:\n{}", rules::over_the_aim(&sources).join("\n"));
+    assert_none(&sources.iter().flat_map(rules::check).collect::<Vec<_>>());
+}
+
+#[test]
+fn exceptions_are_still_needed() {
+    let sources = sources();
+    for (path, _) in rules::UNSAFE {
+        let Some(source) = sources.iter().find(|source| source.path == *path) else { continue };
+        assert!(source.tokens.iter().any(|token| token.text == "unsafe"), "{path} needs no exception any more");
+    }
+    for folder in rules::UNDOCUMENTED {
+        let mut inside = sources.iter().filter(|source| source.path.starts_with(folder));
+        assert!(inside.any(|source| !rules::undocumented(source).is_empty()), "{folder} needs no exception any more");
+    }
+}
+
+#[test]
+fn documents_name_what_exists() {
+    let pages = files("docs", &[".md"]).into_iter().chain(read("README.md").map(|_| "README.md".to_owned()));
+    let complaints = pages.flat_map(|path| pages::paths(&path, &read(&path).unwrap_or_default(), &read));
+    assert_none(&complaints.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_tables_of_protocol_and_reliability_cite_what_exists() {
+    let (tests, others) = pages::functions(&sources());
+    let is_test = |name: &str| match name.split_once(": ") {
+        Some((file, title)) => read(&format!("tests/clients/{file}"))?.contains(title).then_some(true),
+        None => tests.contains(name).then_some(true).or(others.contains(name).then_some(false)),
+    };
+    let [protocol, reliability] =
+        ["docs/PROTOCOL.md", "docs/RELIABILITY.md"].map(|path| (path, read(path).expect("a page of the repository")));
+    println!(
+        "Not called tested, though a test bears the name:\n{}",
+        pages::understated(&reliability.1, &tests).join("\n")
+    );
+    let mut complaints = pages::names(protocol.0, &protocol.1, &is_test);
+    complaints.extend(pages::reliability(reliability.0, &reliability.1, &is_test));
+    assert_none(&complaints);
+}

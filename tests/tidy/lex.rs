@@ -1,0 +1,249 @@
+//! Rust source as tidy sees it: tokens with their lines, comments and literals left out, the parts that only tests
+//! compile known as such. Small on purpose: it understands this repository's Rust, not all Rust.
+
+/// A source file.
+pub struct Source {
+    /// From the root of the repository, `src/base/ids.rs`.
+    pub path: String,
+    pub text: String,
+    pub tokens: Vec<Token>,
+    /// Compiled for tests only, as a whole.
+    pub test_only: bool,
+}
+
+/// An identifier, or one character of punctuation. A literal is a `"`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Token {
+    pub text: String,
+    /// From 1.
+    pub line: usize,
+    /// Inside an item under `#[cfg(test)]`.
+    pub test: bool,
+    /// Inline modules around it.
+    pub depth: usize,
+}
+
+impl Source {
+    pub fn new(path: &str, text: &str) -> Source {
+        let mut tokens = tokens(text);
+        mark_tests(&mut tokens);
+        mark_modules(&mut tokens);
+        Source { path: path.to_owned(), text: text.to_owned(), tokens, test_only: false }
+    }
+
+    /// `["base", "ids"]` for `src/base/ids.rs` and `src/base/ids/mod.rs`; empty outside `src`.
+    pub fn module(&self) -> Vec<String> {
+        let Some(path) = self.path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs")) else {
+            return Vec::new();
+        };
+        let path = path.strip_suffix("/mod").unwrap_or(path);
+        path.split('/').filter(|part| !matches!(*part, "lib" | "main")).map(str::to_owned).collect()
+    }
+
+    pub fn lines(&self) -> usize {
+        self.text.lines().count()
+    }
+
+    /// Lines before the first `#[cfg(test)]`.
+    pub fn lines_before_tests(&self) -> usize {
+        let first = self.tokens.iter().find(|token| token.test).map(|token| token.line - 1);
+        first.unwrap_or_else(|| self.lines())
+    }
+
+    /// Index of the token that closes the bracket at `open`.
+    pub fn closing(&self, open: usize) -> usize {
+        closing(&self.tokens, open)
+    }
+
+    /// Whether `words`, tokens separated by spaces, stand at `at`.
+    pub fn is(&self, at: usize, words: &str) -> bool {
+        is(&self.tokens, at, words)
+    }
+
+    /// Every path, absolute where it begins with `crate`, `self` or `super`; `use` trees are taken apart.
+    pub fn paths(&self) -> Vec<(&Token, Vec<String>)> {
+        let mut out = Vec::new();
+        let mut at = 0;
+        while at < self.tokens.len() {
+            let starts = is_name(&self.tokens[at].text) && self.is(at + 1, ": :");
+            if starts && !(at >= 2 && self.is(at - 2, ": :")) {
+                at = self.path(at, &[], &mut out);
+            } else {
+                at += 1;
+            }
+        }
+        out
+    }
+
+    /// Reads the path or `use` tree at `at` behind `front`; the index after it.
+    fn path<'a>(&'a self, mut at: usize, front: &[String], out: &mut Vec<(&'a Token, Vec<String>)>) -> usize {
+        let start = at;
+        let mut path = front.to_vec();
+        while at < self.tokens.len() {
+            let text = &self.tokens[at].text;
+            if text == "{" && at > 0 && self.is(at - 1, ":") {
+                let end = self.closing(at);
+                at += 1;
+                while at < end {
+                    at = if self.tokens[at].text == "," { at + 1 } else { self.path(at, &path, out) };
+                }
+                return end + 1;
+            }
+            if is_name(text) || text == "*" {
+                self.step(&mut path, at);
+                at += 1;
+            }
+            if self.is(at, ": :") && !self.is(at + 2, "<") {
+                at += 2;
+            } else {
+                break;
+            }
+        }
+        if self.is(at, "as") {
+            at += 2;
+        }
+        out.push((&self.tokens[start], path));
+        at.max(start + 1)
+    }
+
+    fn step(&self, path: &mut Vec<String>, at: usize) {
+        let token = &self.tokens[at];
+        match token.text.as_str() {
+            "crate" => *path = vec!["crate".to_owned()],
+            "self" | "super" if path.is_empty() => {
+                let mut here = vec!["crate".to_owned()];
+                here.extend(self.module());
+                here.extend((0..token.depth).map(|_| "inline".to_owned()));
+                here.truncate(here.len() - usize::from(token.text == "super"));
+                *path = here;
+            }
+            "self" => {}
+            "super" => drop(path.pop()),
+            name => path.push(name.to_owned()),
+        }
+    }
+}
+
+pub fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+fn is(tokens: &[Token], at: usize, words: &str) -> bool {
+    words.split(' ').enumerate().all(|(offset, word)| tokens.get(at + offset).is_some_and(|token| token.text == word))
+}
+
+fn closing(tokens: &[Token], open: usize) -> usize {
+    let (opens, closes) = match tokens[open].text.as_str() {
+        "{" => ("{", "}"),
+        "(" => ("(", ")"),
+        _ => ("[", "]"),
+    };
+    let mut depth = 0;
+    for (index, token) in tokens.iter().enumerate().skip(open) {
+        depth += i32::from(token.text == opens) - i32::from(token.text == closes);
+        if depth == 0 {
+            return index;
+        }
+    }
+    tokens.len() - 1
+}
+
+/// The last token of the item that begins at `at`: its `;`, or the end of its block.
+fn item_end(tokens: &[Token], at: usize) -> usize {
+    let mut index = at;
+    while index < tokens.len() {
+        match tokens[index].text.as_str() {
+            "{" => return closing(tokens, index),
+            "(" | "[" => index = closing(tokens, index),
+            ";" => return index,
+            _ => {}
+        }
+        index += 1;
+    }
+    tokens.len().saturating_sub(1)
+}
+
+fn mark_tests(tokens: &mut [Token]) {
+    for at in 0..tokens.len() {
+        if is(tokens, at, "# [ cfg ( test ) ]") {
+            let end = item_end(tokens, at + 7);
+            tokens[at..=end].iter_mut().for_each(|token| token.test = true);
+        }
+    }
+}
+
+fn mark_modules(tokens: &mut [Token]) {
+    for at in 0..tokens.len() {
+        if tokens[at].text == "mod" && is(tokens, at + 2, "{") {
+            let end = closing(tokens, at + 2);
+            tokens[at + 2..end].iter_mut().for_each(|token| token.depth += 1);
+        }
+    }
+}
+
+fn tokens(text: &str) -> Vec<Token> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    while at < chars.len() {
+        let here = line;
+        let (end, word) = next(&chars, at);
+        line += chars[at..end].iter().filter(|char| **char == '\n').count();
+        at = end;
+        if let Some(text) = word {
+            out.push(Token { text, line: here, test: false, depth: 0 });
+        }
+    }
+    out
+}
+
+/// The end of what begins at `at`, and its token, if it is one.
+fn next(chars: &[char], at: usize) -> (usize, Option<String>) {
+    let peek = |offset: usize| chars.get(at + offset).copied().unwrap_or('\0');
+    let literal = |end| (end, Some("\"".to_owned()));
+    match chars[at] {
+        '/' if peek(1) == '/' => (find(chars, at, |at| chars[at] == '\n'), None),
+        '/' if peek(1) == '*' => (find(chars, at + 2, |at| chars[at - 1] == '*' && chars[at] == '/') + 1, None),
+        '"' => literal(string_end(chars, at + 1)),
+        '\'' if peek(1) == '\\' || peek(2) == '\'' => {
+            let from = at + if peek(1) == '\\' { 3 } else { 2 };
+            literal(find(chars, from, |at| chars[at] == '\'') + 1)
+        }
+        '\'' => (name_end(chars, at + 1), None),
+        first if first.is_alphabetic() || first == '_' => {
+            let end = name_end(chars, at);
+            let word: String = chars[at..end].iter().collect();
+            match (word.as_str(), chars.get(end)) {
+                ("b" | "c", Some('"')) => literal(string_end(chars, end + 1)),
+                ("b", Some('\'')) => next(chars, end),
+                ("r" | "br" | "cr", Some('"' | '#')) => literal(raw_end(chars, end)),
+                _ => (end, Some(word)),
+            }
+        }
+        first if first.is_ascii_digit() => (name_end(chars, at), Some("0".to_owned())),
+        first if first.is_whitespace() => (at + 1, None),
+        first => (at + 1, Some(first.to_string())),
+    }
+}
+
+fn find(chars: &[char], from: usize, is_it: impl Fn(usize) -> bool) -> usize {
+    (from..chars.len()).find(|at| is_it(*at)).unwrap_or(chars.len() - 1)
+}
+
+fn name_end(chars: &[char], from: usize) -> usize {
+    (from..chars.len()).find(|at| !chars[*at].is_alphanumeric() && chars[*at] != '_').unwrap_or(chars.len())
+}
+
+fn string_end(chars: &[char], mut at: usize) -> usize {
+    while at < chars.len() && chars[at] != '"' {
+        at += if chars[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(chars.len())
+}
+
+fn raw_end(chars: &[char], from: usize) -> usize {
+    let hashes = chars[from..].iter().take_while(|char| **char == '#').count();
+    let closes =
+        |at: usize| chars[at] == '"' && chars[at + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
+    (find(chars, from + hashes + 1, closes) + 1 + hashes).min(chars.len())
+}

@@ -1,0 +1,182 @@
+//! Tidy against itself: each rule fails on a small bad file, in the right line, and passes on a good one.
+
+use super::lex::Source;
+use super::{pages, rules};
+
+/// The lines that are complained about, with a word of each complaint.
+#[track_caller]
+fn check(path: &str, code: &str, expected: &[(usize, &str)]) {
+    let found = rules::check(&Source::new(path, &format!("//! A file.\n{code}")));
+    assert_eq!(found.len(), expected.len(), "{path} {code:?}: {found:#?}");
+    for (complaint, (line, word)) in found.iter().zip(expected) {
+        assert!(complaint.starts_with(&format!("{path}:{line}: ")), "{complaint}: line {line} was expected");
+        assert!(complaint.contains(word), "{complaint}: {word:?} was expected");
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    check("src/wire/a.rs", "use crate::base::ids;\nuse crate::wire::frame;", &[]);
+    check("src/wire/a.rs", "use crate::engine::packet;", &[(2, "imports `engine`")]);
+    check("src/wire/a.rs", "fn f() {\n    crate::shard::g()\n}", &[(3, "imports `shard`")]);
+    check("src/wire/a.rs", "use crate::{\n    base::ids,\n    hub::{room, target},\n};", &[(4, "hub"), (4, "hub")]);
+    check("src/wire/a.rs", "use super::super::app::event;", &[(2, "imports `app`")]);
+    check("src/wire/mod.rs", "use super::app::event;", &[(2, "imports `app`")]);
+    check("src/wire/a.rs", "#[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::hub;\n}", &[(5, "hub")]);
+    check("src/wire/a.rs", "#[cfg(test)]\nmod tests {\n    use super::super::super::hub::a;\n}", &[(4, "hub")]);
+    check("src/shard/a.rs", "use crate::config::Config;", &[(2, "imports `config`")]);
+    check("src/store/a.rs", "use crate::config::Config;", &[(2, "imports `config`")]);
+    check("src/cli/mod.rs", "use crate::{log, server};\nuse crate::config::Config;", &[]);
+    check("src/server.rs", "use crate::{api, net, store::Store};", &[]);
+    check("src/other/a.rs", "", &[(1, "has no layer")]);
+    check("src/wire/a.rs", "// use crate::engine;\nconst A: &str = \"crate::engine::x\";", &[]);
+}
+
+#[test]
+fn applications_do_not_know_each_other() {
+    check("src/app/lab/mod.rs", "use super::effect::Effect;\nuse crate::app::kit::rate;", &[]);
+    check("src/app/lab/mod.rs", "use super::signage::job;", &[(2, "the application `signage`")]);
+    check("src/app/lab/rules.rs", "use super::super::signage::job;", &[(2, "the application `signage`")]);
+    check("src/app/signage/rules.rs", "use super::job;\nuse crate::app::signage::state;", &[]);
+    check("src/app/kit/a.rs", "use crate::app::signage::job;", &[(2, "the application `signage`")]);
+    check(
+        "src/app/effect.rs",
+        "use super::signage::job;\nuse super::signage::state;",
+        &[(3, "the application `signage`")],
+    );
+    check("src/shard/a.rs", "use crate::app::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
+    let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::app::lab::Lab;\n}";
+    check("src/shard/a.rs", in_tests, &[]);
+    check("src/app/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
+    check("src/store/a.rs", "use crate::app::signage::job;", &[]);
+}
+
+#[test]
+fn pure_layers_are_pure() {
+    for (code, word) in [
+        ("use std::net::IpAddr;", "core::net"),
+        ("use std::{fs, fmt};", "std::fs"),
+        ("fn f() { std::thread::yield_now() }", "std::thread"),
+        ("fn f() { let _ = Instant::now(); }", "time is a parameter"),
+        ("use std::time::SystemTime;", "time is a parameter"),
+        ("use std::sync::Mutex;", "share nothing"),
+        ("struct A(parking_lot::RwLockReadGuard);", "share nothing"),
+        ("struct A(RwLock);", "share nothing"),
+        ("async fn f() { tokio::yield_now() }", "a shard is a value"),
+        ("fn f() { println!(\"x\") }", "println!"),
+        ("fn f() { eprintln!(\"x\") }", "eprintln!"),
+    ] {
+        check("src/app/kit/a.rs", code, &[(2, word)]);
+        check("src/store/a.rs", code, &[]);
+    }
+    check("src/base/a.rs", "use core::net::IpAddr;\nuse std::time::Duration;\nfn println() {}", &[]);
+    check("src/base/a.rs", "// Instant::now\n/* tokio /\n*/\nconst A: &str = r#\"Mutex \"fs\" \"#;", &[]);
+}
+
+#[test]
+fn unsafe_is_listed() {
+    check("src/net/a.rs", "fn f() {\n    unsafe { g() }\n}", &[(3, "unsafe")]);
+    check("src/net/a.rs", "#![deny(unsafe_code)]", &[]);
+    check(rules::UNSAFE[0].0, "fn f() { unsafe { g() } }", &[]);
+}
+
+#[test]
+fn files_and_functions_are_bounded() {
+    let lines = |count: usize| "\n".repeat(count);
+    check("src/net/a.rs", &lines(599), &[]);
+    check("src/net/a.rs", &lines(600), &[(600, "601 lines")]);
+    check("src/shard/turn.rs", &lines(300), &[(300, "301 lines")]);
+    check("src/shard/mod.rs", &lines(200), &[(200, "201 lines")]);
+    check("src/net/reactor.rs", &lines(350), &[(350, "351 lines")]);
+    let function = |inside: usize| format!("fn f(a: [u8; 2]) -> Result<(), ()> {{\n{}}}", lines(inside));
+    check("src/net/a.rs", &function(68), &[]);
+    check("src/net/a.rs", &function(69), &[(2, "`f` has 71 lines")]);
+    check("src/net/a.rs", &format!("trait A {{\n    fn g();\n{}}}", lines(80)), &[]);
+    let long = Source::new("src/net/a.rs", &format!("{}#[cfg(test)]\nmod tests {{{}}}", lines(251), lines(9)));
+    let short = Source::new("src/net/b.rs", &format!("{}#[cfg(test)]\nmod tests {{{}}}", lines(250), lines(300)));
+    assert_eq!(rules::over_the_aim(&[long, short]), ["src/net/a.rs: 251"]);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    check("src/net/a.rs", "fn f() {\n    todo!()\n}", &[(3, "todo!")]);
+    check("benches/a.rs", "fn f() {\n    unimplemented!()\n}", &[(3, "unimplemented!")]);
+    check("tests/a.rs", "fn f() {\n    dbg!(1);\n}", &[(3, "dbg!")]);
+    check("tests/a.rs", "#[test]\n#[ignore]\nfn f() {}", &[(3, "ignored")]);
+    check("tests/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}", &[(3, "ignored")]);
+    check("tests/a.rs", "fn ignore() { todo() }", &[]);
+}
+
+#[test]
+fn what_is_public_is_documented() {
+    let found = rules::check(&Source::new("src/net/a.rs", "use x::y;\n"));
+    assert_eq!(found, ["src/net/a.rs:1: no module documentation"]);
+    check("src/base/a.rs", "pub struct A;", &[(2, "struct `A`")]);
+    check("src/base/a.rs", "/// A.\n#[derive(Debug)]\n#[repr(u8)]\npub enum A {}", &[]);
+    check("src/base/a.rs", "// A.\npub const A: u8 = 1;", &[(3, "const `A`")]);
+    check("src/base/a.rs", "/// Both.\npub const A: u8 = 1;\npub const B: u8 = 1;", &[]);
+    check("src/base/a.rs", "pub fn f(a: u8) -> u8 {\n    g();\n    a\n}", &[(2, "fn `f`")]);
+    check("src/base/a.rs", "pub const fn f(a: u8) {\n\n\n}", &[(2, "fn `f`")]);
+    check(
+        "src/base/a.rs",
+        "impl A {\n    pub fn len(&self) -> u8 {\n        1\n    }\n    pub fn new(a: u8) {\n\n\n    }\n}",
+        &[],
+    );
+    check("src/base/a.rs", "impl A {\n    pub fn put(&mut self) {}\n}", &[(3, "fn `put`")]);
+    check(
+        "src/base/a.rs",
+        "pub mod a;\npub use b::c;\npub(crate) fn f(a: u8) {}\nimpl A for B { fn f(&mut self) {} }",
+        &[],
+    );
+    check("src/base/a.rs", "#[cfg(test)]\nmod tests {\n    pub fn f(a: u8) {}\n}", &[]);
+    check("src/net/a.rs", "pub struct A;", &[]);
+}
+
+#[test]
+fn documents_are_checked() {
+    let read = |path: &str| match path {
+        "src/base/ids.rs" => Some("pub struct Sid;".to_owned()),
+        "docs/A.md" => Some(String::new()),
+        _ => None,
+    };
+    let good = "`src/base/ids.rs` `base/ids.rs::Sid` `docs/A.md` `config.toml` `f.x()`\n```\n`src/no.rs`\n```\n";
+    assert!(pages::paths("p", good, &read).is_empty());
+    let bad = "x\n`src/no.rs` and `base/ids.rs::Si` and `no.rs`";
+    assert_eq!(pages::paths("p", bad, &read).len(), 3);
+    assert!(pages::paths("p", bad, &read).iter().all(|complaint| complaint.starts_with("p:2: ")));
+}
+
+#[test]
+fn the_rows_of_the_reliability_tables_are_checked() {
+    let known = |name: &str| (name == "on_bytes").then_some(false);
+    assert_eq!(pages::names("p", "`on_bytes` `A_B`\n`on_byte`", &known), ["p:2: there is no function `on_byte`"]);
+    let ids = pages::ids();
+    assert_eq!((ids[0].as_str(), ids[ids.len() - 1].as_str()), ("B01", "F-25"));
+    assert!(ids.contains(&"B103".to_owned()) && ids.contains(&"T-41".to_owned()) && !ids.contains(&"B20".to_owned()));
+    let row = |id: &String| format!("| {id} | cannot | nothing of the kind |\n");
+    let good: String = ids.iter().map(row).collect();
+    let exists = |name: &str| match name {
+        "b01_it_is_so" => Some(true),
+        "on_bytes" => Some(false),
+        _ => None,
+    };
+    assert_eq!(pages::reliability("p", &good, &exists), Vec::<String>::new());
+    for (from, to, word) in [
+        ("| B02 | cannot |", "| B01 | cannot |", "stands in line 1 already"),
+        ("| B02 | cannot | nothing", "nothing", "B02 is missing"),
+        ("| B02 | cannot |", "| B02 | perhaps |", "perhaps"),
+        ("| B02 | cannot | nothing of the kind |", "| B02 | later | |", "gives no reason"),
+        ("| B02 | cannot |", "| B02 | tested |", "by no test"),
+        ("| B02 | cannot |", "| B02 | tested | `b02_it_is_so`", "no such test"),
+        ("| B02 | cannot |", "| B02 | cannot | `on_byte`", "no such test"),
+        ("| B02 | cannot |", "| B02 | tested | `on_bytes`", "by no test"),
+        ("| F-25 |", "| F-26 |", "no row of the tables"),
+    ] {
+        let found = pages::reliability("p", &good.replacen(from, to, 1), &exists);
+        assert!(found.iter().any(|complaint| complaint.contains(word)), "{from} → {to}: {found:?}");
+    }
+    let tested = good.replacen("| B02 | cannot |", "| B02 | tested | `b01_it_is_so`", 1);
+    assert_eq!(pages::reliability("p", &tested, &exists), Vec::<String>::new());
+    let open = good.replacen("| B02 | cannot |", "| B02 | open |", 1);
+    assert_eq!(pages::understated(&open, &["b01_b02_x".into(), "b021_x".into()].into()), ["B02: b01_b02_x"]);
+}
