@@ -183,7 +183,9 @@ fn purity(source: &Source) -> Complaints {
         if let Some((name, reason)) = IMPURE.iter().find(|(name, _)| *name == token.text) {
             out.push(at(source, token, &format!("`{name}` in a pure layer: {reason}")));
         }
-        if matches!(&*token.text, "print" | "println" | "eprint" | "eprintln") && source.is(index + 1, "!") {
+        // A test may say on its captured output which seed it ran.
+        let says = matches!(&*token.text, "print" | "println" | "eprint" | "eprintln") && source.is(index + 1, "!");
+        if says && !source.path.contains("/tests/") {
             out.push(at(source, token, &format!("`{}!` in a pure layer", token.text)));
         }
     }
