@@ -88,6 +88,7 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     }
     daemon.set_readiness(Readiness::Ready);
     banner::print(&plan, &bound);
+    info!(target: "siod::server", shards, listeners = bound.len(), version = crate::api::VERSION, "serving");
     wait_for_the_end(&daemon, &cores).await?;
     drain(&plan, &daemon, cores, &stop).await;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(|error| error.to_string())?;
