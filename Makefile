@@ -7,10 +7,13 @@ SIOD    := $(CURDIR)/target/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test lint unit binary clients node python oracle conformance run dist clean
+.PHONY: test setup lint unit binary clients node python oracle conformance run dist clean
 
-test: lint unit clients
+test: setup lint unit clients
 	@echo "make test: everything passed"
+
+setup:
+	@tests/setup.sh
 
 lint:
 	cargo fmt --all -- --check

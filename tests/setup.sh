@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust, where it is missing: a C compiler, Node and Python, from Debian's packages.
+set -euo pipefail
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Installs Debian packages, if one of the commands after them is missing.
+need() {
+    local packages=$1
+    shift
+    for command in "$@"; do
+        command -v "$command" >/dev/null 2>&1 && continue
+        say "apt-get install $packages (there is no $command)"
+        [ -n "${UPDATED:-}" ] || { apt-get update -qq; UPDATED=1; }
+        # shellcheck disable=SC2086
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
+        return
+    done
+}
+
+need "make" make
+need "gcc libc6-dev" cc
+need "nodejs npm" node npm
+need "python3" python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || need "python3-venv" python3-venv
+
+node=$(node -p 'process.versions.node.split(".")[0]')
+[ "$node" -ge 20 ] || { echo "the client tests want Node 20 or newer, here is $node" >&2; exit 1; }
