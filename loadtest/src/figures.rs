@@ -20,6 +20,8 @@ pub struct Figures {
     pub latency: Histogram<u64>,
     /// Since the last look of the progress line.
     pub recent: Histogram<u64>,
+    /// Somebody looks at the progress line.
+    pub watched: bool,
     /// How late an open loop sent: the harness's own part of the latency.
     pub lateness: Histogram<u64>,
     /// Units of the scenario, from the beginning.
@@ -36,6 +38,7 @@ impl Default for Figures {
         Figures {
             latency: blank.clone(),
             recent: blank.clone(),
+            watched: false,
             lateness: blank,
             done: 0,
             counts: BTreeMap::new(),
@@ -50,7 +53,9 @@ fn histogram() -> Histogram<u64> {
 
 impl Figures {
     pub fn note_latency(&mut self, latency_ns: Nanos, measuring: bool) {
-        self.recent.saturating_record(latency_ns);
+        if self.watched {
+            self.recent.saturating_record(latency_ns);
+        }
         if measuring {
             self.latency.saturating_record(latency_ns);
         }

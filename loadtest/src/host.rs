@@ -93,9 +93,9 @@ fn holds_one_of(pid: u32, inodes: &[String]) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| {
         let link = link.to_string_lossy();
-        link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')).is_some_and(|inode| {
-            inodes.iter().any(|wanted| wanted == inode)
-        })
+        link.strip_prefix("socket:[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|inode| inodes.iter().any(|wanted| wanted == inode))
     })
 }
 
@@ -168,7 +168,8 @@ mod tests {
     fn files_of_proc() {
         assert_eq!(busy_ticks("cpu  1 2 3 400 500 6 7 8 0 0\ncpu0 9"), Some(27));
         assert_eq!(tcp_pages("sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 12\nUDP: mem 3"), Some(12));
-        let table = "head\n 0: 0100007F:0BB8 00000000:0000 0A 0:0 0:0 0 0 0 77 1\n 1: 0200007F:0BB8 0:0 0A 0 0 0 0 0 78\n";
+        let table =
+            "head\n 0: 0100007F:0BB8 00000000:0000 0A 0:0 0:0 0 0 0 77 1\n 1: 0200007F:0BB8 0:0 0A 0 0 0 0 0 78\n";
         assert_eq!(listening_inodes(table, "127.0.0.1:3000".parse().unwrap()), ["77"]);
     }
 }

@@ -76,8 +76,7 @@ impl Target {
     fn write_head(&self, out: &mut Vec<u8>, method: &str, transport: &str, sid: Option<&str>) {
         let Target { host, path, headers, .. } = self;
         let sid = sid.map(|sid| format!("&sid={sid}")).unwrap_or_default();
-        let head =
-            format!("{method} {path}?EIO=4&transport={transport}{sid} HTTP/1.1\r\nHost: {host}\r\n{headers}");
+        let head = format!("{method} {path}?EIO=4&transport={transport}{sid} HTTP/1.1\r\nHost: {host}\r\n{headers}");
         out.extend_from_slice(head.as_bytes());
     }
 

@@ -24,7 +24,10 @@ pub struct Link {
 /// What one read brought.
 pub enum Got {
     /// So many bytes at the front of the buffer, earlier ones included; there may be more to read.
-    Bytes { filled: usize, more: bool },
+    Bytes {
+        filled: usize,
+        more: bool,
+    },
     Nothing,
     End,
 }

@@ -175,7 +175,7 @@ impl Pool {
 
     /// The client is to connect and join, in its turn.
     pub fn connect(&mut self, client: ClientId) {
-        self.connecting.push(client);
+        self.connecting.push(client, self.now);
     }
 
     /// Sends one packet: whole with its type, `42["echo",1]`.

@@ -13,6 +13,9 @@ impl Pool {
     /// Reads all there is. A read that did not fill the buffer has emptied the socket, unless its end is announced.
     pub(super) fn on_readable(&mut self, client: ClientId, lane: Lane, closed: bool, handler: &mut dyn Handler) {
         if self.clients[client.0 as usize].paused {
+            if closed {
+                self.end(client, None);
+            }
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
