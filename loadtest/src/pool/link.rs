@@ -122,12 +122,6 @@ impl Link {
     pub fn keep(&mut self, rest: &[u8]) {
         self.partial = rest.to_vec();
     }
-
-    /// Says that we send no more.
-    pub fn shut_down(&self) {
-        // A connection that is gone already is as shut.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
-    }
 }
 
 fn set_bind_address_no_port(socket: &Socket) -> io::Result<()> {

@@ -247,7 +247,12 @@ impl Pool {
     }
 
     pub fn ids(&self) -> impl Iterator<Item = ClientId> + use<> {
-        (0..self.clients.len() as u32).map(ClientId)
+        (0..self.clients()).map(ClientId)
+    }
+
+    /// How many there are, joined or not.
+    pub fn clients(&self) -> u32 {
+        self.clients.len() as u32
     }
 
     /// Nobody connects, and nobody is about to.

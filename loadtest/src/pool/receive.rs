@@ -19,8 +19,7 @@ impl Pool {
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let Some(link) = self.link(client, lane) else { break };
+        while let Some(link) = self.link(client, lane) {
             let got = link.read(&mut buffer);
             self.now = clock::now();
             match got {

@@ -46,7 +46,7 @@ struct Echo {
     pace: Option<Pace>,
     flights: Flights,
     /// Whose turn it is in the open loop.
-    turn: usize,
+    turn: u32,
     stopped: bool,
 }
 
@@ -58,10 +58,10 @@ impl Echo {
 
     /// The next client that is there.
     fn next_client(&mut self, cx: &Cx<'_>) -> Option<ClientId> {
-        let clients = cx.pool.ids().count();
+        let clients = cx.pool.clients();
         (0..clients).find_map(|_| {
             self.turn = (self.turn + 1) % clients;
-            let client = ClientId(self.turn as u32);
+            let client = ClientId(self.turn);
             (cx.pool.phase(client) == Phase::Joined).then_some(client)
         })
     }
