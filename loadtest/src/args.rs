@@ -1,0 +1,160 @@
+//! What the command line may say, and its bounds: every scenario takes the same options.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Command, FromArgMatches};
+
+use crate::scenario::{Kind, SCENARIOS};
+
+/// Sockets of one process: below the usual limit of descriptors, and of ports per address.
+pub const CLIENTS_MAX: u32 = 19_000;
+
+pub enum Asked {
+    Scenario(&'static Kind, Box<Options>),
+    Floor(Floor),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The server: http://host:port[/path/]; the path is /socket.io/ unless it is said
+    #[arg(long, default_value = "http://127.0.0.1:3000")]
+    pub url: String,
+    /// Namespace that every client joins
+    #[arg(long, default_value = "/")]
+    pub namespace: String,
+    /// JSON sent with the join
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub auth: String,
+    /// Header of every request, may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Clients in all
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    pub clients: u32,
+    /// Measured time
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: u64,
+    /// Time between the last join and the first measurement
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub warm_up_ms: u64,
+    /// Threads of the clients
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Requests or broadcasts per second, in all, whatever the answers do (open loop); 0: the next one follows an answer
+    #[arg(long, default_value_t = 0.0, value_parser = rate)]
+    pub rate: f64,
+    /// Connections begun per second, in all; 0: as fast as handshakes end
+    #[arg(long, default_value_t = 0.0, value_parser = rate)]
+    pub connect_rate: f64,
+    /// Handshakes under way at a time, in all
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    pub connecting_max: u32,
+    /// A handshake that takes longer has failed
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub join_timeout_s: u64,
+    /// Payload: bytes of the string in an event
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub size: u32,
+    /// Broadcasts on their way at a time (fanout), requests per client (echo)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub in_flight: u32,
+    /// Clients that stop reading, of a hundred (slow)
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=90))]
+    pub slow_percent: u32,
+    /// Event that the server answers with its arguments
+    #[arg(long, default_value = "echo")]
+    pub echo_event: String,
+    /// Event that the server emits to everybody, with its arguments, under the same name
+    #[arg(long, default_value = "bcast")]
+    pub bcast_event: String,
+    /// Processes of the server, may be repeated; without it: who listens on the port, if that is on this machine
+    #[arg(long = "pid")]
+    pub pids: Vec<u32>,
+    /// The server's Prometheus metrics: http://host:port/metrics
+    #[arg(long)]
+    pub metrics: Option<String>,
+    /// Writes all figures to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Fails if the 99th percentile of the latency is above
+    #[arg(long)]
+    pub max_p99_ms: Option<f64>,
+    /// Fails if fewer units per second were done
+    #[arg(long)]
+    pub min_rate: Option<f64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Floor {
+    #[arg(long, default_value = "127.0.0.1:3900")]
+    pub listen: SocketAddr,
+    /// What an event does
+    #[arg(long, value_enum, default_value = "echo")]
+    pub mode: Mode,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It is answered with its arguments
+    Echo,
+    /// It goes to everybody, one send() each
+    Fanout,
+}
+
+impl Options {
+    /// Clients of one thread: they differ by one at most.
+    pub fn clients_of(&self, thread: u32) -> u32 {
+        self.clients / self.threads + u32::from(thread < self.clients % self.threads)
+    }
+
+    /// What a scenario does unless the command line says otherwise: for tests.
+    pub fn of(arguments: &[&str]) -> Options {
+        let command = Options::augment_args(Command::new("loadtest").no_binary_name(true));
+        Options::from_arg_matches(&command.get_matches_from(arguments)).expect("they were just matched")
+    }
+}
+
+/// Reads the process's arguments; ends the process with 2 if they make no sense.
+pub fn parse() -> Asked {
+    let matches = command().get_matches();
+    let (name, matches) = matches.subcommand().expect("clap demands one");
+    if name == "floor" {
+        return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit()));
+    }
+    let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
+    let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    Asked::Scenario(kind, Box::new(options))
+}
+
+fn command() -> Command {
+    let floor =
+        Floor::augment_args(Command::new("floor").about("A server that does as little as one can, to compare with"));
+    let scenarios = SCENARIOS.iter().map(|kind| Options::augment_args(Command::new(kind.name).about(kind.about)));
+    Command::new("loadtest")
+        .about("Load tests of a Socket.IO v4 server")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(scenarios)
+        .subcommand(floor)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=10_000_000.0).contains(&rate) { Ok(rate) } else { Err("not between 0 and 10,000,000".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+        let options = Options::of(&["--clients", "10", "--threads", "4"]);
+        assert_eq!([0, 1, 2, 3].map(|thread| options.clients_of(thread)), [3, 3, 2, 2]);
+        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "19001"]).is_err());
+        assert!(rate("-1").is_err() && rate("NaN").is_err() && rate("0.5").is_ok());
+    }
+}

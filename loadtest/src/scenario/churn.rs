@@ -1,0 +1,66 @@
+//! Clients that come and go all the time: each leaves as soon as it has joined, and comes back as soon as it has left.
+
+use super::{Cx, Kind, Measured, Scenario, each};
+use crate::clock::Nanos;
+use crate::pool::{ClientId, Phase, Transport};
+
+pub const KIND: Kind = Kind {
+    name: "churn",
+    about: "Clients that leave as soon as they have joined, and come back; --connect-rate for an open loop",
+    unit: ("visit", "visits"),
+    measured: Measured::Running,
+    transport: Transport::WebSocket,
+    build: |options| each(options, |_| Churn { started: false, stopped: false, away: 0 }),
+    describe: |_, _| {},
+};
+
+struct Churn {
+    started: bool,
+    stopped: bool,
+    /// Clients between leaving and being back.
+    away: usize,
+}
+
+impl Churn {
+    fn leave(&mut self, cx: &mut Cx<'_>, client: ClientId) {
+        self.away += 1;
+        cx.pool.leave(client);
+    }
+}
+
+impl Scenario for Churn {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.started = true;
+        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == Phase::Joined).collect::<Vec<_>>() {
+            self.leave(cx, client);
+        }
+    }
+
+    fn on_joined(&mut self, cx: &mut Cx<'_>, client: ClientId, since: Nanos) {
+        if !self.started {
+            return;
+        }
+        self.away -= 1;
+        cx.done(since);
+        if !self.stopped {
+            self.leave(cx, client);
+        }
+    }
+
+    fn on_ended(&mut self, cx: &mut Cx<'_>, client: ClientId) {
+        // A client that failed to come back tries again; one that never joined at the beginning does not count.
+        if self.started && !self.stopped && self.away > 0 {
+            cx.pool.connect(client);
+        } else if self.started {
+            self.away = self.away.saturating_sub(1);
+        }
+    }
+
+    fn stop(&mut self, _: &mut Cx<'_>) {
+        self.stopped = true;
+    }
+
+    fn is_done(&self) -> bool {
+        self.away == 0
+    }
+}

@@ -1,0 +1,102 @@
+//! Fan-out while some receivers do not read: what the others notice of it, and what the server does with the slow ones.
+
+use std::sync::Arc;
+
+use super::fanout::{self, Board, Fanout};
+use super::{Cx, Kind, Measured, Scenario, each};
+use crate::args::Options;
+use crate::clock::Nanos;
+use crate::pool::{ClientId, Transport};
+use crate::report::Lines;
+use crate::run::Outcome;
+
+pub const KIND: Kind = Kind {
+    name: "slow",
+    about: "Fan-out while --slow-percent of the receivers do not read: latency of the others, nothing lost",
+    unit: ("delivery", "deliveries"),
+    measured: Measured::Running,
+    transport: Transport::WebSocket,
+    build,
+    describe,
+};
+
+fn build(options: &Options) -> Vec<Box<dyn Scenario>> {
+    let board = Arc::new(Board::default());
+    each(options, |thread| {
+        let fanout = Fanout::new(options, thread, board.clone());
+        Slow { fanout, percent: options.slow_percent, slow: vec![false; options.clients_of(thread) as usize] }
+    })
+}
+
+struct Slow {
+    fanout: Fanout,
+    percent: u32,
+    slow: Vec<bool>,
+}
+
+impl Slow {
+    /// Spread evenly, and never the first: it sends.
+    fn is_chosen(&self, client: ClientId) -> bool {
+        let before = |n: u32| n * self.percent / 100;
+        client.0 > 0 && before(client.0 + 1) > before(client.0)
+    }
+}
+
+impl Scenario for Slow {
+    /// A slow one is no receiver.
+    fn on_joined(&mut self, cx: &mut Cx<'_>, client: ClientId, since: Nanos) {
+        if self.is_chosen(client) {
+            self.slow[client.0 as usize] = true;
+            cx.pool.pause(client);
+        } else {
+            self.fanout.on_joined(cx, client, since);
+        }
+    }
+
+    fn on_event(&mut self, cx: &mut Cx<'_>, client: ClientId, array: &[u8]) {
+        if !self.slow[client.0 as usize] {
+            self.fanout.on_event(cx, client, array);
+        }
+    }
+
+    fn on_ended(&mut self, cx: &mut Cx<'_>, client: ClientId) {
+        if self.slow[client.0 as usize] {
+            cx.figures.add("slow ones cut off", 1);
+        } else {
+            self.fanout.on_ended(cx, client);
+        }
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.fanout.start(cx);
+    }
+
+    fn on_time(&mut self, cx: &mut Cx<'_>) {
+        self.fanout.on_time(cx);
+    }
+
+    fn deadline(&self) -> Option<Nanos> {
+        self.fanout.deadline()
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.fanout.stop(cx);
+    }
+
+    fn is_done(&self) -> bool {
+        self.fanout.is_done()
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        let slow = self.slow.iter().filter(|slow| **slow).count();
+        cx.figures.add("slow", slow as u64);
+        self.fanout.finish(cx);
+    }
+}
+
+fn describe(outcome: &Outcome, lines: &mut Lines) {
+    fanout::describe(outcome, lines);
+    lines.add("slow_clients", "clients that did not read", outcome.figures.count("slow") as f64, "");
+    let cut = outcome.figures.count("slow ones cut off");
+    lines.add("slow_cut_off", "of them cut off by the server", cut as f64, "");
+}

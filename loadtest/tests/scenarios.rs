@@ -1,0 +1,154 @@
+//! Every scenario against siod's lab with 20 clients, and the floor against the same clients. Bounded in seconds: these
+//! are tests of the harness, not of speed.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use loadtest::args::{Mode, Options};
+use loadtest::floor;
+use loadtest::report::Report;
+use loadtest::run::{self, Outcome};
+use loadtest::scenario::SCENARIOS;
+
+/// siod in this process, on a port of its own, with pings as often as the conformance fixture sends them.
+fn lab() -> SocketAddr {
+    static LAB: OnceLock<SocketAddr> = OnceLock::new();
+    *LAB.get_or_init(|| {
+        let (public, admin) = (free_addr(), free_addr());
+        let text = format!(
+            "[store]\nurl = \"memory:\"\n[server]\nshards = 1\n[admin]\nbind = \"{admin}\"\n[apps.lab]\nenabled = true\n\
+             [apps.signage]\nenabled = false\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
+        );
+        let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("the temporary directory can be written to");
+        let flags = siod::config::args::Flags { config: Some(path.clone()), ..Default::default() };
+        let config = flags.load().expect("this configuration is valid");
+        std::fs::remove_file(path).expect("it was written above");
+        std::thread::spawn(move || siod::server::run(config));
+        wait_for(public);
+        public
+    })
+}
+
+fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free")
+}
+
+fn wait_for(addr: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(addr).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens on {addr}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn floor(mode: Mode) -> SocketAddr {
+    let server = floor::Server::bind("127.0.0.1:0".parse().expect("an address"), mode).expect("a port is free");
+    let addr = server.local_addr().expect("it is bound");
+    std::thread::spawn(move || server.run());
+    addr
+}
+
+fn run(scenario: &str, addr: SocketAddr, more: &[&str]) -> (Outcome, Report) {
+    let kind = SCENARIOS.iter().find(|kind| kind.name == scenario).expect("it is in the table");
+    let url = format!("http://{addr}");
+    let mut arguments = vec!["--url", url.as_str(), "--clients", "20", "--seconds", "1", "--warm-up-ms", "100"];
+    arguments.extend(more);
+    let outcome = run::run(kind, &Options::of(&arguments)).expect("the arguments are valid");
+    let report = Report::of(&outcome);
+    (outcome, report)
+}
+
+/// Runs a scenario that must do at least so many units, and go well.
+fn check(scenario: &str, addr: SocketAddr, more: &[&str], at_least: u64) -> Outcome {
+    let (outcome, report) = run(scenario, addr, more);
+    assert!(report.failures.is_empty(), "{}", report.to_text());
+    assert!(outcome.done() >= at_least, "{}", report.to_text());
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("it is JSON");
+    assert_eq!(json["figures"]["clients_joined"], 20.0, "{json}");
+    assert!(json["figures"]["server_cpus"].as_f64().expect("the server is on this machine") >= 0.0);
+    outcome
+}
+
+#[test]
+fn hold_answers_pings() {
+    let outcome = check("hold", lab(), &["--seconds", "2"], 0);
+    assert_eq!((outcome.from.joined, outcome.to.joined), (20, 20));
+}
+
+#[test]
+fn connect_counts_every_client_once() {
+    assert_eq!(check("connect", lab(), &["--threads", "2"], 20).figures.latency.len(), 20);
+}
+
+#[test]
+fn connect_keeps_its_rate() {
+    let outcome = check("connect", lab(), &["--connect-rate", "50"], 20);
+    assert!(outcome.seconds() > 0.37, "20 clients, 20 ms apart: {} s", outcome.seconds());
+}
+
+#[test]
+fn echo_in_closed_loop() {
+    check("echo", lab(), &["--in-flight", "2"], 40);
+}
+
+#[test]
+fn echo_in_open_loop_sends_at_its_rate() {
+    let outcome = check("echo", lab(), &["--rate", "200", "--threads", "2"], 100);
+    assert!(outcome.done() < 260, "{} in a second", outcome.done());
+}
+
+#[test]
+fn fanout_reaches_everybody_once_and_in_order() {
+    check("fanout", lab(), &["--in-flight", "4", "--namespace", "/lab"], 80);
+}
+
+#[test]
+fn fanout_by_two_threads_and_at_a_rate() {
+    check("fanout", lab(), &["--threads", "2"], 20);
+    check("fanout", lab(), &["--rate", "50", "--size", "300"], 20 * 25);
+}
+
+#[test]
+fn polling_takes_post_and_get() {
+    check("polling", lab(), &[], 20);
+}
+
+#[test]
+fn upgrade_moves_every_session() {
+    assert_eq!(check("upgrade", lab(), &[], 20).figures.latency.len(), 20);
+}
+
+#[test]
+fn churn_comes_and_goes() {
+    check("churn", lab(), &[], 20);
+}
+
+#[test]
+fn storm_ends_when_all_are_back() {
+    assert_eq!(check("storm", lab(), &["--seconds", "10"], 20).done(), 20);
+}
+
+#[test]
+fn slow_receivers_do_not_cost_the_others_anything() {
+    let outcome = check("slow", lab(), &["--slow-percent", "20"], 100);
+    assert_eq!(outcome.figures.count("slow"), 4);
+}
+
+#[test]
+fn the_floor_echoes_and_fans_out() {
+    check("echo", floor(Mode::Echo), &[], 20);
+    check("fanout", floor(Mode::Fanout), &["--in-flight", "4"], 80);
+    check("churn", floor(Mode::Echo), &[], 20);
+}
+
+#[test]
+fn thresholds_and_faults_fail_a_run() {
+    let (_, report) = run("echo", lab(), &["--max-p99-ms", "0.000001", "--min-rate", "1000000000"]);
+    assert_eq!(report.failures.len(), 2, "{}", report.to_text());
+    let (_, report) = run("echo", lab(), &["--namespace", "/nowhere"]);
+    assert!(report.failures.iter().any(|failure| failure == "0 of 20 clients joined"), "{}", report.to_text());
+    let (_, report) = run("connect", free_addr(), &[]);
+    assert!(report.to_text().contains("20 × cannot connect: connection refused"), "{}", report.to_text());
+}
