@@ -86,8 +86,11 @@ impl<O: Outside> Reactor<O> {
         let mailbox = &process.mailboxes[usize::from(self.core.id.0)];
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
-        while !self.shard.is_drained() {
+        loop {
             self.turn();
+            if self.shard.is_drained() {
+                return Ok(());
+            }
             if !mailbox.fall_asleep() || self.is_busy() {
                 // Tasks of this core get their share between two turns.
                 tokio::task::yield_now().await;
@@ -106,7 +109,6 @@ impl<O: Outside> Reactor<O> {
                 () = &mut sleep => {}
             }
         }
-        Ok(())
     }
 
     /// One turn: inputs, timers, outputs, flushes.

@@ -365,6 +365,19 @@ describe("the drain", { skip: daemonOnly }, () => {
   });
 });
 
+describe("a daemon without clients", { skip: daemonOnly }, () => {
+  test("SIGTERM ends it with 0, long before the drain timeout", async () => {
+    const daemon = await startDaemon(lab());
+    try {
+      daemon.child.kill("SIGTERM");
+      const late = new Promise((resolve) => setTimeout(resolve, 5_000, "still there").unref());
+      assert.deepEqual(await Promise.race([daemon.exited, late]), { code: 0, signal: null });
+    } finally {
+      await daemon.stop({ mayHaveEnded: true });
+    }
+  });
+});
+
 describe("what the binary says about bad configuration", { skip: daemonOnly }, () => {
   for (const [name, change, says] of [
     ["an unknown key", (text) => text.replace("drain_timeout_s", "drain_timeout"), "drain_timeout"],
