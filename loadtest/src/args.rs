@@ -110,7 +110,7 @@ impl Options {
 
     /// What a scenario does unless the command line says otherwise: for tests.
     pub fn of(arguments: &[&str]) -> Options {
-        let command = Options::augment_args(Command::new("loadtest").no_binary_name(true));
+        let command = Options::augment_args(Command::new("loadtest").no_binary_name(true).args_override_self(true));
         Options::from_arg_matches(&command.get_matches_from(arguments)).expect("they were just matched")
     }
 }

@@ -75,6 +75,18 @@ pub fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// Takes as many descriptors as we may have. Where that fails, connections fail, and those are counted.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls use the structure that they are given and nothing else.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
 /// The processes that listen on `addr`, or on all addresses with its port; none if they are not here, or not ours to see.
 pub fn listeners(addr: SocketAddr) -> Vec<u32> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());

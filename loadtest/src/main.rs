@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use loadtest::args::{self, Asked};
-use loadtest::{floor, report, run};
+use loadtest::{floor, host, report, run};
 
 fn main() -> ExitCode {
+    host::raise_descriptor_limit();
     match args::parse() {
         Asked::Floor(asked) => match floor::serve(&asked) {
             Ok(()) => ExitCode::SUCCESS,

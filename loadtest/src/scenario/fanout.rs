@@ -39,6 +39,8 @@ const NUMBER_DIGITS: usize = 12;
 
 /// What all threads know of the broadcasts.
 pub(super) struct Board {
+    /// Tells our broadcasts from those of others who test the same server.
+    run: u32,
     sent: AtomicU64,
     completed: AtomicU64,
     receivers: AtomicI64,
@@ -59,7 +61,7 @@ impl Default for Board {
     fn default() -> Board {
         let slots = (0..WINDOW).map(|_| Slot::default()).collect();
         let (sent, completed) = (AtomicU64::new(0), AtomicU64::new(0));
-        Board { sent, completed, receivers: AtomicI64::new(0), slots, waker: OnceLock::new() }
+        Board { run: random(), sent, completed, receivers: AtomicI64::new(0), slots, waker: OnceLock::new() }
     }
 }
 
@@ -108,8 +110,6 @@ pub(super) struct Fanout {
     event: String,
     /// What an event begins with, up to the payload's first character.
     opening: Vec<u8>,
-    /// Tells our broadcasts from those of others who test the same server.
-    run: u32,
     padding: String,
     in_flight: u64,
     per_second: f64,
@@ -129,7 +129,6 @@ impl Fanout {
         Fanout {
             opening: format!("[\"{}\",\"", options.bcast_event).into_bytes(),
             event: options.bcast_event.clone(),
-            run: std::process::id(),
             padding: "x".repeat((options.size as usize).saturating_sub(RUN_DIGITS + NUMBER_DIGITS)),
             in_flight: u64::from(options.in_flight),
             per_second: options.rate,
@@ -148,7 +147,7 @@ impl Fanout {
         self.sender = self.sender.filter(joined).or_else(|| cx.pool.ids().find(joined));
         let Some(sender) = self.sender else { return };
         let number = self.board.depart(intended);
-        let payload = format!("\"{:08x}{number:012x}{}\"", self.run, self.padding);
+        let payload = format!("\"{:08x}{number:012x}{}\"", self.board.run, self.padding);
         cx.note_lateness(intended);
         cx.pool.emit(sender, None, &self.event, &payload);
     }
@@ -213,7 +212,7 @@ impl Scenario for Fanout {
             cx.figures.add("foreign", 1);
             return;
         };
-        if run != self.run || number >= self.board.sent.load(Relaxed) {
+        if run != self.board.run || number >= self.board.sent.load(Relaxed) {
             cx.figures.add("foreign", 1);
             return;
         }
@@ -264,6 +263,11 @@ impl Scenario for Fanout {
             cx.figures.add("broadcasts", sent);
         }
     }
+}
+
+/// As random as the standard library is: its hasher's seed.
+fn random() -> u32 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32
 }
 
 /// The run and the number that a payload begins with.
