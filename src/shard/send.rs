@@ -27,6 +27,16 @@ enum Body {
     Ack { id: u64, args: Bytes },
 }
 
+impl Body {
+    /// Bytes of its JSON.
+    fn len(&self) -> usize {
+        match self {
+            Body::Event { array, .. } => array.len(),
+            Body::Ack { args, .. } => args.len(),
+        }
+    }
+}
+
 impl Variants {
     pub fn of_event(event: Emission, id: Option<u64>) -> Variants {
         Variants::new(Body::Event { array: event.array, id }, event.attachments)
@@ -45,7 +55,7 @@ impl Variants {
         let Variants { body, attachments, named, as_root, .. } = self;
         let form = if name == "/" { as_root } else { named };
         form.get_or_insert_with(|| {
-            let mut text = Vec::new();
+            let mut text = Vec::with_capacity(body.len() + name.len() + encode::HEAD_BYTES_MAX);
             match body {
                 Body::Event { array, id } => encode::event(&mut text, name, *id, array, attachments.len()),
                 Body::Ack { id, args } => encode::ack(&mut text, name, *id, args, attachments.len()),

@@ -3,6 +3,9 @@
 
 use crate::base::ids::Sid;
 
+/// What stands around namespace and JSON at most: types, attachments, id, separators.
+pub const HEAD_BYTES_MAX: usize = 32;
+
 /// `42/nsp,7["name",…]`, or `452-…` with attachments. `array` is the JSON array with the name.
 pub fn event(out: &mut Vec<u8>, nsp: &str, id: Option<u64>, array: &[u8], attachments: usize) {
     head(out, b'2', nsp, id, attachments);
