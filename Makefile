@@ -42,7 +42,7 @@ oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
 conformance: binary
 	$(SIOD) conformance --listen 127.0.0.1:3000
 
-# The WebSocket conformance suite, some minutes; installs itself once and needs Python 2.7, so it is no part of `make test`.
+# The WebSocket conformance suite Autobahn. It installs itself once and needs Python 2.7, so it is no part of `make test`.
 autobahn: binary
 	SIOD_BIN=$(SIOD) tests/autobahn/run.sh
 
