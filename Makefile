@@ -7,7 +7,7 @@ SIOD    := $(CURDIR)/target/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup lint unit binary clients node python oracle conformance run dist clean
+.PHONY: test setup lint unit binary clients node python oracle conformance run dist clean autobahn
 
 test: setup lint unit clients
 	@echo "make test: everything passed"
@@ -45,6 +45,10 @@ oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
 conformance: binary
 	$(SIOD) conformance --listen 127.0.0.1:3000
 
+# The WebSocket conformance suite Autobahn. It installs itself once and needs Python 2.7, so it is no part of `make test`.
+autobahn: binary
+	SIOD_BIN=$(SIOD) tests/autobahn/run.sh
+
 run: binary
 	$(SIOD)
 
@@ -67,4 +71,4 @@ dist:
 
 clean:
 	cargo clean
-	rm -rf dist $(CLIENTS)/node_modules $(VENV)
+	rm -rf dist $(CLIENTS)/node_modules $(VENV) tests/autobahn/.venv tests/autobahn/reports

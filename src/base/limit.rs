@@ -13,8 +13,10 @@ pub const JSON_ELEMENTS_MAX: usize = 65_535;
 pub const ACK_ID_DIGITS_MAX: usize = 15;
 /// Bytes of a namespace, room or event name.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Fragments of one WebSocket message.
-pub const FRAGMENTS_MAX: u32 = 16_384;
+/// Fragments of one WebSocket message; where messages may be large, as many as this many bytes each make of the largest
+/// ([`fragments_max`]).
+pub const FRAGMENTS_MAX: usize = 16_384;
+pub const FRAGMENT_BYTES: usize = 64;
 /// Packets in the body of one polling POST.
 pub const PACKETS_PER_POST_MAX: usize = 16_384;
 /// Payload of a WebSocket control frame (RFC 6455 section 5.5).
@@ -70,6 +72,13 @@ pub const COPY_ON_FLUSH_BYTES_MAX: usize = 4 * 1024;
 const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
 const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
 const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);
+
+/// Fragments of one WebSocket message where messages have at most so many bytes. Fragments cost time, no memory, so a
+/// larger message may have more of them; empty ones find an end all the same.
+pub const fn fragments_max(max_payload_bytes: usize) -> usize {
+    let fragments = max_payload_bytes / FRAGMENT_BYTES;
+    if fragments > FRAGMENTS_MAX { fragments } else { FRAGMENTS_MAX }
+}
 
 /// Engine values of one listener (protocol 1.1); they precede any namespace, so they cannot differ by application.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// The 101, or what is wrong with the handshake. Extensions and subprotocols are not negotiated, whatever is offered.
+/// The 101, or what is wrong with the handshake. Extensions are not negotiated, whatever is offered.
 pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
     if request.method() != Method::GET {
         return Err(Box::new(respond::sentence(405, "A WebSocket is opened by a GET")));
@@ -35,6 +35,9 @@ pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Bo
     out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     out.insert(header::SEC_WEBSOCKET_ACCEPT, accept_value(key));
+    if let Some(protocol) = first_protocol(headers) {
+        out.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     Ok(response)
 }
 
@@ -53,6 +56,20 @@ fn connection_says_upgrade(headers: &HeaderMap) -> bool {
         .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
+/// The first subprotocol offered. It means nothing here, but a client that offers some, for a proxy's sake, fails the
+/// connection when none is chosen; the reference chooses the first, too. `None` if that is no token: nothing else comes back.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offer = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.as_bytes();
+    let first = offer.split(|byte| *byte == b',').next()?.trim_ascii();
+    let is_token = !first.is_empty() && first.iter().all(is_token_byte);
+    HeaderValue::from_bytes(first).ok().filter(|_| is_token)
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
 /// RFC 6455 section 4.2.2, step 5.4.
 fn accept_value(key: &[u8]) -> HeaderValue {
     let mut hash = Sha1::new();
@@ -65,7 +82,7 @@ fn accept_value(key: &[u8]) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn check(changes: &[(&'static str, &'static str)], status: u16) {
+    fn check(changes: &[(&'static str, &'static str)], status: u16) -> Response<Body> {
         let mut request = Request::new(());
         let defaults = [
             ("connection", "keep-alive, Upgrade"),
@@ -78,6 +95,7 @@ mod tests {
         }
         let response = accept(&request).unwrap_or_else(|refusal| *refusal);
         assert_eq!(response.status(), status, "{changes:?}");
+        response
     }
 
     #[test]
@@ -95,9 +113,27 @@ mod tests {
     }
 
     #[test]
-    fn b32_b33_offered_extensions_and_protocols_change_nothing() {
-        check(&[("sec-websocket-extensions", "constructor; __proto__=\"")], 101);
-        check(&[("sec-websocket-protocol", "b                x")], 101);
+    fn b32_offered_extensions_change_nothing() {
+        let response = check(&[("sec-websocket-extensions", "constructor; __proto__=\"")], 101);
+        assert!(!response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS));
+    }
+
+    #[test]
+    fn b33_the_first_protocol_offered_is_chosen_if_it_is_a_token() {
+        for (offer, chosen) in [
+            ("chat", Some("chat")),
+            (" mqtt.v5 , chat", Some("mqtt.v5")),
+            ("b,                x", Some("b")),
+            ("b                x", None),
+            ("", None),
+            (", chat", None),
+            ("chat\t(1)", None),
+            ("\"chat\"", None),
+        ] {
+            let response = check(&[("sec-websocket-protocol", offer)], 101);
+            let value = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+            assert_eq!(value.map(|value| value.to_str().unwrap()), chosen, "{offer:?}");
+        }
     }
 
     #[test]

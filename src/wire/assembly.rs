@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::WireError;
 use super::message::Incoming;
-use crate::base::limit::FRAGMENTS_MAX;
+use crate::base::limit::fragments_max;
 
 /// A text or binary message under way.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Assembly {
     payload: Vec<u8>,
     /// So many bytes at the front of a text are known to be UTF-8.
     utf8: usize,
-    fragments: u32,
+    fragments: usize,
 }
 
 impl Assembly {
@@ -22,10 +22,10 @@ impl Assembly {
         Assembly { is_text, payload: Vec::new(), utf8: 0, fragments: 1 }
     }
 
-    /// One more frame begins.
-    pub(super) fn count_fragment(&mut self) -> Result<(), WireError> {
+    /// One more frame begins of a message of at most `max_payload` bytes.
+    pub(super) fn count_fragment(&mut self, max_payload: usize) -> Result<(), WireError> {
         self.fragments += 1;
-        if self.fragments > FRAGMENTS_MAX { Err(WireError::TooManyFragments) } else { Ok(()) }
+        if self.fragments > fragments_max(max_payload) { Err(WireError::TooManyFragments) } else { Ok(()) }
     }
 
     /// Appends; refuses a text at its first byte that is not UTF-8. A character may still be incomplete.

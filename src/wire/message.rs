@@ -129,7 +129,7 @@ impl Decoder {
             (None, Opcode::Continuation) => return Err(WireError::Protocol("nothing to continue")),
             (None, _) => 0,
             (Some(message), Opcode::Continuation) => {
-                message.count_fragment()?;
+                message.count_fragment(max_payload)?;
                 message.len() as u64
             }
             (Some(_), _) => return Err(WireError::Protocol("new message inside a fragmented one")),
@@ -224,7 +224,7 @@ fn take_front<'a>(input: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
 mod tests {
     use super::super::frame::write_masked;
     use super::*;
-    use crate::base::limit::FRAGMENTS_MAX;
+    use crate::base::limit::{FRAGMENT_BYTES, FRAGMENTS_MAX};
     use proptest::prelude::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -396,6 +396,27 @@ mod tests {
         assert_eq!(feed([&bytes[..]]), (vec![], Ok(())));
         write_masked(&mut bytes, Opcode::Continuation, true, b"", KEY);
         assert_eq!(feed([&bytes[..]]), (vec![], Err(WireError::TooManyFragments)));
+    }
+
+    #[test]
+    fn b36_a_large_message_may_have_more_fragments_and_no_end_of_them() {
+        let fragments = FRAGMENTS_MAX + 10;
+        let (mut decoder, max) = (Decoder::default(), fragments * FRAGMENT_BYTES);
+        let mut feed = |opcode, fin, payload: &[u8]| {
+            let mut bytes = masked(&[(opcode, fin, payload)]);
+            decoder.next(&mut &mut bytes[..], max).map(|message| message.map(owned))
+        };
+        for end in [Ok(Some(Incoming::Binary(Cow::Owned(vec![7; max])))), Err(WireError::TooManyFragments)] {
+            let whole = end.is_ok();
+            assert_eq!(feed(Opcode::Binary, false, &[7; FRAGMENT_BYTES]), Ok(None));
+            for _ in 2..fragments {
+                assert_eq!(feed(Opcode::Continuation, false, &[7; FRAGMENT_BYTES]), Ok(None));
+            }
+            if !whole {
+                assert_eq!(feed(Opcode::Continuation, false, b""), Ok(None));
+            }
+            assert_eq!(feed(Opcode::Continuation, true, &[7; FRAGMENT_BYTES]), end);
+        }
     }
 
     #[test]

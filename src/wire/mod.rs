@@ -23,7 +23,7 @@ pub enum WireError {
     InvalidUtf8,
     /// The message would exceed the limit of the listener.
     TooBig,
-    /// The message came in more than [`FRAGMENTS_MAX`](crate::base::limit::FRAGMENTS_MAX) frames.
+    /// The message came in more than [`fragments_max`](crate::base::limit::fragments_max) frames.
     TooManyFragments,
 }
 

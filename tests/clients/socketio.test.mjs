@@ -45,6 +45,12 @@ describe("the conformance fixture", () => {
         assert.deepEqual(await back, [1, "2", { 3: [true, null] }, "é𝄞\u2028"]);
       });
 
+      test("a client that offers subprotocols gets the first", async () => {
+        const socket = await clients.connected(daemon.url, { ...options, protocols: ["chat", "other"] });
+        await until("it has its last transport", () => socket.io.engine.transport.name === options.transports.at(-1));
+        if (options.transports.at(-1) === "websocket") assert.equal(socket.io.engine.transport.ws.protocol, "chat");
+      });
+
       test("an ack brings the arguments back, many at once in order", async () => {
         const socket = await clients.connected(daemon.url, options);
         const answers = await Promise.all(Array.from({ length: 50 }, (_, index) =>
