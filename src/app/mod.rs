@@ -8,6 +8,7 @@ pub mod kit;
 pub mod lab;
 pub mod name;
 pub mod signage;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::app::kit::identity::Identity;
 use crate::base::time::Now;
 
 /// Where the handlers of one socket run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Home {
     /// On the socket's own shard: the application keeps no state that two sockets share.
     Local,

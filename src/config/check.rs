@@ -164,6 +164,13 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
     if low > max {
         refusals.push(format!("limits.outbox_low_mark_bytes = {low}: must be at most limits.outbox_bytes_max = {max}"));
     }
+    let (total, shards) = (config.limits.outbox_total_bytes_max, usize::from(config.server.shards.max(1)));
+    if total > 0 && total < max * shards {
+        refusals.push(format!(
+            "limits.outbox_total_bytes_max = {total}: must be 0 or at least {}, which is limits.outbox_bytes_max for each shard",
+            max * shards
+        ));
+    }
     refusals
 }
 

@@ -313,6 +313,10 @@ fn keys_that_depend_on_each_other_are_checked_together() {
         refusals("limits.outbox_bytes_max = 65535"),
         ["limits.outbox_low_mark_bytes = 65536: must be at most limits.outbox_bytes_max = 65535"]
     );
+    assert_eq!(
+        refusals("server.shards = 4\nlimits.outbox_total_bytes_max = 1048575"),
+        ["limits.outbox_total_bytes_max = 1048575: must be 0 or at least 1048576, which is limits.outbox_bytes_max for each shard"]
+    );
 }
 
 #[test]

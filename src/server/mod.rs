@@ -4,6 +4,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | [`plan`] | configuration → what every core needs: namespaces, applications, paths |
+//! | [`memory`] | how much memory there is |
 //! | [`cores`] | one thread and one reactor per shard |
 //! | [`backend`] | the daemon as HTTP callers reach it |
 //! | [`banner`] | what is printed once it serves |
@@ -11,6 +12,7 @@
 pub mod backend;
 pub mod banner;
 pub mod cores;
+pub mod memory;
 pub mod plan;
 
 use std::fmt::Display;
