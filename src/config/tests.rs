@@ -315,7 +315,9 @@ fn keys_that_depend_on_each_other_are_checked_together() {
     );
     assert_eq!(
         refusals("server.shards = 4\nlimits.outbox_total_bytes_max = 1048575"),
-        ["limits.outbox_total_bytes_max = 1048575: must be 0 or at least 1048576, which is limits.outbox_bytes_max for each shard"]
+        [
+            "limits.outbox_total_bytes_max = 1048575: must be 0 or at least 1048576, which is limits.outbox_bytes_max for each shard"
+        ]
     );
 }
 

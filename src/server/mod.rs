@@ -101,8 +101,8 @@ type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
 
 fn bind_all(plan: &Plan) -> Result<Bound, String> {
     let shards = plan.shard_config.placement.shards;
-    let lowat = plan.shard_config.limits.notsent_lowat_bytes;
-    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, lowat).map_err(|error| cannot_bind(*addr, &error));
+    let limits = &plan.shard_config.limits;
+    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, limits).map_err(|error| cannot_bind(*addr, &error));
     plan.listeners.iter().map(|listener| bind(&listener.bind)).collect()
 }
 
