@@ -3,13 +3,16 @@
 //!
 //! In: [`AppInput`]s and outcomes of jobs. Out: effects in order, with every commit turned into a job.
 
+mod users;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::{Effect, Effects, Job, Outcome, Token};
 use super::event::AppInput;
-use super::users::Users;
 use super::{Application, Context, Entity, Metric};
 use crate::base::limit::PARKED_EVENTS_MAX;
+
+use users::Users;
 
 /// One application on one shard.
 pub struct HomeState {

@@ -8,7 +8,6 @@ pub mod kit;
 pub mod lab;
 pub mod name;
 pub mod signage;
-pub mod users;
 
 use std::sync::Arc;
 

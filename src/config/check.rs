@@ -160,6 +160,13 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
             config.admin.bind
         ));
     }
+    let token = config.admin.token.expose().len();
+    if (1..ADMIN_TOKEN_BYTES_MIN).contains(&token) {
+        refusals.push(format!(
+            "admin.token: must be empty or at least {ADMIN_TOKEN_BYTES_MIN} characters, and has {token}; \
+             set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\""
+        ));
+    }
     let (low, max) = (config.limits.outbox_low_mark_bytes, config.limits.outbox_bytes_max);
     if low > max {
         refusals.push(format!("limits.outbox_low_mark_bytes = {low}: must be at most limits.outbox_bytes_max = {max}"));
@@ -176,3 +183,5 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
 
 /// The shortest HS256 key we accept: as long as the hash (RFC 7518 section 3.2).
 const JWT_SECRET_BYTES_MIN: usize = 32;
+/// Nobody is kept from guessing: a token is too long for that.
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::json;
 use tracing::debug;
 
-use super::effect::{Effect, Effects};
-use super::event::AppInput;
-use super::kit::identity::AuthMethod;
-use super::{Application, Home};
+use crate::app::effect::{Effect, Effects};
+use crate::app::event::AppInput;
+use crate::app::kit::identity::AuthMethod;
+use crate::app::{Application, Home};
 use crate::base::ids::SocketRef;
 
 /// Tenant and `sub`.
