@@ -20,6 +20,18 @@ pub fn start(log: &Log) {
     };
 }
 
+/// From now on a panic of any thread is one line in the log, and the end of the process: a panic is a bug, and half a daemon
+/// would keep clients that nobody serves.
+pub fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let (thread, at) = (thread.name().unwrap_or(""), panic.location().map(ToString::to_string).unwrap_or_default());
+        let message = panic.payload_as_str().unwrap_or("");
+        tracing::error!(target: "siod::panic", thread, at, message, "a bug: the process ends");
+        std::process::abort();
+    }));
+}
+
 struct StandardError;
 
 impl<'a> MakeWriter<'a> for StandardError {

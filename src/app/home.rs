@@ -3,22 +3,25 @@
 //!
 //! In: [`AppInput`]s and outcomes of jobs. Out: effects in order, with every commit turned into a job.
 
-use std::collections::VecDeque;
+mod users;
 
-use hashbrown::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::{Effect, Effects, Job, Outcome, Token};
 use super::event::AppInput;
 use super::{Application, Context, Entity, Metric};
 use crate::base::limit::PARKED_EVENTS_MAX;
 
+use users::Users;
+
 /// One application on one shard.
 pub struct HomeState {
     app: Box<dyn Application>,
     /// Entities that wait for a load or for commits, with what waits behind them.
-    parked: HashMap<Entity, Parked>,
-    commits: HashMap<u64, Commit>,
+    parked: BTreeMap<Entity, Parked>,
+    commits: BTreeMap<u64, Commit>,
     next_commit: u64,
+    users: Users,
 }
 
 #[derive(Default)]
@@ -44,8 +47,10 @@ pub enum Decision {
 }
 
 impl HomeState {
-    pub fn new(app: Box<dyn Application>) -> HomeState {
-        HomeState { app, parked: HashMap::new(), commits: HashMap::new(), next_commit: 0 }
+    /// `sockets_per_user_max` bounds the sockets of one identity; 0: no limit.
+    pub fn new(app: Box<dyn Application>, sockets_per_user_max: usize) -> HomeState {
+        let users = Users::new(sockets_per_user_max);
+        HomeState { app, parked: BTreeMap::new(), commits: BTreeMap::new(), next_commit: 0, users }
     }
 
     /// The application itself, for what it answers without an input.
@@ -55,11 +60,15 @@ impl HomeState {
 
     /// Something happened; decisions are appended to `out`.
     pub fn on_input(&mut self, cx: &mut Context<'_>, input: AppInput, out: &mut Vec<Decision>) {
+        if let Some(refusal) = self.users.on_input(&input, &*self.app) {
+            return out.push(Decision::Effect(refusal));
+        }
         let answers_a_job = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. });
         let entity = if answers_a_job { None } else { self.app.entity(&input) };
         let Some(entity) = entity else { return self.run(cx, input, out) };
         if let Some(parked) = self.parked.get_mut(&entity) {
-            return park(parked, input, out);
+            let refused = park(parked, input);
+            return self.settle(refused.0, out);
         }
         match self.app.load(&entity) {
             None => self.run(cx, input, out),
@@ -104,6 +113,9 @@ impl HomeState {
     /// Turns commits into jobs and passes everything else on.
     fn settle(&mut self, effects: Vec<Effect>, out: &mut Vec<Decision>) {
         for effect in effects {
+            if let Effect::Refuse { socket, .. } = &effect {
+                self.users.leave(*socket);
+            }
             let Effect::Commit { entity, write, token, then, or_else } = effect else {
                 out.push(Decision::Effect(effect));
                 continue;
@@ -134,14 +146,15 @@ impl HomeState {
     }
 }
 
-/// Queues an input, or refuses it where too many wait. Departures and timers always queue: sockets bound their number.
-fn park(parked: &mut Parked, input: AppInput, out: &mut Vec<Decision>) {
+/// Queues an input, or says how it is refused where too many wait. Departures and timers always queue: sockets bound their
+/// number.
+fn park(parked: &mut Parked, input: AppInput) -> Effects {
+    let mut fx = Effects::default();
     if parked.inputs.len() < PARKED_EVENTS_MAX {
         parked.inputs.push_back(input);
-        return;
+        return fx;
     }
     const BUSY: &str = r#"{"ok":false,"error":{"code":"BUSY","message":"Too many requests are waiting"}}"#;
-    let mut fx = Effects::default();
     match input {
         AppInput::Connect(connect) => fx.refuse(connect.socket, "Server busy", None),
         AppInput::Event(event) => {
@@ -153,7 +166,7 @@ fn park(parked: &mut Parked, input: AppInput, out: &mut Vec<Decision>) {
         AppInput::Call { req, .. } => fx.push(Effect::Reply { req, status: 503, body: BUSY.to_owned() }),
         other => parked.inputs.push_back(other),
     }
-    out.extend(fx.0.into_iter().map(Decision::Effect));
+    fx
 }
 
 #[cfg(test)]
@@ -229,7 +242,7 @@ mod tests {
     fn run(script: impl FnOnce(&mut HomeState, &mut Context<'_>, &mut Vec<Decision>)) {
         let mut rng = Rng::from_seed([0; 32]);
         let mut cx = Context { now: Now::default(), rng: &mut rng };
-        script(&mut HomeState::new(Box::new(Logger::default())), &mut cx, &mut Vec::new());
+        script(&mut HomeState::new(Box::new(Logger::default()), 0), &mut cx, &mut Vec::new());
     }
 
     fn timer(number: u64) -> AppInput {

@@ -17,7 +17,7 @@ use crate::app::kit::identity::Identity;
 use crate::base::time::Now;
 
 /// Where the handlers of one socket run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Home {
     /// On the socket's own shard: the application keeps no state that two sockets share.
     Local,

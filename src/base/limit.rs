@@ -120,6 +120,9 @@ pub struct Limits {
     pub events_per_socket_per_s_max: u32,
     /// Bytes queued to one socket. A socket that is still over it when more must be sent is closed as a slow consumer.
     pub outbox_bytes_max: usize,
+    /// Bytes queued to all sockets together; above it the largest slow readers are closed. In the configuration it is about
+    /// the process, and 0 stands for a quarter of the memory there is; for a shard it is the shard's part, and 0 no limit.
+    pub outbox_total_bytes_max: usize,
     /// Above this many queued bytes, entries of a coalescing class replace each other.
     pub outbox_low_mark_bytes: usize,
     /// A socket whose queue makes no progress for this long is closed as a slow consumer.
@@ -141,6 +144,7 @@ impl Default for Limits {
             sockets_per_user_max: 0,
             events_per_socket_per_s_max: 0,
             outbox_bytes_max: 262_144,
+            outbox_total_bytes_max: 0,
             outbox_low_mark_bytes: 65_536,
             outbox_stall_ms: 10_000,
             rooms_per_socket_max: 128,

@@ -1,6 +1,7 @@
 //! Layer 0: the words every other layer speaks. Values and plain data structures; no protocol, no operating system.
 
 pub mod close;
+pub mod hash;
 pub mod ids;
 pub mod json;
 pub mod limit;

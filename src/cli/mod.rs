@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
     match args.command.unwrap_or(Command::Run) {
         Command::Run => with_config(&args.flags, |config| {
             log::start(&config.log);
+            log::end_on_panic();
             server::run(config)
         }),
         Command::Check => with_config(&args.flags, |config| {
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Device(asked) => with_config(&args.flags, |config| device::ask(&config, &asked)),
         Command::Conformance => {
             log::start(&crate::config::Log::default());
+            log::end_on_panic();
             server::conformance(args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
         }
     }

@@ -160,12 +160,28 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
             config.admin.bind
         ));
     }
+    let token = config.admin.token.expose().len();
+    if (1..ADMIN_TOKEN_BYTES_MIN).contains(&token) {
+        refusals.push(format!(
+            "admin.token: must be empty or at least {ADMIN_TOKEN_BYTES_MIN} characters, and has {token}; \
+             set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\""
+        ));
+    }
     let (low, max) = (config.limits.outbox_low_mark_bytes, config.limits.outbox_bytes_max);
     if low > max {
         refusals.push(format!("limits.outbox_low_mark_bytes = {low}: must be at most limits.outbox_bytes_max = {max}"));
+    }
+    let (total, shards) = (config.limits.outbox_total_bytes_max, usize::from(config.server.shards.max(1)));
+    if total > 0 && total < max * shards {
+        refusals.push(format!(
+            "limits.outbox_total_bytes_max = {total}: must be 0 or at least {}, which is limits.outbox_bytes_max for each shard",
+            max * shards
+        ));
     }
     refusals
 }
 
 /// The shortest HS256 key we accept: as long as the hash (RFC 7518 section 3.2).
 const JWT_SECRET_BYTES_MIN: usize = 32;
+/// Nobody is kept from guessing: a token is too long for that.
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;

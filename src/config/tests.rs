@@ -51,7 +51,7 @@ fn unusual() -> Config {
     let file = format!(
         r#"
         server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, client_dir = "c" }}
-        admin = {{ bind = "0.0.0.0:9", token = "adm" }}
+        admin = {{ bind = "0.0.0.0:9", token = "adm-0123456789abcd" }}
         auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0 }}
         store.url = "memory:"
         limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
@@ -90,7 +90,7 @@ fn what_is_rendered_reads_back_as_the_same() {
 #[test]
 fn what_is_printed_hides_secrets() {
     let printed = unusual().to_printable_toml();
-    for secret in ["0123456789abcdef", "adm\"", "player_token"] {
+    for secret in ["0123456789abcdef", "adm-0123456789abcd", "player_token"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
         assert!(!format!("{:?}", unusual()).contains(secret));
     }
@@ -294,7 +294,7 @@ fn beyond_loopback_without_a_secret_is_refused_with_what_mends_it() {
         ["admin.bind = \"[::]:9464\": must be a loopback address where admin.token is empty; \
           set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\""]
     );
-    parse("admin = { bind = \"[::]:9464\", token = \"t\" }");
+    parse("admin = { bind = \"[::]:9464\", token = \"sixteen--letters\" }");
     for loopback in ["127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         parse(&format!("[[listener]]\nbind = \"{loopback}\""));
     }
@@ -302,6 +302,8 @@ fn beyond_loopback_without_a_secret_is_refused_with_what_mends_it() {
 
 #[test]
 fn keys_that_depend_on_each_other_are_checked_together() {
+    assert!(refusals("admin.token = \"fifteen-letters\"")[0].starts_with("admin.token: must be empty or at least 16"));
+    parse("admin.token = \"sixteen--letters\"");
     let twice = "[[listener]]\n[[listener]]";
     assert_eq!(
         refusals(twice),
@@ -312,6 +314,12 @@ fn keys_that_depend_on_each_other_are_checked_together() {
     assert_eq!(
         refusals("limits.outbox_bytes_max = 65535"),
         ["limits.outbox_low_mark_bytes = 65536: must be at most limits.outbox_bytes_max = 65535"]
+    );
+    assert_eq!(
+        refusals("server.shards = 4\nlimits.outbox_total_bytes_max = 1048575"),
+        [
+            "limits.outbox_total_bytes_max = 1048575: must be 0 or at least 1048576, which is limits.outbox_bytes_max for each shard"
+        ]
     );
 }
 

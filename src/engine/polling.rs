@@ -31,6 +31,8 @@ pub struct Polling {
     post: Option<ReqId>,
     /// Packets for the next GET: the body so far, packets separated already.
     body: Vec<u8>,
+    /// Bytes of `body` when they were last counted.
+    counted: usize,
     /// `body` is to be wrapped for JSONP with this index.
     jsonp: Option<Box<str>>,
 }
@@ -124,6 +126,11 @@ impl Polling {
     /// Bytes waiting for the next GET.
     pub fn queued_bytes(&self) -> usize {
         self.body.len()
+    }
+
+    /// Bytes that waited when this was last asked, and bytes that wait now.
+    pub fn count(&mut self) -> (usize, usize) {
+        (std::mem::replace(&mut self.counted, self.body.len()), self.body.len())
     }
 
     /// What waits, as one polling body without a JSONP wrap: for the WebSocket that takes over.

@@ -7,14 +7,16 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::target::Room as RoomName;
+use crate::base::hash::Keyed;
 use crate::base::ids::NspId;
 use crate::base::slab::Slab;
 
 /// All rooms of one shard, with the room "everybody" of each namespace among them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
     rooms: Slab<Room>,
-    by_name: HashMap<(NspId, Option<RoomName>), u32>,
+    /// Clients choose names: the hash has a key.
+    by_name: HashMap<(NspId, Option<RoomName>), u32, Keyed>,
     /// Where each socket slot stands in its rooms; the first place is its namespace's "everybody".
     places: Vec<SmallVec<[Place; 2]>>,
     /// `marks[slot] == epoch`: this slot was taken or excluded in the current selection.
@@ -51,6 +53,17 @@ pub struct Selection<'a> {
 }
 
 impl Hub {
+    /// No rooms yet. `hash` keeps clients from choosing names that collide.
+    pub fn new(hash: Keyed) -> Hub {
+        Hub {
+            rooms: Slab::default(),
+            by_name: HashMap::with_hasher(hash),
+            places: Vec::new(),
+            marks: Vec::new(),
+            epoch: 0,
+        }
+    }
+
     /// A socket was accepted into a namespace.
     pub fn enter(&mut self, slot: u32, nsp: NspId) {
         if self.places.len() <= slot as usize {
@@ -194,6 +207,10 @@ mod tests {
 
     const NSP: NspId = NspId(0);
 
+    fn empty() -> Hub {
+        Hub::new(Keyed::draw(&mut Rng::from_seed([3; 32])))
+    }
+
     fn name(text: &str) -> RoomName {
         RoomName::from(text)
     }
@@ -208,7 +225,7 @@ mod tests {
     }
 
     fn hub(members: &[(u32, &[&str])]) -> Hub {
-        let mut hub = Hub::default();
+        let mut hub = empty();
         for (slot, rooms) in members {
             hub.enter(*slot, NSP);
             for room in *rooms {
@@ -267,7 +284,7 @@ mod tests {
     #[test]
     fn behaves_as_sets() {
         let mut rng = Rng::from_seed([9; 32]);
-        let mut hub = Hub::default();
+        let mut hub = empty();
         let mut model: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
         for _ in 0..20_000 {
             let (slot, room) = (rng.below(20), format!("r{}", rng.below(8)));

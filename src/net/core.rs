@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -23,6 +23,8 @@ pub struct Process {
     pub listeners: Vec<Listening>,
     pub mailboxes: Mailboxes,
     pub guard: Arc<Guard>,
+    /// Cores whose shards have drained.
+    pub drained: AtomicUsize,
     pub refusals: Arc<Refusals>,
     /// Everything that is not an engine path, on the control runtime.
     pub router: axum::Router,

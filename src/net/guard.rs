@@ -1,11 +1,11 @@
 //! How many TCP connections there are, of the process and of each address, before anything else is done for one.
 //! The one table all cores share: a lock per accept and per close, none per packet.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::base::limit::Limits;

@@ -16,14 +16,14 @@ use tracing::{debug, warn};
 
 use super::core::Core;
 use super::http;
-use crate::base::limit::ACCEPT_BACKLOG;
+use crate::base::limit::{ACCEPT_BACKLOG, Limits};
+
+/// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whoever waits for the write: no
+/// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One socket per core on `addr`. Port 0 takes a free one, the same for all.
-pub fn bind(
-    addr: SocketAddr,
-    cores: u16,
-    notsent_lowat_bytes: u32,
-) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+pub fn bind(addr: SocketAddr, cores: u16, limits: &Limits) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
     let probe = socket(addr)?;
     probe.bind(&addr.into())?;
     probe.listen(1)?;
@@ -32,9 +32,11 @@ pub fn bind(
     let sockets = (0..cores).map(|_| {
         let socket = socket(addr)?;
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit both: two system calls less for each of them.
+        // Accepted sockets inherit these: three system calls less for each of them.
         socket.set_tcp_nodelay(true)?;
-        set_notsent_lowat(&socket, notsent_lowat_bytes)?;
+        set_notsent_lowat(&socket, limits.notsent_lowat_bytes)?;
+        let stall = Duration::from_millis(limits.outbox_stall_ms);
+        socket.set_tcp_user_timeout(Some(stall.max(UNREAD_TIMEOUT)))?;
         socket.bind(&addr.into())?;
         socket.listen(ACCEPT_BACKLOG)?;
         Ok(socket.into())
@@ -116,10 +118,24 @@ mod tests {
     #[test]
     fn a_taken_port_is_noticed_although_it_could_be_shared() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (addr, sockets) = bind(any, 2, 131_072).unwrap();
+        let (addr, sockets) = bind(any, 2, &Limits::default()).unwrap();
         assert_eq!(sockets.len(), 2);
-        assert_eq!(bind(addr, 1, 131_072).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(addr, 1, &Limits::default()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(sockets);
-        assert!(bind(addr, 1, 131_072).is_ok());
+        assert!(bind(addr, 1, &Limits::default()).is_ok());
+    }
+
+    #[test]
+    fn t04_accepted_sockets_have_the_options_of_the_listening_one() {
+        let limits = Limits { outbox_stall_ms: 90_000, ..Limits::default() };
+        for (limits, unread_s) in [(Limits::default(), 60), (limits, 90)] {
+            let (addr, sockets) = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &limits).unwrap();
+            sockets[0].set_nonblocking(false).unwrap();
+            let _client = std::net::TcpStream::connect(addr).unwrap();
+            let accepted = Socket::from(sockets[0].accept().unwrap().0);
+            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(unread_s)));
+            assert_eq!(accepted.tcp_notsent_lowat().unwrap(), limits.notsent_lowat_bytes);
+            assert!(accepted.tcp_nodelay().unwrap());
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Mailbox {
     pub fn send(&self, message: Message) {
         self.queue.push(message);
         self.depth.fetch_add(1, Ordering::Relaxed);
-        if !self.awake.swap(true, Ordering::AcqRel) {
+        if !self.awake.swap(true, Ordering::SeqCst) {
             self.wake.notify_one();
         }
     }
@@ -102,7 +102,8 @@ impl Mailbox {
 
     /// Before the owner sleeps: from here on a send wakes it. What came in between is still there to be taken.
     pub fn fall_asleep(&self) -> bool {
-        self.awake.store(false, Ordering::Release);
+        // In one order with the sender's push and swap: else each could miss what the other did.
+        self.awake.store(false, Ordering::SeqCst);
         self.queue.is_empty()
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Poll};
@@ -27,6 +28,10 @@ const EVENTS_MAX: usize = 1024;
 const MESSAGES_PER_TURN_MAX: usize = 1024;
 /// How soon a core looks again at a mailbox that was too full to go on.
 const OVERFULL_PAUSE: Duration = Duration::from_millis(1);
+/// How soon a core that has drained looks again whether the others have.
+const DRAINED_PAUSE: Duration = Duration::from_millis(5);
+/// How long the tasks of HTTP connections have to write their last answers.
+const LAST_ANSWERS: Duration = Duration::from_millis(20);
 
 /// What a shard asks of the process: jobs and answers to HTTP calls.
 pub trait Outside {
@@ -46,6 +51,8 @@ pub struct Reactor<O> {
     ready: Ready,
     read_buffer: Box<[u8]>,
     scratch: Vec<u8>,
+    /// Waits for the other cores only.
+    drained: bool,
 }
 
 /// Both clocks, read once a turn.
@@ -74,10 +81,11 @@ impl<O: Outside> Reactor<O> {
             ready: Ready::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             scratch: Vec::new(),
+            drained: false,
         })
     }
 
-    /// Runs until the shard has drained.
+    /// Runs until all shards have drained.
     pub async fn run(mut self) -> io::Result<()> {
         let inner = self.poll.registry().as_fd().try_clone_to_owned()?;
         // SAFETY: the AsyncFd owns its descriptor, a duplicate of the epoll set's, and nobody else closes that.
@@ -88,8 +96,8 @@ impl<O: Outside> Reactor<O> {
         tokio::pin!(sleep);
         loop {
             self.turn();
-            if self.shard.is_drained() {
-                return Ok(());
+            if self.has_ended() {
+                break;
             }
             if !mailbox.fall_asleep() || self.is_busy() {
                 // Tasks of this core get their share between two turns.
@@ -109,6 +117,19 @@ impl<O: Outside> Reactor<O> {
                 () = &mut sleep => {}
             }
         }
+        // What was answered last is still to be written by its task.
+        tokio::time::sleep(LAST_ANSWERS).await;
+        Ok(())
+    }
+
+    /// This shard has drained and no request waits here; and so for all others, whose clients may poll through this core
+    /// and whose tenants may be at home in this shard.
+    fn has_ended(&mut self) -> bool {
+        if !self.drained && self.shard.is_drained() && self.core.waiting() == 0 {
+            self.drained = true;
+            self.core.process.drained.fetch_add(1, Ordering::AcqRel);
+        }
+        self.drained && self.core.process.drained.load(Ordering::Acquire) == self.core.process.mailboxes.len()
     }
 
     /// One turn: inputs, timers, outputs, flushes.
@@ -256,6 +277,9 @@ impl<O: Outside> Reactor<O> {
         let now = tokio::time::Instant::now();
         if !self.ready.is_empty() {
             return now + OVERFULL_PAUSE;
+        }
+        if self.drained {
+            return now + DRAINED_PAUSE;
         }
         match self.shard.deadline() {
             Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),

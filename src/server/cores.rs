@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 use tokio::sync::{mpsc, watch};
@@ -49,6 +50,7 @@ impl Cores {
             listeners: plan.listenings(),
             mailboxes: parts.daemon.mailboxes(),
             guard: parts.guard.clone(),
+            drained: AtomicUsize::new(0),
             refusals: parts.daemon.refusals(),
             router: parts.daemon.clone().public_router(),
             control: parts.control.clone(),

@@ -4,6 +4,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | [`plan`] | configuration → what every core needs: namespaces, applications, paths |
+//! | [`memory`] | how much memory there is |
 //! | [`cores`] | one thread and one reactor per shard |
 //! | [`backend`] | the daemon as HTTP callers reach it |
 //! | [`banner`] | what is printed once it serves |
@@ -11,6 +12,7 @@
 pub mod backend;
 pub mod banner;
 pub mod cores;
+pub mod memory;
 pub mod plan;
 
 use std::fmt::Display;
@@ -100,8 +102,8 @@ type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
 
 fn bind_all(plan: &Plan) -> Result<Bound, String> {
     let shards = plan.shard_config.placement.shards;
-    let lowat = plan.shard_config.limits.notsent_lowat_bytes;
-    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, lowat).map_err(|error| cannot_bind(*addr, &error));
+    let limits = &plan.shard_config.limits;
+    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, limits).map_err(|error| cannot_bind(*addr, &error));
     plan.listeners.iter().map(|listener| bind(&listener.bind)).collect()
 }
 

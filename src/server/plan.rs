@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::memory;
 use crate::app::Application;
 use crate::app::kit::identity::Authenticator;
 use crate::app::lab::Lab;
@@ -62,9 +63,10 @@ impl Plan {
             routes: routes(listener, ListenerId(index as u16), namespace_of),
             origins: origins(&listener.cors, dev),
         });
+        let shards = shard_count(config.server.shards);
         let shard_config = ShardConfig {
-            placement: placement(shard_count(config.server.shards)),
-            limits: config.limits.clone(),
+            placement: placement(shards),
+            limits: limits_of_a_shard(&config.limits, shards),
             engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
             namespaces: apps.iter().map(|app| app.namespace.clone()).collect(),
             authenticator: Authenticator::new(&config.auth),
@@ -108,7 +110,7 @@ impl Plan {
         let namespaces = vec!["/".to_owned(), "/custom".to_owned()];
         let shard_config = ShardConfig {
             placement: placement(1),
-            limits: Limits::default(),
+            limits: limits_of_a_shard(&Limits::default(), 1),
             engines: vec![engine, frames],
             namespaces: namespaces.clone(),
             authenticator: Authenticator::new(&Default::default()),
@@ -196,6 +198,16 @@ fn shard_count(configured: u16) -> u16 {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u16),
         count => count,
     }
+}
+
+/// What is bounded for the process is divided; what is left open is settled.
+fn limits_of_a_shard(limits: &Limits, shards: u16) -> Limits {
+    let total = match limits.outbox_total_bytes_max {
+        0 => memory::available_bytes() / 4,
+        bytes => bytes,
+    };
+    let share = (total / usize::from(shards)).max(limits.outbox_bytes_max);
+    Limits { outbox_total_bytes_max: share, ..limits.clone() }
 }
 
 fn placement(shards: u16) -> Placement {

@@ -99,10 +99,14 @@ impl Connections {
 
     /// Keys of the connections of one kind, in slot order.
     pub fn keys_of(&self, role: Role) -> Vec<ConnKey> {
+        self.iter().filter(|(_, connection)| connection.role == role).map(|(key, _)| key).collect()
+    }
+
+    /// All connections, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnKey, &Connection)> + '_ {
         let key = |slot, generation| ConnKey(Key { slot: slot as u32, generation });
         let all = self.slots.iter().enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)));
-        let wanted = all.filter(|(_, (_, connection))| connection.role == role);
-        wanted.map(|(slot, (generation, _))| key(slot, *generation)).collect()
+        all.map(move |(slot, (generation, connection))| (key(slot, *generation), connection))
     }
 
     pub fn len(&self) -> usize {

@@ -9,7 +9,7 @@
 //! | [`session`] | packets to events; the end of a client |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | [`effects`] | decisions become directives, directives become packets |
-//! | [`send`], [`slow`] | packets into outboxes; readers that are behind |
+//! | [`send`], [`slow`], [`shed`] | packets into outboxes; readers that are behind, one by one and all together |
 //! | [`replies`] | what the protocol itself says |
 //! | [`timers`] | everything that happens by itself |
 
@@ -24,6 +24,7 @@ pub mod replies;
 pub mod sample;
 pub mod send;
 pub mod session;
+pub mod shed;
 pub mod slow;
 pub mod sockets;
 pub mod stats;
@@ -47,6 +48,7 @@ use crate::app::effect::Token;
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, HomeState};
 use crate::app::kit::identity::Authenticator;
+use crate::base::hash::Keyed;
 use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;
@@ -137,21 +139,22 @@ impl Shard {
     ) -> Shard {
         assert_eq!(apps.len(), config.namespaces.len(), "one application per namespace");
         let shards = usize::from(config.placement.shards);
+        let mut rng = Rng::from_seed(seed);
         let stats = Stats { outcomes: vec![Outcomes::default(); apps.len()], ..Stats::default() };
         Shard {
             id,
             now: Now::default(),
-            rng: Rng::from_seed(seed),
+            hub: Hub::new(Keyed::draw(&mut rng)),
+            rng,
             wheel: Wheel::new(start),
             peers: Slab::default(),
             by_sid: HashTable::new(),
             sockets: Slab::default(),
             conns: Connections::default(),
             pool: Pool::default(),
-            hub: Hub::default(),
             acks: AckTable::default(),
             next_ack: vec![0; apps.len()],
-            homes: apps.into_iter().map(HomeState::new).collect(),
+            homes: apps.into_iter().map(|app| HomeState::new(app, config.limits.sockets_per_user_max)).collect(),
             app_timers: HashMap::new(),
             asked: HashMap::new(),
             local: VecDeque::new(),

@@ -15,6 +15,8 @@ pub struct Pool {
     free: u32,
     /// Bytes queued in all outboxes together.
     queued_bytes: usize,
+    /// Bytes that wait for polling clients, which keep them themselves.
+    polling_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Outbox {
 
 impl Default for Pool {
     fn default() -> Self {
-        Pool { entries: Vec::new(), free: NONE, queued_bytes: 0 }
+        Pool { entries: Vec::new(), free: NONE, queued_bytes: 0, polling_bytes: 0 }
     }
 }
 
@@ -145,9 +147,14 @@ impl Pool {
         outbox.queued_bytes() - first.saturating_sub(outbox.written as usize)
     }
 
-    /// Bytes queued in all outboxes of the shard.
+    /// Bytes that wait for a client of the shard, on either transport.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queued_bytes + self.polling_bytes
+    }
+
+    /// What waits for one polling client were `before` bytes and are `now`.
+    pub fn count_polling(&mut self, before: usize, now: usize) {
+        self.polling_bytes = self.polling_bytes - before + now;
     }
 
     /// Gives memory back after a burst, when nothing is queued at all.

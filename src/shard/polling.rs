@@ -43,7 +43,10 @@ impl Shard {
         }
         match polling.on_get(req) {
             Ok(None) => {}
-            Ok(Some(body)) => self.respond(req, Reply::Packets(body)),
+            Ok(Some(body)) => {
+                self.count_polling(key);
+                self.respond(req, Reply::Packets(body));
+            }
             Err(overlap) => {
                 let body = polling.wrap("1");
                 self.respond(overlap.first, Reply::Packets(body));
@@ -133,7 +136,9 @@ impl Shard {
         while let Some(key) = self.dirty_polls.pop() {
             let Some(peer) = self.peers.get_mut(key.0) else { continue };
             peer.poll_dirty = false;
-            if let Some((req, body)) = peer.session.polling_mut().and_then(Polling::next_answer) {
+            let answer = peer.session.polling_mut().and_then(Polling::next_answer);
+            self.count_polling(key);
+            if let Some((req, body)) = answer {
                 self.stats.bytes_out += body.len() as u64;
                 return Some(Output::Respond { req, reply: Reply::Packets(body) });
             }

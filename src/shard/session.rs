@@ -220,7 +220,10 @@ impl Shard {
         if let Ok(entry) = self.by_sid.find_entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid)) {
             entry.remove();
         }
-        let Some(peer) = self.peers.remove(key.0) else { return };
+        let Some(mut peer) = self.peers.remove(key.0) else { return };
+        if let Some(polling) = peer.session.polling_mut() {
+            self.pool.count_polling(polling.count().0, 0);
+        }
         self.wheel.cancel(peer.session.heartbeat.timer);
         if let Some(timer) = peer.connect_timer {
             self.wheel.cancel(timer);

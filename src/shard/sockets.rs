@@ -10,7 +10,7 @@ use super::Shard;
 use super::peer::{Socket, Timer};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::kit::identity::Identity;
-use crate::app::{Asked, Refusal};
+use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};
 use crate::base::wheel::TimerKey;
@@ -41,7 +41,11 @@ impl Shard {
 
     /// Creates the socket, undecided, and asks its home.
     fn ask_home(&mut self, key: PeerKey, nsp: Joined, identity: Arc<Identity>, auth: Bytes) {
-        let place = self.homes[usize::from(nsp.id.0)].app().home(&identity);
+        let place = match self.homes[usize::from(nsp.id.0)].app().home(&identity) {
+            // Whose sockets are counted is decided in one place, wherever they connect.
+            Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub.clone()),
+            place => place,
+        };
         let home = self.config.placement.of_home(nsp.id, &place, self.id);
         let sid = self.rng.sid();
         let expiry = identity.expires_at_s;

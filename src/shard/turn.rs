@@ -58,6 +58,9 @@ impl Shard {
         if let Some(output) = self.next_poll_answer() {
             return Some(output);
         }
+        if self.shed() {
+            return self.next_output();
+        }
         let to = self.mail.iter().position(|mail| !mail.is_empty())?;
         Some(Output::Mail { to: ShardId(to as u16), mail: std::mem::take(&mut self.mail[to]) })
     }

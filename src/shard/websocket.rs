@@ -148,6 +148,8 @@ impl Shard {
             connection.role = Role::Session(key);
         }
         let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
+        let (before, now) = polling.count();
+        self.pool.count_polling(before, now);
         for packet in payload::split(&waiting) {
             match packet::decode_text(Cow::Borrowed(packet)) {
                 Ok(Packet::Binary(data)) if !base64 => self.push_frame(conn, Opcode::Binary, &data),

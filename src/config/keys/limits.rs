@@ -19,6 +19,8 @@ pub const LIMITS: &[Key<Config>] = &[
         "Events from one socket, with a burst of the same size; one more closes its connection; 0: no limit."),
     int!(outbox_bytes_max in limits: 4_096, 1_024 * MIB, "bytes",
         "Queued to one socket. One that is still over it when more must be sent is closed as a slow consumer."),
+    int!(outbox_total_bytes_max in limits: NONE, 1_048_576 * MIB, "bytes",
+        "Queued to all sockets together; above it the largest slow readers are closed.\n0: a quarter of the memory there is. Else at least outbox_bytes_max for each shard."),
     int!(outbox_low_mark_bytes in limits: 1_024, 1_024 * MIB, "bytes",
         "Above this much in the queue, updates that replace each other do so. At most outbox_bytes_max."),
     int!(outbox_stall_ms in limits: 100, 600_000, "milliseconds",

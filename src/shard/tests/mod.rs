@@ -1,6 +1,7 @@
 //! Scripted peers against the shard: one file per chapter of the protocol.
 
 mod heartbeat;
+mod limits;
 mod namespaces;
 mod polling;
 mod rooms;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::world;
+use crate::base::rng::Rng;
 use crate::shard::io::Posted;
 use crate::shard::testing::{Poller, Setup, World};
 
@@ -209,6 +210,29 @@ fn t08_an_unknown_sid_is_refused_on_every_way() {
     }
     assert_eq!(poller.upgrades().err().as_deref(), Some(UNKNOWN));
     world.assert_empty();
+}
+
+/// The answer to a guess is always the same, and no guess touches a session.
+#[test]
+fn t07_guesses_of_a_sid_find_nobody() {
+    let world = world(1);
+    let sessions: Vec<Poller> = (0..500).map(|_| world.polling("/engine.io/")).collect();
+    let mut guess = world.polling("/engine.io/");
+    let mut rng = Rng::from_seed([77; 32]);
+    for _ in 0..100_000 {
+        guess.sid = rng.sid();
+        guess.get().is(UNKNOWN);
+    }
+    // Neighbours of a sid are as unknown as others.
+    for session in &sessions {
+        guess.sid = session.sid;
+        let last = guess.sid.0.last_mut().expect("a sid has characters");
+        *last = if *last == b'A' { b'B' } else { b'A' };
+        guess.get().is(UNKNOWN);
+    }
+    assert_eq!(world.look(0, |shard| shard.peer_count()), 501);
+    sessions[0].posts("4x");
+    sessions[0].gets("4x");
 }
 
 #[test]

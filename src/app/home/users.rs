@@ -1,0 +1,87 @@
+//! How many sockets each identity has in one namespace, where that is bounded (`limits.sockets_per_user_max`). Counted at the
+//! home, from the CONNECT until the refusal or the departure; a home sees all sockets of an identity of its tenant.
+//!
+//! Whoever proves himself to the application only is not counted: his name is a claim, and a stranger could use it up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use tracing::debug;
+
+use crate::app::effect::{Effect, Effects};
+use crate::app::event::AppInput;
+use crate::app::kit::identity::AuthMethod;
+use crate::app::{Application, Home};
+use crate::base::ids::SocketRef;
+
+/// Tenant and `sub`.
+type User = (Home, String);
+
+/// The sockets of one namespace at home here.
+#[derive(Debug)]
+pub struct Users {
+    /// 0: nothing is bounded, and nothing counted.
+    sockets_max: usize,
+    counts: BTreeMap<Arc<User>, usize>,
+    sockets: BTreeMap<SocketRef, Arc<User>>,
+}
+
+impl Users {
+    pub fn new(sockets_max: usize) -> Users {
+        Users { sockets_max, counts: BTreeMap::new(), sockets: BTreeMap::new() }
+    }
+
+    /// Takes note of who comes and goes. An effect: this CONNECT is one too many and is refused with it.
+    pub fn on_input(&mut self, input: &AppInput, app: &dyn Application) -> Option<Effect> {
+        let connect = match input {
+            AppInput::Connect(connect) if self.sockets_max > 0 => connect,
+            AppInput::Disconnect { socket, .. } => {
+                self.leave(*socket);
+                return None;
+            }
+            _ => return None,
+        };
+        let identity = &connect.identity;
+        if identity.method == AuthMethod::Application {
+            return None;
+        }
+        let user = Arc::new((app.home(identity), identity.sub.clone()));
+        let count = self.counts.entry(user.clone()).or_default();
+        if *count >= self.sockets_max {
+            let max = self.sockets_max;
+            debug!(target: "siod::limit", app = app.name(), max, "sockets_per_user_max reached: not connected");
+            return refusal(connect.socket);
+        }
+        *count += 1;
+        self.sockets.insert(connect.socket, user);
+        None
+    }
+
+    /// A socket was refused or has gone; one that was not counted changes nothing.
+    pub fn leave(&mut self, socket: SocketRef) {
+        let Some(user) = self.sockets.remove(&socket) else { return };
+        let Some(count) = self.counts.get_mut(&user) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&user);
+        }
+    }
+
+    /// Identities that have a socket.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}
+
+fn refusal(socket: SocketRef) -> Option<Effect> {
+    let mut fx = Effects::default();
+    fx.refuse(socket, "Too many connections", Some(json!({"code": "TOO_MANY_SOCKETS"})));
+    fx.0.pop()
+}

@@ -1,0 +1,11 @@
+//! The daemon as a process: how it starts, what it refuses, how it ends or is ended, and what hostile peers do to it. Each
+//! test has a daemon of its own in a directory of its own, on loopback.
+
+#[path = "daemon/end.rs"]
+mod end;
+#[path = "daemon/hostile.rs"]
+mod hostile;
+#[path = "daemon/process.rs"]
+mod process;
+#[path = "daemon/start.rs"]
+mod start;

@@ -1,0 +1,143 @@
+//! How the daemon ends, by itself, when it is told to, and when it is killed; and a store that cannot write.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::process::{Daemon, Polling, Setup, Ws, ask, get, try_connect};
+
+const QUICK: Duration = Duration::from_secs(5);
+
+#[test]
+fn f17_sigterm_tells_every_client_in_its_way_and_ends_with_0() {
+    let mut daemon = Daemon::with(Setup { server: "drain_timeout_s = 10", ..Setup::default() });
+    let (mut ws, polling) = (Ws::joined(daemon.port), Polling::open(daemon.port));
+    assert_eq!(polling.post("40").body, "ok");
+    polling.get();
+    let parked = thread::spawn(move || polling.get());
+    thread::sleep(Duration::from_millis(100));
+    daemon.signal("-TERM");
+    assert_eq!(ws.close_code(), Some(1001));
+    let told = parked.join().expect("the poll is answered").body;
+    assert!(told == "1" || told.ends_with("\u{1e}1"), "{told:?}");
+    drop(ws);
+    assert_eq!(daemon.exit_code(QUICK), 0, "{}", daemon.log());
+    assert!(!daemon.log().contains("cut off"), "{}", daemon.log());
+    assert!(try_connect(daemon.port).is_err());
+    daemon.start_again();
+}
+
+#[test]
+fn f17_a_second_signal_does_not_wait_for_clients() {
+    let mut daemon = Daemon::with(Setup { server: "drain_timeout_s = 60", ..Setup::default() });
+    // It reads nothing and answers nothing, so its connection would be waited for.
+    let silent = Ws::joined(daemon.port);
+    daemon.signal("-TERM");
+    daemon.until(QUICK, |daemon| try_connect(daemon.port).is_err());
+    thread::sleep(Duration::from_millis(300));
+    assert!(daemon.is_alive(), "{}", daemon.log());
+    daemon.signal("-TERM");
+    assert_eq!(daemon.exit_code(Duration::from_secs(2)), 0, "{}", daemon.log());
+    drop(silent);
+}
+
+/// Authorises devices on two connections, each after the answer to the one before, until that fails; notes whose answer came.
+fn issue_until_the_end(admin: u16, round: usize, acknowledged: &Mutex<BTreeSet<String>>) {
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            scope.spawn(move || {
+                for number in 0.. {
+                    let id = format!("d-{round}-{writer}-{number}");
+                    let answer = ask(admin, "POST", &format!("/signage/devices/{id}/issue"), "", "");
+                    if answer.is_none_or(|answer| answer.status != 200) {
+                        return;
+                    }
+                    acknowledged.lock().expect("no writer panics").insert(id);
+                }
+            });
+        }
+    });
+}
+
+fn stored(daemon: &Daemon) -> String {
+    get(daemon.admin, "/signage/devices").expect("it is answered").body
+}
+
+fn missing(list: &str, acknowledged: &Mutex<BTreeSet<String>>) -> Vec<String> {
+    let acknowledged = acknowledged.lock().expect("no writer panics");
+    acknowledged.iter().filter(|id| !list.contains(&format!("\"{id}\""))).cloned().collect()
+}
+
+#[test]
+fn f01_what_was_acknowledged_survives_kill_9_under_writes() {
+    let mut daemon = Daemon::start();
+    let acknowledged = Mutex::new(BTreeSet::new());
+    for (round, after_ms) in [60, 350, 130, 500, 220].into_iter().enumerate() {
+        let before = acknowledged.lock().expect("no writer panics").len();
+        thread::scope(|scope| {
+            scope.spawn(|| issue_until_the_end(daemon.admin, round, &acknowledged));
+            thread::sleep(Duration::from_millis(after_ms));
+            let killed = Command::new("kill").args(["-9", &daemon.id().to_string()]).status();
+            assert!(killed.expect("there is kill").success());
+        });
+        daemon.kill();
+        assert!(acknowledged.lock().expect("no writer panics").len() > before, "nothing was written in round {round}");
+        daemon.start_again();
+        assert_eq!(missing(&stored(&daemon), &acknowledged), [""; 0], "round {round}");
+    }
+}
+
+/// A limit on the size of files stands for a disk that is full or broken: writes fail, and are possible again later.
+#[test]
+fn f09_f23_a_write_that_fails_is_answered_with_an_error_and_live_traffic_goes_on() {
+    let mut daemon = Daemon::with(Setup { shell: Some("trap '' XFSZ; ulimit -S -f 1024"), ..Setup::default() });
+    let acknowledged = Mutex::new(BTreeSet::new());
+    let mut ws = Ws::joined(daemon.port);
+    issue_until_the_end(daemon.admin, 0, &acknowledged);
+    assert!(!acknowledged.lock().expect("no writer panics").is_empty());
+    let refused = ask(daemon.admin, "POST", "/signage/devices/more/issue", "", "").expect("it is answered");
+    assert!(refused.status >= 500, "{refused:?}");
+    ws.is_served();
+    let health = |daemon: &Daemon| get(daemon.port, "/health").expect("it is answered").body;
+    assert!(health(&daemon).contains("\"store\":\"degraded\""), "{}", health(&daemon));
+
+    let raised = Command::new("prlimit").args(["--pid", &daemon.id().to_string(), "--fsize=unlimited"]).status();
+    assert!(raised.expect("there is prlimit").success());
+    daemon.until(Duration::from_secs(10), |daemon| {
+        let answer = ask(daemon.admin, "POST", "/signage/devices/again/issue", "", "");
+        answer.is_some_and(|answer| answer.status == 200)
+    });
+    acknowledged.lock().expect("no writer panics").insert("again".to_owned());
+    daemon.until(QUICK, |daemon| health(daemon).contains("\"store\":\"ok\""));
+    ws.is_served();
+    daemon.kill();
+    daemon.start_again();
+    assert_eq!(missing(&stored(&daemon), &acknowledged), [""; 0]);
+}
+
+/// The test runs itself again as the process that panics.
+#[test]
+fn t41_a_panic_ends_the_process_at_once_with_one_line_that_says_where() {
+    const PANICS: &str = "SIOD_TEST_PANICS";
+    if std::env::var_os(PANICS).is_some() {
+        siod::log::start(&siod::config::Log::default());
+        siod::log::end_on_panic();
+        let _ = thread::spawn(|| panic!("planted\nforged line")).join();
+        thread::sleep(Duration::from_secs(30));
+        return;
+    }
+    let this = std::env::current_exe().expect("it runs");
+    let name = "end::t41_a_panic_ends_the_process_at_once_with_one_line_that_says_where";
+    let mut command = Command::new(this);
+    command.args(["--exact", name, "--nocapture"]).env(PANICS, "1").stdin(Stdio::null());
+    let begun = Instant::now();
+    let output = command.output().expect("it runs again");
+    assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("planted")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("tests/daemon/end.rs:"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("forged")), "{said}");
+}
