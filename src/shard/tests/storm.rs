@@ -209,7 +209,7 @@ fn storm(shards: u16, seed: u8, steps: u32) -> [(&'static str, u64); 8] {
     let make = move || -> Apps {
         vec![("/lab", Box::new(Lab::default())), ("/fleet", Box::new(Fleet::new(Some(log.clone()))))]
     };
-    let limits = Limits { outbox_bytes_max: 700, outbox_low_mark_bytes: 200, ..Limits::default() };
+    let limits = Limits { outbox_bytes_max: 24, outbox_low_mark_bytes: 20, ..Limits::default() };
     let world = World::with(Setup { shards, seed, limits, ..Setup::default() }, &make);
     drop(make);
     let mut storm =
