@@ -67,15 +67,6 @@ impl Users {
             self.counts.remove(&user);
         }
     }
-
-    /// Identities that have a socket.
-    pub fn len(&self) -> usize {
-        self.counts.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
-    }
 }
 
 fn refusal(socket: SocketRef) -> Option<Effect> {
