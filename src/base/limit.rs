@@ -126,7 +126,8 @@ pub struct Limits {
     pub sockets_per_user_max: usize,
     /// Events a second from one socket, with a burst of the same size; one more closes the connection; 0 = no limit.
     pub events_per_socket_per_s_max: u32,
-    /// Bytes queued to one socket. A socket that is still over it when more must be sent is closed as a slow consumer.
+    /// Bytes queued to one socket, the entry being written not counted. A socket over it that must be sent more is closed as
+    /// a slow consumer once it has taken nothing for [`OUTBOX_PATIENCE_MS`], or is at [`OUTBOX_BURST_FACTOR`] times this.
     pub outbox_bytes_max: usize,
     /// Bytes queued to all sockets together; above it the largest slow readers are closed. In the configuration it is about
     /// the process, and 0 stands for a quarter of the memory there is; for a shard it is the shard's part, and 0 no limit.
