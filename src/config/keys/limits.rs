@@ -18,7 +18,7 @@ pub const LIMITS: &[Key<Config>] = &[
     int!(events_per_socket_per_s_max in limits: NONE, 1_000_000, "per second",
         "Events from one socket, with a burst of the same size; one more closes its connection; 0: no limit."),
     int!(outbox_bytes_max in limits: 4_096, 1_024 * MIB, "bytes",
-        "Queued to one socket, the entry being written not counted. One that must be sent more is closed as a slow consumer\nwhen it has taken nothing for a second, or is at eight times this; a polling client at 64 times."),
+        "Queued to one socket beside the entry being written. At this bound a reader is closed that has taken\nnothing for a second; one that reads at eight times this, a polling client at 64 times."),
     int!(outbox_total_bytes_max in limits: NONE, 1_048_576 * MIB, "bytes",
         "Queued to all sockets together; above it the largest slow readers are closed.\n0: a quarter of the memory there is. Else at least outbox_bytes_max for each shard."),
     int!(outbox_low_mark_bytes in limits: 1_024, 1_024 * MIB, "bytes",
