@@ -16,7 +16,7 @@ use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
 use crate::app::kit::identity::Identity;
 use crate::app::{AuthFailure, Home};
-use crate::base::ids::{NspId, ReqId, ShardId};
+use crate::base::ids::{Key, NspId, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
 use crate::net::core::Refusals;
@@ -33,6 +33,8 @@ const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long an HTTP call waits for its application.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+type Calls = Mutex<Slab<oneshot::Sender<Reply>>>;
+
 /// The running daemon.
 pub struct Daemon {
     shard_config: Arc<ShardConfig>,
@@ -44,7 +46,7 @@ pub struct Daemon {
     readiness: Mutex<Readiness>,
     drain: Notify,
     /// HTTP calls that wait for an application.
-    calls: Mutex<Slab<oneshot::Sender<Reply>>>,
+    calls: Calls,
     /// Each shard's last answer to a scrape.
     last: Mutex<Vec<ShardSample>>,
     /// Namespace of signage, where it is served.
@@ -141,6 +143,26 @@ impl Daemon {
     }
 }
 
+/// The place of one HTTP call among those that wait; it is free again when the wait ends, in whichever way.
+struct Caller<'a> {
+    calls: &'a Calls,
+    key: Key,
+}
+
+impl Caller<'_> {
+    fn new(calls: &Calls) -> (Caller<'_>, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        let key = calls.lock().insert(sender);
+        (Caller { calls, key }, receiver)
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        self.calls.lock().remove(self.key);
+    }
+}
+
 impl Backend for Daemon {
     fn readiness(&self) -> Readiness {
         match (self.readiness.lock().clone(), self.store.health()) {
@@ -170,14 +192,11 @@ impl Backend for Daemon {
             let nsp = match &call {
                 Call::Signage(_) => self.signage?,
             };
-            let (sender, receiver) = oneshot::channel();
-            let key = self.calls.lock().insert(sender);
+            let (caller, receiver) = Caller::new(&self.calls);
             let shard = self.shard_config.placement.of_home(nsp, &home, ShardId(0));
-            let req = ReqId { shard, key };
+            let req = ReqId { shard, key: caller.key };
             self.mailboxes[usize::from(shard.0)].send(Message::Call { req, nsp, call });
-            let reply = tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok();
-            self.calls.lock().remove(key);
-            reply
+            tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok()
         })
     }
 
@@ -225,5 +244,50 @@ fn served(plan: &Plan) -> Served {
         applications: plan.apps.iter().map(application).collect(),
         listeners: plan.listeners.iter().map(listener).collect(),
         auth_mode: if plan.dev { "dev" } else { "jwt" }.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::signage::call::{Ask, Call as SignageCall};
+    use crate::net::mailbox::Mailbox;
+
+    /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
+    fn daemon(shards: usize) -> Arc<Daemon> {
+        let mut config = crate::config::Config::default();
+        config.server.shards = shards as u16;
+        let mut plan = Plan::of(&config).unwrap();
+        plan.store.url = "memory:".to_owned();
+        let store = Store::open(&plan.store).unwrap();
+        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store)
+    }
+
+    fn devices(daemon: &Daemon) -> BoxFuture<'_, Option<Reply>> {
+        let ask = SignageCall { fleet: "default".to_owned(), ask: Ask::Devices };
+        daemon.call(Home::Tenant("default".to_owned()), Call::Signage(ask))
+    }
+
+    #[tokio::test]
+    async fn a_call_leaves_nothing_behind_answered_or_given_up() {
+        let daemon = daemon(1);
+        let given_up = tokio::time::timeout(Duration::from_millis(5), devices(&daemon)).await;
+        assert!(given_up.is_err());
+        assert!(daemon.calls.lock().is_empty());
+
+        let answer = async {
+            loop {
+                tokio::task::yield_now().await;
+                while let Some(Message::Call { req, .. }) = daemon.mailboxes[0].take() {
+                    daemon.reply(req, 200, "{}".to_owned());
+                }
+            }
+        };
+        let reply = tokio::select! {
+            reply = devices(&daemon) => reply,
+            () = answer => unreachable!("it goes on for ever"),
+        };
+        assert_eq!(reply, Some(Reply { status: 200, body: "{}".to_owned() }));
+        assert!(daemon.calls.lock().is_empty());
     }
 }
