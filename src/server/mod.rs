@@ -4,7 +4,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | [`plan`] | configuration → what every core needs: namespaces, applications, paths |
-//! | [`memory`] | how much memory there is |
+//! | [`memory`], [`descriptors`] | how much memory there is, how many files may be open |
 //! | [`cores`] | one thread and one reactor per shard |
 //! | [`backend`] | the daemon as HTTP callers reach it |
 //! | [`banner`] | what is printed once it serves |
@@ -12,6 +12,7 @@
 pub mod backend;
 pub mod banner;
 pub mod cores;
+pub mod descriptors;
 pub mod memory;
 pub mod plan;
 
@@ -25,6 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::base::limit::Limits;
 use crate::config::Config;
 use crate::net::guard::Guard;
 use crate::net::listen;
@@ -80,7 +82,9 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     let shards = plan.shard_config.placement.shards;
     let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
     let daemon = Daemon::new(&plan, mailboxes, store.clone());
-    let guard = Guard::new(&plan.shard_config.limits);
+    let limits = &plan.shard_config.limits;
+    let connections_max = descriptors::connections_max(limits.connections_max);
+    let guard = Guard::new(&Limits { connections_max, ..limits.clone() });
     let (stop, stopped) = watch::channel(false);
     let parts = Parts { clock, guard, store: store.clone(), control, stopped, daemon: daemon.clone() };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
