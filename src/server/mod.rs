@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::base::limit::Limits;
 use crate::config::Config;
@@ -95,11 +95,14 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     daemon.set_readiness(Readiness::Ready);
     banner::print(&plan, &bound);
     info!(target: "siod::server", shards, listeners = bound.len(), version = crate::api::VERSION, "serving");
-    wait_for_the_end(&daemon, &cores).await?;
-    drain(&plan, &daemon, cores, &stop).await;
+    let ended = match wait_for_the_end(&daemon, &cores).await {
+        Ok(()) => drain(&plan, &daemon, cores, &stop).await,
+        failed => failed,
+    };
+    // However it ends: what was submitted is written.
     tokio::task::spawn_blocking(move || store.close()).await.map_err(|error| error.to_string())?;
     info!(target: "siod::server", "stopped");
-    Ok(())
+    ended
 }
 
 type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
@@ -137,7 +140,8 @@ async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), Str
 }
 
 /// Readiness turns away first, listeners close, then clients are told, spread over the window. A second signal is quick.
-async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) {
+/// An error unless the last client has gone in time.
+async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) -> Result<(), String> {
     daemon.set_readiness(Readiness::Draining);
     // All accept loops may have ended already.
     let _ = stop.send(true);
@@ -147,10 +151,14 @@ async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Se
     info!(target: "siod::server", clients, window_ms = window.as_millis() as u64, "draining");
     daemon.drain_shards(window);
     tokio::select! {
-        () = cores.ended() => {}
-        () = tokio::time::sleep(limit) => warn!(target: "siod::server", "drain timeout: clients are cut off"),
-        () = second_signal() => warn!(target: "siod::server", "second signal: clients are cut off"),
+        ended = cores.ended() => ended,
+        () = tokio::time::sleep(limit) => Err(cut_off("drain timeout", daemon)),
+        () = second_signal() => Err(cut_off("second signal", daemon)),
     }
+}
+
+fn cut_off(why: &str, daemon: &Daemon) -> String {
+    format!("{why}: the drain is not complete, {} connections are cut off", daemon.connections())
 }
 
 /// Clients are told over one millisecond each, within three quarters of the time there is.
