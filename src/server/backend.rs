@@ -21,7 +21,7 @@ use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
-use crate::net::mailbox::{Mailboxes, Message};
+use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
 use crate::shard::sample::ShardSample;
 use crate::store::{Health, Store};
@@ -30,6 +30,8 @@ pub use crate::api::backend::Readiness;
 
 /// How long a scrape waits for a shard before it shows the shard's last figures.
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long one sight of the shards is good enough for callers who may ask as often as they like.
+const GLANCE_LASTS: Duration = Duration::from_secs(1);
 /// How long an HTTP call waits for its application.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,8 @@ pub struct Daemon {
     calls: Calls,
     /// Each shard's last answer to a scrape.
     last: Mutex<Vec<ShardSample>>,
+    /// What the last glance saw, and when.
+    glance: tokio::sync::Mutex<Option<(Instant, Arc<[ShardSample]>)>>,
     /// Namespace of signage, where it is served.
     signage: Option<NspId>,
 }
@@ -61,6 +65,7 @@ impl Daemon {
             shard_config: plan.shard_config.clone(),
             settings: Arc::new(api_settings(plan)),
             last: Mutex::new((0..mailboxes.len()).map(stale).collect()),
+            glance: tokio::sync::Mutex::default(),
             mailboxes,
             store,
             refusals: Arc::default(),
@@ -130,16 +135,26 @@ impl Daemon {
         Api { settings: self.settings.clone(), backend: self }
     }
 
-    async fn sample(&self, shard: usize) -> ShardSample {
-        let (sender, receiver) = oneshot::channel();
-        self.mailboxes[shard].send(Message::Sample(sender));
-        match tokio::time::timeout(SCRAPE_TIMEOUT, receiver).await {
-            Ok(Ok(sample)) => {
-                self.last.lock()[shard] = sample.clone();
-                sample
-            }
-            _ => ShardSample { stale: true, ..self.last.lock()[shard].clone() },
+    /// Asks all shards at once and waits for each until the same moment.
+    async fn samples(&self) -> Vec<ShardSample> {
+        let deadline = tokio::time::Instant::now() + SCRAPE_TIMEOUT;
+        let ask = |mailbox: &Mailbox| {
+            let (sender, receiver) = oneshot::channel();
+            mailbox.send(Message::Sample(sender));
+            receiver
+        };
+        let asked: Vec<_> = self.mailboxes.iter().map(ask).collect();
+        let mut samples = Vec::with_capacity(asked.len());
+        for (shard, answer) in asked.into_iter().enumerate() {
+            samples.push(match tokio::time::timeout_at(deadline, answer).await {
+                Ok(Ok(sample)) => {
+                    self.last.lock()[shard] = sample.clone();
+                    sample
+                }
+                _ => ShardSample { stale: true, ..self.last.lock()[shard].clone() },
+            });
         }
+        samples
     }
 }
 
@@ -173,10 +188,7 @@ impl Backend for Daemon {
 
     fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>> {
         Box::pin(async {
-            let mut samples = Vec::with_capacity(self.mailboxes.len());
-            for shard in 0..self.mailboxes.len() {
-                samples.push(self.sample(shard).await);
-            }
+            let mut samples = self.samples().await;
             // What no shard has seen is shown with the first.
             if let Some(first) = samples.first_mut() {
                 let refused = first.refused.iter_mut().zip(self.refusals.by_code());
@@ -184,6 +196,21 @@ impl Backend for Daemon {
                 first.store_us = self.store.latency();
             }
             samples
+        })
+    }
+
+    fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>> {
+        Box::pin(async {
+            // Whoever comes while the shards are asked waits here for the same answer.
+            let mut glance = self.glance.lock().await;
+            match &*glance {
+                Some((at, samples)) if at.elapsed() < GLANCE_LASTS => samples.clone(),
+                _ => {
+                    let samples: Arc<[ShardSample]> = self.scrape().await.into();
+                    *glance = Some((Instant::now(), samples.clone()));
+                    samples
+                }
+            }
         })
     }
 
@@ -251,7 +278,6 @@ fn served(plan: &Plan) -> Served {
 mod tests {
     use super::*;
     use crate::app::signage::call::{Ask, Call as SignageCall};
-    use crate::net::mailbox::Mailbox;
 
     /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
     fn daemon(shards: usize) -> Arc<Daemon> {
@@ -289,5 +315,17 @@ mod tests {
         };
         assert_eq!(reply, Some(Reply { status: 200, body: "{}".to_owned() }));
         assert!(daemon.calls.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_shards_are_asked_at_once_and_glances_within_a_second_share_the_answer() {
+        let daemon = daemon(4);
+        let begun = Instant::now();
+        let (first, second) = tokio::join!(daemon.glance(), daemon.glance());
+        assert!(begun.elapsed() < SCRAPE_TIMEOUT * 2, "{:?}", begun.elapsed());
+        assert!(first.len() == 4 && first.iter().all(|sample| sample.stale));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &daemon.glance().await));
+        assert!(daemon.mailboxes.iter().all(|mailbox| mailbox.depth() == 1));
     }
 }
