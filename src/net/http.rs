@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::core::{Core, Listening};
 use super::engine;
 use super::guard::Place;
-use super::mailbox::{Adopted, Message, Purpose};
+use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
 use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
 
@@ -31,7 +31,7 @@ pub struct Connection {
     pub listener: usize,
     pub ip: IpAddr,
     /// Set by the request whose answer is a 101.
-    purpose: RefCell<Option<Purpose>>,
+    purpose: RefCell<Option<Arrival>>,
 }
 
 impl Connection {
@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// The answer being sent is a 101, after which the stream serves `purpose`.
-    pub fn upgrade_to(&self, purpose: Purpose) {
+    pub fn upgrade_to(&self, purpose: Arrival) {
         *self.purpose.borrow_mut() = Some(purpose);
     }
 }
@@ -68,8 +68,8 @@ pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAdd
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
     let Ok(stream) = parts.io.into_inner().into_std() else { return };
     let owner = match &purpose {
-        Purpose::Session(_) => core.id,
-        Purpose::Upgrade { sid, .. } => core.owner(sid),
+        Arrival::Session(_) => core.id,
+        Arrival::Upgrade { sid, .. } => core.owner(sid),
     };
     core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early: parts.read_buf, purpose })));
 }
