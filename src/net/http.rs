@@ -12,7 +12,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -79,18 +79,11 @@ async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Resp
         return respond::sentence(414, "The request line is too long");
     }
     if let Some(route) = connection.listening().route(request.uri().path())
-        && !is_client_file(&request)
+        && !(connection.core.process.is_client_file)(request.uri().path(), &route.path)
     {
         return engine::serve(connection, route, request).await;
     }
     beside(connection, request).await
-}
-
-/// `/socket.io/socket.io.js` and its siblings lie below an engine path, but are files.
-fn is_client_file(request: &Request<Incoming>) -> bool {
-    let file = request.uri().path().rsplit('/').next().unwrap_or("");
-    let asks_for_a_file = file.ends_with(".js") || file.ends_with(".map");
-    asks_for_a_file && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// Everything beside the engine, on the control runtime.

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use super::backend::Daemon;
 use super::plan::Plan;
+use crate::api::client_files;
 use crate::app::effect::{Job, Outcome};
 use crate::base::ids::{ReqId, ShardId};
 use crate::base::time::Millis;
@@ -52,6 +53,7 @@ impl Cores {
             guard: parts.guard.clone(),
             drained: AtomicUsize::new(0),
             refusals: parts.daemon.refusals(),
+            is_client_file: client_files::is_client_file,
             router: parts.daemon.clone().public_router(),
             control: parts.control.clone(),
         });
