@@ -75,11 +75,11 @@ pub struct Adopted {
     pub place: Place,
     /// What hyper had read already.
     pub early: Bytes,
-    pub purpose: Purpose,
+    pub purpose: Arrival,
 }
 
 /// What a WebSocket was opened for.
-pub enum Purpose {
+pub enum Arrival {
     Session(Hello),
     Upgrade { sid: Sid, base64: bool },
 }

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::core::Core;
 use super::flush;
-use super::mailbox::{Adopted, Message, Purpose, Request};
+use super::mailbox::{Adopted, Arrival, Message, Request};
 use super::ready::{Ready, Taken};
 use super::streams::Streams;
 use crate::base::ids::ConnKey;
@@ -180,8 +180,8 @@ impl<O: Outside> Reactor<O> {
         self.shard.on_input(
             now,
             match purpose {
-                Purpose::Session(hello) => Input::Connected { conn, hello },
-                Purpose::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
+                Arrival::Session(hello) => Input::Connected { conn, hello },
+                Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
             },
         );
         if !early.is_empty() {

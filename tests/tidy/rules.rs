@@ -74,6 +74,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("loadtest/src/pool/timer.rs", "timerfd has no safe wrapper among our libraries"),
     ("loadtest/src/pool/link.rs", "IP_BIND_ADDRESS_NO_PORT is in no safe wrapper"),
     ("src/api/process.rs", "sysconf and getrusage have no safe form in libc"),
+    ("src/server/descriptors.rs", "getrlimit and setrlimit have no safe form in libc"),
     ("src/net/reactor.rs", "tokio wants a promise that the descriptor it watches stays open"),
 ];
 
