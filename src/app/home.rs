@@ -124,7 +124,7 @@ impl HomeState {
             self.next_commit += 1;
             self.parked.entry(entity.clone()).or_default().pending += 1;
             self.commits.insert(number, Commit { entity, token, then, or_else });
-            out.push(Decision::Commit { number, job: Job::Write(write) });
+            out.push(Decision::Commit { number, job: Job::Write(write.into()) });
         }
     }
 

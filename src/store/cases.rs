@@ -20,7 +20,7 @@ fn each(case: impl Fn(&mut dyn Repository)) {
 }
 
 fn commit(repository: &mut dyn Repository, writes: Vec<Write>) {
-    assert_eq!(repository.commit(&[&Batch::Writes(writes)]), Ok(vec![Ok(())]));
+    assert_eq!(repository.commit(&[&Batch::Writes(writes.into())]), Ok(vec![Ok(())]));
 }
 
 fn ask(repository: &mut dyn Repository, query: signage::Query) -> Answer {
@@ -272,10 +272,10 @@ fn pictures_are_found_by_id_and_by_device() {
 fn a_group_answers_each_batch_in_order() {
     each(|repository| {
         let group = [
-            Batch::Writes(all(vec![PutCommand(command("c", "a", "sent")), PutState(state("f", "a", 1))])),
+            Batch::Writes(all(vec![PutCommand(command("c", "a", "sent")), PutState(state("f", "a", 1))]).into()),
             Batch::Probe(WallMillis(1)),
-            Batch::Writes(Vec::new()),
-            Batch::Writes(all(vec![PutState(state("f", "a", 2)), PutCommand(command("c", "a", "success"))])),
+            Batch::Writes(Vec::new().into()),
+            Batch::Writes(all(vec![PutState(state("f", "a", 2)), PutCommand(command("c", "a", "success"))]).into()),
         ];
         assert_eq!(repository.commit(&group.each_ref()), Ok(vec![Ok(()); 4]));
         assert_eq!(fleet(repository, "f").1, [state("f", "a", 2)]);
@@ -324,7 +324,7 @@ proptest! {
         let (mut memory, mut sqlite) =
             (Memory::new(BOUNDS), Sqlite::open(&root.path().join("siod.db"), BOUNDS).unwrap());
         for group in groups {
-            let batches: Vec<Batch> = group.into_iter().map(Batch::Writes).collect();
+            let batches: Vec<Batch> = group.into_iter().map(|writes| Batch::Writes(writes.into())).collect();
             let group: Vec<&Batch> = batches.iter().collect();
             prop_assert_eq!(memory.commit(&group), sqlite.commit(&group));
         }

@@ -125,3 +125,52 @@ fn a_store_that_cannot_load_a_fleet_does_not_stop_it() {
     world.hears(admin, "device:connected");
     assert_eq!(world.metric("sg_fleets_degraded", ""), 1.0);
 }
+
+#[test]
+fn a_failing_store_is_tried_once_a_second_whatever_waits() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    world.pass(1_000);
+    world.store.down = true;
+    // Each refusal leaves an entry in the audit: more than a batch holds.
+    for _ in 0..3_000 {
+        world.send(admin, "command", json!({"command": "vlc:dance", "deviceId": "p1"}));
+    }
+    let before = world.store.batches;
+    world.pass(5_000);
+    let tries = world.store.batches - before;
+    assert!((4..=6).contains(&tries), "{tries} in five seconds");
+    let p2 = by_fleet_token(&mut world, json!({"deviceId": "p2"}));
+    world.heard(admin);
+    world.send(p2, "player:state", full_state(1));
+    assert_eq!(world.hears(admin, "state:updated")["deviceId"], "p2", "the live path goes on");
+    assert_eq!(world.store.batches - before, tries);
+    world.store.down = false;
+    world.pass(2_000);
+    assert!(world.store.audits >= 3_000, "{}", world.store.audits);
+}
+
+#[test]
+fn batches_reach_the_disk_in_the_order_of_what_they_say() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    world.pass(1_000);
+    world.store.hangs = true;
+    world.send(admin, "command", json!({"command": "vlc:play", "deviceId": "p1", "commandId": "c"}));
+    world.pass(600);
+    world.send(p1, "player:command:response", json!({"commandId": "c", "status": "success"}));
+    world.event(admin, Args::of("device:history", &[json!({"deviceId": "p1"})]), Some(1));
+    world.pass(600);
+    // The batch that says `sent` fails; what came after it has waited.
+    world.store.down = true;
+    assert!(world.answer());
+    world.store.down = false;
+    world.pass(2_000);
+    while world.answer() {}
+    assert_eq!(world.store.commands[&("c".to_owned(), "p1".to_owned())].status, "success");
+    world.hears(admin, "device:history");
+}

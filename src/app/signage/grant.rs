@@ -70,7 +70,7 @@ impl Turn<'_> {
             }
             Ask::Failures { limit } => {
                 let (fleet, limit) = (self.fleet.name.to_string(), limit.min(FAILURES_MAX));
-                self.flush(vec![(job::Query::Failures { fleet, limit }, Reader::Failures { req })]);
+                self.read_saved(job::Query::Failures { fleet, limit }, Reader::Failures { req });
                 Ok(())
             }
         };
@@ -100,8 +100,7 @@ impl Turn<'_> {
         let action = change.action();
         let audit = self.entry(actor, action, id);
         self.tell_auditors(&audit);
-        // What was to be written of this device goes first, so that no older row follows the new one.
-        self.flush(Vec::new());
+        // Rows of devices wait until it has ended, so that no older one follows the new one.
         self.fleet.committing = true;
         let write = vec![Write::Signage(job::Write::PutDevice(row.clone())), Write::Audit(audit.clone())];
         let (then, or_else) = self.answers(asker, id, &change, &reply);
@@ -200,7 +199,7 @@ impl Turn<'_> {
         } else {
             self.audit(wait.audit.outcome("error"));
         }
-        self.flush(Vec::new());
+        self.flush();
     }
 
     /// A revoked device's sockets and commands end.
