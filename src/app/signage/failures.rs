@@ -11,6 +11,7 @@ use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
 use crate::app::kit::identity::Identity;
+use crate::base::close::CloseReason;
 
 #[test]
 fn bad_input_is_refused_with_a_code_and_changes_nothing() {
@@ -173,4 +174,24 @@ fn batches_reach_the_disk_in_the_order_of_what_they_say() {
     while world.answer() {}
     assert_eq!(world.store.commands[&("c".to_owned(), "p1".to_owned())].status, "success");
     world.hears(admin, "device:history");
+}
+
+#[test]
+fn f17_what_is_known_when_a_drain_begins_and_what_it_brings_about_is_saved_at_once() {
+    let mut world = fleet_world();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:state", full_state(1));
+    world.pass(500);
+    world.send(p1, "player:state", full_state(2));
+    assert_eq!(world.store.changes.len(), 1);
+    // The last batch is not answered before the end: nothing waits for that.
+    world.store.hangs = true;
+    world.drains();
+    world.leaves(p1, CloseReason::ServerShuttingDown);
+    world.store.hangs = false;
+    while world.answer() {}
+    assert_eq!(world.store.changes.len(), 2);
+    let stored: Value = serde_json::from_str(&world.store.states["p1"].json).unwrap();
+    assert_eq!(stored, full_state(2));
+    assert!(!world.store.devices["p1"].online);
 }

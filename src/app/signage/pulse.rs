@@ -53,11 +53,15 @@ impl Turn<'_> {
         self.expire_commands();
     }
 
-    /// At the end of every turn: alerts that are due are told, and the timer is set to what comes next.
+    /// At the end of every turn: alerts that are due are told, in a drain what is unsaved is handed over, and the timer is
+    /// set to what comes next.
     pub fn finish(&mut self) {
         while let Some(raised) = self.fleet.alerts.due(self.now.mono) {
             let (id, kind) = raised.key;
             self.tell_alert(&id, kind, raised.since, None);
+        }
+        if self.books.draining && !self.fleet.unsaved.is_empty() {
+            self.flush();
         }
         let next = self.fleet.deadline();
         if next == self.fleet.armed {
@@ -196,6 +200,10 @@ impl Turn<'_> {
     fn keep_unsaved(&mut self, batch: Arc<Vec<Write>>, kept: usize) {
         let mut writes = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared[..kept].to_vec());
         writes.truncate(kept);
+        if self.fleet.unsaved.in_flight > 0 {
+            // In a drain a later batch may have said something newer.
+            writes.retain(|write| !replaces(write));
+        }
         writes.append(&mut self.fleet.unsaved.writes);
         let too_many = writes.len().saturating_sub(UNSAVED_KEPT_MAX);
         writes.drain(..too_many);
@@ -260,6 +268,11 @@ impl Turn<'_> {
             self.fleet.alerts.raise(self.now, (id, AlertKind::Offline), after);
         }
     }
+}
+
+/// Whether a write takes the place of an earlier one.
+fn replaces(write: &Write) -> bool {
+    matches!(write, Write::Signage(job::Write::PutCommand(_) | job::Write::PutAlert(_)))
 }
 
 fn shown_change(change: job::Change) -> Value {

@@ -209,6 +209,10 @@ impl World {
         self.input(AppInput::Call { req, call });
     }
 
+    pub fn drains(&mut self) {
+        self.input(AppInput::Draining);
+    }
+
     pub fn slow(&mut self, id: Id, slow: bool) {
         let client = self.clients.get_mut(&id).unwrap();
         client.slow = slow;

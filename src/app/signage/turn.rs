@@ -38,6 +38,8 @@ pub struct Books {
     /// Hash of the token that admits any device; empty: none does.
     pub fleet_token_hash: String,
     pub next_token: u64,
+    /// The process is about to end: every turn ends with a flush.
+    pub draining: bool,
 }
 
 impl Books {
@@ -138,7 +140,8 @@ impl Turn<'_> {
     /// Hands what is unsaved to the store. While a batch is on its way it follows that one; after a failure it waits.
     pub fn flush(&mut self) {
         let unsaved = &mut self.fleet.unsaved;
-        if unsaved.in_flight > 0 {
+        // In a drain nobody may be there to hear the answer. The store keeps the order.
+        if unsaved.in_flight > 0 && !self.books.draining {
             unsaved.pressing = true;
             return;
         }

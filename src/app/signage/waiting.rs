@@ -30,6 +30,12 @@ pub struct Unsaved {
     pub questions: Vec<(job::Query, Reader)>,
 }
 
+impl Unsaved {
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.devices.is_empty() && self.states.is_empty()
+    }
+}
+
 /// What a token of a job stands for.
 pub enum Wait {
     Flush(Flushed),
