@@ -61,6 +61,7 @@ impl Turn<'_> {
                 self.reply(req, 200, &body);
                 Ok(())
             }
+            Ask::Device { device_id } => self.show(req, &device_id),
             Ask::Issue { device_id } => self.issue(req, &actor, &device_id),
             Ask::Authorize { device_id } => {
                 self.grant(&Asker::Api(req), &actor, &device_id, Change::Authorize, json!({"deviceId": device_id}))
@@ -82,6 +83,13 @@ impl Turn<'_> {
             };
             self.reply(req, status, &json!({"error": fail}));
         }
+    }
+
+    fn show(&mut self, req: ReqId, id: &str) -> Result<(), Fail> {
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        let body = json!(device.listed(self.fleet.here.is_here(id)));
+        self.reply(req, 200, &body);
+        Ok(())
     }
 
     fn issue(&mut self, req: ReqId, actor: &Actor, device_id: &str) -> Result<(), Fail> {
