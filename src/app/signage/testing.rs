@@ -419,7 +419,6 @@ impl Store {
                 self.alerts.insert((row.device_id.clone(), row.kind.clone(), row.since.0), row);
             }
             job::Write::AddFailure(row) => self.failures.push(row),
-            job::Write::AllOffline { .. } => self.devices.values_mut().for_each(|row| row.online = false),
         }
     }
 
