@@ -11,10 +11,11 @@ use super::job;
 use super::rules::{self, NOT_AUTHORIZED, Role};
 use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::turn::Turn;
+use crate::app::Asked;
 use crate::app::effect::Write;
 use crate::app::event::{Connect, Handshake};
 use crate::app::kit::audit::Actor;
-use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::kit::identity::{AuthMethod, Identity, intake};
 use crate::base::time::WallMillis;
 
 /// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.
@@ -56,15 +57,6 @@ impl Refused {
     }
 }
 
-/// The first of the token's sources that has one (contract 0.3).
-pub fn presented_token(auth: &Map<String, Value>, handshake: &Handshake) -> String {
-    let text = |key: &str| auth.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-    let header = || Some(handshake.authorization.clone()).filter(|text| !text.is_empty());
-    let query = || handshake.query_value("token");
-    let token = text("token").or_else(|| text("authToken")).or_else(header).or_else(query).unwrap_or_default();
-    token.strip_prefix("Bearer ").unwrap_or(&token).to_owned()
-}
-
 /// The device a handshake names, in the CONNECT's auth or the query.
 pub fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
     let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
@@ -89,7 +81,8 @@ impl Turn<'_> {
 
     fn seat_device(&mut self, connect: &Connect) {
         let auth: Map<String, Value> = serde_json::from_slice(&connect.auth).unwrap_or_default();
-        let token = presented_token(&auth, &connect.handshake);
+        let asked = Asked { auth: &connect.auth, handshake: &connect.handshake };
+        let token = intake::token(&asked).ok().flatten().unwrap_or_default();
         let named = named_device(&auth, &connect.handshake).map(|value| rules::id(Some(&value), "deviceId"));
         let admitted = match named.transpose() {
             Ok(named) => self.judge(&connect.identity, named.as_deref(), &token).map_err(|why| (why, named)),

@@ -195,3 +195,18 @@ fn f17_what_is_known_when_a_drain_begins_and_what_it_brings_about_is_saved_at_on
     assert_eq!(stored, full_state(2));
     assert!(!world.store.devices["p1"].online);
 }
+
+#[test]
+fn a_devices_token_is_found_as_everybodys_is() {
+    let mut world = fleet_world();
+    for (auth, query, admitted) in [
+        (json!({"deviceId": "p1", "token": " bearer  player_token "}), "", true),
+        (json!({"deviceId": "p1", "token": "Bearer", "authToken": "player_token"}), "", true),
+        (json!({"deviceId": "p1"}), "token=BEARER+player_token", true),
+        (json!({"deviceId": "p1", "token": 5, "authToken": "player_token"}), "", false),
+        (json!({"deviceId": "p1", "token": "Basic player_token"}), "", false),
+    ] {
+        let socket = world.connect(Err(AuthFailure::Invalid), auth.clone(), query);
+        assert_eq!(world.is_open(socket), admitted, "{auth} {query}");
+    }
+}
