@@ -130,8 +130,7 @@ impl Turn<'_> {
                 if hash == self.books.fleet_token_hash {
                     return named.map(|named| self.room_for(named)).transpose();
                 }
-                let mut devices = self.fleet.devices.iter().filter(|_| named.is_none());
-                let owner = devices.find(|(_, device)| accepts(&device.row)).map(|(id, _)| id.clone());
+                let owner = if named.is_none() { self.fleet.token_owner(&hash) } else { None };
                 owner.map(Some).ok_or(Refused::UnknownToken)
             }
         }
@@ -198,27 +197,20 @@ impl Turn<'_> {
             }
             None => return false,
         };
-        let Some(device) = self.fleet.devices.get_mut(&id) else { return false };
-        device.row.pending_hash = hash.to_owned();
-        if !device.row.authorized {
-            device.row.last_seen = self.now.wall;
-            device.row.ip = ip.to_owned();
-        }
+        let now = self.now.wall;
+        self.fleet.amend(&id, |row| {
+            hash.clone_into(&mut row.pending_hash);
+            if !row.authorized {
+                row.last_seen = now;
+                ip.clone_into(&mut row.ip);
+            }
+        });
         self.save_device(&id);
         true
     }
 
     fn make_room_for_stranger(&mut self) -> bool {
-        let strangers = self.fleet.devices.iter().filter(|(_, device)| device.is_stranger());
-        let (count, oldest) = strangers.fold((0, None), |(count, oldest), (id, device)| {
-            let seen = (device.row.last_seen, id.clone());
-            (count + 1, Some(oldest.map_or(seen.clone(), |old: (WallMillis, Arc<str>)| old.min(seen))))
-        });
-        if count >= STRANGERS_MAX
-            && let Some((_, id)) = oldest
-        {
-            self.fleet.remove(&id);
-        }
+        self.fleet.bound_strangers(STRANGERS_MAX);
         self.fleet.devices.len() < self.settings.devices_max
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::acceptance::full_state;
+use super::call::Ask;
 use super::settings::Settings;
 use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
@@ -209,4 +210,36 @@ fn a_devices_token_is_found_as_everybodys_is() {
         let socket = world.connect(Err(AuthFailure::Invalid), auth.clone(), query);
         assert_eq!(world.is_open(socket), admitted, "{auth} {query}");
     }
+}
+
+#[test]
+fn a_token_alone_finds_its_device_until_it_is_revoked() {
+    let mut world = World::new();
+    for id in ["p1", "p2"] {
+        world.player(id, "g1");
+    }
+    let by_token = |world: &mut World| world.connect(Err(AuthFailure::Invalid), json!({"token": "token-p2"}), "");
+    let socket = by_token(&mut world);
+    assert!(world.is_open(socket));
+    assert_eq!(world.asks(socket, "player:state", full_state(1))["deviceId"], "p2");
+    world.call(Ask::Revoke { device_id: "p2".to_owned() });
+    let socket = by_token(&mut world);
+    assert!(!world.is_open(socket));
+}
+
+#[test]
+fn strangers_are_bounded_and_those_not_seen_for_longest_make_room() {
+    let mut world = World::new();
+    world.player("p1", "g1");
+    for n in 0..1_100_u32 {
+        let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+        let auth = json!({"deviceId": format!("s{n}"), "token": "guess"});
+        world.connect_from(address, Err(AuthFailure::Invalid), auth, "");
+        world.pass(1);
+    }
+    let admin = world.admin();
+    let list = world.asks(admin, "devices:list", json!({}));
+    let ids: Vec<&str> = list["devices"].as_array().unwrap().iter().filter_map(|d| d["deviceId"].as_str()).collect();
+    assert_eq!(ids.len(), 1_001);
+    assert!(ids.contains(&"p1") && ids.contains(&"s100") && ids.contains(&"s1099") && !ids.contains(&"s99"));
 }

@@ -195,12 +195,12 @@ impl Turn<'_> {
                 Some(id) => id,
                 None => self.fleet.insert(wait.row.clone()),
             };
-            if let Some(device) = self.fleet.devices.get_mut(&id) {
-                device.row.token_hash = wait.row.token_hash;
-                device.row.pending_hash = wait.row.pending_hash;
-                device.row.authorized = wait.row.authorized;
-                device.row.retired = wait.row.retired;
-            }
+            self.fleet.amend(&id, |row| {
+                row.token_hash = wait.row.token_hash;
+                row.pending_hash = wait.row.pending_hash;
+                row.authorized = wait.row.authorized;
+                row.retired = wait.row.retired;
+            });
             if wait.change == Change::Revoke {
                 self.end_device(&id);
             }
