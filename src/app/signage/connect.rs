@@ -205,7 +205,10 @@ impl Turn<'_> {
                 ip.clone_into(&mut row.ip);
             }
         });
-        self.save_device(&id);
+        // A stranger has no row until somebody lets it in, or the disk would be theirs. After a restart it knocks again.
+        if self.fleet.devices.get(&id).is_some_and(|device| !device.is_stranger()) {
+            self.save_device(&id);
+        }
         true
     }
 

@@ -243,3 +243,21 @@ fn strangers_are_bounded_and_those_not_seen_for_longest_make_room() {
     assert_eq!(ids.len(), 1_001);
     assert!(ids.contains(&"p1") && ids.contains(&"s100") && ids.contains(&"s1099") && !ids.contains(&"s99"));
 }
+
+#[test]
+fn a_stranger_is_on_disk_only_once_it_is_let_in() {
+    let mut world = World::new();
+    world.device("p1", "mine");
+    world.pass(1_000);
+    assert_eq!((world.store.devices.len(), world.store.failures.len()), (0, 1));
+    world.restart();
+    let admin = world.admin();
+    assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["error"]["code"], "DEVICE_NOT_FOUND");
+    let again = world.device("p1", "mine");
+    assert_eq!(world.refusal(again).1["pending"], true);
+    assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["ok"], true);
+    assert!(world.store.devices["p1"].authorized);
+    world.restart();
+    let p1 = world.device("p1", "mine");
+    assert!(world.is_open(p1));
+}
