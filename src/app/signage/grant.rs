@@ -61,6 +61,7 @@ impl Turn<'_> {
                 self.reply(req, 200, &body);
                 Ok(())
             }
+            Ask::Device { device_id } => self.show(req, &device_id),
             Ask::Issue { device_id } => self.issue(req, &actor, &device_id),
             Ask::Authorize { device_id } => {
                 self.grant(&Asker::Api(req), &actor, &device_id, Change::Authorize, json!({"deviceId": device_id}))
@@ -70,7 +71,7 @@ impl Turn<'_> {
             }
             Ask::Failures { limit } => {
                 let (fleet, limit) = (self.fleet.name.to_string(), limit.min(FAILURES_MAX));
-                self.flush(vec![(job::Query::Failures { fleet, limit }, Reader::Failures { req })]);
+                self.read_saved(job::Query::Failures { fleet, limit }, Reader::Failures { req });
                 Ok(())
             }
         };
@@ -82,6 +83,13 @@ impl Turn<'_> {
             };
             self.reply(req, status, &json!({"error": fail}));
         }
+    }
+
+    fn show(&mut self, req: ReqId, id: &str) -> Result<(), Fail> {
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        let body = json!(device.listed(self.fleet.here.is_here(id)));
+        self.reply(req, 200, &body);
+        Ok(())
     }
 
     fn issue(&mut self, req: ReqId, actor: &Actor, device_id: &str) -> Result<(), Fail> {
@@ -100,8 +108,7 @@ impl Turn<'_> {
         let action = change.action();
         let audit = self.entry(actor, action, id);
         self.tell_auditors(&audit);
-        // What was to be written of this device goes first, so that no older row follows the new one.
-        self.flush(Vec::new());
+        // Rows of devices wait until it has ended, so that no older one follows the new one.
         self.fleet.committing = true;
         let write = vec![Write::Signage(job::Write::PutDevice(row.clone())), Write::Audit(audit.clone())];
         let (then, or_else) = self.answers(asker, id, &change, &reply);
@@ -188,19 +195,19 @@ impl Turn<'_> {
                 Some(id) => id,
                 None => self.fleet.insert(wait.row.clone()),
             };
-            if let Some(device) = self.fleet.devices.get_mut(&id) {
-                device.row.token_hash = wait.row.token_hash;
-                device.row.pending_hash = wait.row.pending_hash;
-                device.row.authorized = wait.row.authorized;
-                device.row.retired = wait.row.retired;
-            }
+            self.fleet.amend(&id, |row| {
+                row.token_hash = wait.row.token_hash;
+                row.pending_hash = wait.row.pending_hash;
+                row.authorized = wait.row.authorized;
+                row.retired = wait.row.retired;
+            });
             if wait.change == Change::Revoke {
                 self.end_device(&id);
             }
         } else {
             self.audit(wait.audit.outcome("error"));
         }
-        self.flush(Vec::new());
+        self.flush();
     }
 
     /// A revoked device's sockets and commands end.

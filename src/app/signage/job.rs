@@ -115,10 +115,6 @@ pub enum Write {
     PutCommand(Command),
     PutAlert(Alert),
     AddFailure(Failure),
-    /// Every device of every fleet counts as offline: the daemon has just started.
-    AllOffline {
-        at: WallMillis,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +127,6 @@ pub enum Query {
     Failures { fleet: String, limit: u32 },
     /// [`Answer::Snapshot`].
     Snapshot { id: String },
-    /// The newest one of a device: [`Answer::Snapshot`].
-    LatestSnapshot { fleet: String, device_id: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

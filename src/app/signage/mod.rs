@@ -133,7 +133,8 @@ pub struct Signage {
 impl Signage {
     pub fn new(settings: Settings) -> Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
-        let books = Books { counts: Counts::default(), waiting: BTreeMap::new(), fleet_token_hash, next_token: 0 };
+        let (counts, waiting) = (Counts::default(), BTreeMap::new());
+        let books = Books { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
         Signage { settings, fleets: BTreeMap::new(), homes: HashMap::new(), timers: BTreeMap::new(), books }
     }
 
@@ -154,7 +155,7 @@ impl Signage {
             AppInput::Call { call: Call::Signage(call), .. } => Some(call.fleet.clone()),
             AppInput::Drained { socket, .. } => self.homes.get(socket).map(|fleet| fleet.to_string()),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| fleet.to_string()),
-            AppInput::Done { .. } | AppInput::Acked { .. } => None,
+            AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining => None,
         }
     }
 
@@ -252,6 +253,13 @@ impl Application for Signage {
             }
             AppInput::Drained { socket, keys } => {
                 self.turn(cx, &fleet, fx, |turn| turn.on_drained(socket, &keys));
+            }
+            AppInput::Draining => {
+                self.books.draining = true;
+                let fleets: Vec<Arc<str>> = self.fleets.values().map(|fleet| fleet.name.clone()).collect();
+                for fleet in fleets {
+                    self.turn(cx, &fleet, fx, |_| {});
+                }
             }
             // It asks nobody for acks.
             AppInput::Acked { .. } => {}

@@ -38,6 +38,10 @@ pub struct Fleet {
     /// A device's number names it in rooms, timers and coalescing keys.
     pub numbers: BTreeMap<u64, Arc<str>>,
     next_number: u64,
+    /// Devices by the hashes of their tokens; several may have one.
+    tokens: BTreeSet<(String, Arc<str>)>,
+    /// Devices that have only ever knocked, those not seen for longest first.
+    strangers: BTreeSet<(WallMillis, Arc<str>)>,
     pub seats: BTreeMap<SocketRef, Seat>,
     /// Registered devices, by their one socket.
     pub here: Presence<Arc<str>>,
@@ -73,6 +77,8 @@ impl Fleet {
             devices: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next_number: 0,
+            tokens: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             seats: BTreeMap::new(),
             here: Presence::new(0),
             commands: Table::new(COMMANDS),
@@ -99,13 +105,56 @@ impl Fleet {
         self.next_number += 1;
         self.numbers.insert(number, id.clone());
         self.devices.insert(id.clone(), Device::new(row, number, &self.name));
+        self.index(&id);
         id
     }
 
-    pub fn remove(&mut self, id: &str) {
+    pub fn remove(&mut self, id: &Arc<str>) {
+        self.unindex(id);
         if let Some(device) = self.devices.remove(id) {
             self.numbers.remove(&device.number);
         }
+    }
+
+    /// The only way to change a row's token, whether it is let in, and when a stranger was seen: devices are found by these.
+    pub fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut job::Device)) {
+        self.unindex(id);
+        if let Some(device) = self.devices.get_mut(id) {
+            change(&mut device.row);
+        }
+        self.index(id);
+    }
+
+    /// The device that a token with this hash lets in.
+    pub fn token_owner(&self, hash: &str) -> Option<Arc<str>> {
+        let from = (hash.to_owned(), Arc::from(""));
+        let mut owners = self.tokens.range(from..).take_while(|(of, _)| of == hash).map(|(_, id)| id);
+        owners.find(|id| self.devices.get(*id).is_some_and(|device| device.row.authorized)).cloned()
+    }
+
+    /// Forgets the strangers not seen for longest, until fewer than `max` are left.
+    pub fn bound_strangers(&mut self, max: usize) {
+        while self.strangers.len() >= max.max(1)
+            && let Some((_, id)) = self.strangers.first().cloned()
+        {
+            self.remove(&id);
+        }
+    }
+
+    fn index(&mut self, id: &Arc<str>) {
+        let Some(device) = self.devices.get(id) else { return };
+        if !device.row.token_hash.is_empty() {
+            self.tokens.insert((device.row.token_hash.clone(), id.clone()));
+        }
+        if device.is_stranger() {
+            self.strangers.insert((device.row.last_seen, id.clone()));
+        }
+    }
+
+    fn unindex(&mut self, id: &Arc<str>) {
+        let Some(device) = self.devices.get(id) else { return };
+        self.tokens.remove(&(device.row.token_hash.clone(), id.clone()));
+        self.strangers.remove(&(device.row.last_seen, id.clone()));
     }
 
     /// The key under which `id` is known here.

@@ -117,7 +117,7 @@ impl Turn<'_> {
         }
         let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
         let reader = Reader::History { socket: event.socket, ack: event.ack, device_id: device_id.clone() };
-        self.flush(vec![(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader)]);
+        self.read_saved(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader);
         Ok(None)
     }
 
