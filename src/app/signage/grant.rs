@@ -99,6 +99,7 @@ impl Turn<'_> {
         self.grant(&Asker::Api(req), actor, &id, change, json!({"deviceId": id, "token": token}))
     }
 
+    /// Answers the admin API.
     pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
         self.fx.push(Effect::Reply { req, status, body: body.to_string() });
     }
