@@ -24,6 +24,10 @@ pub trait Backend: Send + Sync + 'static {
     /// with `stale` set, or by an empty one.
     fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>>;
 
+    /// As [`Backend::scrape`], but as of up to a second ago: for callers nobody has authenticated, who must not be able to
+    /// keep the shards counting.
+    fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>>;
+
     /// Hands a call to the home of `home` and waits for the application's `Reply`. `None`: nobody answered in time.
     fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
 

@@ -40,7 +40,7 @@ async fn ready(State(api): State<Api>) -> Response {
 }
 
 async fn summary(State(api): State<Api>) -> Response {
-    let (readiness, samples) = (api.backend.readiness(), api.backend.scrape().await);
+    let (readiness, samples) = (api.backend.readiness(), api.backend.glance().await);
     reply::json(status(&readiness), overview(&api, &readiness, &samples).to_string())
 }
 
@@ -56,7 +56,7 @@ async fn detailed(State(api): State<Api>) -> Response {
 
 /// The shape that existing probes of `/health/socket` read (contract `utalk`, REST).
 async fn socket(State(api): State<Api>) -> Response {
-    let (readiness, samples) = (api.backend.readiness(), api.backend.scrape().await);
+    let (readiness, samples) = (api.backend.readiness(), api.backend.glance().await);
     let healthy = if readiness.takes_clients() { "healthy" } else { readiness.label() };
     let body = json!({
         "status": healthy,
@@ -147,6 +147,16 @@ mod tests {
         assert_eq!(socket["metrics"]["activeRooms"], 3);
         assert_eq!(socket["redis"], json!({ "connected": false, "status": "disabled" }));
         assert_eq!(socket["timestamp"].as_str().map(str::len), Some(24));
+    }
+
+    #[tokio::test]
+    async fn what_anybody_may_ask_does_not_make_shards_count_each_time() {
+        let fake = Fake::default();
+        for path in ["/health", "/health/socket", "/health/ready", "/health/live", "/health/detailed"] {
+            ask(super::super::public(fake.api()), public_get(path)).await;
+        }
+        let load = |count: &std::sync::atomic::AtomicUsize| count.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!((load(&fake.seen.scrapes), load(&fake.seen.glances)), (0, 2));
     }
 
     #[tokio::test]

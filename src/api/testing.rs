@@ -43,6 +43,8 @@ pub struct Fake {
 pub struct Seen {
     pub calls: Mutex<Vec<(Home, String)>>,
     pub drains: AtomicUsize,
+    pub glances: AtomicUsize,
+    pub scrapes: AtomicUsize,
 }
 
 impl Default for Fake {
@@ -96,7 +98,13 @@ impl Backend for Daemon {
     }
 
     fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>> {
+        self.seen.scrapes.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { self.samples.clone() })
+    }
+
+    fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>> {
+        self.seen.glances.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { self.samples.clone().into() })
     }
 
     fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {

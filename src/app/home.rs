@@ -101,6 +101,12 @@ impl HomeState {
         self.unpark(cx, &commit.entity, out);
     }
 
+    /// Sockets that are counted for their users, for tests that expect none.
+    #[cfg(test)]
+    pub fn counted_sockets(&self) -> usize {
+        self.users.sockets()
+    }
+
     /// The application's figures for a scrape.
     pub fn metrics(&self, out: &mut Vec<Metric>) {
         self.app.metrics(out);

@@ -16,6 +16,9 @@ impl AppName {
     pub const ALL: [AppName; 6] =
         [AppName::Lab, AppName::Orchestrator, AppName::Utalk, AppName::Dispatch, AppName::Iot, AppName::Signage];
 
+    /// Those that this version has.
+    pub const SERVED: [AppName; 2] = [AppName::Lab, AppName::Signage];
+
     /// `lab`, `signage`, …
     pub fn as_str(self) -> &'static str {
         match self {

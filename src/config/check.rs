@@ -8,7 +8,7 @@ use toml::Value;
 use super::keys::listener::LISTENER;
 use super::keys::{Access, Key, SECTIONS};
 use super::raw::{Raw, Written};
-use super::{AuthMode, Config, Listener, Refusals, Secret};
+use super::{AppName, AuthMode, Config, Listener, Refusals, Secret};
 
 /// # Errors
 /// One sentence for each thing that is wrong.
@@ -146,6 +146,15 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
             refusals.push(format!(
                 "{key}: must be a loopback address where auth.mode = \"dev\", since any token is good there; \
                  set SIOD__AUTH__MODE=jwt SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\""
+            ));
+        }
+        if let Some(root) = listener.root.filter(|root| !config.apps.is_enabled(*root)) {
+            let enabled = AppName::SERVED.into_iter().filter(|name| config.apps.is_enabled(*name));
+            let allowed: Vec<&str> = enabled.map(AppName::as_str).chain(["none"]).collect();
+            let root = root.as_str();
+            refusals.push(format!(
+                "listener[{index}].root = \"{root}\": must be one of {} where apps.{root}.enabled = false",
+                allowed.join(", ")
             ));
         }
         let taken = config.listeners[..index].iter().map(|other| other.bind).chain([config.admin.bind]);

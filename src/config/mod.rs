@@ -195,6 +195,17 @@ pub struct Apps {
     pub signage: Signage,
 }
 
+impl Apps {
+    /// Whether this version has the application and it is switched on.
+    pub fn is_enabled(&self, name: AppName) -> bool {
+        match name {
+            AppName::Lab => self.lab.enabled,
+            AppName::Signage => self.signage.enabled,
+            AppName::Orchestrator | AppName::Utalk | AppName::Dispatch | AppName::Iot => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Lab {
     pub enabled: bool,

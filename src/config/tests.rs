@@ -66,7 +66,7 @@ fn unusual() -> Config {
         public_url = "https://x.example/"
         [[listener]]
         bind = "[::]:1"
-        root = "utalk"
+        root = "lab"
         paths = ["/a/", "/b"]
         cors_origins = ["*"]
         ping_jitter = false
@@ -119,7 +119,7 @@ fn the_environment_reaches_every_kind_of_key() {
             ("SIOD__APPS__SIGNAGE__EXTRA_COMMANDS", "a, b"),
             ("SIOD__LISTENER__0__PATHS", "[\"/x/\"]"),
             ("SIOD__LISTENER__1__BIND", "127.0.0.1:2"),
-            ("SIOD__LISTENER__1__ROOT", "utalk"),
+            ("SIOD__LISTENER__1__ROOT", "lab"),
             ("SIOD__LISTENER__0__CORS_ORIGINS", ""),
             ("SIOD__SERVER__DATA_DIR", "/var/lib/siod"),
             ("SIOD_OTHER", "x"),
@@ -133,7 +133,7 @@ fn the_environment_reaches_every_kind_of_key() {
     assert_eq!(config.apps.signage.settings.extra_commands, ["a", "b"]);
     assert_eq!(config.store, Store::Sqlite(PathBuf::from("/var/lib/siod/siod.db")));
     let payloads: Vec<usize> = config.listeners.iter().map(|listener| listener.engine.max_payload_bytes).collect();
-    assert_eq!(payloads, [33_554_432, 100_000_000]);
+    assert_eq!(payloads, [33_554_432, 1_000_000]);
     assert_eq!(config.listeners[0].root_at("/x/"), Some(Some(AppName::Signage)));
 }
 
@@ -170,7 +170,7 @@ fn wrong_variables_are_named() {
 
 #[test]
 fn every_wrong_value_gives_its_sentence() {
-    const WORDS: &str = "must be one of lab, orchestrator, utalk, dispatch, iot, signage, none";
+    const WORDS: &str = "must be one of lab, signage, none";
     const ADDRESS: &str = "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000";
     const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
     const ORIGINS: &str =
@@ -184,6 +184,7 @@ fn every_wrong_value_gives_its_sentence() {
         ("listener[0].connect_timeout_ms", "-1", "must be between 100 and 600000 (milliseconds)"),
         ("listener[0].ping_jitter", "1", "must be true or false"),
         ("listener[0].root", "\"chat\"", WORDS),
+        ("listener[0].root", "\"utalk\"", WORDS),
         ("listener[0].bind", "\"localhost:3000\"", ADDRESS),
         ("listener[0].bind", "\"127.0.0.1\"", ADDRESS),
         ("listener[0].bind", "3000", "must be a string"),
@@ -324,8 +325,22 @@ fn keys_that_depend_on_each_other_are_checked_together() {
 }
 
 #[test]
+fn a_root_is_an_application_that_is_enabled() {
+    const LAB: &str = "listener[1].root = \"lab\": must be one of signage, none where apps.lab.enabled = false";
+    const SIGNAGE: &str = "listener[0].root = \"signage\": must be one of none where apps.signage.enabled = false";
+    let listeners = "[[listener]]\nroot = \"signage\"\n[[listener]]\nbind = \"127.0.0.1:2\"\nroot = \"lab\"";
+    assert_eq!(refusals(listeners), [LAB]);
+    let neither = refusals(&format!("apps.signage.enabled = false\n{listeners}"));
+    assert_eq!(neither, [SIGNAGE, &LAB.replace("signage, ", "")]);
+    parse(&format!("apps.lab.enabled = true\n{listeners}"));
+    // Where `/` is an application that this version has not, on the fixed path, its CONNECT is refused.
+    assert!(AppName::SERVED.iter().all(|name| *name != AppName::Iot));
+}
+
+#[test]
 fn engine_paths_match_as_clients_write_them() {
-    let listener = &parse("[[listener]]\nroot = \"lab\"\npaths = [\"/socket.io/\", \"/raw\"]").listeners[0];
+    let listener = &parse("apps.lab.enabled = true\n[[listener]]\nroot = \"lab\"\npaths = [\"/socket.io/\", \"/raw\"]")
+        .listeners[0];
     let (lab, iot) = (Some(Some(AppName::Lab)), Some(Some(AppName::Iot)));
     for (path, root) in [
         ("/socket.io/", lab),

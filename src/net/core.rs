@@ -26,6 +26,8 @@ pub struct Process {
     /// Cores whose shards have drained.
     pub drained: AtomicUsize,
     pub refusals: Arc<Refusals>,
+    /// Whether a path below an engine path is a file of the router's, such as `/socket.io/socket.io.js`.
+    pub is_client_file: fn(path: &str, engine_path: &str) -> bool,
     /// Everything that is not an engine path, on the control runtime.
     pub router: axum::Router,
     pub control: tokio::runtime::Handle,
@@ -157,13 +159,6 @@ impl<'a> Held<'a> {
     pub async fn answer(&mut self) -> Option<Reply> {
         let reply = (&mut self.receiver).await.ok();
         self.answered = true;
-        reply
-    }
-
-    /// The answer, if it has come already.
-    pub fn try_answer(&mut self) -> Option<Reply> {
-        let reply = self.receiver.try_recv().ok();
-        self.answered |= reply.is_some();
         reply
     }
 }

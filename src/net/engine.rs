@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use super::core::{Held, Route};
 use super::cors::Origin;
 use super::http::Connection;
-use super::mailbox::{self, Message, Purpose};
+use super::mailbox::{self, Arrival, Message};
 use super::respond::{self, Body};
 use super::upgrade;
 use crate::app::event::Handshake;
@@ -46,7 +46,7 @@ async fn route_request(
         return open_websocket(
             connection,
             &request,
-            Purpose::Session(hello(connection, route, &request, EngineQuery::default())),
+            Arrival::Session(hello(connection, route, &request, EngineQuery::default())),
         );
     }
     let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
@@ -59,7 +59,7 @@ async fn route_request(
         Err(error) if wants_upgrade => refused(connection, error, respond::upgrade_refused(error)),
         Err(error) => refused(connection, error, respond::polling(Reply::Error(error))),
         Ok(Asked::Handshake(Transport::WebSocket)) => {
-            let purpose = Purpose::Session(hello(connection, route, &request, query));
+            let purpose = Arrival::Session(hello(connection, route, &request, query));
             open_websocket(connection, &request, purpose)
         }
         Ok(Asked::Handshake(Transport::Polling)) => {
@@ -133,15 +133,16 @@ async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) 
     let deadline = tokio::time::Instant::now() + Duration::from_millis(BODY_TIMEOUT_MS);
     let mut whole = Vec::new();
     loop {
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-            Err(_) => return Err(respond::sentence(408, "The body took too long")),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(respond::empty(400)),
-            Ok(Some(Ok(frame))) => frame,
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            reply = held.answer() => return Err(answer(reply)),
+            () = tokio::time::sleep_until(deadline) => return Err(respond::sentence(408, "The body took too long")),
         };
-        if let Some(reply) = held.try_answer() {
-            return Err(respond::polling(reply));
-        }
+        let frame = match frame {
+            None => break,
+            Some(Err(_)) => return Err(respond::empty(400)),
+            Some(Ok(frame)) => frame,
+        };
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > max {
             return Ok(Posted::TooLarge);
@@ -157,14 +158,14 @@ async fn upgrade_session<B>(connection: &Connection, request: &Request<B>, sid: 
     let mut held = Held::new(core, None);
     core.send(core.owner(&sid), Message::Request(mailbox::Request::Upgrade { req: held.req, sid }));
     match held.answer().await {
-        Some(Reply::SwitchProtocols) => open_websocket(connection, request, Purpose::Upgrade { sid, base64 }),
+        Some(Reply::SwitchProtocols) => open_websocket(connection, request, Arrival::Upgrade { sid, base64 }),
         Some(Reply::Error(error)) => respond::upgrade_refused(error),
         _ => respond::empty(503),
     }
 }
 
 /// The 101; what the stream is for is left with the connection, which sends it on its way.
-fn open_websocket<B>(connection: &Connection, request: &Request<B>, purpose: Purpose) -> Response<Body> {
+fn open_websocket<B>(connection: &Connection, request: &Request<B>, purpose: Arrival) -> Response<Body> {
     match upgrade::accept(request) {
         Ok(response) => {
             connection.upgrade_to(purpose);

@@ -14,7 +14,7 @@ const SLICES_MAX: usize = 64;
 const COPIED_BYTES_MAX: usize = 64 * 1024;
 
 /// Writes `slices` in order; returns how many bytes the kernel took. An error counts as nothing taken: reading the
-/// socket will tell of it.
+/// socket will tell of it. A write that a signal has interrupted is made again: no readiness would come for it.
 pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scratch: &mut Vec<u8>) -> usize {
     let mut slices = slices.peekable();
     let mut written = 0;
@@ -22,7 +22,7 @@ pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scrat
         let wanted;
         let taken = if slices.peek().is_none() {
             wanted = first.len();
-            tcp.write(first)
+            taken_bytes(|| tcp.write(first))
         } else if first.len() <= COPY_ON_FLUSH_BYTES_MAX {
             scratch.clear();
             scratch.extend_from_slice(first);
@@ -31,7 +31,7 @@ pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scrat
                 scratch.extend_from_slice(next);
             }
             wanted = scratch.len();
-            tcp.write(scratch)
+            taken_bytes(|| tcp.write(scratch))
         } else {
             let mut batch: SmallVec<[IoSlice<'_>; SLICES_MAX]> = SmallVec::new();
             batch.push(IoSlice::new(first));
@@ -41,9 +41,8 @@ pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scrat
                 batch.push(IoSlice::new(next));
             }
             wanted = batch.iter().map(|slice| slice.len()).sum();
-            tcp.write_vectored(&batch)
+            taken_bytes(|| tcp.write_vectored(&batch))
         };
-        let taken = taken_bytes(taken);
         written += taken;
         if taken < wanted {
             break;
@@ -52,8 +51,13 @@ pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scrat
     written
 }
 
-fn taken_bytes(result: io::Result<usize>) -> usize {
-    result.unwrap_or(0)
+fn taken_bytes(mut write: impl FnMut() -> io::Result<usize>) -> usize {
+    loop {
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.unwrap_or(0),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,5 +93,16 @@ mod tests {
         assert!(written > 0 && written < 64 << 20);
         assert_eq!(write(&server, &mut std::iter::once(&chunk[..]), &mut Vec::new()), 0);
         drop(client);
+    }
+
+    #[test]
+    fn an_interrupted_write_is_made_again_and_a_blocked_one_is_not() {
+        let taken = |kinds: &[io::ErrorKind]| {
+            let mut kinds = kinds.iter();
+            let taken = taken_bytes(|| kinds.next().map_or(Ok(5), |kind| Err((*kind).into())));
+            (taken, kinds.len())
+        };
+        assert_eq!(taken(&[io::ErrorKind::Interrupted, io::ErrorKind::Interrupted]), (5, 0));
+        assert_eq!(taken(&[io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted]), (0, 1));
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::core::{Core, Listening};
 use super::engine;
 use super::guard::Place;
-use super::mailbox::{Adopted, Message, Purpose};
+use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
 use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
 
@@ -31,7 +31,7 @@ pub struct Connection {
     pub listener: usize,
     pub ip: IpAddr,
     /// Set by the request whose answer is a 101.
-    purpose: RefCell<Option<Purpose>>,
+    purpose: RefCell<Option<Arrival>>,
 }
 
 impl Connection {
@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// The answer being sent is a 101, after which the stream serves `purpose`.
-    pub fn upgrade_to(&self, purpose: Purpose) {
+    pub fn upgrade_to(&self, purpose: Arrival) {
         *self.purpose.borrow_mut() = Some(purpose);
     }
 }
@@ -68,8 +68,8 @@ pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAdd
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
     let Ok(stream) = parts.io.into_inner().into_std() else { return };
     let owner = match &purpose {
-        Purpose::Session(_) => core.id,
-        Purpose::Upgrade { sid, .. } => core.owner(sid),
+        Arrival::Session(_) => core.id,
+        Arrival::Upgrade { sid, .. } => core.owner(sid),
     };
     core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early: parts.read_buf, purpose })));
 }
@@ -79,18 +79,11 @@ async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Resp
         return respond::sentence(414, "The request line is too long");
     }
     if let Some(route) = connection.listening().route(request.uri().path())
-        && !is_client_file(&request)
+        && !(connection.core.process.is_client_file)(request.uri().path(), &route.path)
     {
         return engine::serve(connection, route, request).await;
     }
     beside(connection, request).await
-}
-
-/// `/socket.io/socket.io.js` and its siblings lie below an engine path, but are files.
-fn is_client_file(request: &Request<Incoming>) -> bool {
-    let file = request.uri().path().rsplit('/').next().unwrap_or("");
-    let asks_for_a_file = file.ends_with(".js") || file.ends_with(".map");
-    asks_for_a_file && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// Everything beside the engine, on the control runtime.

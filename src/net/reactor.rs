@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::core::Core;
 use super::flush;
-use super::mailbox::{Adopted, Message, Purpose, Request};
+use super::mailbox::{Adopted, Arrival, Message, Request};
 use super::ready::{Ready, Taken};
 use super::streams::Streams;
 use crate::base::ids::ConnKey;
@@ -95,6 +95,7 @@ impl<O: Outside> Reactor<O> {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
+            mailbox.rise();
             self.turn();
             if self.has_ended() {
                 break;
@@ -179,8 +180,8 @@ impl<O: Outside> Reactor<O> {
         self.shard.on_input(
             now,
             match purpose {
-                Purpose::Session(hello) => Input::Connected { conn, hello },
-                Purpose::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
+                Arrival::Session(hello) => Input::Connected { conn, hello },
+                Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
             },
         );
         if !early.is_empty() {
@@ -257,7 +258,9 @@ impl<O: Outside> Reactor<O> {
             if event.is_writable() {
                 self.shard.on_writable(conn);
             }
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if event.is_read_closed() || event.is_error() {
+                self.ready.mark_ended(conn, &mut self.streams);
+            } else if event.is_readable() {
                 self.ready.mark(conn, &mut self.streams);
             }
         }

@@ -18,12 +18,12 @@ use crate::app::event::Call;
 use crate::app::kit::identity::Identity;
 use crate::app::signage::job::Snapshot;
 use crate::app::{AuthFailure, Home};
-use crate::base::ids::{NspId, ReqId, ShardId};
+use crate::base::ids::{Key, NspId, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
-use crate::net::mailbox::{Mailboxes, Message};
+use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
 use crate::shard::sample::ShardSample;
 use crate::store::{Health, Store};
@@ -32,8 +32,12 @@ pub use crate::api::backend::Readiness;
 
 /// How long a scrape waits for a shard before it shows the shard's last figures.
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long one sight of the shards is good enough for callers who may ask as often as they like.
+const GLANCE_LASTS: Duration = Duration::from_secs(1);
 /// How long an HTTP call waits for its application.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Calls = Mutex<Slab<oneshot::Sender<Reply>>>;
 
 /// The running daemon.
 pub struct Daemon {
@@ -46,9 +50,11 @@ pub struct Daemon {
     readiness: Mutex<Readiness>,
     drain: Notify,
     /// HTTP calls that wait for an application.
-    calls: Mutex<Slab<oneshot::Sender<Reply>>>,
+    calls: Calls,
     /// Each shard's last answer to a scrape.
     last: Mutex<Vec<ShardSample>>,
+    /// What the last glance saw, and when.
+    glance: tokio::sync::Mutex<Option<(Instant, Arc<[ShardSample]>)>>,
     /// Namespace of signage, where it is served.
     signage: Option<NspId>,
 }
@@ -61,6 +67,7 @@ impl Daemon {
             shard_config: plan.shard_config.clone(),
             settings: Arc::new(api_settings(plan)),
             last: Mutex::new((0..mailboxes.len()).map(stale).collect()),
+            glance: tokio::sync::Mutex::default(),
             mailboxes,
             store,
             refusals: Arc::default(),
@@ -130,16 +137,46 @@ impl Daemon {
         Api { settings: self.settings.clone(), backend: self }
     }
 
-    async fn sample(&self, shard: usize) -> ShardSample {
-        let (sender, receiver) = oneshot::channel();
-        self.mailboxes[shard].send(Message::Sample(sender));
-        match tokio::time::timeout(SCRAPE_TIMEOUT, receiver).await {
-            Ok(Ok(sample)) => {
-                self.last.lock()[shard] = sample.clone();
-                sample
-            }
-            _ => ShardSample { stale: true, ..self.last.lock()[shard].clone() },
+    /// Asks all shards at once and waits for each until the same moment.
+    async fn samples(&self) -> Vec<ShardSample> {
+        let deadline = tokio::time::Instant::now() + SCRAPE_TIMEOUT;
+        let ask = |mailbox: &Mailbox| {
+            let (sender, receiver) = oneshot::channel();
+            mailbox.send(Message::Sample(sender));
+            receiver
+        };
+        let asked: Vec<_> = self.mailboxes.iter().map(ask).collect();
+        let mut samples = Vec::with_capacity(asked.len());
+        for (shard, answer) in asked.into_iter().enumerate() {
+            samples.push(match tokio::time::timeout_at(deadline, answer).await {
+                Ok(Ok(sample)) => {
+                    self.last.lock()[shard] = sample.clone();
+                    sample
+                }
+                _ => ShardSample { stale: true, ..self.last.lock()[shard].clone() },
+            });
         }
+        samples
+    }
+}
+
+/// The place of one HTTP call among those that wait; it is free again when the wait ends, in whichever way.
+struct Caller<'a> {
+    calls: &'a Calls,
+    key: Key,
+}
+
+impl Caller<'_> {
+    fn new(calls: &Calls) -> (Caller<'_>, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        let key = calls.lock().insert(sender);
+        (Caller { calls, key }, receiver)
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        self.calls.lock().remove(self.key);
     }
 }
 
@@ -153,10 +190,7 @@ impl Backend for Daemon {
 
     fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>> {
         Box::pin(async {
-            let mut samples = Vec::with_capacity(self.mailboxes.len());
-            for shard in 0..self.mailboxes.len() {
-                samples.push(self.sample(shard).await);
-            }
+            let mut samples = self.samples().await;
             // What no shard has seen is shown with the first.
             if let Some(first) = samples.first_mut() {
                 let refused = first.refused.iter_mut().zip(self.refusals.by_code());
@@ -167,19 +201,31 @@ impl Backend for Daemon {
         })
     }
 
+    fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>> {
+        Box::pin(async {
+            // Whoever comes while the shards are asked waits here for the same answer.
+            let mut glance = self.glance.lock().await;
+            match &*glance {
+                Some((at, samples)) if at.elapsed() < GLANCE_LASTS => samples.clone(),
+                _ => {
+                    let samples: Arc<[ShardSample]> = self.scrape().await.into();
+                    *glance = Some((Instant::now(), samples.clone()));
+                    samples
+                }
+            }
+        })
+    }
+
     fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
         Box::pin(async move {
             let nsp = match &call {
                 Call::Signage(_) => self.signage?,
             };
-            let (sender, receiver) = oneshot::channel();
-            let key = self.calls.lock().insert(sender);
+            let (caller, receiver) = Caller::new(&self.calls);
             let shard = self.shard_config.placement.of_home(nsp, &home, ShardId(0));
-            let req = ReqId { shard, key };
+            let req = ReqId { shard, key: caller.key };
             self.mailboxes[usize::from(shard.0)].send(Message::Call { req, nsp, call });
-            let reply = tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok();
-            self.calls.lock().remove(key);
-            reply
+            tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok()
         })
     }
 
@@ -231,5 +277,61 @@ fn served(plan: &Plan) -> Served {
         applications: plan.apps.iter().map(application).collect(),
         listeners: plan.listeners.iter().map(listener).collect(),
         auth_mode: if plan.dev { "dev" } else { "jwt" }.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::signage::call::{Ask, Call as SignageCall};
+
+    /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
+    fn daemon(shards: usize) -> Arc<Daemon> {
+        let mut config = crate::config::Config::default();
+        config.server.shards = shards as u16;
+        let mut plan = Plan::of(&config).unwrap();
+        plan.store.url = "memory:".to_owned();
+        let store = Store::open(&plan.store).unwrap();
+        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store)
+    }
+
+    fn devices(daemon: &Daemon) -> BoxFuture<'_, Option<Reply>> {
+        let ask = SignageCall { fleet: "default".to_owned(), ask: Ask::Devices };
+        daemon.call(Home::Tenant("default".to_owned()), Call::Signage(ask))
+    }
+
+    #[tokio::test]
+    async fn a_call_leaves_nothing_behind_answered_or_given_up() {
+        let daemon = daemon(1);
+        let given_up = tokio::time::timeout(Duration::from_millis(5), devices(&daemon)).await;
+        assert!(given_up.is_err());
+        assert!(daemon.calls.lock().is_empty());
+
+        let answer = async {
+            loop {
+                tokio::task::yield_now().await;
+                while let Some(Message::Call { req, .. }) = daemon.mailboxes[0].take() {
+                    daemon.reply(req, 200, "{}".to_owned());
+                }
+            }
+        };
+        let reply = tokio::select! {
+            reply = devices(&daemon) => reply,
+            () = answer => unreachable!("it goes on for ever"),
+        };
+        assert_eq!(reply, Some(Reply { status: 200, body: "{}".to_owned() }));
+        assert!(daemon.calls.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_shards_are_asked_at_once_and_glances_within_a_second_share_the_answer() {
+        let daemon = daemon(4);
+        let begun = Instant::now();
+        let (first, second) = tokio::join!(daemon.glance(), daemon.glance());
+        assert!(begun.elapsed() < SCRAPE_TIMEOUT * 2, "{:?}", begun.elapsed());
+        assert!(first.len() == 4 && first.iter().all(|sample| sample.stale));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &daemon.glance().await));
+        assert!(daemon.mailboxes.iter().all(|mailbox| mailbox.depth() == 1));
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use super::backend::Daemon;
 use super::plan::Plan;
+use crate::api::client_files;
 use crate::app::effect::{Job, Outcome};
 use crate::base::ids::{ReqId, ShardId};
 use crate::base::time::Millis;
@@ -52,6 +53,7 @@ impl Cores {
             guard: parts.guard.clone(),
             drained: AtomicUsize::new(0),
             refusals: parts.daemon.refusals(),
+            is_client_file: client_files::is_client_file,
             router: parts.daemon.clone().public_router(),
             control: parts.control.clone(),
         });
@@ -85,22 +87,29 @@ impl Cores {
     pub async fn failed(&self) -> String {
         loop {
             match self.ended.lock().await.recv().await {
-                Some(Err(error)) => return format!("a core has failed: {error}"),
+                Some(Err(error)) => return failure(&error),
                 Some(Ok(())) => {}
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Resolves when all cores have drained.
-    pub async fn ended(&self) {
+    /// Resolves when all cores have drained, or with a sentence when one has failed instead.
+    pub async fn ended(&self) -> Result<(), String> {
         let mut ended = self.ended.lock().await;
         for _ in 0..self.count {
-            if ended.recv().await.is_none() {
-                return;
+            match ended.recv().await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(failure(&error)),
+                None => return Err("a core has gone without a word".to_owned()),
             }
         }
+        Ok(())
     }
+}
+
+fn failure(error: &io::Error) -> String {
+    format!("a core has failed: {error}")
 }
 
 fn run_core(

@@ -4,7 +4,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | [`plan`] | configuration → what every core needs: namespaces, applications, paths |
-//! | [`memory`] | how much memory there is |
+//! | [`memory`], [`descriptors`] | how much memory there is, how many files may be open |
 //! | [`cores`] | one thread and one reactor per shard |
 //! | [`backend`] | the daemon as HTTP callers reach it |
 //! | [`banner`] | what is printed once it serves |
@@ -12,6 +12,7 @@
 pub mod backend;
 pub mod banner;
 pub mod cores;
+pub mod descriptors;
 pub mod memory;
 pub mod plan;
 
@@ -23,8 +24,9 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use crate::base::limit::Limits;
 use crate::config::Config;
 use crate::net::guard::Guard;
 use crate::net::listen;
@@ -80,7 +82,9 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     let shards = plan.shard_config.placement.shards;
     let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
     let daemon = Daemon::new(&plan, mailboxes, store.clone());
-    let guard = Guard::new(&plan.shard_config.limits);
+    let limits = &plan.shard_config.limits;
+    let connections_max = descriptors::connections_max(limits.connections_max);
+    let guard = Guard::new(&Limits { connections_max, ..limits.clone() });
     let (stop, stopped) = watch::channel(false);
     let parts = Parts { clock, guard, store: store.clone(), control, stopped, daemon: daemon.clone() };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
@@ -91,11 +95,14 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     daemon.set_readiness(Readiness::Ready);
     banner::print(&plan, &bound);
     info!(target: "siod::server", shards, listeners = bound.len(), version = crate::api::VERSION, "serving");
-    wait_for_the_end(&daemon, &cores).await?;
-    drain(&plan, &daemon, cores, &stop).await;
+    let ended = match wait_for_the_end(&daemon, &cores).await {
+        Ok(()) => drain(&plan, &daemon, cores, &stop).await,
+        failed => failed,
+    };
+    // However it ends: what was submitted is written.
     tokio::task::spawn_blocking(move || store.close()).await.map_err(|error| error.to_string())?;
     info!(target: "siod::server", "stopped");
-    Ok(())
+    ended
 }
 
 type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
@@ -133,7 +140,8 @@ async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), Str
 }
 
 /// Readiness turns away first, listeners close, then clients are told, spread over the window. A second signal is quick.
-async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) {
+/// An error unless the last client has gone in time.
+async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) -> Result<(), String> {
     daemon.set_readiness(Readiness::Draining);
     // All accept loops may have ended already.
     let _ = stop.send(true);
@@ -143,10 +151,14 @@ async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Se
     info!(target: "siod::server", clients, window_ms = window.as_millis() as u64, "draining");
     daemon.drain_shards(window);
     tokio::select! {
-        () = cores.ended() => {}
-        () = tokio::time::sleep(limit) => warn!(target: "siod::server", "drain timeout: clients are cut off"),
-        () = second_signal() => warn!(target: "siod::server", "second signal: clients are cut off"),
+        ended = cores.ended() => ended,
+        () = tokio::time::sleep(limit) => Err(cut_off("drain timeout", daemon)),
+        () = second_signal() => Err(cut_off("second signal", daemon)),
     }
+}
+
+fn cut_off(why: &str, daemon: &Daemon) -> String {
+    format!("{why}: the drain is not complete, {} connections are cut off", daemon.connections())
 }
 
 /// Clients are told over one millisecond each, within three quarters of the time there is.

@@ -159,9 +159,8 @@ impl Plan {
 
 /// Enabled applications in the order of their namespaces' ids.
 fn enabled_apps(config: &Config) -> Vec<PlannedApp> {
-    let enabled = [(AppName::Lab, config.apps.lab.enabled), (AppName::Signage, config.apps.signage.enabled)];
     let named = |name: AppName| PlannedApp { name, namespace: format!("/{}", name.as_str()) };
-    enabled.into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| named(name)).collect()
+    AppName::SERVED.into_iter().filter(|name| config.apps.is_enabled(*name)).map(named).collect()
 }
 
 fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(AppName) -> Option<NspId>) -> Vec<Route> {

@@ -30,6 +30,18 @@ fn f17_sigterm_tells_every_client_in_its_way_and_ends_with_0() {
 }
 
 #[test]
+fn f17_a_drain_that_takes_too_long_is_a_failure_that_says_so() {
+    let mut daemon = Daemon::with(Setup { server: "drain_timeout_s = 1", ..Setup::default() });
+    let silent = Ws::joined(daemon.port);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.exit_code(QUICK), 1, "{}", daemon.log());
+    let said = "siod: drain timeout: the drain is not complete, 1 connections are cut off";
+    assert!(daemon.log().contains(said) && daemon.log().contains("stopped"), "{}", daemon.log());
+    drop(silent);
+    daemon.start_again();
+}
+
+#[test]
 fn f17_a_second_signal_does_not_wait_for_clients() {
     let mut daemon = Daemon::with(Setup { server: "drain_timeout_s = 60", ..Setup::default() });
     // It reads nothing and answers nothing, so its connection would be waited for.
@@ -39,7 +51,8 @@ fn f17_a_second_signal_does_not_wait_for_clients() {
     thread::sleep(Duration::from_millis(300));
     assert!(daemon.is_alive(), "{}", daemon.log());
     daemon.signal("-TERM");
-    assert_eq!(daemon.exit_code(Duration::from_secs(2)), 0, "{}", daemon.log());
+    assert_eq!(daemon.exit_code(Duration::from_secs(2)), 1, "{}", daemon.log());
+    assert!(daemon.log().contains("siod: second signal: the drain is not complete"), "{}", daemon.log());
     drop(silent);
 }
 

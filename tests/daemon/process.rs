@@ -165,7 +165,7 @@ pub fn config(setup: &Setup, dir: &Path, port: u16, admin: u16) -> String {
 }
 
 fn tail(log: &str) -> &str {
-    &log[log.floor_char_boundary(log.len().saturating_sub(3_000))..]
+    log.get(log.len().saturating_sub(3_000)..).unwrap_or(log)
 }
 
 fn figure(text: &str, series: &str) -> f64 {

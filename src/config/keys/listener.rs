@@ -14,15 +14,17 @@ pub const LISTENER: Section<Listener> = Section {
 const LISTENER_KEYS: &[Key<Listener>] = &[
     Key {
         name: "root",
-        doc: "The application the namespace \"/\" is: lab, orchestrator, utalk, dispatch, iot, signage, none.",
+        doc: "The application the namespace \"/\" is: lab, signage, none. It must be enabled.",
         access: Access::Text {
             get: |listener| listener.root.map_or("none", AppName::as_str).to_owned(),
             set: |listener, text| {
                 listener.root = match text {
                     "none" => None,
-                    name => Some(AppName::named(name).ok_or_else(|| {
-                        format!("must be one of {}, none", AppName::ALL.map(AppName::as_str).join(", "))
-                    })?),
+                    name => {
+                        let served = AppName::named(name).filter(|app| AppName::SERVED.contains(app));
+                        let names = || AppName::SERVED.map(AppName::as_str).join(", ");
+                        Some(served.ok_or_else(|| format!("must be one of {}, none", names()))?)
+                    }
                 };
                 listener.engine.max_payload_bytes = max_payload_default(listener.root);
                 listener.resolve_paths(listener.written_paths());
@@ -59,7 +61,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     int!(ping_timeout_ms in engine: *limit::PING_TIMEOUT_MS_RANGE.start(), *limit::PING_TIMEOUT_MS_RANGE.end(), "milliseconds",
         "A client that has not answered a ping for this long is gone."),
     int!(max_payload_bytes in engine: *limit::MAX_PAYLOAD_BYTES_RANGE.start(), *limit::MAX_PAYLOAD_BYTES_RANGE.end(), "bytes",
-        "Largest message a client may send, on every transport.\nUnset, where root is signage: 33554432, where it is utalk: 100000000."),
+        "Largest message a client may send, on every transport.\nUnset, where root is signage: 33554432."),
     int!(connect_timeout_ms in engine: *limit::CONNECT_TIMEOUT_MS_RANGE.start(), *limit::CONNECT_TIMEOUT_MS_RANGE.end(), "milliseconds",
         "A client that has joined no namespace by then is closed."),
     switch!(ping_jitter in engine, "Pings come up to a tenth early, at random, so that they spread."),
@@ -76,7 +78,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     },
 ];
 
-/// Largest message by root: signage sends pictures, utalk files.
+/// Largest message by root: signage sends pictures, utalk will send files.
 pub fn max_payload_default(root: Option<AppName>) -> usize {
     match root {
         Some(AppName::Signage) => 33_554_432,
