@@ -63,8 +63,9 @@ impl HomeState {
         if let Some(refusal) = self.users.on_input(&input, &*self.app) {
             return out.push(Decision::Effect(refusal));
         }
-        // About no entity: answers to jobs, and the drain.
-        let at_once = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining);
+        // About no entity are answers to jobs, and the drain.
+        let at_once = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining)
+            || (self.parked.is_empty() && self.app.has_loaded(&input));
         let entity = if at_once { None } else { self.app.entity(&input) };
         let Some(entity) = entity else { return self.run(cx, input, out) };
         if let Some(parked) = self.parked.get_mut(&entity) {
@@ -205,6 +206,9 @@ mod tests {
         }
         fn entity(&self, _: &AppInput) -> Option<Entity> {
             Some(Entity("e".into()))
+        }
+        fn has_loaded(&self, _: &AppInput) -> bool {
+            self.loaded
         }
         fn load(&mut self, _: &Entity) -> Option<Job> {
             (!self.loaded).then(|| Job::Read(Query::Audit { domain: "x".into(), limit: 1 }))

@@ -8,6 +8,7 @@ pub struct Call {
     pub ask: Ask,
 }
 
+/// What is asked, and how it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// 200 `{"devices":[…]}`, as the event `devices:list`.

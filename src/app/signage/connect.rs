@@ -71,6 +71,7 @@ fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> 
 }
 
 impl Turn<'_> {
+    /// Seats whoever may come in, and refuses everybody else.
     pub fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
         match rules::role_of(identity).filter(|_| identity.role != "device") {

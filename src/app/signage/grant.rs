@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::call::{Ask, Call};
+use super::call::Ask;
 use super::connect::new_row;
 use super::event::Fail;
 use super::job;
@@ -51,9 +51,9 @@ impl Turn<'_> {
     }
 
     /// A request of the admin API.
-    pub fn on_call(&mut self, req: ReqId, call: Call) {
+    pub fn on_call(&mut self, req: ReqId, ask: Ask) {
         let actor = Actor { sub: "admin-api".to_owned(), ..Actor::default() };
-        let outcome = match call.ask {
+        let outcome = match ask {
             Ask::Devices => {
                 let devices = self.fleet.devices.iter();
                 let devices: Vec<_> = devices.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
@@ -99,6 +99,7 @@ impl Turn<'_> {
         self.grant(&Asker::Api(req), actor, &id, change, json!({"deviceId": id, "token": token}))
     }
 
+    /// Answers the admin API.
     pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
         self.fx.push(Effect::Reply { req, status, body: body.to_string() });
     }

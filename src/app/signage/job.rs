@@ -107,6 +107,7 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// One change of a row; `Put` replaces the row of the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     PutDevice(Device),
@@ -117,6 +118,7 @@ pub enum Write {
     AddFailure(Failure),
 }
 
+/// One question, answered from what has been committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// Everything a home needs to serve a fleet: [`Answer::Fleet`].
@@ -129,6 +131,7 @@ pub enum Query {
     Snapshot { id: String },
 }
 
+/// What the store says to a question or a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Devices ordered by id, with their states and unresolved alerts.
@@ -159,6 +162,7 @@ pub struct SnapshotJob {
     pub bytes_max: usize,
 }
 
+/// A picture as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotData {
     Raw(Bytes),

@@ -75,6 +75,7 @@ impl Turn<'_> {
         });
     }
 
+    /// Ends an alert and tells so, if it had been told.
     pub fn resolve_alert(&mut self, id: &Arc<str>, kind: AlertKind) {
         if let Some(since) = self.fleet.alerts.resolve(self.now.mono, &(id.clone(), kind)) {
             self.tell_alert(id, kind, since, Some(self.now.wall));

@@ -167,11 +167,13 @@ impl Fleet {
         self.agenda.insert((at, due));
     }
 
+    /// When the fleet has something to do next.
     pub fn deadline(&self) -> Option<Millis> {
         let agenda = self.agenda.first().map(|(at, _)| *at);
         [agenda, self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
     }
 
+    /// The seat of a person's socket.
     pub fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
         match self.seats.get(&socket)? {
             Seat::Admin(seat) => Some(seat),
@@ -179,6 +181,7 @@ impl Fleet {
         }
     }
 
+    /// As [`Fleet::admin`], to change.
     pub fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Admin(seat) => Some(seat),
@@ -186,6 +189,7 @@ impl Fleet {
         }
     }
 
+    /// The seat of a device's socket.
     pub fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
         match self.seats.get(&socket)? {
             Seat::Device(seat) => Some(seat),
@@ -193,6 +197,7 @@ impl Fleet {
         }
     }
 
+    /// As [`Fleet::device_seat`], to change.
     pub fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Device(seat) => Some(seat),
@@ -200,6 +205,7 @@ impl Fleet {
         }
     }
 
+    /// All people who are connected.
     pub fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
         self.seats.iter().filter_map(|(socket, seat)| match seat {
             Seat::Admin(seat) => Some((*socket, seat)),
@@ -265,8 +271,10 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    /// Every kind.
     pub const ALL: [AlertKind; 3] = [AlertKind::Offline, AlertKind::DuplicateDevice, AlertKind::StoreDegraded];
 
+    /// What clients, rows and metrics call it.
     pub fn name(self) -> &'static str {
         match self {
             AlertKind::Offline => "offline",
@@ -275,6 +283,7 @@ impl AlertKind {
         }
     }
 
+    /// How bad it is, in the words of the contract.
     pub fn severity(self) -> &'static str {
         match self {
             AlertKind::StoreDegraded => "critical",

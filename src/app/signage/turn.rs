@@ -43,6 +43,7 @@ pub struct Books {
 }
 
 impl Books {
+    /// A name no timer or job has had.
     pub fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
@@ -99,6 +100,7 @@ impl Turn<'_> {
         token
     }
 
+    /// An entry of the audit, written with the next flush.
     pub fn audit(&mut self, entry: Entry) {
         self.save(Write::Audit(entry));
     }
@@ -190,6 +192,7 @@ impl Turn<'_> {
         self.flush();
     }
 
+    /// Asks the store as it is; [`Turn::read_saved`] where what is unsaved counts.
     pub fn read(&mut self, query: job::Query, reader: Reader) {
         let token = self.wait(Wait::Read(reader));
         self.fx.push(Effect::Job { job: Job::Read(Query::Signage(query)), token: Some(token) });
