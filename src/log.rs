@@ -26,7 +26,9 @@ pub fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let (thread, at) = (thread.name().unwrap_or(""), panic.location().map(ToString::to_string).unwrap_or_default());
-        let message = panic.payload_as_str().unwrap_or("");
+        let payload = panic.payload();
+        let owned = payload.downcast_ref::<String>().map(String::as_str);
+        let message = payload.downcast_ref::<&str>().copied().or(owned).unwrap_or("");
         tracing::error!(target: "siod::panic", thread, at, message, "a bug: the process ends");
         std::process::abort();
     }));
