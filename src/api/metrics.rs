@@ -62,14 +62,14 @@ families! {
     Refused "siod_handshakes_refused_total" Counter "Requests refused by the engine, by Engine.IO error code.";
     PacketsIn "siod_packets_received_total" Counter "Engine.IO packets received, heartbeats included.";
     PacketsOut "siod_packets_sent_total" Counter "Engine.IO packets sent, heartbeats included.";
-    BytesIn "siod_bytes_received_total" Counter "Payload bytes of the packets received.";
-    BytesOut "siod_bytes_sent_total" Counter "Payload bytes of the packets sent.";
+    BytesIn "siod_bytes_received_total" Counter "Bytes as received: WebSocket frames with their headers, and bodies of polling POSTs.";
+    BytesOut "siod_bytes_sent_total" Counter "Bytes as sent: WebSocket frames with their headers, and bodies of polling answers.";
     Sockets "siod_sockets" Gauge "Sockets connected now, by namespace.";
     Rooms "siod_rooms" Gauge "Rooms with members, counted on each shard that has a member.";
     Events "siod_events_total" Counter "Events from clients, by application and outcome.";
     UnknownEvents "siod_unknown_events_total" Counter "Events that are in no application's table, by application.";
     Turn "siod_turn_seconds" Histogram "Time of one turn of a shard.";
-    EmitToFlush "siod_emit_to_flush_seconds" Histogram "From the turn that decided an emit to the write that carried it.";
+    EmitToFlush "siod_emit_to_flush_seconds" Histogram "Time of a whole turn that emitted, from its first input to the end of its writes: no emit waited longer in it.";
     Store "siod_store_seconds" Histogram "From a store job's departure to its answer.";
     Outbox "siod_outbox_bytes" Gauge "Bytes queued to sockets now.";
     SlowConsumers "siod_slow_consumers_total" Counter "Sockets closed because they read too slowly.";

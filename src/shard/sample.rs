@@ -30,7 +30,7 @@ pub struct ShardSample {
     /// Engine packets, heartbeats included.
     pub packets_in: u64,
     pub packets_out: u64,
-    /// Payload bytes of those packets.
+    /// Bytes as they are on the wire: WebSocket frames with headers, bodies of polling.
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// Sockets now, one entry for each namespace that is served.
@@ -41,7 +41,7 @@ pub struct ShardSample {
     pub events: Vec<EventSample>,
     /// Time of one turn.
     pub turn_us: Histogram,
-    /// From the turn that decided an emit to the write that carried it.
+    /// Time of one turn that emitted, to the end of its writes.
     pub emit_to_flush_us: Histogram,
     /// From a job's departure to its answer, store jobs only.
     pub store_us: Histogram,
