@@ -1,8 +1,13 @@
-//! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, five real-time applications on top.
+//! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, real-time applications on top. Two exist:
+//! [`app::signage`], which drives fleets of displays, and [`app::lab`], the smallest one, for trying things out. The names
+//! of four more are reserved ([`app::name`]).
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`shard`], all pure:
 //! values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
 //! assembled by [`server`] and started by [`cli`].
+//!
+//! Comments cite the project's design, its wire reference ("protocol") and its applications' contracts, which are kept
+//! beside the repository; `docs/ARCHITECTURE.md` says what to read in their place.
 
 pub mod api;
 pub mod app;

@@ -18,7 +18,7 @@ use super::process::Process;
 use super::{Api, Settings, VERSION};
 use crate::base::close::CloseReason;
 use crate::base::stats::Histogram;
-use crate::shard::sample::{ByTransport, ShardSample};
+use crate::shard::sample::{ByJob, ByTransport, NamespaceSample, ShardSample, StoreSample};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/metrics", get(metrics))
@@ -60,18 +60,35 @@ families! {
     Upgraded "siod_connections_upgraded_total" Counter "Polling sessions that moved to WebSocket.";
     Closed "siod_connections_closed_total" Counter "Engine connections closed, by reason.";
     Refused "siod_handshakes_refused_total" Counter "Requests refused by the engine, by Engine.IO error code.";
+    Overload "siod_connections_refused_total" Counter "TCP connections above a limit of the process or of their address, answered 503.";
     PacketsIn "siod_packets_received_total" Counter "Engine.IO packets received, heartbeats included.";
     PacketsOut "siod_packets_sent_total" Counter "Engine.IO packets sent, heartbeats included.";
-    BytesIn "siod_bytes_received_total" Counter "Payload bytes of the packets received.";
-    BytesOut "siod_bytes_sent_total" Counter "Payload bytes of the packets sent.";
+    BytesIn "siod_bytes_received_total" Counter "Bytes as received: WebSocket frames with their headers, and bodies of polling POSTs.";
+    BytesOut "siod_bytes_sent_total" Counter "Bytes as sent: WebSocket frames with their headers, and bodies of polling answers.";
+    Writes "siod_writes_total" Counter "Flushes of a WebSocket: one system call each, as long as the kernel takes all.";
     Sockets "siod_sockets" Gauge "Sockets connected now, by namespace.";
+    Connects "siod_connects_total" Counter "CONNECTs decided, by namespace and outcome.";
+    Emits "siod_emits_total" Counter "Emits of applications by namespace, counted on each shard that has to deliver one.";
+    Deliveries "siod_emit_receivers_total" Counter "Sockets those emits were for, by namespace.";
+    EventsIn "siod_events_received_total" Counter "Events received from clients, by namespace.";
+    AcksOut "siod_acks_sent_total" Counter "Acks sent to clients, by namespace.";
+    UnknownAcks "siod_unknown_acks_total" Counter "Acks from clients that nobody waited for.";
+    JoinsRefused "siod_joins_refused_total" Counter "Joins above rooms_per_socket_max.";
     Rooms "siod_rooms" Gauge "Rooms with members, counted on each shard that has a member.";
     Events "siod_events_total" Counter "Events from clients, by application and outcome.";
     UnknownEvents "siod_unknown_events_total" Counter "Events that are in no application's table, by application.";
     Turn "siod_turn_seconds" Histogram "Time of one turn of a shard.";
-    EmitToFlush "siod_emit_to_flush_seconds" Histogram "From the turn that decided an emit to the write that carried it.";
+    EmitToFlush "siod_emit_to_flush_seconds" Histogram "Time of a whole turn that emitted, from its first input to the end of its writes: no emit waited longer in it.";
     Store "siod_store_seconds" Histogram "From a store job's departure to its answer.";
+    StoreCommits "siod_store_commits_total" Counter "Group commits that reached the disk.";
+    StoreJobs "siod_store_jobs_total" Counter "Store jobs done, by kind.";
+    StoreFailures "siod_store_failures_total" Counter "Store jobs that failed, by kind.";
+    StoreQueue "siod_store_queue_depth" Gauge "Store jobs that wait or are being worked on now.";
+    SnapshotBytes "siod_store_snapshot_bytes" Gauge "Bytes of the pictures stored now.";
+    SnapshotsDropped "siod_store_snapshots_dropped_total" Counter "Pictures pushed out by quota or age.";
     Outbox "siod_outbox_bytes" Gauge "Bytes queued to sockets now.";
+    Dropped "siod_dropped_volatile_total" Counter "Volatile packets that slow readers were not sent.";
+    Coalesced "siod_coalesced_total" Counter "Packets of slow readers that a newer one of the same key replaced.";
     SlowConsumers "siod_slow_consumers_total" Counter "Sockets closed because they read too slowly.";
     Alerts "siod_alerts_total" Counter "Alerts raised by applications, by application and kind.";
     Mailbox "siod_shard_mailbox_depth" Gauge "Inputs waiting for a shard now.";
@@ -100,7 +117,9 @@ pub fn render(samples: &[ShardSample], process: &Process, settings: &Settings) -
     page.family(Family::BuildInfo).sample(&[("version", VERSION)], 1.0);
     connections(&mut page, samples);
     traffic(&mut page, samples);
+    namespaces(&mut page, samples);
     events(&mut page, samples);
+    store(&mut page, samples);
     times(&mut page, samples);
     shards(&mut page, samples);
     applications(&mut page, samples);
@@ -109,6 +128,7 @@ pub fn render(samples: &[ShardSample], process: &Process, settings: &Settings) -
 }
 
 fn connections(page: &mut Page, samples: &[ShardSample]) {
+    page.family(Family::Overload).sum(samples, |sample| sample.overload);
     page.family(Family::Connections).by_transport(samples, |sample| sample.connections);
     page.family(Family::Opened).by_transport(samples, |sample| sample.opened);
     page.family(Family::Upgraded).sum(samples, |sample| sample.upgraded);
@@ -129,12 +149,37 @@ fn traffic(page: &mut Page, samples: &[ShardSample]) {
     page.family(Family::PacketsOut).sum(samples, |sample| sample.packets_out);
     page.family(Family::BytesIn).sum(samples, |sample| sample.bytes_in);
     page.family(Family::BytesOut).sum(samples, |sample| sample.bytes_out);
-    let named = samples.iter().flat_map(|sample| &sample.namespaces);
-    let sockets = summed(named.map(|namespace| (namespace.name.as_str(), namespace.sockets)));
-    page.family(Family::Sockets).counts(sockets, |namespace| vec![("namespace", *namespace)]);
+    page.family(Family::Writes).sum(samples, |sample| sample.writes);
     page.family(Family::Rooms).sum(samples, |sample| sample.rooms);
+    page.family(Family::JoinsRefused).sum(samples, |sample| sample.joins_refused);
+    page.family(Family::UnknownAcks).sum(samples, |sample| sample.unknown_acks);
     page.family(Family::Outbox).sum(samples, |sample| sample.outbox_bytes);
+    page.family(Family::Dropped).sum(samples, |sample| sample.dropped_volatile);
+    page.family(Family::Coalesced).sum(samples, |sample| sample.coalesced);
     page.family(Family::SlowConsumers).sum(samples, |sample| sample.slow_consumers);
+}
+
+fn namespaces(page: &mut Page, samples: &[ShardSample]) {
+    page.family(Family::Sockets).by_namespace(samples, |namespace| namespace.sockets);
+    page.family(Family::Emits).by_namespace(samples, |namespace| namespace.outcomes.emitted);
+    page.family(Family::Deliveries).by_namespace(samples, |namespace| namespace.outcomes.delivered);
+    page.family(Family::EventsIn).by_namespace(samples, |namespace| namespace.outcomes.events);
+    page.family(Family::AcksOut).by_namespace(samples, |namespace| namespace.outcomes.acked);
+    let named = samples.iter().flat_map(|sample| &sample.namespaces);
+    let decided = named.flat_map(|NamespaceSample { name, outcomes, .. }| {
+        [((name.as_str(), "accepted"), outcomes.accepted), ((name.as_str(), "refused"), outcomes.refused)]
+    });
+    let labels = |(name, outcome): &(_, _)| vec![("namespace", *name), ("outcome", *outcome)];
+    page.family(Family::Connects).counts(summed(decided), labels);
+}
+
+fn store(page: &mut Page, samples: &[ShardSample]) {
+    page.family(Family::StoreCommits).sum(samples, |sample| sample.store.commits);
+    page.family(Family::StoreJobs).by_job(samples, |store| store.done);
+    page.family(Family::StoreFailures).by_job(samples, |store| store.failed);
+    page.family(Family::StoreQueue).sum(samples, |sample| sample.store.queue_depth);
+    page.family(Family::SnapshotBytes).sum(samples, |sample| sample.store.snapshot_bytes);
+    page.family(Family::SnapshotsDropped).sum(samples, |sample| sample.store.snapshots_dropped);
 }
 
 fn events(page: &mut Page, samples: &[ShardSample]) {
@@ -251,6 +296,19 @@ impl Samples<'_> {
         self.sample(&[("transport", "websocket")], all().map(|count| count.websocket).sum::<u64>() as f64);
     }
 
+    fn by_namespace(&mut self, samples: &[ShardSample], of: impl Fn(&NamespaceSample) -> u64) {
+        let named = samples.iter().flat_map(|sample| &sample.namespaces);
+        let counts = summed(named.map(|namespace| (namespace.name.as_str(), of(namespace))));
+        self.counts(counts, |namespace| vec![("namespace", *namespace)]);
+    }
+
+    fn by_job(&mut self, samples: &[ShardSample], of: impl Fn(&StoreSample) -> ByJob) {
+        let all = || samples.iter().map(|sample| of(&sample.store));
+        self.sample(&[("job", "read")], all().map(|count| count.read).sum::<u64>() as f64);
+        self.sample(&[("job", "snapshot")], all().map(|count| count.snapshot).sum::<u64>() as f64);
+        self.sample(&[("job", "write")], all().map(|count| count.write).sum::<u64>() as f64);
+    }
+
     fn by_shard(&mut self, samples: &[ShardSample], of: impl Fn(&ShardSample) -> u64) {
         for sample in samples {
             self.sample(&[("shard", &sample.shard.to_string())], of(sample) as f64);
@@ -309,14 +367,21 @@ mod tests {
     use super::super::testing::{Fake, admin_get, ask, public_get};
     use super::*;
     use crate::app::Metric;
-    use crate::shard::sample::{AlertSample, EventOutcome, EventSample, NamespaceSample};
+    use crate::shard::sample::{AlertSample, EventOutcome, EventSample};
+    use crate::shard::stats::Outcomes;
 
     fn busy(shard: u16) -> ShardSample {
         let mut sample = ShardSample { shard, packets_in: 10, mailbox_depth: u64::from(shard), ..Default::default() };
         sample.connections = ByTransport { polling: 1, websocket: 2 };
         sample.closed[CloseReason::PingTimeout as usize] = 3;
         sample.refused[5] = 4;
-        sample.namespaces = vec![NamespaceSample { name: "/signage".into(), sockets: 2 }];
+        sample.namespaces = vec![NamespaceSample {
+            name: "/signage".into(),
+            sockets: 2,
+            outcomes: Outcomes { accepted: 3, refused: 1, events: 8, acked: 6, emitted: 5, delivered: 9 },
+        }];
+        sample.store.failed = ByJob { write: 2, ..ByJob::default() };
+        sample.writes = 11;
         sample.events = vec![
             EventSample { app: "signage", outcome: EventOutcome::Handled, count: 7 },
             EventSample { app: "signage", outcome: EventOutcome::Unknown, count: 1 },
@@ -377,6 +442,15 @@ mod tests {
             ("siod_handshakes_refused_total{code=\"5\"}", 8.0),
             ("siod_packets_received_total", 20.0),
             ("siod_sockets{namespace=\"/signage\"}", 4.0),
+            ("siod_writes_total", 22.0),
+            ("siod_connects_total{namespace=\"/signage\",outcome=\"accepted\"}", 6.0),
+            ("siod_connects_total{namespace=\"/signage\",outcome=\"refused\"}", 2.0),
+            ("siod_emits_total{namespace=\"/signage\"}", 10.0),
+            ("siod_emit_receivers_total{namespace=\"/signage\"}", 18.0),
+            ("siod_events_received_total{namespace=\"/signage\"}", 16.0),
+            ("siod_acks_sent_total{namespace=\"/signage\"}", 12.0),
+            ("siod_store_failures_total{job=\"write\"}", 4.0),
+            ("siod_store_jobs_total{job=\"read\"}", 0.0),
             ("siod_events_total{app=\"signage\",outcome=\"handled\"}", 14.0),
             ("siod_unknown_events_total{app=\"signage\"}", 2.0),
             ("siod_alerts_total{app=\"signage\",kind=\"offline\"}", 2.0),

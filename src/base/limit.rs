@@ -33,6 +33,8 @@ pub const HEADERS_BYTES_MAX: usize = 16_384;
 pub const HEADERS_MAX: usize = 100;
 /// The whole head of an HTTP request arrives within this time.
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
+/// An HTTP connection that has been answered may rest for so long before it sends its next request.
+pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 75_000;
 /// The whole body of an HTTP request arrives within this time.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
 /// A polling client that upgrades finishes within this time (protocol 2.5).
@@ -77,6 +79,7 @@ pub const READS_PER_TURN_MAX: usize = 256;
 /// Entries queued to one socket up to this size are copied into the shared write buffer; larger ones are written uncopied.
 pub const COPY_ON_FLUSH_BYTES_MAX: usize = 4 * 1024;
 
+const _: () = assert!(HEAD_TIMEOUT_MS < KEEP_ALIVE_TIMEOUT_MS);
 const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
 const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
 const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);

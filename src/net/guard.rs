@@ -120,7 +120,9 @@ impl Drop for Place {
 impl State {
     /// An address whose bucket is full again is a new one; until then it is remembered, so that it cannot reset its rate.
     fn forget_idle(&mut self, now: Instant) {
-        while let Some((_, key)) = self.idle.pop_front_if(|(due, _)| *due <= now) {
+        while self.idle.front().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, key)) = self.idle.pop_front()
+        {
             let Some(address) = self.by_ip.get_mut(&key) else { continue };
             if address.connections > 0 {
                 address.queued = false;

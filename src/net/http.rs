@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use super::core::{Core, Listening};
 use super::engine;
 use super::guard::Place;
+use super::head;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
 use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
@@ -47,6 +48,7 @@ impl Connection {
 
 /// Serves one TCP connection until it ends or becomes a WebSocket.
 pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAddr, place: Place) {
+    let (stream, timer) = head::heard(stream);
     let connection = Rc::new(Connection { core: core.clone(), listener, ip, purpose: RefCell::new(None) });
     let service = {
         let connection = connection.clone();
@@ -56,7 +58,7 @@ pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAdd
         })
     };
     let served = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(timer)
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
         .max_buf_size(HEADERS_BYTES_MAX)
         .max_headers(HEADERS_MAX)
@@ -66,7 +68,7 @@ pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAdd
     let Ok(parts) = served else { return };
     let Some(purpose) = connection.purpose.take() else { return };
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
-    let Ok(stream) = parts.io.into_inner().into_std() else { return };
+    let Ok(stream) = parts.io.into_inner().stream.into_std() else { return };
     let owner = match &purpose {
         Arrival::Session(_) => core.id,
         Arrival::Upgrade { sid, .. } => core.owner(sid),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`listen`] | listening sockets, one per core (SO_REUSEPORT); the accept loop |
 //! | [`http`] | one HTTP connection: engine paths here, everything else to the router of [`crate::api`] |
+//! | [`head`] | how long the head of a request may take, and a connection may rest |
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
 //! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
 //! | [`cors`] | which origins may talk to us, and what they are told |
@@ -20,6 +21,7 @@ pub mod cors;
 pub mod engine;
 pub mod flush;
 pub mod guard;
+pub mod head;
 pub mod http;
 pub mod listen;
 pub mod mailbox;

@@ -25,7 +25,7 @@ use crate::net::core::Refusals;
 use crate::net::guard::Guard;
 use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
-use crate::shard::sample::ShardSample;
+use crate::shard::sample::{ByJob, ShardSample, StoreSample};
 use crate::store::{Health, Store};
 
 pub use crate::api::backend::Readiness;
@@ -195,7 +195,9 @@ impl Backend for Daemon {
             if let Some(first) = samples.first_mut() {
                 let refused = first.refused.iter_mut().zip(self.refusals.by_code());
                 refused.for_each(|(count, before)| *count += before);
+                first.overload = self.refusals.overload();
                 first.store_us = self.store.latency();
+                first.store = store_sample(&self.store);
             }
             samples
         })
@@ -245,6 +247,22 @@ impl Backend for Daemon {
 
     fn drain(&self) {
         self.drain.notify_one();
+    }
+}
+
+fn store_sample(store: &Store) -> StoreSample {
+    let counters = store.counters();
+    StoreSample {
+        commits: counters.commits,
+        done: ByJob { write: counters.written, read: counters.reads, snapshot: counters.snapshots },
+        failed: ByJob {
+            write: counters.write_failures,
+            read: counters.read_failures,
+            snapshot: counters.snapshot_failures,
+        },
+        queue_depth: store.queue_depth() as u64,
+        snapshot_bytes: counters.snapshot_bytes,
+        snapshots_dropped: counters.snapshots_dropped,
     }
 }
 

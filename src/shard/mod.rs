@@ -189,7 +189,6 @@ impl Shard {
     /// Takes note of how long a turn took, which the shell alone can tell.
     pub fn note_turn(&mut self, took: Duration, emitted: bool) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.stats.turns += 1;
         self.stats.turn_us.record(us);
         if emitted {
             self.stats.emit_to_flush_us.record(us);

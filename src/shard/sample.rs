@@ -2,6 +2,7 @@
 //! started; everything else is as of now. Label values come from closed sets or from the configuration, never from a client.
 
 use super::Shard;
+use super::stats::Outcomes;
 use crate::app::{Metric, Tally};
 use crate::base::close::CloseReason;
 use crate::base::ids::NspId;
@@ -30,7 +31,7 @@ pub struct ShardSample {
     /// Engine packets, heartbeats included.
     pub packets_in: u64,
     pub packets_out: u64,
-    /// Payload bytes of those packets.
+    /// Bytes as they are on the wire: WebSocket frames with headers, bodies of polling.
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// Sockets now, one entry for each namespace that is served.
@@ -41,7 +42,7 @@ pub struct ShardSample {
     pub events: Vec<EventSample>,
     /// Time of one turn.
     pub turn_us: Histogram,
-    /// From the turn that decided an emit to the write that carried it.
+    /// Time of one turn that emitted, to the end of its writes.
     pub emit_to_flush_us: Histogram,
     /// From a job's departure to its answer, store jobs only.
     pub store_us: Histogram,
@@ -49,6 +50,16 @@ pub struct ShardSample {
     pub outbox_bytes: u64,
     /// Inputs waiting for the shard now.
     pub mailbox_depth: u64,
+    /// What waits for, or is given up for, slow readers, and what clients got wrong; see [`super::stats::Stats`].
+    pub unknown_acks: u64,
+    pub joins_refused: u64,
+    pub dropped_volatile: u64,
+    pub coalesced: u64,
+    pub writes: u64,
+    /// Connections above a limit of the process or of their address, answered 503.
+    pub overload: u64,
+    /// The store's work since the start; of the process, so one sample has it.
+    pub store: StoreSample,
     /// Sockets closed because their outbox was full or made no progress.
     pub slow_consumers: u64,
     pub alerts: Vec<AlertSample>,
@@ -75,6 +86,31 @@ pub struct NamespaceSample {
     /// Canonical name: sockets on a mapped `/` count under their application's own namespace.
     pub name: String,
     pub sockets: u64,
+    /// What came of its traffic.
+    pub outcomes: Outcomes,
+}
+
+/// What the store has done, and what waits for it now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreSample {
+    /// Group commits that reached the disk.
+    pub commits: u64,
+    /// Jobs done, and failed.
+    pub done: ByJob,
+    pub failed: ByJob,
+    /// Jobs that wait or are being worked on.
+    pub queue_depth: u64,
+    /// Bytes of the pictures it holds, and how many pictures quota or age has pushed out.
+    pub snapshot_bytes: u64,
+    pub snapshots_dropped: u64,
+}
+
+/// A number for each kind of job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByJob {
+    pub write: u64,
+    pub read: u64,
+    pub snapshot: u64,
 }
 
 /// Events of one application with one outcome.
@@ -116,7 +152,7 @@ pub struct AlertSample {
 }
 
 impl Shard {
-    /// Figures for a scrape. The mailbox's depth and the store's latency are the shell's to fill in.
+    /// Figures for a scrape. The mailbox's depth, overload and the store's figures are the shell's to fill in.
     pub fn sample(&self) -> ShardSample {
         let stats = &self.stats;
         let on_websocket = |transport: &Transport| matches!(transport, Transport::WebSocket(_));
@@ -136,6 +172,11 @@ impl Shard {
             turn_us: stats.turn_us.clone(),
             emit_to_flush_us: stats.emit_to_flush_us.clone(),
             outbox_bytes: self.pool.queued_bytes() as u64,
+            unknown_acks: stats.unknown_acks,
+            joins_refused: stats.joins_refused,
+            dropped_volatile: stats.dropped_volatile,
+            coalesced: stats.coalesced,
+            writes: stats.writes,
             slow_consumers: stats.slow_consumers,
             ..ShardSample::default()
         };
@@ -147,7 +188,8 @@ impl Shard {
         for (index, home) in self.homes.iter().enumerate() {
             let (app, nsp) = (home.app().name(), NspId(index as u16));
             let sockets = self.hub.namespace_count(nsp) as u64;
-            sample.namespaces.push(NamespaceSample { name: self.config.namespaces[index].clone(), sockets });
+            let (name, outcomes) = (self.config.namespaces[index].clone(), self.stats.outcomes[index]);
+            sample.namespaces.push(NamespaceSample { name, sockets, outcomes });
             let Tally { handled, rejected, unknown } = home.app().tally();
             let by_outcome = [
                 (EventOutcome::Handled, handled),

@@ -21,17 +21,19 @@ pub struct Stats {
     pub bytes_out: u64,
     /// By namespace: events and connects, by what came of them.
     pub outcomes: Vec<Outcomes>,
+    /// Acks of clients that nobody waits for.
     pub unknown_acks: u64,
     /// Joins beyond `rooms_per_socket_max`.
     pub joins_refused: u64,
-    /// Entries dropped or replaced for slow readers, and volatile ones.
+    /// Volatile entries that a slow reader was not sent.
     pub dropped_volatile: u64,
+    /// Entries of slow readers that a newer one of the same key replaced.
     pub coalesced: u64,
     pub slow_consumers: u64,
     /// By namespace and kind, which the applications take from closed sets.
     pub alerts: BTreeMap<(u16, &'static str), u64>,
+    /// Flushes of a WebSocket; as long as the kernel takes all, one system call each.
     pub writes: u64,
-    pub turns: u64,
     /// Microseconds from the first input of a turn to its last flush.
     pub turn_us: Histogram,
     /// Microseconds from the first input of a turn that emitted to the end of its flush.
@@ -39,12 +41,17 @@ pub struct Stats {
 }
 
 /// What came of one namespace's traffic.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
+    /// CONNECTs.
     pub accepted: u64,
     pub refused: u64,
+    /// Events from clients.
     pub events: u64,
+    /// Acks to clients.
     pub acked: u64,
+    /// Emits of the application, counted on each shard that was told of one.
     pub emitted: u64,
+    /// Receivers of those.
     pub delivered: u64,
 }

@@ -300,6 +300,10 @@ fn t03_t04_b51_slow_heads_and_bodies_are_cut_in_time() {
     let polling = Polling::open(daemon.port);
     polling.post("40");
     let head = "GET / HTTP/1.1\r\nHost: x\r\nA: ";
+    let live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut resting = connect(daemon.port);
+    resting.write_all(live).expect("it is open");
+    assert!(resting.read(&mut [0; 512]).expect("it is answered") > 0);
     let body = format!(
         "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n4",
         polling.path()
@@ -308,6 +312,17 @@ fn t03_t04_b51_slow_heads_and_bodies_are_cut_in_time() {
         let heads: Vec<_> = ["", "G", head].map(|start| scope.spawn(|| dribble(start.to_owned(), 2_000))).into();
         // Pings go unanswered meanwhile, but a session outlives them for longer than the body may take.
         let body = scope.spawn(|| dribble(body, 1_000));
+        // A connection that has been answered may rest for longer; the head it begins then has no more time than others.
+        thread::sleep(Duration::from_secs(12));
+        resting.write_all(live).expect("it is open");
+        let mut answer = [0; 512];
+        let read = resting.read(&mut answer).expect("it is open");
+        assert_eq!(status_of(&String::from_utf8_lossy(&answer[..read])), Some(200));
+        resting.write_all(b"GET /he").expect("it is open");
+        resting.set_read_timeout(Some(Duration::from_secs(13))).expect("a time limit can be set");
+        let begun = Instant::now();
+        assert_eq!(resting.read(&mut [0; 512]).unwrap_or(0), 0, "it is cut");
+        assert!((Duration::from_secs(8)..Duration::from_secs(12)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
         for head in heads {
             let (took, _) = head.join().expect("it is cut");
             assert!((Duration::from_secs(8)..Duration::from_secs(13)).contains(&took), "{took:?}");

@@ -1,0 +1,154 @@
+//! How long a connection may take for the head of its next request: hyper's clock, wound by what has been read. A head that
+//! has begun has ten seconds, and so has the first one (T-03, B51). In between a connection may rest for longer: a polling
+//! client answers a ping every 25 s, and would need a new connection for each.
+//!
+//! hyper starts one timer when it begins to wait for a head and ends the connection when that fires. It cannot tell waiting
+//! from dribbling; [`Heard`] counts reads, and the timer looks at that whenever hyper looks at the timer.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::base::limit::{HEAD_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS};
+
+const HEAD_TIMEOUT: Duration = Duration::from_millis(HEAD_TIMEOUT_MS);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(KEEP_ALIVE_TIMEOUT_MS);
+
+/// Reads of one connection that brought something. One core's tasks count and look; it is atomic because hyper wants that.
+type Reads = Arc<AtomicU64>;
+
+/// A connection that counts what is heard.
+pub struct Heard {
+    pub stream: TcpStream,
+    reads: Reads,
+}
+
+/// The timer of its heads.
+pub struct HeadTimer {
+    reads: Reads,
+    /// The first head has been waited for.
+    served: AtomicBool,
+}
+
+/// One wait for a head.
+struct HeadSleep {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    reads: Reads,
+    /// Reads before this wait, while nothing of the head has come.
+    before: Option<u64>,
+}
+
+/// A connection and the timer for it.
+pub fn heard(stream: TcpStream) -> (Heard, HeadTimer) {
+    let reads = Reads::default();
+    (Heard { stream, reads: reads.clone() }, HeadTimer { reads, served: AtomicBool::new(false) })
+}
+
+impl Timer for HeadTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    /// `deadline` is that of a head that begins now. A piece of it may lie in hyper's buffer already, behind the request
+    /// before; until more comes that connection counts as one that rests.
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let (deadline, before) = match self.served.swap(true, Ordering::Relaxed) {
+            false => (deadline, None),
+            true => (self.now() + KEEP_ALIVE_TIMEOUT, Some(self.reads.load(Ordering::Relaxed))),
+        };
+        let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
+        Box::pin(HeadSleep { sleep, reads: self.reads.clone(), before })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}
+
+impl Sleep for HeadSleep {}
+
+impl Future for HeadSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.before.is_some_and(|before| before != self.reads.load(Ordering::Relaxed)) {
+            self.before = None;
+            self.sleep.as_mut().reset(tokio::time::Instant::now() + HEAD_TIMEOUT);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// A timer and its sleeps without a connection: how long each would last.
+    #[tokio::test]
+    async fn t03_only_a_connection_that_was_served_and_says_nothing_may_rest() {
+        let timer = HeadTimer { reads: Reads::default(), served: AtomicBool::new(false) };
+        let sleep = || timer.sleep_until(timer.now() + HEAD_TIMEOUT);
+        let lasts = |sleep: &mut Pin<Box<dyn Sleep>>| {
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let sleep = sleep.as_mut().downcast_mut_pin::<HeadSleep>().expect("it is ours");
+            sleep.sleep.deadline().duration_since(tokio::time::Instant::now()).as_secs_f64().round()
+        };
+        let mut first = sleep();
+        assert_eq!(lasts(&mut first), 10.0);
+        timer.reads.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(lasts(&mut first), 10.0);
+        let mut next = sleep();
+        assert_eq!(lasts(&mut next), 75.0);
+        timer.reads.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(lasts(&mut next), 10.0);
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        timer.reads.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(lasts(&mut next), 9.0, "what comes later gives it no more time");
+    }
+}
