@@ -27,8 +27,8 @@ pub fn end_on_panic() {
         let thread = std::thread::current();
         let (thread, at) = (thread.name().unwrap_or(""), panic.location().map(ToString::to_string).unwrap_or_default());
         let payload = panic.payload();
-        let owned = payload.downcast_ref::<String>().map(String::as_str);
-        let message = payload.downcast_ref::<&str>().copied().or(owned).unwrap_or("");
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("");
         tracing::error!(target: "siod::panic", thread, at, message, "a bug: the process ends");
         std::process::abort();
     }));

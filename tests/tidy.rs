@@ -86,10 +86,6 @@ fn exceptions_are_still_needed() {
         let Some(source) = sources.iter().find(|source| source.path == *path) else { continue };
         assert!(source.tokens.iter().any(|token| token.text == "unsafe"), "{path} needs no exception any more");
     }
-    for folder in rules::UNDOCUMENTED {
-        let mut inside = sources.iter().filter(|source| source.path.starts_with(folder));
-        assert!(inside.any(|source| !rules::undocumented(source).is_empty()), "{folder} needs no exception any more");
-    }
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! What the routes ask of the daemon. The server implements it over the shards and the store, tests over a table.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
 use crate::app::kit::identity::Identity;
+use crate::app::signage::job::Snapshot;
 use crate::app::{AuthFailure, Home};
 use crate::shard::sample::ShardSample;
 
@@ -29,6 +33,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One question to the store, on its reading connection.
     fn read(&self, query: Query) -> BoxFuture<'_, Outcome>;
+
+    /// The bytes of a stored picture; `NotFound` where quota or age has taken it since its row was read.
+    fn picture(&self, row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>>;
 
     /// Who a token stands for; the same rule as for a CONNECT.
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure>;

@@ -49,7 +49,6 @@ pub struct Settings {
     pub engine_paths: Vec<String>,
     /// Where the browser bundles of the official client lie; `None`: not served.
     pub client_dir: Option<PathBuf>,
-    pub snapshot_dir: PathBuf,
     /// Token of the admin listener; empty: loopback only.
     pub admin_token: String,
 }
@@ -62,7 +61,6 @@ impl Default for Settings {
             served: Served::default(),
             engine_paths: vec!["/socket.io/".to_owned()],
             client_dir: None,
-            snapshot_dir: PathBuf::from("data/snapshots"),
             admin_token: String::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! A daemon made of constants, and a request at a router: what the tests of this layer share.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use super::{Api, Settings};
 use crate::app::effect::{JobError, JobErrorKind, Outcome, Query};
 use crate::app::event::Call;
 use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::signage::job::Snapshot;
 use crate::app::{AuthFailure, Home};
 use crate::shard::sample::ShardSample;
 
@@ -29,6 +31,8 @@ pub struct Fake {
     pub outcome: Outcome,
     /// Answer to every call; `None`: nobody answers.
     pub reply: Option<Reply>,
+    /// Bytes of every picture; `None`: it has gone.
+    pub picture: Option<Bytes>,
     /// `(token, identity)`; any other token is invalid.
     pub tokens: Vec<(&'static str, Identity)>,
     pub seen: Arc<Seen>,
@@ -52,6 +56,7 @@ impl Default for Fake {
             settings: Settings::default(),
             outcome: Outcome::Failed(failed),
             reply: None,
+            picture: None,
             tokens: Vec::new(),
             seen: Arc::default(),
         }
@@ -65,6 +70,7 @@ impl Fake {
             samples: self.samples.clone(),
             outcome: self.outcome.clone(),
             reply: self.reply.clone(),
+            picture: self.picture.clone(),
             tokens: self.tokens.clone(),
             seen: self.seen.clone(),
         };
@@ -81,6 +87,7 @@ struct Daemon {
     samples: Vec<ShardSample>,
     outcome: Outcome,
     reply: Option<Reply>,
+    picture: Option<Bytes>,
     tokens: Vec<(&'static str, Identity)>,
     seen: Arc<Seen>,
 }
@@ -107,6 +114,10 @@ impl Backend for Daemon {
 
     fn read(&self, _query: Query) -> BoxFuture<'_, Outcome> {
         Box::pin(async { self.outcome.clone() })
+    }
+
+    fn picture(&self, _row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>> {
+        Box::pin(async { self.picture.clone().ok_or(io::ErrorKind::NotFound.into()) })
     }
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {

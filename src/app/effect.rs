@@ -1,5 +1,7 @@
 //! What an application wants to happen. A handler fills a list; the shard applies it in order, after the handler has returned.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -143,8 +145,9 @@ impl Effects {
 /// Work that touches the operating system, done by the shell.
 #[derive(Debug)]
 pub enum Job {
-    /// Appends and updates, all or nothing, in the writer's next group commit.
-    Write(Vec<Write>),
+    /// Appends and updates, all or nothing, in the writer's next group commit. Shared, so that whoever asked can ask again
+    /// without a copy.
+    Write(Arc<Vec<Write>>),
     /// A question to the store.
     Read(Query),
     /// Decodes, hashes and stores a snapshot picture, records it, and deletes what the quota pushes out.

@@ -21,8 +21,9 @@ pub enum AppInput {
     /// An event of an accepted socket.
     Event(Event),
     /// The socket has gone; it is already out of its rooms. Comes once for every accepted socket, and at most once for
-    /// one that left while its `Connect` was being answered, whatever the answer. A reconnect through another shard may
-    /// overtake it: compare `SocketRef`s, not users or devices.
+    /// one that left while its `Connect` was being answered, whatever the answer, and by whomever: the home may have
+    /// refused it without asking. A reconnect through another shard may overtake it: compare `SocketRef`s, not users or
+    /// devices.
     Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason },
     /// What became of an `EmitWithAck`: `answers` are JSON arrays of arguments, in arrival order; `missing` receivers did not
     /// answer in time or went away.
@@ -36,6 +37,9 @@ pub enum AppInput {
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
     Drained { socket: SocketRef, keys: Vec<u64> },
+    /// The daemon is about to end; comes once, to every application of every shard, before the drain ends any socket. What
+    /// is to outlive the process belongs into the store now, and from now on at once.
+    Draining,
 }
 
 /// A CONNECT that passed authentication.

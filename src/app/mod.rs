@@ -72,6 +72,11 @@ pub trait Application: Send {
     /// (bounded, in order) and runs afterwards. `None`: runs at once.
     fn entity(&self, input: &AppInput) -> Option<Entity>;
 
+    /// Whether what an input is about is in memory. Asked first, while nothing is parked: then nobody needs its name.
+    fn has_loaded(&self, _input: &AppInput) -> bool {
+        false
+    }
+
     /// The job that loads `entity`, or `None` when it is in memory already.
     fn load(&mut self, entity: &Entity) -> Option<Job>;
 

@@ -62,6 +62,14 @@ pub const STORE_BUSY_TIMEOUT_MS: u64 = 2_000;
 pub const MAILBOX_OVERFLOW_MAX: usize = 65_536;
 /// Connections the kernel may hold for us between SYN and accept.
 pub const ACCEPT_BACKLOG: i32 = 4_096;
+/// A reader over its outbox bound is closed once it has taken nothing for this long, or holds this many times the bound:
+/// a burst may need a moment, a reader that has stopped gets none.
+pub const OUTBOX_PATIENCE_MS: u64 = 1_000;
+pub const OUTBOX_BURST_FACTOR: usize = 8;
+/// The same for a polling client, which takes everything with its next GET.
+pub const POLLING_BURST_FACTOR: usize = 64;
+/// Full states asked of an application at once for a reader that has drained; the rest when these are written.
+pub const STALE_KEYS_PER_DRAIN_MAX: usize = 64;
 /// Coalescing keys remembered for one slow reader; one that misses more is closed.
 pub const STALE_KEYS_MAX: usize = 16_384;
 /// The shared read buffer of a shard, in bytes.
@@ -121,7 +129,8 @@ pub struct Limits {
     pub sockets_per_user_max: usize,
     /// Events a second from one socket, with a burst of the same size; one more closes the connection; 0 = no limit.
     pub events_per_socket_per_s_max: u32,
-    /// Bytes queued to one socket. A socket that is still over it when more must be sent is closed as a slow consumer.
+    /// Bytes queued to one socket, the entry being written not counted. A socket over it that must be sent more is closed as
+    /// a slow consumer once it has taken nothing for [`OUTBOX_PATIENCE_MS`], or is at [`OUTBOX_BURST_FACTOR`] times this.
     pub outbox_bytes_max: usize,
     /// Bytes queued to all sockets together; above it the largest slow readers are closed. In the configuration it is about
     /// the process, and 0 stands for a quarter of the memory there is; for a shard it is the shard's part, and 0 no limit.

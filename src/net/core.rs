@@ -161,13 +161,6 @@ impl<'a> Held<'a> {
         self.answered = true;
         reply
     }
-
-    /// The answer, if it has come already.
-    pub fn try_answer(&mut self) -> Option<Reply> {
-        let reply = self.receiver.try_recv().ok();
-        self.answered |= reply.is_some();
-        reply
-    }
 }
 
 impl Drop for Held<'_> {

@@ -133,15 +133,16 @@ async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) 
     let deadline = tokio::time::Instant::now() + Duration::from_millis(BODY_TIMEOUT_MS);
     let mut whole = Vec::new();
     loop {
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-            Err(_) => return Err(respond::sentence(408, "The body took too long")),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(respond::empty(400)),
-            Ok(Some(Ok(frame))) => frame,
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            reply = held.answer() => return Err(answer(reply)),
+            () = tokio::time::sleep_until(deadline) => return Err(respond::sentence(408, "The body took too long")),
         };
-        if let Some(reply) = held.try_answer() {
-            return Err(respond::polling(reply));
-        }
+        let frame = match frame {
+            None => break,
+            Some(Err(_)) => return Err(respond::empty(400)),
+            Some(Ok(frame)) => frame,
+        };
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > max {
             return Ok(Posted::TooLarge);

@@ -86,8 +86,9 @@ pub enum Arrival {
 
 impl Mailbox {
     pub fn send(&self, message: Message) {
-        self.queue.push(message);
+        // Counted before it can be taken: the count never falls below zero.
         self.depth.fetch_add(1, Ordering::Relaxed);
+        self.queue.push(message);
         if !self.awake.swap(true, Ordering::SeqCst) {
             self.wake.notify_one();
         }
@@ -100,10 +101,15 @@ impl Mailbox {
         Some(message)
     }
 
+    /// The owner is awake, whatever woke it: sends need not wake it until it falls asleep.
+    pub fn rise(&self) {
+        self.awake.store(true, Ordering::Relaxed);
+    }
+
     /// Before the owner sleeps: from here on a send wakes it. What came in between is still there to be taken.
     pub fn fall_asleep(&self) -> bool {
         // In one order with the sender's push and swap: else each could miss what the other did.
-        self.awake.store(false, Ordering::SeqCst);
+        self.awake.swap(false, Ordering::SeqCst);
         self.queue.is_empty()
     }
 

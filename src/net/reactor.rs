@@ -95,6 +95,7 @@ impl<O: Outside> Reactor<O> {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
+            mailbox.rise();
             self.turn();
             if self.has_ended() {
                 break;
@@ -257,7 +258,9 @@ impl<O: Outside> Reactor<O> {
             if event.is_writable() {
                 self.shard.on_writable(conn);
             }
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if event.is_read_closed() || event.is_error() {
+                self.ready.mark_ended(conn, &mut self.streams);
+            } else if event.is_readable() {
                 self.ready.mark(conn, &mut self.streams);
             }
         }

@@ -1,5 +1,5 @@
 //! Which sockets have something to read. Readiness is edge-triggered: a socket stays in the list until a read takes less
-//! than there was room for, or fails. Each gets one read a turn, so that nobody starves (design 4.2).
+//! than there was room for, or fails; one whose end has been announced stays until it is read. Each gets one read a turn, so that nobody starves (design 4.2).
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -32,6 +32,15 @@ impl Ready {
         }
     }
 
+    /// The peer has ended its side, or the connection broke. The announcement may have come together with the last bytes,
+    /// and comes once.
+    pub fn mark_ended(&mut self, conn: ConnKey, streams: &mut Streams) {
+        if let Some(stream) = streams.get_mut(conn) {
+            stream.ended = true;
+        }
+        self.mark(conn, streams);
+    }
+
     /// Sockets to read in this turn.
     pub fn budget(&self) -> usize {
         self.0.len().min(READS_PER_TURN_MAX)
@@ -49,7 +58,7 @@ impl Ready {
         let taken = match stream.tcp.read(buffer) {
             Ok(0) => Taken::Gone { broken: false },
             Ok(count) => {
-                if count == buffer.len() {
+                if count == buffer.len() || stream.ended {
                     stream.ready = true;
                     self.0.push_back(conn);
                 }

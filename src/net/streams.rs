@@ -16,6 +16,8 @@ pub struct Stream {
     pub tcp: TcpStream,
     /// Stands in the list of sockets to read.
     pub ready: bool,
+    /// The kernel has announced the end of what can be read.
+    pub ended: bool,
     _place: Place,
 }
 
@@ -30,7 +32,7 @@ impl Streams {
         let mut registered = Ok(());
         let key = self.0.insert_with(|key| {
             registered = registry.register(&mut tcp, Token(key.slot as usize), Interest::READABLE | Interest::WRITABLE);
-            Stream { tcp, ready: false, _place: place }
+            Stream { tcp, ready: false, ended: false, _place: place }
         });
         match registered {
             Ok(()) => Ok(ConnKey(key)),

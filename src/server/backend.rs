@@ -1,10 +1,11 @@
 //! The daemon as HTTP callers reach it: one message to a shard and one answer, each within a time limit.
 
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tracing::error;
@@ -15,6 +16,7 @@ use crate::api::{self, Api, Served, ServedApplication, ServedListener};
 use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
 use crate::app::kit::identity::Identity;
+use crate::app::signage::job::Snapshot;
 use crate::app::{AuthFailure, Home};
 use crate::base::ids::{Key, NspId, ReqId, ShardId};
 use crate::base::slab::Slab;
@@ -233,6 +235,11 @@ impl Backend for Daemon {
         Box::pin(self.store.read(query))
     }
 
+    fn picture(&self, row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>> {
+        let store = self.store.clone();
+        Box::pin(async move { tokio::task::spawn_blocking(move || store.picture(&row)).await? })
+    }
+
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.shard_config.authenticator.verify(token, WallMillis(now.as_millis() as u64))
@@ -270,7 +277,6 @@ fn api_settings(plan: &Plan) -> api::Settings {
         served: served(plan),
         engine_paths,
         client_dir: plan.client_dir.clone(),
-        snapshot_dir: PathBuf::from(&plan.store.snapshots.dir),
         admin_token: plan.admin_token.expose().to_owned(),
     }
 }

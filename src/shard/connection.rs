@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ConnKey, Key, ListenerId, PeerKey};
+use crate::base::time::Millis;
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
 
@@ -48,9 +49,18 @@ pub enum Role {
 pub struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
+    /// When the kernel last took something.
+    pub progress_at: Millis,
     /// Of which coalescing keys something was dropped, by socket, until a full state makes it good; and whether the
     /// application has been asked for one.
     pub stale: BTreeMap<(Key, u64), Reported>,
+}
+
+impl Slow {
+    /// The state of a connection that is slow as of now, or has been.
+    pub fn of(slow: &mut Option<Box<Slow>>, now: Millis) -> &mut Slow {
+        slow.get_or_insert_with(|| Box::new(Slow { progress_at: now, ..Slow::default() }))
+    }
 }
 
 /// Whether the application knows that a key is stale.

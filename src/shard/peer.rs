@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::event::Handshake;
 use crate::app::kit::identity::Identity;
-use crate::base::ids::{Key, ListenerId, NspId, PeerKey, ShardId, Sid};
+use crate::base::ids::{Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
 use crate::base::wheel::TimerKey;
 use crate::engine::session::Session;
 use crate::socketio::client::{Client, Joined};
@@ -23,6 +23,8 @@ pub struct Peer {
     pub handshake: Arc<Handshake>,
     /// Until the first namespace is joined: the connect timeout.
     pub connect_timer: Option<TimerKey>,
+    /// A POST whose body was on its way when the WebSocket took over: it still counts.
+    pub late_post: Option<Box<ReqId>>,
     /// Stands in the shard's list of polls to answer at the end of the turn.
     pub poll_dirty: bool,
     /// Events taken in the current second, where events are limited.

@@ -77,8 +77,12 @@ impl Shard {
         let Some(key) = self.find_peer(&sid) else { return self.respond(req, Reply::Empty(400)) };
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         let closing = peer.session.is_closing();
-        // After an upgrade there is no polling half: packets that were on their way still count.
-        if peer.session.polling_mut().is_some_and(|polling| !polling.on_post_done(req)) {
+        // Only the POST that was admitted: one that was refused when it opened has its answer already.
+        let admitted = match peer.session.polling_mut() {
+            Some(polling) => polling.on_post_done(req),
+            None => peer.late_post.take_if(|post| **post == req).is_some(),
+        };
+        if !admitted {
             return;
         }
         let Posted::Body(body) = body else { return self.respond(req, Reply::Empty(413)) };

@@ -7,6 +7,7 @@ use super::Shard;
 use super::outbox::Coalesce;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, PeerKey};
+use crate::base::limit::POLLING_BURST_FACTOR;
 use crate::engine::payload;
 use crate::engine::polling::Polling;
 use crate::engine::session::Transport;
@@ -45,7 +46,7 @@ impl Shard {
     }
 
     fn poll_with_room(&mut self, key: PeerKey, push: impl FnOnce(&mut Polling)) {
-        let max = self.config.limits.outbox_bytes_max;
+        let max = self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR;
         let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else { return };
         if polling.is_full(max) {
             return self.close_peer(key, CloseReason::SlowConsumer);

@@ -9,6 +9,7 @@ use super::outbox::Coalesce;
 use crate::app::effect::{Delivery, Emission};
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, PeerKey};
+use crate::base::limit::POLLING_BURST_FACTOR;
 use crate::engine::session::Transport;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
@@ -79,7 +80,7 @@ impl Shard {
                 self.stats.dropped_volatile += 1;
                 return;
             }
-            if polling.is_full(self.config.limits.outbox_bytes_max) {
+            if polling.is_full(self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR) {
                 return self.close_peer(peer_key, CloseReason::SlowConsumer);
             }
             envelope.write_polling(polling.body_mut());

@@ -37,6 +37,7 @@ impl Shard {
                 client: Client::default(),
                 handshake: hello.handshake,
                 connect_timer: joins.then(|| wheel.arm(connect_at, Timer::Connect(key))),
+                late_post: None,
                 poll_dirty: false,
                 events: EventBudget::default(),
             }

@@ -8,14 +8,14 @@
 //! ```
 
 use super::Shard;
-use super::connection::{Reported, Role};
+use super::connection::{Reported, Role, Slow};
 use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::effect::Delivery;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, Key, SocketRef};
-use crate::base::limit::STALE_KEYS_MAX;
+use crate::base::limit::{OUTBOX_BURST_FACTOR, OUTBOX_PATIENCE_MS, STALE_KEYS_MAX, STALE_KEYS_PER_DRAIN_MAX};
 use crate::socketio::envelope::Envelope;
 
 impl Shard {
@@ -23,7 +23,9 @@ impl Shard {
     pub(super) fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
         let Some(connection) = self.conns.get_mut(conn) else { return false };
         let queued = connection.outbox.queued_bytes();
-        let over_low_mark = connection.blocked && queued > self.config.limits.outbox_low_mark_bytes;
+        let limits = &self.config.limits;
+        let over_low_mark =
+            connection.blocked && queued > limits.outbox_low_mark_bytes || queued > limits.outbox_bytes_max;
         let admitted = match delivery {
             Delivery::Must => true,
             Delivery::Volatile if queued > 0 => {
@@ -62,7 +64,7 @@ impl Shard {
     fn note_stale(&mut self, conn: ConnKey, owner: Key, key: u64) -> bool {
         self.stats.coalesced += 1;
         let Some(connection) = self.conns.get_mut(conn) else { return false };
-        let stale = &mut connection.slow.get_or_insert_default().stale;
+        let stale = &mut Slow::of(&mut connection.slow, self.now.mono).stale;
         stale.insert((owner, key), Reported::No);
         if stale.len() > STALE_KEYS_MAX {
             self.end_slow_reader(conn);
@@ -77,11 +79,12 @@ impl Shard {
         if left == 0 && connection.slow.is_none() || matches!(connection.role, Role::Closing | Role::Hangup) {
             return;
         }
-        let slow = connection.slow.get_or_insert_default();
-        if (written > 0 || left == 0)
-            && let Some(timer) = slow.timer.take()
-        {
-            self.wheel.cancel(timer);
+        let slow = Slow::of(&mut connection.slow, self.now.mono);
+        if written > 0 || left == 0 {
+            slow.progress_at = self.now.mono;
+            if let Some(timer) = slow.timer.take() {
+                self.wheel.cancel(timer);
+            }
         }
         if left > 0 {
             if slow.timer.is_none() {
@@ -92,6 +95,7 @@ impl Shard {
         }
         let unreported = slow.stale.iter_mut().filter(|(_, reported)| **reported == Reported::No);
         let dropped: Vec<(Key, u64)> = unreported
+            .take(STALE_KEYS_PER_DRAIN_MAX)
             .map(|(key, reported)| {
                 *reported = Reported::Yes;
                 *key
@@ -115,12 +119,17 @@ impl Shard {
         self.run_homes();
     }
 
-    /// Ends a connection whose reader has stopped and whose queue is full. The entry that is being written does not count:
-    /// one large event may take its time. `true`: the connection was ended.
+    /// Ends a connection whose queue is full and whose reader has stopped, or is far behind. The entry that is being written
+    /// does not count: one large event may take its time. `true`: the connection was ended.
     pub(super) fn ends_if_full(&mut self, conn: ConnKey) -> bool {
         let Some(connection) = self.conns.get(conn) else { return false };
-        let waiting = self.pool.bytes_behind_first(&connection.outbox);
-        if !connection.blocked || waiting < self.config.limits.outbox_bytes_max {
+        let (waiting, max) = (self.pool.bytes_behind_first(&connection.outbox), self.config.limits.outbox_bytes_max);
+        if !connection.blocked || waiting < max {
+            return false;
+        }
+        let progress_at = connection.slow.as_ref().map_or(self.now.mono, |slow| slow.progress_at);
+        let patient = self.now.mono.since(progress_at) < OUTBOX_PATIENCE_MS;
+        if patient && waiting < max * OUTBOX_BURST_FACTOR {
             return false;
         }
         self.end_slow_reader(conn);

@@ -6,7 +6,7 @@ use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
-use crate::base::ids::{Key, PeerKey};
+use crate::base::ids::{Key, NspId, PeerKey};
 use crate::base::limit::UPGRADE_NOOP_INTERVAL_MS;
 use crate::engine::heartbeat::{Heartbeat, Phase};
 use crate::engine::polling::Reply;
@@ -106,6 +106,8 @@ impl Shard {
     /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17).
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
+        let namespaces = (0..self.homes.len()).map(|nsp| (NspId(nsp as u16), AppInput::Draining));
+        self.local.extend(namespaces);
         let peers: Vec<PeerKey> = self.peers.keys().map(PeerKey).collect();
         let count = peers.len().max(1) as u64;
         for (index, peer) in peers.into_iter().enumerate() {

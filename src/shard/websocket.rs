@@ -147,6 +147,9 @@ impl Shard {
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.role = Role::Session(key);
         }
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.late_post = polling.take_post().map(Box::new);
+        }
         let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
         let (before, now) = polling.count();
         self.pool.count_polling(before, now);
@@ -234,7 +237,7 @@ impl Shard {
     fn arm_cut(&mut self, conn: ConnKey) {
         let timer = self.wheel.arm(self.now.mono + WS_CLOSE_TIMEOUT_MS, Timer::Cut(conn));
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        let slow = connection.slow.get_or_insert_default();
+        let slow = Slow::of(&mut connection.slow, self.now.mono);
         if let Some(old) = slow.timer.replace(timer) {
             self.wheel.cancel(old);
         }

@@ -67,12 +67,6 @@ impl Memory {
             signage::Write::AddFailure(failure) => {
                 push_bounded(&mut self.failures, failure, self.bounds.append_rows_max);
             }
-            signage::Write::AllOffline { at } => {
-                for device in self.devices.values_mut().filter(|device| device.online) {
-                    device.online = false;
-                    device.last_seen = device.last_seen.max(*at);
-                }
-            }
         }
     }
 
@@ -105,11 +99,6 @@ impl Memory {
                 Answer::Failures(newest.take(*limit as usize).cloned().collect())
             }
             signage::Query::Snapshot { id } => Answer::Snapshot(self.snapshots.get(id).cloned()),
-            signage::Query::LatestSnapshot { fleet, device_id } => {
-                let of_device = |row: &&Snapshot| row.fleet == *fleet && row.device_id == *device_id;
-                let newest = self.snapshots.values().filter(of_device).max_by_key(|row| (row.at, &row.id));
-                Answer::Snapshot(newest.cloned())
-            }
         }
     }
 }

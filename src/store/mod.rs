@@ -24,6 +24,7 @@ mod cases;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use self::handle::{Reply, Store};
 pub use self::status::{Counters, Health};
@@ -96,7 +97,7 @@ pub trait Repository: Send {
 /// What is committed all or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Batch {
-    Writes(Vec<Write>),
+    Writes(Arc<Vec<Write>>),
     /// The row of a picture that is on disk already, and the ids of those that quota or age pushed out.
     Snapshots {
         put: Option<Snapshot>,

@@ -123,9 +123,7 @@ fn weight_of_write(write: &Write) -> usize {
         Write::Signage(signage::Write::PutState(state)) => state.json.len(),
         Write::Signage(signage::Write::AddChange(change)) => change.patch.len(),
         Write::Signage(signage::Write::PutCommand(command)) => command.params.len(),
-        Write::Signage(
-            signage::Write::PutAlert(_) | signage::Write::AddFailure(_) | signage::Write::AllOffline { .. },
-        ) => 0,
+        Write::Signage(signage::Write::PutAlert(_) | signage::Write::AddFailure(_)) => 0,
     };
     size_of::<Write>() + text
 }

@@ -190,7 +190,7 @@ mod tests {
             let replies = replies.clone();
             let reply = Box::new(move |outcome| replies.send(outcome).unwrap());
             let ticket = gauge.admit(0, Outcome::Failed, reply).unwrap();
-            assert!(sender.send(Message::Work(Batch::Writes(Vec::new()), ticket)).is_ok());
+            assert!(sender.send(Message::Work(Batch::Writes(Vec::new().into()), ticket)).is_ok());
         }
         assert!(sender.send(Message::Stop).is_ok());
         let (status, repository) = (Arc::<Status>::default(), Box::new(Scripted { answers, groups }));

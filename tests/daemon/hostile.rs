@@ -140,7 +140,7 @@ fn b06_b50_t17_resets_and_half_closed_connections_leave_nothing_behind() {
         }
     }
     daemon.until(Duration::from_secs(5), |daemon| daemon.descriptors() <= before + 1);
-    assert_eq!(daemon.figure("siod_connections{transport=\"websocket\"}"), 1.0);
+    daemon.until(Duration::from_secs(5), |daemon| daemon.figure("siod_connections{transport=\"websocket\"}") == 1.0);
     let cpu = cpu_of_a_second(&daemon);
     assert!(cpu < 0.05, "{cpu} s of processor time in a second");
     ws.is_served();
@@ -360,7 +360,7 @@ fn f12_readers_that_stop_are_closed_and_the_healthy_one_misses_nothing() {
     }
     daemon.until(Duration::from_secs(15), |daemon| daemon.figure("siod_slow_consumers_total") == 20.0);
     daemon.until(Duration::from_secs(5), |daemon| daemon.figure("siod_outbox_bytes") == 0.0);
-    assert_eq!(daemon.figure("siod_connections{transport=\"websocket\"}"), 2.0);
+    daemon.until(Duration::from_secs(5), |daemon| daemon.figure("siod_connections{transport=\"websocket\"}") == 2.0);
     healthy.is_served();
     drop(slow);
 }
@@ -406,7 +406,7 @@ fn t30_no_secret_is_found_in_what_is_written_at_the_most_talkative_level() {
     assert!(log.contains("\"siod::connection\""), "the level was not talkative:\n{log}");
     for text in [&log, &metrics] {
         let at = text.find("planted").or_else(|| text.find(&device_token));
-        let around = at.map(|at| &text[text.floor_char_boundary(at.saturating_sub(300))..text.len().min(at + 100)]);
+        let around = at.map(|at| text.get(at.saturating_sub(300)..).unwrap_or(text).lines().next());
         assert_eq!(around, None, "a secret was written");
     }
 }

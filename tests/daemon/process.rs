@@ -165,8 +165,7 @@ pub fn config(setup: &Setup, dir: &Path, port: u16, admin: u16) -> String {
 }
 
 fn tail(log: &str) -> &str {
-    let from = (log.len().saturating_sub(3_000)..log.len()).find(|at| log.is_char_boundary(*at));
-    &log[from.unwrap_or(log.len())..]
+    log.get(log.len().saturating_sub(3_000)..).unwrap_or(log)
 }
 
 fn figure(text: &str, series: &str) -> f64 {

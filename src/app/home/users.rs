@@ -58,6 +58,13 @@ impl Users {
         None
     }
 
+    /// Sockets that are counted.
+    #[cfg(test)]
+    pub fn sockets(&self) -> usize {
+        assert_eq!(self.counts.values().sum::<usize>(), self.sockets.len());
+        self.sockets.len()
+    }
+
     /// A socket was refused or has gone; one that was not counted changes nothing.
     pub fn leave(&mut self, socket: SocketRef) {
         let Some(user) = self.sockets.remove(&socket) else { return };
@@ -66,17 +73,6 @@ impl Users {
         if *count == 0 {
             self.counts.remove(&user);
         }
-    }
-
-    /// Identities that have a socket.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.counts.len()
-    }
-
-    #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
     }
 }
 

@@ -8,10 +8,13 @@ pub struct Call {
     pub ask: Ask,
 }
 
+/// What is asked, and how it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// 200 `{"devices":[…]}`, as the event `devices:list`.
     Devices,
+    /// One of them: 200 as an entry of `devices:list`, or 404.
+    Device { device_id: String },
     /// Issues a fresh token for a device, known or not, and authorises it. 200 `{"deviceId","token"}`: the only time it is shown.
     Issue { device_id: String },
     /// Accepts the token a pending device has presented. 200, 404 `DEVICE_NOT_FOUND`, 409 where nothing is pending.

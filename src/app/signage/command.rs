@@ -222,6 +222,7 @@ impl Turn<'_> {
         self.audit(entry);
     }
 
+    /// The command as it stands now, over what was saved of it before.
     pub fn save_command(
         &mut self,
         device: &str,

@@ -11,10 +11,11 @@ use super::job;
 use super::rules::{self, NOT_AUTHORIZED, Role};
 use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::turn::Turn;
+use crate::app::Asked;
 use crate::app::effect::Write;
 use crate::app::event::{Connect, Handshake};
 use crate::app::kit::audit::Actor;
-use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::kit::identity::{AuthMethod, Identity, intake};
 use crate::base::time::WallMillis;
 
 /// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.
@@ -56,15 +57,6 @@ impl Refused {
     }
 }
 
-/// The first of the token's sources that has one (contract 0.3).
-pub fn presented_token(auth: &Map<String, Value>, handshake: &Handshake) -> String {
-    let text = |key: &str| auth.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-    let header = || Some(handshake.authorization.clone()).filter(|text| !text.is_empty());
-    let query = || handshake.query_value("token");
-    let token = text("token").or_else(|| text("authToken")).or_else(header).or_else(query).unwrap_or_default();
-    token.strip_prefix("Bearer ").unwrap_or(&token).to_owned()
-}
-
 /// The device a handshake names, in the CONNECT's auth or the query.
 pub fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
     let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
@@ -79,6 +71,7 @@ fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> 
 }
 
 impl Turn<'_> {
+    /// Seats whoever may come in, and refuses everybody else.
     pub fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
         match rules::role_of(identity).filter(|_| identity.role != "device") {
@@ -89,7 +82,8 @@ impl Turn<'_> {
 
     fn seat_device(&mut self, connect: &Connect) {
         let auth: Map<String, Value> = serde_json::from_slice(&connect.auth).unwrap_or_default();
-        let token = presented_token(&auth, &connect.handshake);
+        let asked = Asked { auth: &connect.auth, handshake: &connect.handshake };
+        let token = intake::token(&asked).ok().flatten().unwrap_or_default();
         let named = named_device(&auth, &connect.handshake).map(|value| rules::id(Some(&value), "deviceId"));
         let admitted = match named.transpose() {
             Ok(named) => self.judge(&connect.identity, named.as_deref(), &token).map_err(|why| (why, named)),
@@ -137,8 +131,7 @@ impl Turn<'_> {
                 if hash == self.books.fleet_token_hash {
                     return named.map(|named| self.room_for(named)).transpose();
                 }
-                let mut devices = self.fleet.devices.iter().filter(|_| named.is_none());
-                let owner = devices.find(|(_, device)| accepts(&device.row)).map(|(id, _)| id.clone());
+                let owner = if named.is_none() { self.fleet.token_owner(&hash) } else { None };
                 owner.map(Some).ok_or(Refused::UnknownToken)
             }
         }
@@ -205,27 +198,23 @@ impl Turn<'_> {
             }
             None => return false,
         };
-        let Some(device) = self.fleet.devices.get_mut(&id) else { return false };
-        device.row.pending_hash = hash.to_owned();
-        if !device.row.authorized {
-            device.row.last_seen = self.now.wall;
-            device.row.ip = ip.to_owned();
+        let now = self.now.wall;
+        self.fleet.amend(&id, |row| {
+            hash.clone_into(&mut row.pending_hash);
+            if !row.authorized {
+                row.last_seen = now;
+                ip.clone_into(&mut row.ip);
+            }
+        });
+        // A stranger has no row until somebody lets it in, or the disk would be theirs. After a restart it knocks again.
+        if self.fleet.devices.get(&id).is_some_and(|device| !device.is_stranger()) {
+            self.save_device(&id);
         }
-        self.save_device(&id);
         true
     }
 
     fn make_room_for_stranger(&mut self) -> bool {
-        let strangers = self.fleet.devices.iter().filter(|(_, device)| device.is_stranger());
-        let (count, oldest) = strangers.fold((0, None), |(count, oldest), (id, device)| {
-            let seen = (device.row.last_seen, id.clone());
-            (count + 1, Some(oldest.map_or(seen.clone(), |old: (WallMillis, Arc<str>)| old.min(seen))))
-        });
-        if count >= STRANGERS_MAX
-            && let Some((_, id)) = oldest
-        {
-            self.fleet.remove(&id);
-        }
+        self.fleet.bound_strangers(STRANGERS_MAX);
         self.fleet.devices.len() < self.settings.devices_max
     }
 

@@ -90,6 +90,7 @@ impl Device {
         changed
     }
 
+    /// What it last told of its network, `null` if nothing.
     pub fn network(&self) -> Value {
         let told: Map<String, Value> = serde_json::from_str(&self.row.register_info).unwrap_or_default();
         told.get("deviceNetwork").cloned().unwrap_or_default()
@@ -119,6 +120,7 @@ impl Device {
         }
     }
 
+    /// As lists show it.
     pub fn listed(&self, online: bool) -> Listed<'_> {
         Listed {
             device_id: &self.row.device_id,
@@ -175,6 +177,7 @@ impl Watch {
         }
     }
 
+    /// Whether a device's state goes to whoever subscribed to this.
     pub fn covers(&self, device: &Device) -> bool {
         match self {
             Watch::All => true,

@@ -64,6 +64,7 @@ pub struct Registered<'a> {
     pub pending_commands: usize,
 }
 
+/// What a device is told to keep to.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceConfig {
@@ -206,6 +207,7 @@ pub struct Ask {
     pub timeout_ms: Option<u64>,
 }
 
+/// Whom a command is for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Address {
     Device(String),

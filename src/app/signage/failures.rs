@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::acceptance::full_state;
+use super::call::Ask;
 use super::settings::Settings;
 use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
 use crate::app::kit::identity::Identity;
+use crate::base::close::CloseReason;
 
 #[test]
 fn bad_input_is_refused_with_a_code_and_changes_nothing() {
@@ -124,4 +126,138 @@ fn a_store_that_cannot_load_a_fleet_does_not_stop_it() {
     world.send(p1, "player:register", json!({"deviceId": "p1"}));
     world.hears(admin, "device:connected");
     assert_eq!(world.metric("sg_fleets_degraded", ""), 1.0);
+}
+
+#[test]
+fn a_failing_store_is_tried_once_a_second_whatever_waits() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    world.pass(1_000);
+    world.store.down = true;
+    // Each refusal leaves an entry in the audit: more than a batch holds.
+    for _ in 0..3_000 {
+        world.send(admin, "command", json!({"command": "vlc:dance", "deviceId": "p1"}));
+    }
+    let before = world.store.batches;
+    world.pass(5_000);
+    let tries = world.store.batches - before;
+    assert!((4..=6).contains(&tries), "{tries} in five seconds");
+    let p2 = by_fleet_token(&mut world, json!({"deviceId": "p2"}));
+    world.heard(admin);
+    world.send(p2, "player:state", full_state(1));
+    assert_eq!(world.hears(admin, "state:updated")["deviceId"], "p2", "the live path goes on");
+    assert_eq!(world.store.batches - before, tries);
+    world.store.down = false;
+    world.pass(2_000);
+    assert!(world.store.audits >= 3_000, "{}", world.store.audits);
+}
+
+#[test]
+fn batches_reach_the_disk_in_the_order_of_what_they_say() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    world.pass(1_000);
+    world.store.hangs = true;
+    world.send(admin, "command", json!({"command": "vlc:play", "deviceId": "p1", "commandId": "c"}));
+    world.pass(600);
+    world.send(p1, "player:command:response", json!({"commandId": "c", "status": "success"}));
+    world.event(admin, Args::of("device:history", &[json!({"deviceId": "p1"})]), Some(1));
+    world.pass(600);
+    // The batch that says `sent` fails; what came after it has waited.
+    world.store.down = true;
+    assert!(world.answer());
+    world.store.down = false;
+    world.pass(2_000);
+    while world.answer() {}
+    assert_eq!(world.store.commands[&("c".to_owned(), "p1".to_owned())].status, "success");
+    world.hears(admin, "device:history");
+}
+
+#[test]
+fn f17_what_is_known_when_a_drain_begins_and_what_it_brings_about_is_saved_at_once() {
+    let mut world = fleet_world();
+    let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
+    world.send(p1, "player:state", full_state(1));
+    world.pass(500);
+    world.send(p1, "player:state", full_state(2));
+    assert_eq!(world.store.changes.len(), 1);
+    // The last batch is not answered before the end: nothing waits for that.
+    world.store.hangs = true;
+    world.drains();
+    world.leaves(p1, CloseReason::ServerShuttingDown);
+    world.store.hangs = false;
+    while world.answer() {}
+    assert_eq!(world.store.changes.len(), 2);
+    let stored: Value = serde_json::from_str(&world.store.states["p1"].json).unwrap();
+    assert_eq!(stored, full_state(2));
+    assert!(!world.store.devices["p1"].online);
+}
+
+#[test]
+fn a_devices_token_is_found_as_everybodys_is() {
+    let mut world = fleet_world();
+    for (auth, query, admitted) in [
+        (json!({"deviceId": "p1", "token": " bearer  player_token "}), "", true),
+        (json!({"deviceId": "p1", "token": "Bearer", "authToken": "player_token"}), "", true),
+        (json!({"deviceId": "p1"}), "token=BEARER+player_token", true),
+        (json!({"deviceId": "p1", "token": 5, "authToken": "player_token"}), "", false),
+        (json!({"deviceId": "p1", "token": "Basic player_token"}), "", false),
+    ] {
+        let socket = world.connect(Err(AuthFailure::Invalid), auth.clone(), query);
+        assert_eq!(world.is_open(socket), admitted, "{auth} {query}");
+    }
+}
+
+#[test]
+fn a_token_alone_finds_its_device_until_it_is_revoked() {
+    let mut world = World::new();
+    for id in ["p1", "p2"] {
+        world.player(id, "g1");
+    }
+    let by_token = |world: &mut World| world.connect(Err(AuthFailure::Invalid), json!({"token": "token-p2"}), "");
+    let socket = by_token(&mut world);
+    assert!(world.is_open(socket));
+    assert_eq!(world.asks(socket, "player:state", full_state(1))["deviceId"], "p2");
+    world.call(Ask::Revoke { device_id: "p2".to_owned() });
+    let socket = by_token(&mut world);
+    assert!(!world.is_open(socket));
+}
+
+#[test]
+fn strangers_are_bounded_and_those_not_seen_for_longest_make_room() {
+    let mut world = World::new();
+    world.player("p1", "g1");
+    for n in 0..1_100_u32 {
+        let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+        let auth = json!({"deviceId": format!("s{n}"), "token": "guess"});
+        world.connect_from(address, Err(AuthFailure::Invalid), auth, "");
+        world.pass(1);
+    }
+    let admin = world.admin();
+    let list = world.asks(admin, "devices:list", json!({}));
+    let ids: Vec<&str> = list["devices"].as_array().unwrap().iter().filter_map(|d| d["deviceId"].as_str()).collect();
+    assert_eq!(ids.len(), 1_001);
+    assert!(ids.contains(&"p1") && ids.contains(&"s100") && ids.contains(&"s1099") && !ids.contains(&"s99"));
+}
+
+#[test]
+fn a_stranger_is_on_disk_only_once_it_is_let_in() {
+    let mut world = World::new();
+    world.device("p1", "mine");
+    world.pass(1_000);
+    assert_eq!((world.store.devices.len(), world.store.failures.len()), (0, 1));
+    world.restart();
+    let admin = world.admin();
+    assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["error"]["code"], "DEVICE_NOT_FOUND");
+    let again = world.device("p1", "mine");
+    assert_eq!(world.refusal(again).1["pending"], true);
+    assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["ok"], true);
+    assert!(world.store.devices["p1"].authorized);
+    world.restart();
+    let p1 = world.device("p1", "mine");
+    assert!(world.is_open(p1));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::call::{Ask, Call};
+use super::call::Ask;
 use super::connect::new_row;
 use super::event::Fail;
 use super::job;
@@ -51,9 +51,9 @@ impl Turn<'_> {
     }
 
     /// A request of the admin API.
-    pub fn on_call(&mut self, req: ReqId, call: Call) {
+    pub fn on_call(&mut self, req: ReqId, ask: Ask) {
         let actor = Actor { sub: "admin-api".to_owned(), ..Actor::default() };
-        let outcome = match call.ask {
+        let outcome = match ask {
             Ask::Devices => {
                 let devices = self.fleet.devices.iter();
                 let devices: Vec<_> = devices.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
@@ -61,6 +61,7 @@ impl Turn<'_> {
                 self.reply(req, 200, &body);
                 Ok(())
             }
+            Ask::Device { device_id } => self.show(req, &device_id),
             Ask::Issue { device_id } => self.issue(req, &actor, &device_id),
             Ask::Authorize { device_id } => {
                 self.grant(&Asker::Api(req), &actor, &device_id, Change::Authorize, json!({"deviceId": device_id}))
@@ -70,7 +71,7 @@ impl Turn<'_> {
             }
             Ask::Failures { limit } => {
                 let (fleet, limit) = (self.fleet.name.to_string(), limit.min(FAILURES_MAX));
-                self.flush(vec![(job::Query::Failures { fleet, limit }, Reader::Failures { req })]);
+                self.read_saved(job::Query::Failures { fleet, limit }, Reader::Failures { req });
                 Ok(())
             }
         };
@@ -84,6 +85,13 @@ impl Turn<'_> {
         }
     }
 
+    fn show(&mut self, req: ReqId, id: &str) -> Result<(), Fail> {
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        let body = json!(device.listed(self.fleet.here.is_here(id)));
+        self.reply(req, 200, &body);
+        Ok(())
+    }
+
     fn issue(&mut self, req: ReqId, actor: &Actor, device_id: &str) -> Result<(), Fail> {
         let id = rules::id(Some(&Value::from(device_id)), "deviceId")?;
         let token = format!("{}{}", self.rng.sid(), self.rng.sid());
@@ -91,6 +99,7 @@ impl Turn<'_> {
         self.grant(&Asker::Api(req), actor, &id, change, json!({"deviceId": id, "token": token}))
     }
 
+    /// Answers the admin API.
     pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
         self.fx.push(Effect::Reply { req, status, body: body.to_string() });
     }
@@ -100,8 +109,7 @@ impl Turn<'_> {
         let action = change.action();
         let audit = self.entry(actor, action, id);
         self.tell_auditors(&audit);
-        // What was to be written of this device goes first, so that no older row follows the new one.
-        self.flush(Vec::new());
+        // Rows of devices wait until it has ended, so that no older one follows the new one.
         self.fleet.committing = true;
         let write = vec![Write::Signage(job::Write::PutDevice(row.clone())), Write::Audit(audit.clone())];
         let (then, or_else) = self.answers(asker, id, &change, &reply);
@@ -188,19 +196,19 @@ impl Turn<'_> {
                 Some(id) => id,
                 None => self.fleet.insert(wait.row.clone()),
             };
-            if let Some(device) = self.fleet.devices.get_mut(&id) {
-                device.row.token_hash = wait.row.token_hash;
-                device.row.pending_hash = wait.row.pending_hash;
-                device.row.authorized = wait.row.authorized;
-                device.row.retired = wait.row.retired;
-            }
+            self.fleet.amend(&id, |row| {
+                row.token_hash = wait.row.token_hash;
+                row.pending_hash = wait.row.pending_hash;
+                row.authorized = wait.row.authorized;
+                row.retired = wait.row.retired;
+            });
             if wait.change == Change::Revoke {
                 self.end_device(&id);
             }
         } else {
             self.audit(wait.audit.outcome("error"));
         }
-        self.flush(Vec::new());
+        self.flush();
     }
 
     /// A revoked device's sockets and commands end.

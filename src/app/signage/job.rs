@@ -107,6 +107,7 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// One change of a row; `Put` replaces the row of the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     PutDevice(Device),
@@ -115,12 +116,9 @@ pub enum Write {
     PutCommand(Command),
     PutAlert(Alert),
     AddFailure(Failure),
-    /// Every device of every fleet counts as offline: the daemon has just started.
-    AllOffline {
-        at: WallMillis,
-    },
 }
 
+/// One question, answered from what has been committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// Everything a home needs to serve a fleet: [`Answer::Fleet`].
@@ -131,10 +129,9 @@ pub enum Query {
     Failures { fleet: String, limit: u32 },
     /// [`Answer::Snapshot`].
     Snapshot { id: String },
-    /// The newest one of a device: [`Answer::Snapshot`].
-    LatestSnapshot { fleet: String, device_id: String },
 }
 
+/// What the store says to a question or a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Devices ordered by id, with their states and unresolved alerts.
@@ -165,6 +162,7 @@ pub struct SnapshotJob {
     pub bytes_max: usize,
 }
 
+/// A picture as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotData {
     Raw(Bytes),

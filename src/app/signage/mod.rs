@@ -133,7 +133,8 @@ pub struct Signage {
 impl Signage {
     pub fn new(settings: Settings) -> Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
-        let books = Books { counts: Counts::default(), waiting: BTreeMap::new(), fleet_token_hash, next_token: 0 };
+        let (counts, waiting) = (Counts::default(), BTreeMap::new());
+        let books = Books { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
         Signage { settings, fleets: BTreeMap::new(), homes: HashMap::new(), timers: BTreeMap::new(), books }
     }
 
@@ -146,24 +147,24 @@ impl Signage {
         true
     }
 
-    fn fleet_of_input(&self, input: &AppInput) -> Option<String> {
+    fn fleet_of_input<'a>(&'a self, input: &'a AppInput) -> Option<&'a str> {
         match input {
-            AppInput::Connect(connect) => Some(fleet_of(&connect.identity).to_owned()),
-            AppInput::Event(event) => Some(fleet_of(&event.identity).to_owned()),
-            AppInput::Disconnect { identity, .. } => Some(fleet_of(identity).to_owned()),
-            AppInput::Call { call: Call::Signage(call), .. } => Some(call.fleet.clone()),
-            AppInput::Drained { socket, .. } => self.homes.get(socket).map(|fleet| fleet.to_string()),
-            AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| fleet.to_string()),
-            AppInput::Done { .. } | AppInput::Acked { .. } => None,
+            AppInput::Connect(connect) => Some(fleet_of(&connect.identity)),
+            AppInput::Event(event) => Some(fleet_of(&event.identity)),
+            AppInput::Disconnect { identity, .. } => Some(fleet_of(identity)),
+            AppInput::Call { call: Call::Signage(call), .. } => Some(&call.fleet),
+            AppInput::Drained { socket, .. } => self.homes.get(socket).map(|fleet| &**fleet),
+            AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| &**fleet),
+            AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining => None,
         }
     }
 
     fn on_connect(&mut self, cx: &mut Context<'_>, connect: &Connect, fx: &mut Effects) {
-        let fleet = fleet_of(&connect.identity).to_owned();
-        if !self.turn(cx, &fleet, fx, |turn| turn.on_connect(connect)) {
+        let fleet = fleet_of(&connect.identity);
+        if !self.turn(cx, fleet, fx, |turn| turn.on_connect(connect)) {
             return fx.refuse(connect.socket, NOT_AUTHORIZED, Some(json!({"code": "TOO_MANY_FLEETS"})));
         }
-        if let Some(fleet) = self.fleets.get(&fleet).filter(|fleet| fleet.seats.contains_key(&connect.socket)) {
+        if let Some(fleet) = self.fleets.get(fleet).filter(|fleet| fleet.seats.contains_key(&connect.socket)) {
             self.homes.insert(connect.socket, fleet.name.clone());
         }
     }
@@ -200,7 +201,11 @@ impl Application for Signage {
     }
 
     fn entity(&self, input: &AppInput) -> Option<Entity> {
-        self.fleet_of_input(input).map(|fleet| entity_of(&fleet))
+        self.fleet_of_input(input).map(entity_of)
+    }
+
+    fn has_loaded(&self, input: &AppInput) -> bool {
+        self.fleet_of_input(input).is_some_and(|fleet| self.fleets.contains_key(fleet))
     }
 
     fn load(&mut self, entity: &Entity) -> Option<Job> {
@@ -230,28 +235,40 @@ impl Application for Signage {
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
-        let fleet = self.fleet_of_input(&input).unwrap_or_default();
         match input {
             AppInput::Connect(connect) => self.on_connect(cx, &connect, fx),
-            AppInput::Event(event) => drop(self.turn(cx, &fleet, fx, |turn| turn.on_event(&event))),
-            AppInput::Disconnect { socket, reason, .. } => {
-                self.homes.remove(&socket);
-                self.turn(cx, &fleet, fx, |turn| turn.on_disconnect(socket, reason));
+            AppInput::Event(event) => {
+                self.turn(cx, fleet_of(&event.identity), fx, |turn| turn.on_event(&event));
             }
-            AppInput::Timer { .. } => drop(self.turn(cx, &fleet, fx, |turn| turn.on_timer())),
+            AppInput::Disconnect { socket, identity, reason } => {
+                self.homes.remove(&socket);
+                self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason));
+            }
+            AppInput::Timer { token } => {
+                let Some(fleet) = self.timers.get(&token.0).cloned() else { return };
+                self.turn(cx, &fleet, fx, |turn| turn.on_timer());
+            }
             AppInput::Done { token, outcome } => {
                 if let Some((fleet, wait)) = self.books.waiting.remove(&token.0) {
                     self.turn(cx, &fleet, fx, |turn| turn.on_done(wait, outcome));
                 }
             }
             AppInput::Call { req, call: Call::Signage(call) } => {
-                if !self.turn(cx, &fleet, fx, |turn| turn.on_call(req, call)) {
+                if !self.turn(cx, &call.fleet, fx, |turn| turn.on_call(req, call.ask)) {
                     let body = json!({"error": Fail::new("TOO_MANY_FLEETS", "No room for another fleet")}).to_string();
                     fx.push(super::effect::Effect::Reply { req, status: 503, body });
                 }
             }
             AppInput::Drained { socket, keys } => {
+                let Some(fleet) = self.homes.get(&socket).cloned() else { return };
                 self.turn(cx, &fleet, fx, |turn| turn.on_drained(socket, &keys));
+            }
+            AppInput::Draining => {
+                self.books.draining = true;
+                let fleets: Vec<Arc<str>> = self.fleets.values().map(|fleet| fleet.name.clone()).collect();
+                for fleet in fleets {
+                    self.turn(cx, &fleet, fx, |_| {});
+                }
             }
             // It asks nobody for acks.
             AppInput::Acked { .. } => {}

@@ -18,7 +18,7 @@ use crate::base::time::WallMillis;
 
 /// Coalescing key of `devices:stats`; devices' numbers never get there.
 const STATS_KEY: u64 = u64::MAX;
-/// A batch that failed, or found another on its way, is tried after this time.
+/// Nothing is tried for this time after a batch has failed.
 const FLUSH_AGAIN_MS: u64 = 1_000;
 
 impl Turn<'_> {
@@ -43,13 +43,9 @@ impl Turn<'_> {
                         self.on_calm(&id);
                     }
                 }
-                // One batch at a time: a batch that fails goes out again before what came after it.
-                Due::Flush if self.fleet.unsaved.in_flight > 0 => {
-                    self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
-                }
                 Due::Flush => {
                     self.fleet.unsaved.scheduled = false;
-                    self.flush(Vec::new());
+                    self.flush();
                 }
                 Due::Stats => self.tell_stats(),
             }
@@ -57,11 +53,15 @@ impl Turn<'_> {
         self.expire_commands();
     }
 
-    /// At the end of every turn: alerts that are due are told, and the timer is set to what comes next.
+    /// At the end of every turn: alerts that are due are told, in a drain what is unsaved is handed over, and the timer is
+    /// set to what comes next.
     pub fn finish(&mut self) {
         while let Some(raised) = self.fleet.alerts.due(self.now.mono) {
             let (id, kind) = raised.key;
             self.tell_alert(&id, kind, raised.since, None);
+        }
+        if self.books.draining && !self.fleet.unsaved.is_empty() {
+            self.flush();
         }
         let next = self.fleet.deadline();
         if next == self.fleet.armed {
@@ -75,6 +75,7 @@ impl Turn<'_> {
         });
     }
 
+    /// Ends an alert and tells so, if it had been told.
     pub fn resolve_alert(&mut self, id: &Arc<str>, kind: AlertKind) {
         if let Some(since) = self.fleet.alerts.resolve(self.now.mono, &(id.clone(), kind)) {
             self.tell_alert(id, kind, since, Some(self.now.wall));
@@ -164,37 +165,50 @@ impl Turn<'_> {
     }
 
     fn on_flushed(&mut self, flushed: Flushed, outcome: Outcome) {
-        self.fleet.unsaved.in_flight = self.fleet.unsaved.in_flight.saturating_sub(1);
         let written = matches!(outcome, Outcome::Written);
-        self.store_works(written);
+        let Flushed { batch, kept, devices, states, then } = flushed;
+        self.fleet.unsaved.in_flight = self.fleet.unsaved.in_flight.saturating_sub(1);
+        self.fleet.unsaved.retry_at = (!written).then(|| self.now.mono + FLUSH_AGAIN_MS);
         if !written {
-            self.keep_unsaved(&flushed);
+            self.keep_unsaved(batch, kept);
+            self.fleet.unsaved.devices.extend(devices.iter().map(|(id, _)| id.clone()));
+            self.fleet.unsaved.states.extend(states);
         }
-        for (id, reserved) in flushed.devices {
+        self.store_works(written);
+        let mut held = Vec::new();
+        for (id, reserved) in devices {
             let Some(device) = self.fleet.devices.get_mut(&id) else { continue };
-            // Where the store fails, the live path goes on all the same.
             device.rev_allowed = device.rev_allowed.max(reserved);
-            if device.held {
-                self.publish(&id);
-            }
+            held.extend(device.held.then_some(id));
         }
-        for (query, reader) in flushed.then {
+        if !written {
+            // Nobody waits for a store that fails.
+            let waits = |id: &&Arc<str>| self.fleet.devices.get(*id).is_some_and(|device| device.held);
+            held = self.fleet.unsaved.devices.iter().filter(waits).cloned().collect();
+        }
+        for id in held {
+            self.publish(&id);
+        }
+        for (query, reader) in then {
             self.read(query, reader);
+        }
+        if !written || self.fleet.unsaved.pressing {
+            self.flush();
         }
     }
 
-    /// A batch that did not reach the disk is tried again with the next one, as far as memory is given to it.
-    fn keep_unsaved(&mut self, flushed: &Flushed) {
-        let unsaved = &mut self.fleet.unsaved;
-        let newer = std::mem::replace(&mut unsaved.writes, flushed.writes.clone());
-        unsaved.writes.extend(newer);
-        let too_many = unsaved.writes.len().saturating_sub(UNSAVED_KEPT_MAX);
-        unsaved.writes.drain(..too_many);
-        unsaved.devices.extend(flushed.devices.iter().map(|(id, _)| id.clone()));
-        unsaved.states.extend(flushed.states.iter().cloned());
-        if !std::mem::replace(&mut unsaved.scheduled, true) {
-            self.fleet.schedule(self.now.mono + FLUSH_AGAIN_MS, Due::Flush);
+    /// A batch that did not reach the disk is tried again before what came after it, as far as memory is given to it.
+    fn keep_unsaved(&mut self, batch: Arc<Vec<Write>>, kept: usize) {
+        let mut writes = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared[..kept].to_vec());
+        writes.truncate(kept);
+        if self.fleet.unsaved.in_flight > 0 {
+            // In a drain a later batch may have said something newer.
+            writes.retain(|write| !replaces(write));
         }
+        writes.append(&mut self.fleet.unsaved.writes);
+        let too_many = writes.len().saturating_sub(UNSAVED_KEPT_MAX);
+        writes.drain(..too_many);
+        self.fleet.unsaved.writes = writes;
     }
 
     /// `store degraded` is told once when the store begins to fail, and once when it is back.
@@ -255,6 +269,11 @@ impl Turn<'_> {
             self.fleet.alerts.raise(self.now, (id, AlertKind::Offline), after);
         }
     }
+}
+
+/// Whether a write takes the place of an earlier one.
+fn replaces(write: &Write) -> bool {
+    matches!(write, Write::Signage(job::Write::PutCommand(_) | job::Write::PutAlert(_)))
 }
 
 fn shown_change(change: job::Change) -> Value {

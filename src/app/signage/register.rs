@@ -104,13 +104,16 @@ impl Turn<'_> {
             self.fleet.insert(row);
         }
         let (arrival, replaced) = self.fleet.here.take_over(id, socket);
+        let now = self.now.wall;
+        // Whoever registers has been let in, by its own token or by one for all.
+        self.fleet.amend(id, |row| {
+            (row.authorized, row.online) = (true, true);
+            row.last_seen = now;
+            row.ip = ip.to_string();
+        });
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         let group_before = device.row.group.clone();
         let news = device.learn(info);
-        // Whoever registers has been let in, by its own token or by one for all.
-        (device.row.authorized, device.row.online) = (true, true);
-        device.row.last_seen = self.now.wall;
-        device.row.ip = ip.to_string();
         if arrival == Arrival::First {
             device.connected_at = self.now.wall;
         }

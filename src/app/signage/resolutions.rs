@@ -410,6 +410,8 @@ fn r12_the_admin_api_answers_with_the_right_status() {
         (Ask::Issue { device_id: "p1".into() }, 200),
         (Ask::Authorize { device_id: "p1".into() }, 409),
         (Ask::Devices, 200),
+        (Ask::Device { device_id: "p1".into() }, 200),
+        (Ask::Device { device_id: "p2".into() }, 404),
         (Ask::Revoke { device_id: "p1".into() }, 200),
         (Ask::Failures { limit: 5 }, 200),
     ] {

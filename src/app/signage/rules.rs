@@ -50,6 +50,7 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether devices of this group are in it; a device without a group is for admins alone.
     pub fn covers(&self, group: &str) -> bool {
         match self {
             Scope::All => true,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
-use super::testing::{Id, World, by_fleet_token, fleet_world};
+use super::testing::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::kit::patch;
 use crate::base::close::CloseReason;
 use crate::base::rng::Rng;
@@ -102,4 +102,95 @@ fn run(seed: u8) {
 fn every_admin_ends_with_the_state_of_every_device() {
     assert!(Settings::default().state_interval_ms < 5_000, "the run waits long enough at its end");
     (0..40).for_each(run);
+}
+
+/// One of two tenants whose devices, groups and commands have the same names.
+struct Tenant {
+    name: &'static str,
+    mark: &'static str,
+    /// What only the other one says.
+    foreign: &'static str,
+    admins: Vec<Id>,
+    devices: BTreeMap<u32, Id>,
+}
+
+impl Tenant {
+    fn new(world: &mut World, name: &'static str, mark: &'static str, foreign: &'static str) -> Tenant {
+        let admin = world.connect(of_tenant(name, "admin", None), json!({}), "");
+        Tenant { name, mark, foreign, admins: vec![admin], devices: BTreeMap::new() }
+    }
+
+    fn step(&mut self, world: &mut World, rng: &mut Rng) {
+        let (mark, number) = (self.mark, rng.below(4));
+        let id = format!("p{number}");
+        let admin = self.admins[rng.below(self.admins.len() as u32) as usize];
+        match (rng.below(9), self.devices.get(&number).copied()) {
+            (0, Some(device)) => {
+                self.devices.remove(&number);
+                world.leaves(device, CloseReason::TransportClose);
+            }
+            (0 | 1, None) => {
+                let device = world.connect(of_tenant(self.name, "device", Some(&id)), json!({}), "");
+                let info = json!({"deviceId": id, "deviceName": mark, "deviceGroup": format!("g{}", rng.below(2))});
+                world.send(device, "player:register", info);
+                self.devices.insert(number, device);
+            }
+            (2, _) if self.admins.len() < 4 => {
+                self.admins.push(world.connect(of_tenant(self.name, "admin", None), json!({}), ""));
+            }
+            (3, _) => world.send(admin, "device:subscribe", json!({"group": "*", "mode": "full"})),
+            (4, _) => {
+                let command_id = format!("c{}", rng.below(5));
+                let command = json!({"group": "g0", "command": "vlc:play", "commandId": command_id, "timeoutMs": 500});
+                world.send(admin, "player:command", command);
+            }
+            (5, Some(device)) => {
+                let command_id = format!("c{}", rng.below(5));
+                let answer = json!({"commandId": command_id, "status": "success", "message": mark, "result": mark});
+                world.send(device, "player:command:response", answer);
+            }
+            (6, _) => {
+                let told = world.asks(admin, "device:state", json!({"deviceId": id})).to_string();
+                assert!(!told.contains(self.foreign), "{} was told {told}", self.name);
+            }
+            (_, Some(device)) => {
+                let mut state = random_state(rng);
+                state["app"] = json!({"name": mark, "version": rng.below(3)});
+                world.send(device, "player:state", state);
+            }
+            _ => world.pass(u64::from(rng.below(400))),
+        }
+    }
+
+    /// What its clients have heard since the last look: how many events were its own's, and never a word of the other's.
+    fn hears(&self, world: &mut World, seed: u8) -> usize {
+        let mut count = 0;
+        for id in self.admins.iter().chain(self.devices.values()) {
+            for (name, payload) in world.heard(*id) {
+                let text = payload.to_string();
+                assert!(!text.contains(self.foreign), "seed {seed}: {} heard {name} {text}", self.name);
+                count += usize::from(text.contains(self.mark));
+            }
+        }
+        count
+    }
+}
+
+#[test]
+fn t35_two_tenants_with_the_same_names_never_hear_of_each_other() {
+    for seed in 0..12 {
+        let mut rng = Rng::from_seed([seed; 32]);
+        let mut world = World::new();
+        let (a, b) = ("mark-of-a", "mark-of-b");
+        let mut tenants = [Tenant::new(&mut world, "a", a, b), Tenant::new(&mut world, "b", b, a)];
+        let mut heard = [0, 0];
+        for _ in 0..600 {
+            let who = rng.below(2) as usize;
+            tenants[who].step(&mut world, &mut rng);
+            for (count, tenant) in heard.iter_mut().zip(&tenants) {
+                *count += tenant.hears(&mut world, seed);
+            }
+        }
+        assert!(heard.iter().all(|count| *count > 100), "seed {seed}: {heard:?}");
+    }
 }

@@ -38,6 +38,10 @@ pub struct Fleet {
     /// A device's number names it in rooms, timers and coalescing keys.
     pub numbers: BTreeMap<u64, Arc<str>>,
     next_number: u64,
+    /// Devices by the hashes of their tokens; several may have one.
+    tokens: BTreeSet<(String, Arc<str>)>,
+    /// Devices that have only ever knocked, those not seen for longest first.
+    strangers: BTreeSet<(WallMillis, Arc<str>)>,
     pub seats: BTreeMap<SocketRef, Seat>,
     /// Registered devices, by their one socket.
     pub here: Presence<Arc<str>>,
@@ -73,6 +77,8 @@ impl Fleet {
             devices: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next_number: 0,
+            tokens: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             seats: BTreeMap::new(),
             here: Presence::new(0),
             commands: Table::new(COMMANDS),
@@ -99,13 +105,56 @@ impl Fleet {
         self.next_number += 1;
         self.numbers.insert(number, id.clone());
         self.devices.insert(id.clone(), Device::new(row, number, &self.name));
+        self.index(&id);
         id
     }
 
-    pub fn remove(&mut self, id: &str) {
+    pub fn remove(&mut self, id: &Arc<str>) {
+        self.unindex(id);
         if let Some(device) = self.devices.remove(id) {
             self.numbers.remove(&device.number);
         }
+    }
+
+    /// The only way to change a row's token, whether it is let in, and when a stranger was seen: devices are found by these.
+    pub fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut job::Device)) {
+        self.unindex(id);
+        if let Some(device) = self.devices.get_mut(id) {
+            change(&mut device.row);
+        }
+        self.index(id);
+    }
+
+    /// The device that a token with this hash lets in.
+    pub fn token_owner(&self, hash: &str) -> Option<Arc<str>> {
+        let from = (hash.to_owned(), Arc::from(""));
+        let mut owners = self.tokens.range(from..).take_while(|(of, _)| of == hash).map(|(_, id)| id);
+        owners.find(|id| self.devices.get(*id).is_some_and(|device| device.row.authorized)).cloned()
+    }
+
+    /// Forgets the strangers not seen for longest, until fewer than `max` are left.
+    pub fn bound_strangers(&mut self, max: usize) {
+        while self.strangers.len() >= max.max(1)
+            && let Some((_, id)) = self.strangers.first().cloned()
+        {
+            self.remove(&id);
+        }
+    }
+
+    fn index(&mut self, id: &Arc<str>) {
+        let Some(device) = self.devices.get(id) else { return };
+        if !device.row.token_hash.is_empty() {
+            self.tokens.insert((device.row.token_hash.clone(), id.clone()));
+        }
+        if device.is_stranger() {
+            self.strangers.insert((device.row.last_seen, id.clone()));
+        }
+    }
+
+    fn unindex(&mut self, id: &Arc<str>) {
+        let Some(device) = self.devices.get(id) else { return };
+        self.tokens.remove(&(device.row.token_hash.clone(), id.clone()));
+        self.strangers.remove(&(device.row.last_seen, id.clone()));
     }
 
     /// The key under which `id` is known here.
@@ -118,11 +167,13 @@ impl Fleet {
         self.agenda.insert((at, due));
     }
 
+    /// When the fleet has something to do next.
     pub fn deadline(&self) -> Option<Millis> {
         let agenda = self.agenda.first().map(|(at, _)| *at);
         [agenda, self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
     }
 
+    /// The seat of a person's socket.
     pub fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
         match self.seats.get(&socket)? {
             Seat::Admin(seat) => Some(seat),
@@ -130,6 +181,7 @@ impl Fleet {
         }
     }
 
+    /// As [`Fleet::admin`], to change.
     pub fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Admin(seat) => Some(seat),
@@ -137,6 +189,7 @@ impl Fleet {
         }
     }
 
+    /// The seat of a device's socket.
     pub fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
         match self.seats.get(&socket)? {
             Seat::Device(seat) => Some(seat),
@@ -144,6 +197,7 @@ impl Fleet {
         }
     }
 
+    /// As [`Fleet::device_seat`], to change.
     pub fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Device(seat) => Some(seat),
@@ -151,6 +205,7 @@ impl Fleet {
         }
     }
 
+    /// All people who are connected.
     pub fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
         self.seats.iter().filter_map(|(socket, seat)| match seat {
             Seat::Admin(seat) => Some((*socket, seat)),
@@ -216,8 +271,10 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    /// Every kind.
     pub const ALL: [AlertKind; 3] = [AlertKind::Offline, AlertKind::DuplicateDevice, AlertKind::StoreDegraded];
 
+    /// What clients, rows and metrics call it.
     pub fn name(self) -> &'static str {
         match self {
             AlertKind::Offline => "offline",
@@ -226,6 +283,7 @@ impl AlertKind {
         }
     }
 
+    /// How bad it is, in the words of the contract.
     pub fn severity(self) -> &'static str {
         match self {
             AlertKind::StoreDegraded => "critical",

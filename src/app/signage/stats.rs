@@ -24,18 +24,22 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// A command has ended, or was rejected.
     pub fn command(&mut self, label: &'static str, status: &'static str) {
         *self.commands.entry((label, status)).or_default() += 1;
     }
 
+    /// A device was not let in.
     pub fn auth_failure(&mut self, reason: &'static str) {
         *self.auth_failures.entry(reason).or_default() += 1;
     }
 
+    /// A response was to no command that waits.
     pub fn response_ignored(&mut self, why: &'static str) {
         *self.responses_ignored.entry(why).or_default() += 1;
     }
 
+    /// The rows of a scrape.
     pub fn metrics<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, out: &mut Vec<Metric>) {
         let mut row = |name, labels: Vec<(&'static str, String)>, value: u64| {
             out.push(Metric { name, labels, value: value as f64 });

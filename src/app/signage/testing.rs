@@ -2,7 +2,7 @@
 //! Effects are applied as the shard applies them; nothing of signage is looked into.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,6 +43,10 @@ struct Client {
 #[derive(Default)]
 pub struct Store {
     pub down: bool,
+    /// Jobs get no answer until [`World::answer`].
+    pub hangs: bool,
+    /// Batches of writes handed in so far, those that failed too.
+    pub batches: usize,
     pub devices: BTreeMap<String, job::Device>,
     pub states: BTreeMap<String, job::State>,
     pub changes: Vec<job::Change>,
@@ -60,6 +64,8 @@ pub struct World {
     rng: Rng,
     clients: BTreeMap<Id, Client>,
     timers: BTreeMap<Token, Millis>,
+    /// Jobs that a hanging store has not answered.
+    waiting: VecDeque<(Job, Option<Token>)>,
     pub store: Store,
     pub replies: Vec<(u16, Value)>,
     pub alerts: Vec<&'static str>,
@@ -83,6 +89,7 @@ impl World {
             rng: Rng::from_seed([4; 32]),
             clients: BTreeMap::new(),
             timers: BTreeMap::new(),
+            waiting: VecDeque::new(),
             store: Store::default(),
             replies: Vec::new(),
             alerts: Vec::new(),
@@ -202,6 +209,10 @@ impl World {
         self.input(AppInput::Call { req, call });
     }
 
+    pub fn drains(&mut self) {
+        self.input(AppInput::Draining);
+    }
+
     pub fn slow(&mut self, id: Id, slow: bool) {
         let client = self.clients.get_mut(&id).unwrap();
         client.slow = slow;
@@ -315,21 +326,20 @@ impl World {
                     }
                 }
                 Effect::Commit { write, token, then, or_else, .. } => {
-                    let outcome = self.work(Job::Write(write));
+                    let outcome = self.work(Job::Write(write.into()));
                     let written = outcome == Outcome::Written;
                     token.into_iter().for_each(|token| self.input(AppInput::Done { token, outcome: outcome.clone() }));
                     self.apply(if written { then } else { or_else });
                 }
-                Effect::Job { job, token } => {
-                    let outcome = self.work(job);
-                    token.into_iter().for_each(|token| self.input(AppInput::Done { token, outcome: outcome.clone() }));
-                }
+                Effect::Job { job, token } => self.waiting.push_back((job, token)),
                 Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
                 Effect::Cancel { token } => drop(self.timers.remove(&token)),
                 Effect::Alert { kind, .. } => self.alerts.push(kind),
                 Effect::EmitWithAck { .. } => panic!("signage asks for no acks"),
             }
         }
+        // As in the shard, an outcome comes when the turn that asked has ended.
+        while !self.store.hangs && self.answer() {}
         for gone in done {
             self.leaves(gone.key.slot, CloseReason::ServerNamespaceDisconnect);
         }
@@ -365,13 +375,24 @@ impl World {
 
     // --- the store's part ---
 
+    /// The store answers the job that has waited longest, if one does.
+    pub fn answer(&mut self) -> bool {
+        let Some((job, token)) = self.waiting.pop_front() else { return false };
+        let outcome = self.work(job);
+        if let Some(token) = token {
+            self.input(AppInput::Done { token, outcome });
+        }
+        true
+    }
+
     fn work(&mut self, job: Job) -> Outcome {
+        self.store.batches += usize::from(matches!(job, Job::Write(_)));
         if self.store.down {
             return Outcome::Failed(JobError { kind: JobErrorKind::Unavailable, text: "down".to_owned() });
         }
         match job {
             Job::Write(writes) => {
-                writes.into_iter().for_each(|write| self.store.write(write));
+                writes.iter().for_each(|write| self.store.write(write.clone()));
                 Outcome::Written
             }
             Job::Read(Query::Signage(query)) => Outcome::Signage(self.store.read(query)),
@@ -398,7 +419,6 @@ impl Store {
                 self.alerts.insert((row.device_id.clone(), row.kind.clone(), row.since.0), row);
             }
             job::Write::AddFailure(row) => self.failures.push(row),
-            job::Write::AllOffline { .. } => self.devices.values_mut().for_each(|row| row.online = false),
         }
     }
 

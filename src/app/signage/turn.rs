@@ -18,7 +18,7 @@ use crate::app::kit::audit::{Actor, Entry};
 use crate::app::kit::patch;
 use crate::base::ids::SocketRef;
 use crate::base::rng::Rng;
-use crate::base::time::Now;
+use crate::base::time::{Millis, Now};
 
 /// Writes gathered before a flush does not wait for its time.
 const UNSAVED_WRITES_MAX: usize = 2_000;
@@ -38,9 +38,12 @@ pub struct Books {
     /// Hash of the token that admits any device; empty: none does.
     pub fleet_token_hash: String,
     pub next_token: u64,
+    /// The process is about to end: every turn ends with a flush.
+    pub draining: bool,
 }
 
 impl Books {
+    /// A name no timer or job has had.
     pub fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
@@ -97,6 +100,7 @@ impl Turn<'_> {
         token
     }
 
+    /// An entry of the audit, written with the next flush.
     pub fn audit(&mut self, entry: Entry) {
         self.save(Write::Audit(entry));
     }
@@ -108,7 +112,11 @@ impl Turn<'_> {
 
     /// Written with the next flush.
     pub fn save(&mut self, write: Write) {
-        self.fleet.unsaved.writes.push(write);
+        let writes = &mut self.fleet.unsaved.writes;
+        if writes.len() >= UNSAVED_KEPT_MAX + UNSAVED_WRITES_MAX {
+            writes.drain(..UNSAVED_WRITES_MAX);
+        }
+        writes.push(write);
         self.flush_soon();
     }
 
@@ -120,21 +128,44 @@ impl Turn<'_> {
 
     fn flush_soon(&mut self) {
         if self.fleet.unsaved.writes.len() >= UNSAVED_WRITES_MAX {
-            return self.flush(Vec::new());
+            return self.flush();
         }
+        self.flush_at(self.now.mono + FLUSH_AFTER_MS);
+    }
+
+    fn flush_at(&mut self, at: Millis) {
         if !std::mem::replace(&mut self.fleet.unsaved.scheduled, true) {
-            self.fleet.schedule(self.now.mono + FLUSH_AFTER_MS, Due::Flush);
+            self.fleet.schedule(at, Due::Flush);
         }
     }
 
-    /// Hands what is unsaved to the store; `then` are questions that must see it.
-    pub fn flush(&mut self, then: Vec<(job::Query, Reader)>) {
+    /// Hands what is unsaved to the store. While a batch is on its way it follows that one; after a failure it waits.
+    pub fn flush(&mut self) {
+        let unsaved = &mut self.fleet.unsaved;
+        // In a drain nobody may be there to hear the answer. The store keeps the order.
+        if unsaved.in_flight > 0 && !self.books.draining {
+            unsaved.pressing = true;
+            return;
+        }
+        if let Some(at) = unsaved.retry_at.filter(|at| self.now.mono < *at) {
+            self.flush_at(at);
+            // A store that fails is asked all the same: it says so.
+            let questions = std::mem::take(&mut self.fleet.unsaved.questions);
+            return questions.into_iter().for_each(|(query, reader)| self.read(query, reader));
+        }
+        self.send_batch();
+    }
+
+    fn send_batch(&mut self) {
+        self.fleet.unsaved.pressing = false;
+        let then = std::mem::take(&mut self.fleet.unsaved.questions);
         let mut batch = std::mem::take(&mut self.fleet.unsaved.writes);
-        let mut flushed = Flushed { writes: batch.clone(), devices: Vec::new(), states: Vec::new(), then };
+        let kept = batch.len();
+        let (mut devices, mut states) = (Vec::new(), Vec::new());
         if !self.fleet.committing {
             for id in std::mem::take(&mut self.fleet.unsaved.devices) {
                 let Some(device) = self.fleet.devices.get(&id) else { continue };
-                flushed.devices.push((id, device.row.rev_reserved));
+                devices.push((id, device.row.rev_reserved));
                 batch.push(Write::Signage(job::Write::PutDevice(device.row.clone())));
             }
         }
@@ -142,17 +173,26 @@ impl Turn<'_> {
             let Some(device) = self.fleet.devices.get(&id) else { continue };
             let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
             let json = device.published.to_string();
-            flushed.states.push(id);
+            states.push(id);
             batch.push(Write::Signage(job::Write::PutState(job::State { fleet, device_id, rev: device.rev, json })));
         }
-        if batch.is_empty() && (flushed.then.is_empty() || self.fleet.unsaved.in_flight == 0) {
-            return flushed.then.into_iter().for_each(|(query, reader)| self.read(query, reader));
+        if batch.is_empty() {
+            return then.into_iter().for_each(|(query, reader)| self.read(query, reader));
         }
         self.fleet.unsaved.in_flight += 1;
-        let token = self.wait(Wait::Flush(flushed));
-        self.fx.push(Effect::Job { job: Job::Write(batch), token: Some(token) });
+        let batch = Arc::new(batch);
+        let job = Job::Write(batch.clone());
+        let token = self.wait(Wait::Flush(Flushed { batch, kept, devices, states, then }));
+        self.fx.push(Effect::Job { job, token: Some(token) });
     }
 
+    /// A question that must see what has been saved so far.
+    pub fn read_saved(&mut self, query: job::Query, reader: Reader) {
+        self.fleet.unsaved.questions.push((query, reader));
+        self.flush();
+    }
+
+    /// Asks the store as it is; [`Turn::read_saved`] where what is unsaved counts.
     pub fn read(&mut self, query: job::Query, reader: Reader) {
         let token = self.wait(Wait::Read(reader));
         self.fx.push(Effect::Job { job: Job::Read(Query::Signage(query)), token: Some(token) });
@@ -261,6 +301,10 @@ impl Turn<'_> {
     /// is called again when it is there.
     pub fn reserve(&mut self, id: &Arc<str>) -> bool {
         let Some(device) = self.fleet.devices.get_mut(id) else { return false };
+        // Where the store fails, the live path goes on all the same.
+        if self.fleet.unsaved.retry_at.is_some() {
+            device.rev_allowed = device.rev_allowed.max(device.row.rev_reserved);
+        }
         let (allowed, reserved) = (device.rev < device.rev_allowed, device.row.rev_reserved);
         device.held = !allowed;
         if device.rev + REV_AHEAD >= reserved {
@@ -268,7 +312,7 @@ impl Turn<'_> {
             self.save_device(id);
         }
         if !allowed && self.fleet.unsaved.devices.contains(id) {
-            self.flush(Vec::new());
+            self.flush();
         }
         allowed
     }

@@ -11,6 +11,7 @@ use crate::app::effect::Write;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::command::{Key, Row};
 use crate::base::ids::{ReqId, SocketRef};
+use crate::base::time::Millis;
 
 /// What is not on disk yet. Rows of devices and states are written as they stand when they are flushed.
 #[derive(Default)]
@@ -19,8 +20,20 @@ pub struct Unsaved {
     pub devices: BTreeSet<Arc<str>>,
     pub states: BTreeSet<Arc<str>>,
     pub scheduled: bool,
-    /// Flushes the store has not answered.
+    /// Batches the store has not answered: one at a time, so that none overtakes another.
     pub in_flight: u32,
+    /// Somebody wants a flush as soon as the batch on its way has ended.
+    pub pressing: bool,
+    /// A batch has failed: nothing is tried before this time.
+    pub retry_at: Option<Millis>,
+    /// Questions that must see what was unsaved when they were asked.
+    pub questions: Vec<(job::Query, Reader)>,
+}
+
+impl Unsaved {
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.devices.is_empty() && self.states.is_empty()
+    }
 }
 
 /// What a token of a job stands for.
@@ -33,8 +46,9 @@ pub enum Wait {
 
 /// A batch on its way to the disk.
 pub struct Flushed {
-    /// Kept until it is there, to try again.
-    pub writes: Vec<Write>,
+    /// What the store has in hand, to try again; the first `kept` of it, rows of devices and states are made anew.
+    pub batch: Arc<Vec<Write>>,
+    pub kept: usize,
     /// With the revisions their rows reserve.
     pub devices: Vec<(Arc<str>, u64)>,
     pub states: Vec<Arc<str>>,

@@ -45,6 +45,7 @@ impl Turn<'_> {
         Ok(serde_json::to_value(self.list(event.socket)).unwrap_or_default())
     }
 
+    /// `devices:list`, as far as its scope goes.
     pub fn tell_list(&mut self, socket: SocketRef) {
         let event = Emission::new("devices:list", &self.list(socket));
         self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
@@ -117,7 +118,7 @@ impl Turn<'_> {
         }
         let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
         let reader = Reader::History { socket: event.socket, ack: event.ack, device_id: device_id.clone() };
-        self.flush(vec![(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader)]);
+        self.read_saved(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader);
         Ok(None)
     }
 
@@ -148,6 +149,7 @@ impl Turn<'_> {
         Ok(reply)
     }
 
+    /// `audit:entry` to those who have subscribed.
     pub fn tell_auditors(&mut self, entry: &Entry) {
         let told = AuditTold {
             actor: &entry.actor,
@@ -178,6 +180,7 @@ impl Turn<'_> {
         self.seen(event.socket, &id)
     }
 
+    /// The device of this id, if this person may see it.
     pub fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
         let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
         let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
@@ -218,6 +221,7 @@ impl Turn<'_> {
         }
     }
 
+    /// Ends one subscription, if there is one.
     pub fn unwatch(&mut self, socket: SocketRef, watch: &Watch) {
         let name = self.fleet.name.clone();
         let Some(whole) = self.fleet.admin_mut(socket).and_then(|admin| admin.watches.remove(watch)) else { return };
@@ -226,6 +230,7 @@ impl Turn<'_> {
         self.fx.push(Effect::Leave { socket, room });
     }
 
+    /// The socket enters a room, and counts among those who listen there.
     pub fn enter(&mut self, socket: SocketRef, room: Room) {
         *self.fleet.watchers.entry(room.clone()).or_default() += 1;
         self.fx.join(socket, room);

@@ -230,7 +230,7 @@ impl Application for Fleet {
                     fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
                 }
             }
-            AppInput::Call { .. } => {}
+            AppInput::Call { .. } | AppInput::Draining => {}
         }
     }
 

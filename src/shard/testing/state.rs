@@ -236,6 +236,7 @@ impl State {
                 ("sockets", shard.sockets.len()),
                 ("members", sample.namespaces.iter().map(|nsp| nsp.sockets).sum::<u64>() as usize),
                 ("rooms", sample.rooms as usize),
+                ("counted sockets", shard.homes.iter().map(|home| home.counted_sockets()).sum()),
                 ("connections", shard.conns.len()),
                 ("acks", shard.acks.len()),
                 ("asked", shard.asked.len()),

@@ -1,5 +1,6 @@
 //! Protocol 2.3: HTTP long-polling, row by row.
 
+use crate::base::limit::POLLING_BURST_FACTOR;
 use bytes::Bytes;
 
 use super::world;
@@ -338,10 +339,11 @@ fn an_engine_echo_speaks_no_socket_io() {
 #[test]
 fn the_queue_of_a_client_that_does_not_poll_is_bounded() {
     let mut setup = Setup::default();
-    setup.limits.outbox_bytes_max = 1_000;
+    setup.limits.outbox_bytes_max = 16;
+    assert_eq!(setup.limits.outbox_bytes_max * POLLING_BURST_FACTOR, 1_024);
     let world = World::with(setup, super::apps);
     let poller = joined(&world);
-    let event = format!("42[\"message\",\"{}\"]", "x".repeat(480));
+    let event = format!("42[\"message\",\"{}\"]", "x".repeat(500));
     for _ in 0..2 {
         poller.posts(&event);
     }
@@ -356,7 +358,7 @@ fn the_queue_of_a_client_that_does_not_poll_is_bounded() {
 #[test]
 fn b42_refusals_count_as_bytes_too() {
     let mut setup = Setup::default();
-    setup.limits.outbox_bytes_max = 1_000;
+    setup.limits.outbox_bytes_max = 16;
     let world = World::with(setup, super::apps);
     let poller = joined(&world);
     for _ in 0..100 {

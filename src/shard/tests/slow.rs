@@ -1,7 +1,7 @@
 //! Readers that are slower than their writers (design 4.11, F-12).
 
 use super::{apps, fleet};
-use crate::base::limit::Limits;
+use crate::base::limit::{Limits, OUTBOX_BURST_FACTOR, OUTBOX_PATIENCE_MS};
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};
 
@@ -35,6 +35,7 @@ fn f12_a_reader_over_the_bound_is_closed_and_the_others_do_not_notice() {
         // The first one is being written and does not count; five behind it are more than the rest.
         for number in 1..=7 {
             says(&sender, "{\"alone\":1}", &long);
+            world.advance(if number == 1 { OUTBOX_PATIENCE_MS } else { 0 });
             assert_eq!(slow.is_closed(), number > 6 || world.sum(|shard| shard.stats.slow_consumers) > 0);
         }
         assert!(slow.is_closed());
@@ -45,6 +46,22 @@ fn f12_a_reader_over_the_bound_is_closed_and_the_others_do_not_notice() {
         well.hangs_up(false);
         world.assert_empty();
     }
+}
+
+#[test]
+fn f12_a_burst_may_exceed_the_bound_for_a_moment_and_not_for_ever() {
+    let world = tight(1);
+    let (sender, slow) = (fleet(&world), fleet(&world));
+    slow.reads_only(0);
+    let long = "x".repeat(980);
+    let fits = 4 * OUTBOX_BURST_FACTOR;
+    (0..fits).for_each(|_| says(&sender, "{\"alone\":1}", &long));
+    assert!(!slow.is_closed());
+    slow.reads_on();
+    assert_eq!(texts(&slow).len(), fits);
+    slow.reads_only(0);
+    (0..fits + 4).for_each(|_| says(&sender, "{\"alone\":1}", &long));
+    assert!(slow.is_closed());
 }
 
 #[test]

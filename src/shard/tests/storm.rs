@@ -209,7 +209,13 @@ fn storm(shards: u16, seed: u8, steps: u32) -> [(&'static str, u64); 8] {
     let make = move || -> Apps {
         vec![("/lab", Box::new(Lab::default())), ("/fleet", Box::new(Fleet::new(Some(log.clone()))))]
     };
-    let limits = Limits { outbox_bytes_max: 700, outbox_low_mark_bytes: 200, ..Limits::default() };
+    let limits = Limits {
+        outbox_bytes_max: 24,
+        outbox_low_mark_bytes: 20,
+        outbox_total_bytes_max: 2_500,
+        sockets_per_user_max: 6,
+        ..Limits::default()
+    };
     let world = World::with(Setup { shards, seed, limits, ..Setup::default() }, &make);
     drop(make);
     let mut storm =
@@ -255,7 +261,9 @@ fn each_accepted_socket_went_once(seen: &Receiver<(&'static str, SocketRef, Stri
     }
     for (socket, counts) in counts {
         let count = |what| counts.get(what).copied().unwrap_or(0);
-        assert_eq!(count("connect"), 1, "{socket:?} {counts:?}");
+        // A home that refuses by itself, as one socket of a user too many, shows the application no more than the departure.
+        let is_unknown = count("connect") == 0 && counts.len() == 1 && count("disconnect") == 1;
+        assert!(count("connect") == 1 || is_unknown, "{socket:?} {counts:?}");
         assert!(count("accept") + count("refuse") <= 1, "{socket:?} {counts:?}");
         // A refusal may cross with the departure; nothing else may.
         assert!(count("disconnect") + count("refuse") >= 1, "{socket:?} {counts:?}");

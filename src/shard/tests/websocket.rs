@@ -1,6 +1,7 @@
 //! Protocol 2.2 and 2.4: the handshake and the WebSocket transport.
 
 use super::world;
+use crate::base::limit::OUTBOX_PATIENCE_MS;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Setup, World};
 use crate::wire::frame::{Opcode, write_masked};
@@ -227,6 +228,8 @@ fn b42_whoever_asks_much_and_reads_nothing_is_cut_off() {
         let world = World::with(setup, super::apps);
         let peer = world.websocket(path);
         peer.reads_only(0);
+        peer.sends(message);
+        world.advance(OUTBOX_PATIENCE_MS);
         for _ in 0..5_000 {
             peer.sends(message);
             assert!(world.sum(|shard| shard.sample().outbox_bytes) < 2_100, "{path}");

@@ -41,11 +41,6 @@ fn answer_signage(connection: &Connection, query: &signage::Query, bounds: Bound
             let sql = "SELECT id, fleet, device_id, at, mime, bytes, sha256, path FROM sg_snapshots WHERE id = ?1";
             Ok(Answer::Snapshot(row(connection, sql, params![id], snapshot)?))
         }
-        signage::Query::LatestSnapshot { fleet, device_id } => {
-            let sql = "SELECT id, fleet, device_id, at, mime, bytes, sha256, path FROM sg_snapshots
-                WHERE fleet = ?1 AND device_id = ?2 ORDER BY at DESC, id DESC LIMIT 1";
-            Ok(Answer::Snapshot(row(connection, sql, params![fleet, device_id], snapshot)?))
-        }
     }
 }
 

@@ -17,7 +17,7 @@ fn open(path: &Path) -> Sqlite {
 /// The `n`th row, long enough for a page to hold few of them.
 fn row(n: u64) -> Batch {
     let text = || format!("{n} ").repeat(100);
-    Batch::Writes(vec![Write::Audit(Entry {
+    let entry = Entry {
         at: WallMillis(n),
         domain: "d".to_owned(),
         actor: text(),
@@ -27,7 +27,8 @@ fn row(n: u64) -> Batch {
         target: text(),
         outcome: String::new(),
         details: "{}".to_owned(),
-    })])
+    };
+    Batch::Writes(vec![Write::Audit(entry)].into())
 }
 
 /// The rows there are, oldest first; each must be what was written.
@@ -37,7 +38,7 @@ fn rows(store: &mut Sqlite) -> Vec<u64> {
     };
     entries.reverse();
     let number = |entry: &Entry| {
-        assert_eq!(row(entry.at.0), Batch::Writes(vec![Write::Audit(entry.clone())]));
+        assert_eq!(row(entry.at.0), Batch::Writes(vec![Write::Audit(entry.clone())].into()));
         entry.at.0
     };
     entries.iter().map(number).collect()

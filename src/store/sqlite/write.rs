@@ -69,10 +69,6 @@ fn apply_write(connection: &Connection, write: &Write, bounds: Bounds) -> rusqli
         Write::Signage(signage::Write::PutCommand(command)) => put_command(connection, command, rows_max),
         Write::Signage(signage::Write::PutAlert(alert)) => put_alert(connection, alert, rows_max),
         Write::Signage(signage::Write::AddFailure(failure)) => add_failure(connection, failure, rows_max),
-        Write::Signage(signage::Write::AllOffline { at }) => {
-            let sql = "UPDATE sg_devices SET online = 0, last_seen = max(last_seen, ?1) WHERE online";
-            execute(connection, sql, params![wall(*at)])
-        }
     }
 }
 
