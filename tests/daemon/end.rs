@@ -91,6 +91,8 @@ fn f01_what_was_acknowledged_survives_kill_9_under_writes() {
         let before = acknowledged.lock().expect("no writer panics").len();
         thread::scope(|scope| {
             scope.spawn(|| issue_until_the_end(daemon.admin, round, &acknowledged));
+            // The time runs from the first acknowledgement: a busy machine may be slow to give it.
+            daemon.until(QUICK, |_| acknowledged.lock().expect("no writer panics").len() > before);
             thread::sleep(Duration::from_millis(after_ms));
             let killed = Command::new("kill").args(["-9", &daemon.id().to_string()]).status();
             assert!(killed.expect("there is kill").success());
