@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 
 use super::cors::Origins;
 use super::guard::Guard;
-use super::mailbox::{Mailbox, Mailboxes, Message, Request};
+use super::mailbox::{Mailbox, Mailboxes, Message};
 use crate::base::ids::{ListenerId, ReqId, ShardId, Sid};
 use crate::base::slab::Slab;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
 use crate::shard::ShardConfig;
-use crate::shard::io::Service;
+use crate::shard::io::{Input, Service};
 
 /// What all cores share, fixed at start.
 pub struct Process {
@@ -170,7 +170,7 @@ impl Drop for Held<'_> {
         }
         self.core.forget(self.req);
         if let Some(sid) = self.sid {
-            let aborted = Request::Aborted { req: self.req, sid };
+            let aborted = Input::Aborted { req: self.req, sid };
             self.core.send(self.core.owner(&sid), Message::Request(aborted));
         }
     }

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use super::core::{Held, Route};
 use super::cors::Origin;
 use super::http::Connection;
-use super::mailbox::{self, Arrival, Message};
+use super::mailbox::{Arrival, Message};
 use super::respond::{self, Body};
 use super::upgrade;
 use crate::app::event::Handshake;
@@ -20,7 +20,7 @@ use crate::base::ids::Sid;
 use crate::base::limit::{BODY_TIMEOUT_MS, USER_AGENT_BYTES_MAX};
 use crate::engine::open::{self, Asked, EngineError, EngineQuery, Transport};
 use crate::engine::polling::Reply;
-use crate::shard::io::{Hello, Posted, Service};
+use crate::shard::io::{Hello, Input, Posted, Service};
 
 /// Answers one request to an engine path.
 pub async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
@@ -81,7 +81,7 @@ fn refused(connection: &Connection, error: EngineError, response: Response<Body>
 async fn handshake(connection: &Connection, hello: Hello) -> Response<Body> {
     let core = &connection.core;
     let mut held = Held::new(core, None);
-    core.send(core.id, Message::Request(mailbox::Request::Handshake { req: held.req, hello }));
+    core.send(core.id, Message::Request(Input::Handshake { req: held.req, hello }));
     answer(held.answer().await)
 }
 
@@ -92,10 +92,10 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
     let mut held = Held::new(core, Some(sid));
     let req = held.req;
     match *request.method() {
-        Method::GET => core.send(owner, Message::Request(mailbox::Request::Poll { req, sid })),
+        Method::GET => core.send(owner, Message::Request(Input::Poll { req, sid })),
         Method::POST => {
             let acceptable = is_acceptable(&request);
-            core.send(owner, Message::Request(mailbox::Request::PostOpened { req, sid, acceptable }));
+            core.send(owner, Message::Request(Input::PostOpened { req, sid, acceptable }));
             if acceptable {
                 let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
                 let body = match read_body(request, max, &mut held).await {
@@ -103,14 +103,14 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
                     Err(early) => return respond::closing(early),
                 };
                 let too_large = matches!(body, Posted::TooLarge);
-                core.send(owner, Message::Request(mailbox::Request::PostBody { req, sid, body }));
+                core.send(owner, Message::Request(Input::PostBody { req, sid, body }));
                 let response = answer(held.answer().await);
                 // The rest of the body is still on its way: nothing after it may be read as a request (B85).
                 return if too_large { respond::closing(response) } else { response };
             }
             return respond::closing(answer(held.answer().await));
         }
-        _ => core.send(owner, Message::Request(mailbox::Request::WrongMethod { req, sid })),
+        _ => core.send(owner, Message::Request(Input::WrongMethod { req, sid })),
     }
     answer(held.answer().await)
 }
@@ -156,7 +156,7 @@ async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) 
 async fn upgrade_session<B>(connection: &Connection, request: &Request<B>, sid: Sid, base64: bool) -> Response<Body> {
     let core = &connection.core;
     let mut held = Held::new(core, None);
-    core.send(core.owner(&sid), Message::Request(mailbox::Request::Upgrade { req: held.req, sid }));
+    core.send(core.owner(&sid), Message::Request(Input::UpgradeAsked { req: held.req, sid }));
     match held.answer().await {
         Some(Reply::SwitchProtocols) => open_websocket(connection, request, Arrival::Upgrade { sid, base64 }),
         Some(Reply::Error(error)) => respond::upgrade_refused(error),

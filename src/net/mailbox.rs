@@ -13,7 +13,7 @@ use crate::app::event::Call;
 use crate::base::ids::{NspId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
-use crate::shard::io::{Hello, Mail, Posted, Ticket};
+use crate::shard::io::{Hello, Input, Mail, Ticket};
 use crate::shard::sample::ShardSample;
 
 /// One core's inbox.
@@ -33,7 +33,7 @@ pub enum Message {
     /// From another shard.
     Mail(Vec<Mail>),
     /// From hyper's tasks, here or on another core.
-    Request(Request),
+    Request(Input<'static>),
     /// The answer of a shard to a request that this core's hyper holds.
     Answer {
         req: ReqId,
@@ -56,17 +56,6 @@ pub enum Message {
     Drain {
         window_ms: u64,
     },
-}
-
-/// A polling or upgrade request, as its shard sees it.
-pub enum Request {
-    Handshake { req: ReqId, hello: Hello },
-    Poll { req: ReqId, sid: Sid },
-    PostOpened { req: ReqId, sid: Sid, acceptable: bool },
-    PostBody { req: ReqId, sid: Sid, body: Posted },
-    WrongMethod { req: ReqId, sid: Sid },
-    Upgrade { req: ReqId, sid: Sid },
-    Aborted { req: ReqId, sid: Sid },
 }
 
 /// An open WebSocket on its way to the epoll set of its shard.

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::core::Core;
 use super::flush;
-use super::mailbox::{Adopted, Arrival, Message, Request};
+use super::mailbox::{Adopted, Arrival, Message};
 use super::ready::{Ready, Taken};
 use super::streams::Streams;
 use crate::base::ids::ConnKey;
@@ -158,7 +158,7 @@ impl<O: Outside> Reactor<O> {
     fn on_message(&mut self, now: Now, message: Message) {
         match message {
             Message::Mail(mail) => self.shard.on_input(now, Input::Mail(mail)),
-            Message::Request(request) => self.shard.on_input(now, input_of(request)),
+            Message::Request(input) => self.shard.on_input(now, input),
             Message::Answer { req, reply } => self.core.answer(req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
@@ -288,17 +288,5 @@ impl<O: Outside> Reactor<O> {
             Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),
             None => now + Duration::from_secs(3600),
         }
-    }
-}
-
-fn input_of(request: Request) -> Input<'static> {
-    match request {
-        Request::Handshake { req, hello } => Input::Handshake { req, hello },
-        Request::Poll { req, sid } => Input::Poll { req, sid },
-        Request::PostOpened { req, sid, acceptable } => Input::PostOpened { req, sid, acceptable },
-        Request::PostBody { req, sid, body } => Input::PostBody { req, sid, body },
-        Request::WrongMethod { req, sid } => Input::WrongMethod { req, sid },
-        Request::Upgrade { req, sid } => Input::UpgradeAsked { req, sid },
-        Request::Aborted { req, sid } => Input::Aborted { req, sid },
     }
 }
