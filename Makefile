@@ -7,7 +7,7 @@ SIOD    := $(CURDIR)/target/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup lint unit binary clients node python oracle conformance run dist clean autobahn
+.PHONY: test setup deny lint unit binary clients node python oracle conformance run dist clean autobahn
 
 test: setup lint unit clients
 	@echo "make test: everything passed"
@@ -40,6 +40,10 @@ python: binary $(VENV)/installed
 oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
 	SIOD_ORACLE=1 node $(CLIENTS)/run.mjs fixture socketio
 	SIOD_ORACLE=1 $(VENV)/bin/python $(CLIENTS)/python/run.py
+
+# Licences and sources of the dependencies; wants cargo-deny.
+deny:
+	cargo deny check bans licenses sources
 
 # The fixture server, for test suites of others.
 conformance: binary
