@@ -7,7 +7,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::guard::Place;
-use crate::base::ids::{ConnKey, Key};
+use crate::base::ids::ConnKey;
 use crate::base::slab::Slab;
 
 /// One descriptor.
@@ -55,9 +55,5 @@ impl Streams {
     /// Takes a stream out; closing the descriptor takes it out of the epoll set, too.
     pub fn remove(&mut self, conn: ConnKey) -> Option<Stream> {
         self.0.remove(conn.0)
-    }
-
-    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.0.keys()
     }
 }

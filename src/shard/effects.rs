@@ -32,9 +32,11 @@ impl Shard {
             if self.staged[to].is_empty() {
                 continue;
             }
-            let list = std::mem::take(&mut self.staged[to]);
+            let mut list = std::mem::take(&mut self.staged[to]);
             if to == usize::from(self.id.0) {
-                self.apply_directives(nsp, self.id, list);
+                // Nothing is staged meanwhile: what directives lead to waits in the local queue.
+                self.apply_directives(nsp, self.id, list.drain(..));
+                self.staged[to] = list;
             } else {
                 self.mail[to].push(Mail::Directives { nsp, home: self.id, list });
             }
@@ -122,7 +124,7 @@ impl Shard {
     }
 
     /// Carries out what a home says about sockets of this shard, in order. Sockets that have gone are passed over.
-    pub(super) fn apply_directives(&mut self, nsp: NspId, home: ShardId, list: Vec<Directive>) {
+    pub(super) fn apply_directives(&mut self, nsp: NspId, home: ShardId, list: impl IntoIterator<Item = Directive>) {
         for directive in list {
             match directive {
                 Directive::Send { to, event, delivery, ack } => {

@@ -181,11 +181,6 @@ impl Shard {
         self.peers.len()
     }
 
-    /// WebSockets of this shard, those being closed included.
-    pub fn connection_count(&self) -> usize {
-        self.conns.len()
-    }
-
     /// Takes note of how long a turn took, which the shell alone can tell.
     pub fn note_turn(&mut self, took: Duration, emitted: bool) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

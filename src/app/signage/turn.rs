@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::device::Device;
 use super::event::{Fail, PlayerError, StateUpdated};
 use super::job;
 use super::rules;
@@ -252,15 +253,7 @@ impl Turn<'_> {
         let online = self.is_online(id);
         let Some(device) = self.fleet.devices.get(id) else { return };
         let (rooms, key) = (device.rooms.clone(), device.number);
-        let update = StateUpdated {
-            device_id: id,
-            rev: device.rev,
-            full: true,
-            state: Some(&device.published),
-            changes: None,
-            online,
-            timestamp: self.now.wall.to_string(),
-        };
+        let update = whole_state(id, device, online, self.now);
         let emit = |rooms: Vec<Room>, except: Vec<Room>, update: &StateUpdated<'_>, delivery| Effect::Emit {
             target: Target::Rooms { rooms, except, except_sockets: Vec::new() },
             event: Emission::new("state:updated", update),
@@ -284,15 +277,7 @@ impl Turn<'_> {
     pub fn tell_full(&mut self, socket: SocketRef, id: &Arc<str>, delivery: Delivery) {
         let online = self.is_online(id);
         let Some(device) = self.fleet.devices.get(id) else { return };
-        let update = StateUpdated {
-            device_id: id,
-            rev: device.rev,
-            full: true,
-            state: Some(&device.published),
-            changes: None,
-            online,
-            timestamp: self.now.wall.to_string(),
-        };
+        let update = whole_state(id, device, online, self.now);
         let event = Emission::new("state:updated", &update);
         self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
     }
@@ -315,5 +300,18 @@ impl Turn<'_> {
             self.flush();
         }
         allowed
+    }
+}
+
+/// `state:updated` with the published state as a whole.
+fn whole_state<'a>(id: &'a str, device: &'a Device, online: bool, now: Now) -> StateUpdated<'a> {
+    StateUpdated {
+        device_id: id,
+        rev: device.rev,
+        full: true,
+        state: Some(&device.published),
+        changes: None,
+        online,
+        timestamp: now.wall.to_string(),
     }
 }
