@@ -4,18 +4,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches};
+use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Kind, SCENARIOS};
 
 /// Sockets of one process: below the usual limit of descriptors, and of ports per address.
 pub const CLIENTS_MAX: u32 = 19_000;
 
+/// Processes of one run.
+pub const PROCESSES_MAX: u32 = 64;
+
 pub enum Asked {
     Scenario(&'static Kind, Box<Options>),
     Floor(Floor),
+    /// A process of clients, begun by another one.
+    Part,
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// The server: http://host:port[/path/]; the path is /socket.io/ unless it is said
     #[arg(long, default_value = "http://127.0.0.1:3000")]
@@ -29,8 +35,8 @@ pub struct Options {
     /// Header of every request, may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Clients in all
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    /// Clients in all: 19,000 of each process at most
+    #[arg(long, default_value_t = 100, value_parser = clients)]
     pub clients: u32,
     /// Measured time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -38,7 +44,10 @@ pub struct Options {
     /// Time between the last join and the first measurement
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub warm_up_ms: u64,
-    /// Threads of the clients
+    /// Processes of the clients, for more of them than one may have sockets
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PROCESSES_MAX)))]
+    pub processes: u32,
+    /// Threads of the clients, in each process
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
     /// Requests or broadcasts per second, in all, whatever the answers do (open loop); 0: the next one follows an answer
@@ -77,12 +86,18 @@ pub struct Options {
     /// Writes all figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes a page with plots to this file: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Fails if the 99th percentile of the latency is above
     #[arg(long)]
     pub max_p99_ms: Option<f64>,
     /// Fails if fewer units per second were done
     #[arg(long)]
     pub min_rate: Option<f64>,
+    /// Which range of source addresses: what a process is told by the one that began it.
+    #[arg(skip)]
+    pub source: Option<u32>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -119,6 +134,9 @@ impl Options {
 pub fn parse() -> Asked {
     let matches = command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands one");
+    if name == PART {
+        return Asked::Part;
+    }
     if name == "floor" {
         return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit()));
     }
@@ -138,6 +156,16 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommands(scenarios)
         .subcommand(floor)
+        .subcommand(Command::new(PART).hide(true))
+}
+
+/// The subcommand by which a process of clients is begun: what it is to do comes over its standard input.
+pub const PART: &str = "part";
+
+fn clients(text: &str) -> Result<u32, String> {
+    let most = CLIENTS_MAX * PROCESSES_MAX;
+    let clients: u32 = text.replace('_', "").parse().map_err(|_| "not a number".to_owned())?;
+    if (1..=most).contains(&clients) { Ok(clients) } else { Err(format!("not between 1 and {most}")) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -154,7 +182,8 @@ mod tests {
         command().debug_assert();
         let options = Options::of(&["--clients", "10", "--threads", "4"]);
         assert_eq!([0, 1, 2, 3].map(|thread| options.clients_of(thread)), [3, 3, 2, 2]);
-        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "19001"]).is_err());
+        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "1216001"]).is_err());
+        assert_eq!((clients("19_000"), clients("0").is_err()), (Ok(19_000), true));
         assert!(rate("-1").is_err() && rate("NaN").is_err() && rate("0.5").is_ok());
     }
 }

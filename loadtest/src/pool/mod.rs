@@ -71,6 +71,8 @@ pub struct Rules {
     pub connects_per_s: f64,
     pub connecting_max: usize,
     pub join_timeout_ns: Nanos,
+    /// Chooses the range of source addresses: another one for each process.
+    pub source: u32,
 }
 
 /// Where a client is in its life.
@@ -166,7 +168,7 @@ impl Pool {
             dirty: Vec::new(),
             ended: Vec::new(),
             connecting: Connecting::new(rules.connects_per_s, rules.connecting_max),
-            sources: Sources::new(target.is_loopback_v4(), std::process::id(), thread),
+            sources: Sources::new(target.is_loopback_v4(), rules.source, thread),
             joins: VecDeque::new(),
             leaves: VecDeque::new(),
             now: clock::now(),

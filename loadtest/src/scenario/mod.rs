@@ -105,8 +105,7 @@ impl Cx<'_> {
     /// One unit is done that was meant to begin at `intended`.
     pub fn done(&mut self, intended: Nanos) {
         self.figures.done += 1;
-        let latency_ns = self.pool.now().saturating_sub(intended);
-        self.figures.note_latency(latency_ns, self.measuring);
+        self.figures.note_latency(self.pool.now().saturating_sub(intended));
     }
 
     /// Something goes out now that was meant to at `intended`.

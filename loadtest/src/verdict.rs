@@ -1,0 +1,106 @@
+//! Whether a run went well, and what spoils its figures: failures end the process with 1, warnings are shown with them.
+
+use crate::report::{Lines, number};
+use crate::run::Outcome;
+
+/// A thread that has less than this left over may have been what was measured.
+const BUSY_SHARE_MAX: f64 = 0.9;
+/// CPUs that others may use before they are mentioned.
+const OTHERS_CPUS_MAX: f64 = 0.2;
+/// A shorter measurement is mentioned.
+const SECONDS_MIN: f64 = 0.5;
+/// A hundredth of the requests may go out so late before that is mentioned.
+const LATE_MS_MAX: f64 = 1.0;
+/// Of the rate that was asked, so much must have gone out.
+const RATE_SHARE_MIN: f64 = 0.98;
+
+pub fn failures(outcome: &Outcome, lines: &mut Lines) -> Vec<String> {
+    let mut failures = std::mem::take(&mut lines.failures);
+    let options = &outcome.options;
+    let faults = outcome.figures.faults_total();
+    if faults > 0 {
+        failures.push(format!("{faults} faults"));
+    }
+    if outcome.joined.joined < u64::from(options.clients) {
+        failures.push(format!("{} of {} clients joined", outcome.joined.joined, options.clients));
+    }
+    let p99_ms = outcome.figures.latency.value_at_quantile(0.99) as f64 / 1e6;
+    match options.max_p99_ms {
+        Some(_) if outcome.figures.latency.is_empty() => failures.push("nothing was done: there is no p99".to_owned()),
+        Some(limit) if p99_ms > limit => failures.push(format!("p99 is {} ms, above {limit}", number(p99_ms))),
+        _ => {}
+    }
+    let rate = lines.find("rate_per_s").filter(|rate| rate.is_finite()).unwrap_or(0.0);
+    if let Some(limit) = options.min_rate.filter(|limit| rate < *limit) {
+        failures.push(format!("the rate is {}, below {limit}", number(rate)));
+    }
+    failures
+}
+
+/// How late a hundredth of what an open loop sent went out at least; `None` in a closed loop.
+pub fn lateness_p99_ms(outcome: &Outcome) -> Option<f64> {
+    let lateness = &outcome.figures.lateness;
+    (!lateness.is_empty() && outcome.options.rate > 0.0).then(|| lateness.value_at_quantile(0.99) as f64 / 1e6)
+}
+
+pub fn warnings(outcome: &Outcome, lines: &Lines) -> Vec<String> {
+    let mut warnings = ours(outcome, lines);
+    warnings.extend(late(outcome));
+    if lines.find("others_cpus").is_some_and(|others| others > OTHERS_CPUS_MAX) {
+        warnings.push("other processes used the CPU too: the figures are noisy".to_owned());
+    }
+    if outcome.options.pids.is_empty() {
+        warnings.push("the server's process was not found (--pid): no figures of its CPU and memory".to_owned());
+    }
+    if outcome.options.metrics.is_some() && outcome.to.metrics.is_none() {
+        warnings.push("--metrics was not answered".to_owned());
+    }
+    if outcome.seconds() < SECONDS_MIN {
+        warnings.push("measured for a very short time: take more clients or seconds".to_owned());
+    }
+    if lines.find("listen_drops").is_some_and(|drops| drops > 0.0) {
+        warnings.push(
+            "connections were dropped before the server took them: their clients waited a second or more".to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Where the limit may have been ours.
+fn ours(outcome: &Outcome, lines: &Lines) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let wall_ns = outcome.seconds() * 1e9;
+    let spent = outcome.to.threads_cpu_ns.iter().enumerate().map(|(thread, cpu_ns)| {
+        // Threads begin after the sample before them.
+        cpu_ns.saturating_sub(outcome.from.threads_cpu_ns.get(thread).copied().unwrap_or(0))
+    });
+    let share = spent.max().unwrap_or(0) as f64 / wall_ns;
+    let cpus = outcome.circumstances.cpus;
+    let all = lines.find("own_cpus").unwrap_or(0.0) / cpus as f64;
+    if share > BUSY_SHARE_MAX {
+        let share = share * 100.0;
+        warnings.push(format!(
+            "a thread of ours was busy for {share:.0} % of the time: this may be our limit, not the server's"
+        ));
+    } else if all > BUSY_SHARE_MAX {
+        warnings.push(format!("we used all CPUs that we may ({cpus}): this may be our limit, not the server's"));
+    }
+    warnings
+}
+
+/// Where an open loop was not what was asked for.
+fn late(outcome: &Outcome) -> Vec<String> {
+    let Some(late_ms) = lateness_p99_ms(outcome) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    if late_ms > LATE_MS_MAX {
+        let late = number(late_ms);
+        warnings.push(format!("one in a hundred went out {late} ms late or more: that part of the latency is ours"));
+    }
+    let sent = outcome.figures.lateness.len() as f64 / outcome.seconds();
+    if sent < RATE_SHARE_MIN * outcome.options.rate {
+        let (sent, asked) = (number(sent), number(outcome.options.rate));
+        warnings
+            .push(format!("{sent} per second went out, not {asked}: too many were on their way, or we were too slow"));
+    }
+    warnings
+}
