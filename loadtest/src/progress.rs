@@ -14,7 +14,7 @@ use crate::scenario::Kind;
 use crate::series::Series;
 
 const REDRAW_NS: Nanos = 200_000_000;
-const BAR: &str = "{spinner:.cyan} {prefix:10} {bar:16.cyan/dim} {wide_msg}";
+const BAR: &str = "{spinner:.cyan} {bar:10.cyan/dim} {wide_msg}";
 
 pub struct Progress {
     bar: ProgressBar,
@@ -48,22 +48,28 @@ impl Progress {
             Phase::Measuring => (since_ns, self.lengths_ns[1]),
             Phase::Stopping | Phase::Finished => (1, 1),
         };
-        self.bar.set_prefix(phase.name());
-        self.bar.set_length(length.max(1));
-        self.bar.set_position(at.min(length));
-        let clock = if phase == Phase::Measuring {
-            format!("{}/{} s · ", since_ns / SECOND_NS, length / SECOND_NS)
-        } else {
-            String::new()
+        self.bar.update(|state| {
+            state.set_len(length.max(1));
+            state.set_pos(at.min(length));
+        });
+        let place = match phase {
+            Phase::Joining => format!("joining {}/{}", grouped(joined as f64), grouped(self.clients as f64)),
+            Phase::Measuring => format!("measuring {}/{} s", since_ns / SECOND_NS, length / SECOND_NS),
+            Phase::Warming => "warming up".to_owned(),
+            Phase::Stopping | Phase::Finished => "waiting for what is on its way".to_owned(),
         };
         let faults = shared.sum(|live| &live.faults);
-        self.bar.set_message(format!("{clock}{}", self.sentence(joined, faults, series)));
+        self.bar.set_message(format!("{place}{}", self.sentence(joined, faults, series)));
     }
 
+    /// The most important first: what does not fit on the line is not shown.
     fn sentence(&self, joined: u64, faults: u64, series: &Series) -> String {
-        let mut line = format!("{} joined", grouped(joined as f64));
-        if let Some(latest) = series.latest().filter(|_| !self.units.is_empty()) {
-            // Writing to a String cannot fail.
+        let mut line = String::new();
+        // Writing to a String cannot fail.
+        if faults > 0 {
+            let _ = write!(line, " · {} faults", grouped(faults as f64));
+        }
+        if let Some(latest) = series.latest().filter(|latest| latest.done > 0) {
             let _ = write!(line, " · {} {}/s", grouped(latest.rate_per_s().round()), self.units);
             if let Some(latency) = latest.latency() {
                 let ms = |ns: u64| number(ns as f64 / 1e6);
@@ -71,9 +77,7 @@ impl Progress {
                 let _ = write!(line, " · p50 {p50} p99 {p99} max {max} ms");
             }
         }
-        if faults > 0 {
-            let _ = write!(line, " · {} faults", grouped(faults as f64));
-        }
+        let _ = write!(line, " · {} joined", grouped(joined as f64));
         line
     }
 

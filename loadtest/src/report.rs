@@ -1,8 +1,6 @@
 //! What was found, for people and for programs: the same lines in both. Warnings say what spoils a figure, failures what
 //! ends the process with 1.
 
-use std::fmt::Write;
-
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +35,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    fn to_text(&self) -> String {
+        format!("{:<42} {:>14} {}", self.label, number(self.value), self.unit)
+    }
+
     /// Its name for programs.
     pub(crate) fn key(&self) -> &str {
         &self.key
@@ -67,6 +69,8 @@ pub struct Report {
     pub(crate) title: String,
     pub(crate) units: &'static str,
     lines: Lines,
+    /// So many of the lines are about the work; the others are about what it took.
+    work_lines: usize,
     pub(crate) latency_ms: Vec<(&'static str, f64)>,
     /// Quantiles and their latencies in milliseconds, the last one the longest.
     pub(crate) curve: Vec<(f64, f64)>,
@@ -87,6 +91,7 @@ impl Report {
         lines.add("seconds", "measured for", outcome.seconds(), "s");
         add_units(outcome, &mut lines);
         (outcome.kind.describe)(outcome, &mut lines);
+        let work_lines = lines.lines.len();
         add_cpu(outcome, &mut lines);
         add_drops(outcome, &mut lines);
         let failures = verdict::failures(outcome, &mut lines);
@@ -107,6 +112,7 @@ impl Report {
                 "connect_rate": options.connect_rate, "server_pids": options.pids,
             }),
             lines,
+            work_lines,
             circumstances: outcome.circumstances.clone(),
             series: outcome.series.clone(),
         }
@@ -117,23 +123,33 @@ impl Report {
     }
 
     pub fn to_text(&self) -> String {
-        let mut text = format!("{}\n", self.title);
-        // Writing to a String cannot fail.
-        for Line { label, value, unit, .. } in self.lines() {
-            let _ = writeln!(text, "  {label:<42} {:>14} {unit}", number(*value));
-        }
-        if !self.latency_ms.is_empty() {
-            let all: Vec<_> = self.latency_ms.iter().map(|(name, ms)| format!("{name} {}", number(*ms))).collect();
-            let _ = writeln!(text, "  latency, ms: {}", all.join(" · "));
-        }
-        if let Some(late) = self.lateness_p99_ms {
-            let _ = writeln!(text, "  of which sent late by us, ms: p99 {}", number(late));
-        }
+        let (work, cost) = self.lines().split_at(self.work_lines);
         let faults = self.faults.iter().map(|(label, count)| format!("fault:   {} × {label}", grouped(*count as f64)));
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
         let failures = self.failures.iter().map(|failure| format!("FAILED:  {failure}"));
-        faults.chain(warnings).chain(failures).for_each(|line| text.push_str(&format!("  {line}\n")));
+        let groups = [
+            work.iter().map(Line::to_text).collect(),
+            self.latency_text(),
+            cost.iter().map(Line::to_text).collect(),
+            faults.chain(warnings).chain(failures).collect::<Vec<_>>(),
+        ];
+        let mut text = format!("{}\n", self.title);
+        for group in groups.iter().filter(|group| !group.is_empty()) {
+            text.push('\n');
+            group.iter().for_each(|line| text.push_str(&format!("  {}\n", line.trim_end())));
+        }
         text
+    }
+
+    fn latency_text(&self) -> Vec<String> {
+        if self.latency_ms.is_empty() {
+            return Vec::new();
+        }
+        let (names, values): (String, String) =
+            self.latency_ms.iter().map(|(name, ms)| (format!("{name:>10}"), format!("{:>10}", number(*ms)))).unzip();
+        let late = self.lateness_p99_ms.map(|ms| format!("of which sent late by us, p99 {} ms", number(ms)));
+        let rows = [format!("{:<12}{names}", "latency"), format!("{:<12}{values}", "ms")];
+        rows.into_iter().chain(late).collect()
     }
 
     pub fn to_json(&self) -> String {
@@ -200,8 +216,8 @@ fn add_cpu(outcome: &Outcome, lines: &mut Lines) {
     if let Some(cpu_ns) = outcome.server_cpu_ns() {
         lines.add("server_cpus", "server CPU", cpu_ns / wall_ns, "CPUs");
         if let Some([user, system]) = outcome.server_cpu_parts() {
-            lines.add("server_user_cpus", "of which in user mode", user * cpu_ns / wall_ns, "CPUs");
-            lines.add("server_system_cpus", "of which in the kernel", system * cpu_ns / wall_ns, "CPUs");
+            lines.add("server_user_cpus", "server CPU in user mode", user * cpu_ns / wall_ns, "CPUs");
+            lines.add("server_system_cpus", "server CPU in the kernel", system * cpu_ns / wall_ns, "CPUs");
         }
         let rss_bytes = outcome.to.server.map_or(0, |server| server.rss_bytes);
         lines.add("server_rss_mib", "server RSS at the end", rss_bytes as f64 / 1_048_576.0, "MiB");
@@ -232,7 +248,7 @@ fn add_drops(outcome: &Outcome, lines: &mut Lines) {
     };
     if !outcome.options.pids.is_empty() {
         add("listen_drops", "connections dropped while listening", |machine| machine.listen_drops);
-        add("listen_overflows", "of which because accept was behind", |machine| machine.listen_overflows);
+        add("listen_overflows", "dropped because accept was behind", |machine| machine.listen_overflows);
     }
     add("syn_retransmits", "connection requests sent again (SYN)", |machine| machine.syn_retransmits);
 }

@@ -171,7 +171,7 @@ impl Conductor<'_> {
         self.wait(Nanos::MAX, |live| live.ready.load(Relaxed));
         let joined = self.sample();
         let (mut from, mut to) = (joined.clone(), joined.clone());
-        if self.measured == Measured::Running {
+        if self.measured == Measured::Running && joined.joined > 0 {
             self.enter(Phase::Warming);
             self.wait(self.options.warm_up_ms * MS_NS, |_| false);
             from = self.sample();

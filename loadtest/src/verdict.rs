@@ -104,3 +104,68 @@ fn late(outcome: &Outcome) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::about::Circumstances;
+    use crate::args::Options;
+    use crate::clock::SECOND_NS;
+    use crate::figures::Figures;
+    use crate::run::Sample;
+    use crate::scenario::SCENARIOS;
+    use crate::series::Series;
+
+    /// Ten seconds of echo by one thread that was busy for `busy_s` of them, and 1,000 requests, each `late_ms` late.
+    fn outcome(arguments: &[&str], busy_s: f64, late_ms: u64) -> Outcome {
+        let mut options = Options::of(arguments);
+        options.pids = vec![1];
+        let busy_ns = (busy_s * 1e9) as u64;
+        let to = Sample { at: 10 * SECOND_NS, done: 1_000, threads_cpu_ns: vec![busy_ns], ..Sample::default() };
+        let joined = Sample { joined: u64::from(options.clients), ..Sample::default() };
+        let mut figures = Figures::default();
+        (0..1_000).for_each(|_| figures.note_latency(5_000_000));
+        figures.cut(true);
+        (0..1_000).for_each(|_| figures.lateness.saturating_record(late_ms * 1_000_000));
+        Outcome {
+            kind: SCENARIOS.iter().find(|kind| kind.name == "echo").unwrap(),
+            options,
+            figures,
+            before: Sample::default(),
+            joined,
+            from: Sample { threads_cpu_ns: vec![0], ..Sample::default() },
+            to,
+            series: Series::default(),
+            circumstances: Circumstances::now(),
+        }
+    }
+
+    fn check(outcome: &Outcome, own_cpus: f64, expected: &[&str]) {
+        let mut lines = Lines::default();
+        lines.add("own_cpus", "", own_cpus, "");
+        lines.add("rate_per_s", "", 100.0, "");
+        let found = [failures(outcome, &mut lines), warnings(outcome, &lines)].concat();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        found.iter().zip(expected).for_each(|(found, expected)| assert!(found.contains(expected), "{found}"));
+    }
+
+    #[test]
+    fn our_own_limits_are_said() {
+        check(&outcome(&[], 8.9, 0), 0.1, &[]);
+        check(&outcome(&[], 9.1, 0), 0.1, &["a thread of ours was busy for 91 %"]);
+        check(&outcome(&[], 5.0, 0), 1_000.0, &["we used all CPUs"]);
+        check(&outcome(&["--rate", "100"], 0.0, 0), 0.1, &[]);
+        check(&outcome(&["--rate", "100"], 0.0, 3), 0.1, &["3.00 ms late or more"]);
+        check(&outcome(&["--rate", "200"], 0.0, 0), 0.1, &["100 per second went out, not 200"]);
+    }
+
+    #[test]
+    fn thresholds_fail_a_run() {
+        check(&outcome(&["--max-p99-ms", "6", "--min-rate", "100"], 0.0, 0), 0.1, &[]);
+        let both = outcome(&["--max-p99-ms", "4", "--min-rate", "101"], 0.0, 0);
+        check(&both, 0.1, &["p99 is 5.00 ms, above 4", "the rate is 100, below 101"]);
+        let mut nothing = outcome(&["--max-p99-ms", "6"], 0.0, 0);
+        nothing.figures = Figures::default();
+        check(&nothing, 0.1, &["there is no p99"]);
+    }
+}
