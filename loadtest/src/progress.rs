@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::args::Options;
 use crate::clock::{self, Nanos, SECOND_NS};
 use crate::live::{Phase, Shared};
-use crate::report::{grouped, number};
+use crate::report::grouped;
 use crate::scenario::Kind;
 use crate::series::Series;
 
@@ -54,16 +54,18 @@ impl Progress {
         });
         let place = match phase {
             Phase::Joining => format!("joining {}/{}", grouped(joined as f64), grouped(self.clients as f64)),
-            Phase::Measuring => format!("measuring {}/{} s", since_ns / SECOND_NS, length / SECOND_NS),
+            Phase::Measuring => format!("{}/{} s", since_ns / SECOND_NS, length / SECOND_NS),
             Phase::Warming => "warming up".to_owned(),
             Phase::Stopping | Phase::Finished => "waiting for what is on its way".to_owned(),
         };
         let faults = shared.sum(|live| &live.faults);
-        self.bar.set_message(format!("{place}{}", self.sentence(joined, faults, series)));
+        let joined =
+            if phase == Phase::Joining { String::new() } else { format!(" · {} joined", grouped(joined as f64)) };
+        self.bar.set_message(format!("{place}{}{joined}", self.sentence(faults, series)));
     }
 
     /// The most important first: what does not fit on the line is not shown.
-    fn sentence(&self, joined: u64, faults: u64, series: &Series) -> String {
+    fn sentence(&self, faults: u64, series: &Series) -> String {
         let mut line = String::new();
         // Writing to a String cannot fail.
         if faults > 0 {
@@ -72,16 +74,24 @@ impl Progress {
         if let Some(latest) = series.latest().filter(|latest| latest.done > 0) {
             let _ = write!(line, " · {} {}/s", grouped(latest.rate_per_s().round()), self.units);
             if let Some(latency) = latest.latency() {
-                let ms = |ns: u64| number(ns as f64 / 1e6);
+                let ms = |ns: u64| brief(ns as f64 / 1e6);
                 let (p50, p99, max) = (ms(latency.p50_ns), ms(latency.p99_ns), ms(latency.max_ns));
                 let _ = write!(line, " · p50 {p50} p99 {p99} max {max} ms");
             }
         }
-        let _ = write!(line, " · {} joined", grouped(joined as f64));
         line
     }
 
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Two digits, or all before the point.
+fn brief(value: f64) -> String {
+    match value {
+        _ if value >= 10.0 => grouped(value),
+        _ if value >= 1.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
