@@ -75,6 +75,24 @@ impl Outbox {
     }
 }
 
+/// What waits for one socket, slice by slice.
+pub struct Slices<'a> {
+    pool: &'a Pool,
+    next: u32,
+    /// Bytes of the next entry that are written already.
+    skip: usize,
+}
+
+impl<'a> Iterator for Slices<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let entry = self.pool.entries.get(self.next as usize)?;
+        self.next = entry.next;
+        Some(&self.pool.packets.bytes(entry.packet)[std::mem::take(&mut self.skip)..])
+    }
+}
+
 impl Default for Pool {
     fn default() -> Self {
         Pool { entries: Vec::new(), packets: Packets::default(), free: NONE, queued_bytes: 0, polling_bytes: 0 }
@@ -125,16 +143,9 @@ impl Pool {
         true
     }
 
-    /// The slices to write next, up to `max` of them, the written part of the first one left out.
-    pub fn slices<'a>(&'a self, outbox: &Outbox, max: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut next = outbox.first;
-        let mut skip = outbox.written as usize;
-        std::iter::from_fn(move || {
-            let entry = self.entries.get(next as usize)?;
-            next = entry.next;
-            Some(&self.packets.bytes(entry.packet)[std::mem::take(&mut skip)..])
-        })
-        .take(max)
+    /// The slices to write next, in order, the written part of the first one left out.
+    pub fn slices(&self, outbox: &Outbox) -> Slices<'_> {
+        Slices { pool: self, next: outbox.first, skip: outbox.written as usize }
     }
 
     /// `count` bytes of the front are written.
@@ -244,7 +255,7 @@ mod tests {
     }
 
     fn waiting(pool: &Pool, outbox: &Outbox) -> Vec<u8> {
-        pool.slices(outbox, usize::MAX).flatten().copied().collect()
+        pool.slices(outbox).flatten().copied().collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::Shard;
 use super::lane::Route;
-use super::outbox::{Coalesce, Pool};
+use super::outbox::{Coalesce, Pool, Slices};
 use super::packets::PacketId;
 use crate::app::effect::{Delivery, Emission};
 use crate::base::close::CloseReason;
@@ -176,11 +176,11 @@ impl Shard {
 
     /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
     /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
-    pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize) {
+    pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(Slices<'_>) -> usize) {
         let Some(lane) = self.conns.lane_mut(conn) else { return };
         lane.dirty = false;
         if !lane.outbox.is_empty() && !lane.blocked {
-            let written = write(&mut self.pool.slices(&lane.outbox, usize::MAX));
+            let written = write(self.pool.slices(&lane.outbox));
             self.pool.advance(&mut lane.outbox, written);
             self.stats.bytes_out += written as u64;
             self.stats.writes += 1;
