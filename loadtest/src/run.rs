@@ -113,8 +113,7 @@ struct Shared {
 /// Runs a scenario from its first connection to its last word.
 pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
     let target = Arc::new(Target::new(&options.url, &options.namespace, &options.auth, &options.headers)?);
-    let mut options = options.clone();
-    options.threads = options.threads.min(options.clients);
+    let mut options = options.settled();
     if options.pids.is_empty() {
         options.pids = host::listeners(target.addr);
     }

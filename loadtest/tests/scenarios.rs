@@ -111,6 +111,36 @@ fn fanout_by_two_threads_and_at_a_rate() {
 }
 
 #[test]
+fn fanout_by_several_senders() {
+    let outcome = check("fanout", lab(), &["--senders", "3", "--threads", "2", "--in-flight", "2"], 20 * 3);
+    assert_eq!(outcome.figures.count("speakers"), 3);
+}
+
+#[test]
+fn fanout_to_rooms_of_given_sizes() {
+    let outcome = check("fanout", lab(), &["--room-sizes", "1,5,20", "--threads", "2"], 26);
+    let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+    assert_eq!(parts, ["room of 1", "room of 20", "room of 5"]);
+    assert_eq!(outcome.figures.count("memberships"), 26);
+}
+
+#[test]
+fn rooms_reach_their_members_and_nobody_else() {
+    let rooms = ["--rooms", "30", "--room-size", "4"];
+    let outcome = check("rooms", lab(), &[&rooms[..], &["--threads", "2", "--senders", "2"]].concat(), 30 * 4);
+    assert_eq!((outcome.figures.count("memberships"), outcome.figures.count("speakers")), (120, 60));
+    let outcome = check("rooms", lab(), &[&rooms[..], &["--rate", "100", "--namespace", "/lab"]].concat(), 4 * 50);
+    assert!(outcome.done() < 4 * 130, "{} in a second", outcome.done());
+}
+
+#[test]
+fn a_server_that_ignores_rooms_is_found_out() {
+    // It gives everybody everything.
+    let (_, report) = run("rooms", floor(Mode::Fanout), &["--rooms", "2", "--room-size", "2"]);
+    assert!(report.failures.iter().any(|failure| failure.contains("rooms not joined")), "{}", report.to_text());
+}
+
+#[test]
 fn polling_takes_post_and_get() {
     check("polling", lab(), &[], 20);
 }
@@ -128,6 +158,22 @@ fn churn_comes_and_goes() {
 #[test]
 fn storm_ends_when_all_are_back() {
     assert_eq!(check("storm", lab(), &["--seconds", "10"], 20).done(), 20);
+}
+
+#[test]
+fn neighbours_of_a_storm_keep_asking() {
+    let outcome = check("storm", lab(), &["--seconds", "10", "--neighbours", "5", "--rate", "400"], 15);
+    assert_eq!((outcome.figures.count("lost"), outcome.figures.count("tries")), (15, 15));
+    let count = |name| outcome.figures.part(name).map_or(0, |part| part.len());
+    assert!(count("neighbours before") >= 20 && count("neighbours during") > 0);
+}
+
+#[test]
+fn a_storm_with_the_stock_back_off_takes_its_time() {
+    let outcome = check("storm", lab(), &["--seconds", "10", "--back-off", "stock", "--threads", "2"], 20);
+    let ms = |ns: u64| ns / 1_000_000;
+    let latency = &outcome.figures.latency;
+    assert!(ms(latency.min()) >= 490 && ms(latency.max()) < 3_000, "{} to {} ms", latency.min(), latency.max());
 }
 
 #[test]

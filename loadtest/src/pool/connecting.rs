@@ -18,7 +18,7 @@ pub struct Connecting {
     next_at: f64,
     /// Handshakes under way.
     pub in_flight: usize,
-    in_flight_max: usize,
+    pub in_flight_max: usize,
 }
 
 impl Connecting {

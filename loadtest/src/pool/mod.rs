@@ -218,9 +218,17 @@ impl Pool {
         self.leaves.push_back((self.now + LEAVE_TIMEOUT_NS, client));
     }
 
-    /// Is gone without a word, as after a loss of the network.
+    /// Is gone without a word: the connection is reset, as by a proxy that has ended.
     pub fn abort(&mut self, client: ClientId) {
+        if let Some(link) = &self.clients[client.0 as usize].ws {
+            link.reset_on_close();
+        }
         self.end(client, None);
+    }
+
+    /// As many handshakes as there are clients may be under way from now on.
+    pub fn lift_connecting_max(&mut self) {
+        self.connecting.in_flight_max = usize::MAX;
     }
 
     /// Moves a polling session to WebSocket.

@@ -1,12 +1,14 @@
 //! What clients do. One file a scenario: its `KIND` says what is measured, its [`Scenario`] reacts, its `describe` says
 //! what was found. A new one is a file and a line in [`SCENARIOS`].
 
+pub mod cast;
 pub mod churn;
 pub mod connect;
 pub mod echo;
 pub mod fanout;
 pub mod hold;
 pub mod polling;
+pub mod rooms;
 pub mod slow;
 pub mod storm;
 pub mod upgrade;
@@ -23,6 +25,7 @@ pub const SCENARIOS: &[Kind] = &[
     connect::KIND,
     echo::KIND,
     fanout::KIND,
+    rooms::KIND,
     polling::KIND,
     upgrade::KIND,
     churn::KIND,
@@ -120,4 +123,16 @@ impl Cx<'_> {
 /// The same for each thread.
 fn each<S: Scenario + 'static>(options: &Options, mut one: impl FnMut(u32) -> S) -> Vec<Box<dyn Scenario>> {
     (0..options.threads).map(|thread| Box::new(one(thread)) as Box<dyn Scenario>).collect()
+}
+
+/// The parts of the work that were told apart, each with its own latency.
+fn describe_parts(figures: &Figures, lines: &mut Lines) {
+    for (name, latency) in &figures.parts {
+        let key = name.replace(' ', "_");
+        lines.add(&format!("{key}_count"), name, latency.len() as f64, "");
+        for (quantile, value) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            let ms = latency.value_at_quantile(value) as f64 / 1e6;
+            lines.add(&format!("{key}_{quantile}_ms"), &format!("{name}: {quantile}"), ms, "ms");
+        }
+    }
 }
