@@ -29,7 +29,7 @@ pub struct Options {
     /// Namespace that every client joins
     #[arg(long, default_value = "/")]
     pub namespace: String,
-    /// JSON sent with the join
+    /// JSON sent with the join; {n} in it is the client's number
     #[arg(long, default_value = "", hide_default_value = true)]
     pub auth: String,
     /// Header of every request, may be repeated
@@ -75,6 +75,8 @@ pub struct Options {
     #[arg(long, default_value = "bcast")]
     pub bcast_event: String,
     #[command(flatten)]
+    pub identity: Identity,
+    #[command(flatten)]
     pub rooms: Rooms,
     #[command(flatten)]
     pub storm: Storm,
@@ -93,6 +95,20 @@ pub struct Options {
     /// Fails if fewer units per second were done
     #[arg(long)]
     pub min_rate: Option<f64>,
+}
+
+/// Who clients are.
+#[derive(Args, Clone, Debug)]
+pub struct Identity {
+    /// JSON object of claims: each client joins with a token of its own, {"token": …}; {n} in it is the client's number
+    #[arg(long)]
+    pub claims: Option<String>,
+    /// Key that tokens are signed with (HS256)
+    #[arg(long)]
+    pub jwt_secret: Option<String>,
+    /// How many clients have this role, may be repeated (signage: admin, player)
+    #[arg(long = "role", value_name = "NAME=COUNT", value_parser = role)]
+    pub roles: Vec<(String, u32)>,
 }
 
 /// Who speaks to whom (`fanout`, `rooms`).
@@ -221,6 +237,12 @@ fn command() -> Command {
         .subcommand(floor)
 }
 
+fn role(text: &str) -> Result<(String, u32), String> {
+    let (name, count) = text.split_once('=').ok_or("not NAME=COUNT")?;
+    let count = count.parse().ok().filter(|count| (1..=CLIENTS_MAX).contains(count));
+    Ok((name.to_owned(), count.ok_or_else(|| format!("not between 1 and {CLIENTS_MAX}"))?))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=10_000_000.0).contains(&rate) { Ok(rate) } else { Err("not between 0 and 10,000,000".to_owned()) }
@@ -241,6 +263,8 @@ mod tests {
         assert_eq!((0..with.threads).map(|thread| with.clients_of(thread)).collect::<Vec<_>>(), [4, 3, 3]);
         assert!(Options::of(&["--clients", "3", "--neighbours", "3"]).check().is_err());
         assert!(Options::of(&["--rooms", "10000", "--senders", "64", "--in-flight", "2"]).check().is_err());
+        assert_eq!(role("admin=7"), Ok(("admin".to_owned(), 7)));
+        assert!(role("admin").is_err() && role("admin=0").is_err() && role("admin=x").is_err());
         assert!(rate("-1").is_err() && rate("NaN").is_err() && rate("0.5").is_ok());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Re
 use std::time::Duration;
 
 use crate::args::Options;
+use crate::auth::Auth;
 use crate::clock::{self, MS_NS, Nanos, SECOND_NS};
 use crate::figures::Figures;
 use crate::host::{self, MachineSample, ServerSample};
@@ -103,6 +104,7 @@ pub struct Live {
 }
 
 struct Shared {
+    auth: Auth,
     phase: AtomicU8,
     live: Vec<Live>,
     target: Arc<Target>,
@@ -112,7 +114,8 @@ struct Shared {
 
 /// Runs a scenario from its first connection to its last word.
 pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
-    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.auth, &options.headers)?);
+    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.headers)?);
+    let auth = Auth::new(options)?;
     let mut options = options.settled();
     if options.pids.is_empty() {
         options.pids = host::listeners(target.addr);
@@ -126,7 +129,7 @@ pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
     };
     let live = (0..options.threads).map(|_| Live::default()).collect();
     let progress = Progress::new(kind);
-    let shared = Shared { phase: AtomicU8::new(0), live, target, rules, watched: progress.is_visible() };
+    let shared = Shared { auth, phase: AtomicU8::new(0), live, target, rules, watched: progress.is_visible() };
     std::thread::scope(|scope| {
         let before = sample(&shared, &options);
         let scenarios = (kind.build)(&options).into_iter().enumerate();
@@ -195,16 +198,19 @@ fn sample(shared: &Shared, options: &Options) -> Sample {
 }
 
 /// One thread: its scenario and what it found.
-struct Worker {
+struct Worker<'a> {
+    auth: &'a Auth,
+    /// Number of its first client among those of all threads.
+    first: u32,
     scenario: Box<dyn Scenario>,
     figures: Figures,
     measuring: bool,
     recent_at: Nanos,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     fn work(
-        shared: &Shared,
+        shared: &'a Shared,
         options: &Options,
         kind: &Kind,
         thread: usize,
@@ -213,7 +219,9 @@ impl Worker {
         let live = &shared.live[thread];
         live.thread.store(host::thread_id(), Relaxed);
         let measuring = kind.measured == Measured::Joining;
-        let mut worker = Worker { scenario, figures: Figures::default(), measuring, recent_at: 0 };
+        let first = (0..thread as u32).map(|before| options.clients_of(before)).sum();
+        let auth = &shared.auth;
+        let mut worker = Worker { auth, first, scenario, figures: Figures::default(), measuring, recent_at: 0 };
         worker.figures.watched = shared.watched;
         let done = worker.drive(shared, live, options.clients_of(thread as u32), thread);
         live.failed.store(done.is_err(), Relaxed);
@@ -277,7 +285,11 @@ impl Worker {
     }
 }
 
-impl Handler for Worker {
+impl Handler for Worker<'_> {
+    fn auth(&mut self, client: ClientId) -> String {
+        self.scenario.auth(client).unwrap_or_else(|| self.auth.of(self.first + client.0))
+    }
+
     fn on(&mut self, pool: &mut Pool, client: ClientId, what: Happening<'_>) {
         if let Happening::Ended(Some(fault)) = what {
             self.figures.note_fault(fault);

@@ -11,14 +11,18 @@ use loadtest::report::Report;
 use loadtest::run::{self, Outcome};
 use loadtest::scenario::SCENARIOS;
 
+/// Signs tokens; without one any text is a token too.
+const SECRET: &str = "a secret of at least thirty-two bytes";
+
 /// siod in this process, on a port of its own, with pings as often as the conformance fixture sends them.
 fn lab() -> SocketAddr {
     static LAB: OnceLock<SocketAddr> = OnceLock::new();
     *LAB.get_or_init(|| {
         let (public, admin) = (free_addr(), free_addr());
+        let data = std::env::temp_dir().join(format!("loadtest-data-{}", std::process::id()));
         let text = format!(
-            "[store]\nurl = \"memory:\"\n[server]\nshards = 1\n[admin]\nbind = \"{admin}\"\n[apps.lab]\nenabled = true\n\
-             [apps.signage]\nenabled = false\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
+            "[store]\nurl = \"memory:\"\n[server]\nshards = 1\ndata_dir = {data:?}\n[admin]\nbind = \"{admin}\"\n\
+             [apps.lab]\nenabled = true\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
         );
         let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
         std::fs::write(&path, text).expect("the temporary directory can be written to");
@@ -180,6 +184,24 @@ fn a_storm_with_the_stock_back_off_takes_its_time() {
 fn slow_receivers_do_not_cost_the_others_anything() {
     let outcome = check("slow", lab(), &["--slow-percent", "20"], 100);
     assert_eq!(outcome.figures.count("slow"), 4);
+}
+
+#[test]
+fn signage_players_report_and_admins_command() {
+    let mix = ["--namespace", "/signage", "--rate", "200", "--role", "admin=2", "--seconds", "2"];
+    // With names for tokens and with signed ones; the second time the devices are known already.
+    for more in [&["--threads", "2"][..], &["--jwt-secret", SECRET]] {
+        let outcome = check("signage", lab(), &[&mix[..], more].concat(), 60);
+        assert_eq!((outcome.figures.count("admin"), outcome.figures.count("player")), (2, 18));
+        let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+        assert_eq!(parts, ["command answered", "snapshot answered", "state answered", "update seen"]);
+    }
+}
+
+#[test]
+fn hold_with_claims_of_each_client() {
+    let claims = r#"--claims={"sub":"op-{n}","role":"operator","groups":["g1","g2","g3"]}"#;
+    check("hold", lab(), &["--namespace", "/signage", claims, "--jwt-secret", SECRET], 0);
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub enum Happening<'a> {
 }
 
 pub trait Handler {
+    /// What a client says with its join: JSON, or nothing.
+    fn auth(&mut self, client: ClientId) -> String;
     fn on(&mut self, pool: &mut Pool, client: ClientId, what: Happening<'_>);
 }
 

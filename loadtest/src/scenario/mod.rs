@@ -7,6 +7,7 @@ pub mod connect;
 pub mod echo;
 pub mod fanout;
 pub mod hold;
+pub mod mix;
 pub mod polling;
 pub mod rooms;
 pub mod slow;
@@ -31,6 +32,7 @@ pub const SCENARIOS: &[Kind] = &[
     churn::KIND,
     storm::KIND,
     slow::KIND,
+    mix::signage::KIND,
 ];
 
 /// One scenario, as the command line and the report know it.
@@ -59,6 +61,10 @@ pub enum Measured {
 /// What one thread's clients do. Called on that thread only, in this order: joins, `start` when the clients of all
 /// threads have joined, `measure` after the warm-up, `stop`, and `finish` when [`Scenario::is_done`] or out of patience.
 pub trait Scenario: Send {
+    /// What a client says with its join, JSON, where that is the scenario's matter.
+    fn auth(&mut self, _: ClientId) -> Option<String> {
+        None
+    }
     fn on_joined(&mut self, _: &mut Cx<'_>, _: ClientId, _since: Nanos) {}
     /// An event: the JSON array of name and arguments.
     fn on_event(&mut self, _: &mut Cx<'_>, _: ClientId, _array: &[u8]) {}
@@ -135,4 +141,9 @@ fn describe_parts(figures: &Figures, lines: &mut Lines) {
             lines.add(&format!("{key}_{quantile}_ms"), &format!("{name}: {quantile}"), ms, "ms");
         }
     }
+}
+
+/// As random as the standard library is: its hasher's seed.
+fn random() -> u32 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32
 }

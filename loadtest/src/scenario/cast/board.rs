@@ -62,7 +62,7 @@ impl Board {
             plan.spoken_on(thread).into_iter().for_each(|(channel, _)| owners[channel as usize] = thread);
         }
         Board {
-            run: random(),
+            run: crate::scenario::random(),
             window,
             channels: (0..channels).map(|_| Channel::default()).collect(),
             receivers: plan.groups.iter().map(|_| AtomicI64::new(0)).collect(),
@@ -167,11 +167,6 @@ impl Board {
     fn channels_of(&self, group: u32) -> std::ops::Range<u32> {
         group * self.plan.senders..(group + 1) * self.plan.senders
     }
-}
-
-/// As random as the standard library is: its hasher's seed.
-fn random() -> u32 {
-    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32
 }
 
 #[cfg(test)]

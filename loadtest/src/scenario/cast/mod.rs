@@ -367,7 +367,7 @@ mod tests {
     fn what_is_lost_doubled_swapped_or_leaked_is_counted() {
         let options = Options::of(&["--clients", "4", "--rooms", "2", "--room-size", "2"]);
         let mut cast = casts(&options, Plan::many_rooms(&options)).remove(0);
-        let target = Arc::new(Target::new("http://127.0.0.1:9", "/", "", &[]).unwrap());
+        let target = Arc::new(Target::new("http://127.0.0.1:9", "/", &[]).unwrap());
         let (transport, join_timeout_ns) = (Transport::WebSocket, SECOND_NS);
         let rules = Rules { transport, connects_per_s: 0.0, connecting_max: 1, join_timeout_ns };
         let (mut pool, mut figures) = (Pool::new(target, rules, 4, 0).unwrap(), Figures::default());
