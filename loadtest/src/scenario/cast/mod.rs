@@ -7,29 +7,33 @@
 //! | `plan` | who is in which group, who speaks |
 //! | `payload` | the stamp of a broadcast |
 //! | `board` | what all threads know of the broadcasts on their way |
+//! | `voices` | the speakers of one thread |
+//! | `members` | the receivers of one thread |
 
 mod board;
+mod members;
 pub mod payload;
 pub mod plan;
+mod voices;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::{Cx, Scenario};
 use crate::args::Options;
-use crate::clock::{Nanos, Pace, SECOND_NS};
+use crate::clock::{Nanos, SECOND_NS};
 use crate::pool::{ClientId, Phase};
 use crate::report::Lines;
 use crate::run::Outcome;
 use crate::sequence::{Seen, Sequence};
 use board::Board;
+use members::Members;
 use payload::Stamp;
 use plan::Plan;
+use voices::Voices;
 
 /// A channel that makes no progress for this long is given up; joins that nobody answers too.
 const PATIENCE_NS: Nanos = 5 * SECOND_NS;
-/// How often that is looked at.
-const WATCH_NS: Nanos = SECOND_NS / 2;
 
 /// One for each thread.
 pub fn casts(options: &Options, plan: Plan) -> Vec<Cast> {
@@ -46,183 +50,94 @@ pub struct Cast {
     size: usize,
     /// What an event begins with, up to the payload's first character.
     opening: Vec<u8>,
-    in_flight: u64,
-    /// Broadcasts of this thread; 0: closed loop.
-    per_second: f64,
-    pace: Option<Pace>,
-    /// The channels whose speaker is here.
-    own: Vec<Voice>,
-    /// Which of them is next in the open loop.
-    turn: usize,
-    /// Channels that may go on.
-    inbox: Receiver<u32>,
-    ready: Vec<u32>,
-    /// Of every client, in ascending order of groups.
-    members: Vec<Vec<Member>>,
+    voices: Voices,
+    members: Members,
     /// Rooms asked for, not answered yet; and since when nothing was.
     joining: usize,
     joining_since: Nanos,
     started: bool,
     stopped: bool,
-    watched_at: Nanos,
-}
-
-/// A channel and who speaks in it.
-struct Voice {
-    channel: u32,
-    speaker: ClientId,
-    /// Broadcasts completed when that changed last, and when that was.
-    progress: (u64, Nanos),
-}
-
-/// What one client saw of one group: a sequence for each of its channels.
-struct Member {
-    group: u32,
-    sequences: Vec<Sequence>,
 }
 
 impl Cast {
     fn new(options: &Options, thread: u32, board: Arc<Board>, inbox: Receiver<u32>) -> Cast {
         let plan = &board.plan;
         let start = plan.start_of(thread);
-        let voice = |(channel, sender)| Voice { channel, speaker: ClientId(sender - start), progress: (0, 0) };
-        let own: Vec<_> = plan.spoken_on(thread).into_iter().map(voice).collect();
+        let own: Vec<_> = plan.spoken_on(thread).iter().map(|(at, who)| (*at, ClientId(who - start))).collect();
         let all: usize = (0..plan.threads() as u32).map(|thread| plan.spoken_on(thread).len()).sum();
+        let per_second = options.rate * own.len() as f64 / all.max(1) as f64;
         Cast {
             size: options.size as usize,
             opening: format!("[\"{}\",\"", plan.event).into_bytes(),
-            in_flight: u64::from(options.in_flight),
-            per_second: options.rate * own.len() as f64 / all.max(1) as f64,
-            pace: None,
-            own,
-            turn: 0,
-            inbox,
-            ready: Vec::new(),
-            members: (0..options.clients_of(thread)).map(|_| Vec::new()).collect(),
+            voices: Voices::new(own, u64::from(options.in_flight), per_second, inbox),
+            members: Members::new(options.clients_of(thread)),
             joining: 0,
             joining_since: 0,
             started: false,
             stopped: false,
-            watched_at: 0,
             board,
             thread,
         }
     }
 
-    fn enter(&mut self, client: ClientId, group: u32) {
-        let sequences = self.board.enter(group).into_iter().map(Sequence::from).collect();
-        let members = &mut self.members[client.0 as usize];
-        let at = members.partition_point(|member| member.group < group);
-        members.insert(at, Member { group, sequences });
-    }
-
-    fn is_member(&self, client: ClientId, group: u32) -> bool {
-        self.members[client.0 as usize].binary_search_by_key(&group, |member| member.group).is_ok()
-    }
-
-    /// The speaker of one of our channels, or another member in its place.
-    fn speaker(&mut self, cx: &Cx<'_>, own: usize) -> Option<ClientId> {
-        let Voice { channel, speaker, .. } = self.own[own];
-        let group = self.board.plan.group_of(channel);
-        let is_there = |client: &ClientId| cx.pool.phase(*client) == Phase::Joined && self.is_member(*client, group);
-        let found = Some(speaker).filter(is_there).or_else(|| cx.pool.ids().find(is_there))?;
-        self.own[own].speaker = found;
-        Some(found)
-    }
-
-    fn send(&mut self, cx: &mut Cx<'_>, own: usize, intended: Nanos) {
-        let Some(speaker) = self.speaker(cx, own) else { return };
-        let (board, channel) = (&self.board, self.own[own].channel);
-        let number = board.depart(channel, intended);
-        let text = Stamp { run: board.run, channel, number }.to_text(self.size);
-        cx.note_lateness(intended);
-        let args = if board.plan.rooms {
-            format!("\"{}\",\"{text}\"", board.plan.room_name(board.plan.group_of(channel)))
-        } else {
-            format!("\"{text}\"")
-        };
-        cx.pool.emit(speaker, None, &board.plan.event, &args);
-    }
-
     /// Sends what may be sent.
     fn advance(&mut self, cx: &mut Cx<'_>) {
-        self.ready.extend(self.inbox.try_iter());
-        if self.stopped {
-            self.ready.clear();
-        } else if self.pace.is_some() {
-            self.ready.clear();
-            self.advance_paced(cx);
-        }
-        while let Some(channel) = self.ready.pop() {
-            let Ok(own) = self.own.binary_search_by_key(&channel, |voice| voice.channel) else { continue };
-            let free = self.in_flight.saturating_sub(self.board.on_their_way(channel));
-            (0..free).for_each(|_| self.send(cx, own, cx.now()));
-        }
-    }
-
-    fn advance_paced(&mut self, cx: &mut Cx<'_>) {
-        let Some(mut pace) = self.pace else { return };
-        while let Some(own) = self.next_voice()
-            && let Some(intended) = pace.take(cx.now())
+        while !self.stopped
+            && let Some((own, intended)) = self.voices.next(&self.board, cx.now())
         {
-            self.turn = own + 1;
-            self.send(cx, own, intended);
-        }
-        self.pace = Some(pace);
-    }
-
-    /// The next of our channels that is not full.
-    fn next_voice(&self) -> Option<usize> {
-        let count = self.own.len();
-        let mut order = (0..count).map(|nth| (self.turn + nth) % count);
-        order.find(|own| !self.board.is_full(self.own[*own].channel))
-    }
-
-    fn notify(&mut self, channel: u32) {
-        if self.own.binary_search_by_key(&channel, |voice| voice.channel).is_ok() {
-            self.ready.push(channel);
-        } else {
-            self.board.notify(channel);
-        }
-    }
-
-    fn watch_progress(&mut self, cx: &mut Cx<'_>) {
-        let now = cx.now();
-        if now < self.watched_at + WATCH_NS {
-            return;
-        }
-        self.watched_at = now;
-        for voice in &mut self.own {
-            let completed = self.board.completed(voice.channel);
-            if completed != voice.progress.0 || self.board.on_their_way(voice.channel) == 0 {
-                voice.progress = (completed, now);
-            } else if now > voice.progress.1 + PATIENCE_NS {
-                cx.figures.add("incomplete broadcasts", self.board.give_up(voice.channel));
-                self.ready.push(voice.channel);
+            match self.speaker(cx, own) {
+                Some(speaker) => self.send(cx, speaker, self.voices.all()[own].channel, intended),
+                None => self.voices.skip(own),
             }
         }
     }
 
-    /// A stamp of ours on its way to one of our clients: what it is to it.
+    /// The speaker of one of our channels, or another member in its place.
+    fn speaker(&mut self, cx: &Cx<'_>, own: usize) -> Option<ClientId> {
+        let voice = self.voices.voice(own);
+        let group = self.board.plan.group_of(voice.channel);
+        let is_there =
+            |client: &ClientId| cx.pool.phase(*client) == Phase::Joined && self.members.contain(*client, group);
+        voice.speaker = Some(voice.speaker).filter(is_there).or_else(|| cx.pool.ids().find(is_there))?;
+        Some(voice.speaker)
+    }
+
+    fn send(&self, cx: &mut Cx<'_>, speaker: ClientId, channel: u32, intended: Nanos) {
+        let plan = &self.board.plan;
+        let number = self.board.depart(channel, intended);
+        let text = Stamp { run: self.board.run, channel, number }.to_text(self.size);
+        cx.note_lateness(intended);
+        let args = if plan.rooms {
+            format!("\"{}\",\"{text}\"", plan.room_name(plan.group_of(channel)))
+        } else {
+            format!("\"{text}\"")
+        };
+        cx.pool.emit(speaker, None, &plan.event, &args);
+    }
+
+    fn on_complete(&mut self, channel: u32) {
+        if !self.voices.on_complete(channel) {
+            self.board.notify(channel);
+        }
+    }
+
+    /// A stamp of ours has reached one of our clients.
     fn deliver(&mut self, cx: &mut Cx<'_>, client: ClientId, stamp: Stamp) {
         let Stamp { channel, number, .. } = stamp;
-        let group = self.board.plan.group_of(channel);
-        let members = &mut self.members[client.0 as usize];
-        let Ok(at) = members.binary_search_by_key(&group, |member| member.group) else {
-            return cx.figures.add("leaked", 1);
-        };
-        match members[at].sequences[(channel % self.board.plan.senders) as usize].on(number) {
-            Seen::Duplicate => return cx.figures.add("duplicate", 1),
-            Seen::Late => cx.figures.add("out of order", 1),
-            Seen::InOrder => {}
+        let plan = &self.board.plan;
+        let group = plan.group_of(channel);
+        match self.members.on(client, group, channel % plan.senders, number) {
+            None => return cx.figures.add("leaked", 1),
+            Some(Seen::Duplicate) => return cx.figures.add("duplicate", 1),
+            Some(Seen::Late) => cx.figures.add("out of order", 1),
+            Some(Seen::InOrder) => {}
         }
         let intended = self.board.intended(channel, number);
-        if self.board.arrive(channel, number) {
-            self.notify(channel);
+        if let Some(label) = plan.labels.get(group as usize) {
+            cx.figures.note_part(label, cx.pool.now().saturating_sub(intended), cx.measuring);
         }
-        if !self.board.plan.labels.is_empty() {
-            let latency_ns = cx.now().saturating_sub(intended);
-            cx.figures.note_part(&self.board.plan.labels[group as usize], latency_ns, cx.measuring);
+        if self.board.arrive(channel, number) {
+            self.on_complete(channel);
         }
         cx.done(intended);
     }
@@ -232,7 +147,7 @@ impl Scenario for Cast {
     fn on_joined(&mut self, cx: &mut Cx<'_>, client: ClientId, _: Nanos) {
         let plan = &self.board.plan;
         if !plan.rooms {
-            return self.enter(client, 0);
+            return self.members.enter(client, 0, &self.board);
         }
         let global = plan.start_of(self.thread) + client.0;
         for group in &plan.memberships[global as usize] {
@@ -246,7 +161,7 @@ impl Scenario for Cast {
 
     fn on_ack(&mut self, cx: &mut Cx<'_>, client: ClientId, id: u64, args: &[u8]) {
         let group = u32::try_from(id).unwrap_or(u32::MAX);
-        if group as usize >= self.board.plan.groups.len() || self.is_member(client, group) {
+        if group as usize >= self.board.plan.groups.len() || self.members.contain(client, group) {
             return cx.figures.add("unexpected answers", 1);
         }
         self.joining = self.joining.saturating_sub(1);
@@ -254,7 +169,7 @@ impl Scenario for Cast {
         if args.starts_with(br#"[{"ok":false"#) {
             cx.figures.add("rooms refused", 1);
         } else {
-            self.enter(client, group);
+            self.members.enter(client, group, &self.board);
         }
     }
 
@@ -265,9 +180,7 @@ impl Scenario for Cast {
     fn start(&mut self, cx: &mut Cx<'_>) {
         self.board.open_door(self.thread, cx.pool.waker());
         self.started = true;
-        self.own.iter_mut().for_each(|voice| voice.progress.1 = cx.now());
-        self.pace = (self.per_second > 0.0).then(|| Pace::new(cx.now(), self.per_second));
-        self.ready = self.own.iter().map(|voice| voice.channel).collect();
+        self.voices.start(cx.now());
         self.advance(cx);
     }
 
@@ -284,15 +197,16 @@ impl Scenario for Cast {
     }
 
     fn on_ended(&mut self, _: &mut Cx<'_>, client: ClientId) {
-        for member in std::mem::take(&mut self.members[client.0 as usize]) {
+        for member in self.members.remove(client) {
             let next = member.sequences.iter().map(Sequence::next);
-            self.board.exit(member.group, next).into_iter().for_each(|channel| self.notify(channel));
+            self.board.exit(member.group, next).into_iter().for_each(|channel| self.on_complete(channel));
         }
     }
 
     fn on_time(&mut self, cx: &mut Cx<'_>) {
         if self.started {
-            self.watch_progress(cx);
+            let given_up = self.voices.give_up_stuck(&self.board, cx.now());
+            cx.figures.add("incomplete broadcasts", given_up);
             self.advance(cx);
         } else if self.joining > 0 && cx.now() > self.joining_since + PATIENCE_NS {
             cx.figures.add("rooms not joined", self.joining as u64);
@@ -301,8 +215,7 @@ impl Scenario for Cast {
     }
 
     fn deadline(&self) -> Option<Nanos> {
-        let may = !self.stopped && self.next_voice().is_some();
-        self.pace.filter(|_| may).map(|pace| pace.next_at())
+        self.voices.deadline(&self.board).filter(|_| !self.stopped)
     }
 
     fn stop(&mut self, _: &mut Cx<'_>) {
@@ -310,20 +223,15 @@ impl Scenario for Cast {
     }
 
     fn is_done(&self) -> bool {
-        self.own.iter().all(|voice| self.board.on_their_way(voice.channel) == 0)
+        self.voices.all().iter().all(|voice| self.board.on_their_way(voice.channel) == 0)
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>) {
         let board = &self.board;
-        let missing = |member: &Member| {
-            let first = member.group * board.plan.senders;
-            let sequences = member.sequences.iter().zip(first..);
-            sequences.map(|(sequence, channel)| sequence.missing(board.sent(channel))).sum::<u64>()
-        };
-        cx.figures.add("missing", self.members.iter().flatten().map(missing).sum());
-        cx.figures.add("memberships", self.members.iter().map(|all| all.len() as u64).sum());
-        cx.figures.add("speakers", self.own.len() as u64);
-        cx.figures.add("broadcasts", self.own.iter().map(|voice| board.sent(voice.channel)).sum());
+        cx.figures.add("missing", self.members.missing(board));
+        cx.figures.add("memberships", self.members.count());
+        cx.figures.add("speakers", self.voices.all().len() as u64);
+        cx.figures.add("broadcasts", self.voices.all().iter().map(|voice| board.sent(voice.channel)).sum());
     }
 }
 
