@@ -144,6 +144,8 @@ pub struct Tally {
 /// First size of the buffer that all connections are read into.
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS_PER_TURN: usize = 1_024;
+/// Connections begun in one turn, so that those who connect at once do not keep us from reading.
+const BEGINS_PER_TURN_MAX: usize = 64;
 /// A server has this long to end a session that we left.
 const LEAVE_TIMEOUT_NS: Nanos = 5 * SECOND_NS;
 /// No turn waits longer: the phases of a run are looked at in between.
@@ -306,7 +308,8 @@ impl Pool {
     /// Connects who may, sends what waits and reports who is gone. Comes after the handler had its say in a turn.
     pub fn settle(&mut self, handler: &mut dyn Handler) {
         self.expire();
-        while let Some((client, since)) = self.connecting.next(self.now) {
+        for _ in 0..BEGINS_PER_TURN_MAX {
+            let Some((client, since)) = self.connecting.next(self.now) else { break };
             self.begin(client, since);
         }
         self.flush();
