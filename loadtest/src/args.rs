@@ -59,7 +59,7 @@ pub struct Options {
     /// A handshake that takes longer has failed
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub join_timeout_s: u64,
-    /// Payload: bytes of the string in an event
+    /// Payload: bytes of the string in an event; a broadcast has 24 at least
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub size: u32,
     /// Broadcasts on their way at a time (fanout), requests per client (echo)

@@ -1,9 +1,12 @@
-//! What each client says with its join: the same for all, or a signed token of its own.
+//! What each client says with its join: the same for all, or a signed token of its own (RFC 7519, HS256).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
+use sha2::Sha256;
 
 use crate::args::Options;
 
@@ -15,7 +18,7 @@ const NUMBER: &str = "{n}";
 /// The key that tokens are signed with (HS256).
 #[derive(Clone)]
 pub struct Minter {
-    key: EncodingKey,
+    key: Hmac<Sha256>,
     expires_at_s: u64,
 }
 
@@ -24,13 +27,17 @@ impl Minter {
     pub fn new(options: &Options) -> Option<Minter> {
         let secret = options.identity.jwt_secret.as_ref()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(Minter { key: EncodingKey::from_secret(secret.as_bytes()), expires_at_s: now.as_secs() + LIFE_S })
+        let key = <Hmac<Sha256> as Mac>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+        Some(Minter { key, expires_at_s: now.as_secs() + LIFE_S })
     }
 
     /// A token with these claims, and `exp` unless they have one.
     pub fn mint(&self, mut claims: Map<String, Value>) -> String {
         claims.entry("exp").or_insert(self.expires_at_s.into());
-        jsonwebtoken::encode(&Header::default(), &claims, &self.key).expect("HMAC takes a key of any length")
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let signed = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(&Value::Object(claims).to_string()));
+        let signature = self.key.clone().chain_update(&signed).finalize().into_bytes();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 }
 
@@ -70,21 +77,23 @@ fn object(template: &str, number: u32) -> Option<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use siod::app::kit::identity::AuthSettings;
+    use siod::app::kit::identity::jwt::Verifier;
+    use siod::base::secret::Secret;
+    use siod::base::time::WallMillis;
 
     #[test]
     fn every_client_has_its_number_and_its_token() {
         let plain = Auth::new(&Options::of(&["--auth", r#"{"deviceId":"d{n}"}"#])).unwrap();
         assert_eq!(plain.of(7), r#"{"deviceId":"d7"}"#);
         assert_eq!(Auth::new(&Options::of(&[])).unwrap().of(7), "");
-        let claims = [r#"--claims={"sub":"u{n}"}"#, "--jwt-secret", "s"];
+        let secret = "a secret of at least thirty-two bytes";
+        let claims = [r#"--claims={"sub":"u{n}"}"#, "--jwt-secret", secret];
         let auth: Value = serde_json::from_str(&Auth::new(&Options::of(&claims)).unwrap().of(7)).unwrap();
-        let token = auth["token"].as_str().unwrap();
-        let read = jsonwebtoken::decode::<Map<String, Value>>(
-            token,
-            &jsonwebtoken::DecodingKey::from_secret(b"s"),
-            &jsonwebtoken::Validation::default(),
-        );
-        assert_eq!(read.unwrap().claims["sub"], "u7");
+        let (jwt_secret, now) = (Secret::new(secret), SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+        let verifier = Verifier::new(&AuthSettings { jwt_secret, ..AuthSettings::default() });
+        let read = verifier.verify(auth["token"].as_str().unwrap(), WallMillis(now.as_millis() as u64));
+        assert_eq!(read.unwrap().sub, "u7");
     }
 
     #[test]
