@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 /// Options whose values are nobody's business: the command line is shown without them.
-const SECRET: [&str; 2] = ["--auth", "--header"];
+const SECRET: [&str; 3] = ["--auth", "--header", "--jwt-secret"];
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Circumstances {

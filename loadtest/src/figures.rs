@@ -15,6 +15,8 @@ const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 const LATENCY_NS_MIN: u64 = 1_000;
 /// Faults told apart; more kinds than this are one.
 const FAULT_KINDS_MAX: usize = 50;
+/// Parts of the work told apart; further ones are not.
+const PARTS_MAX: usize = 50;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figures {
@@ -27,6 +29,9 @@ pub struct Figures {
     /// How late an open loop sent: the harness's own part of the latency.
     #[serde(with = "as_values")]
     pub lateness: Histogram<u64>,
+    /// Of parts of the work that are told apart.
+    #[serde(with = "as_values_of_parts")]
+    pub parts: BTreeMap<String, Histogram<u64>>,
     /// Units of the scenario, from the beginning.
     pub done: u64,
     /// What the scenario counts beside its units.
@@ -71,6 +76,27 @@ mod as_values {
     }
 }
 
+mod as_values_of_parts {
+    use super::{BTreeMap, Histogram, Values, histogram};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Parts = BTreeMap<String, Histogram<u64>>;
+
+    pub fn serialize<S: Serializer>(parts: &Parts, to: S) -> Result<S::Ok, S::Error> {
+        parts.iter().map(|(name, part)| (name, Values::of(part))).collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Parts, D::Error> {
+        let parts = BTreeMap::<String, Values>::deserialize(from)?.into_iter();
+        let filled = parts.map(|(name, values)| {
+            let mut part = histogram();
+            values.add_to(&mut part);
+            (name, part)
+        });
+        Ok(filled.collect())
+    }
+}
+
 impl Default for Figures {
     fn default() -> Figures {
         let blank = histogram();
@@ -78,6 +104,7 @@ impl Default for Figures {
             latency: blank.clone(),
             interval: blank.clone(),
             lateness: blank,
+            parts: BTreeMap::new(),
             done: 0,
             counts: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -109,6 +136,26 @@ impl Figures {
         values
     }
 
+    /// A latency of one part of the work, named by `name`.
+    pub fn note_part(&mut self, name: impl AsRef<str>, latency_ns: Nanos, measuring: bool) {
+        if !measuring {
+            return;
+        }
+        let (name, may_begin) = (name.as_ref(), self.parts.len() < PARTS_MAX);
+        match self.parts.get_mut(name) {
+            Some(part) => part.saturating_record(latency_ns),
+            None if may_begin => {
+                self.parts.entry(name.to_owned()).or_insert_with(histogram).saturating_record(latency_ns);
+            }
+            None => {}
+        }
+    }
+
+    /// The latencies of a part, if it has any.
+    pub fn part(&self, name: &str) -> Option<&Histogram<u64>> {
+        self.parts.get(name)
+    }
+
     pub fn note_fault(&mut self, fault: &Fault) {
         let label = fault.to_string();
         let known = self.faults.contains_key(&label) || self.faults.len() < FAULT_KINDS_MAX;
@@ -130,6 +177,9 @@ impl Figures {
     pub fn merge(&mut self, other: &Figures) {
         for (ours, theirs) in [(&mut self.latency, &other.latency), (&mut self.lateness, &other.lateness)] {
             ours.add(theirs).expect("all have the same bounds");
+        }
+        for (name, theirs) in &other.parts {
+            self.parts.entry(name.clone()).or_insert_with(histogram).add(theirs).expect("all have the same bounds");
         }
         self.done += other.done;
         other.counts.iter().for_each(|(name, count)| *self.counts.entry(name.clone()).or_default() += count);
@@ -153,9 +203,15 @@ mod tests {
         (fast.done, slow.done) = (990, 10);
         fast.add("missing", 1);
         slow.add("missing", 2);
+        fast.note_part("a", 1_000_000, true);
+        fast.note_part("a", 1_000_000, false);
+        slow.note_part("a", 2_000_000, true);
+        slow.note_part("b", 3_000_000, true);
         slow.note_fault(&Fault::Status(503));
         fast.merge(&slow);
         assert_eq!((fast.latency.len(), fast.done, fast.count("missing"), fast.faults_total()), (1_000, 1_000, 3, 1));
+        let counts: Vec<_> = fast.parts.iter().map(|(name, part)| (name.as_str(), part.len())).collect();
+        assert_eq!(counts, [("a", 2), ("b", 1)]);
         let ms = |quantile| (fast.latency.value_at_quantile(quantile) as f64 / 1e6).round();
         assert_eq!((ms(0.5), ms(0.99), ms(0.999)), (1.0, 1.0, 100.0), "an average of the two p99 would be 50 ms");
     }

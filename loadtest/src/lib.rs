@@ -1,12 +1,13 @@
 //! Load tests of any Socket.IO v4 server over plain TCP: open code, honest numbers.
 //!
-//! In reading order: [`wire`] is what goes over a connection, [`target`] what is said to the server; [`pool`] holds many
-//! clients on one thread; a [`scenario`] decides what they do, and is one file; a [`worker`] is such a thread, a [`part`] a
+//! In reading order: [`wire`] is what goes over a connection, [`target`] what is said to the server, [`auth`] who a
+//! client says it is; [`pool`] holds many clients on one thread; a [`scenario`] decides what they do, and is one file; a [`worker`] is such a thread, a [`part`] a
 //! process of them; [`run`] takes all of them through the phases and measures, in intervals ([`series`]); [`report`] says
 //! what was found, [`html`] draws it. [`floor`] is a server that does as little as one can, to compare with.
 
 pub mod about;
 pub mod args;
+pub mod auth;
 pub mod clock;
 pub mod fault;
 pub mod figures;

@@ -53,23 +53,43 @@ pub fn check(kind: &Kind, options: &Options) -> Result<(), String> {
         let needed = clients.div_ceil(CLIENTS_MAX);
         return Err(format!("{clients} clients need --processes {needed}: one has {CLIENTS_MAX} at most"));
     }
-    Ok(())
+    (0..processes).try_for_each(|process| share(options, process).check())
+}
+
+/// Threads of all errands together.
+pub fn threads(errands: &[Errand]) -> usize {
+    errands.last().map_or(0, |last| last.first + last.options.settled().threads as usize)
 }
 
 impl Errand {
-    /// The share of one process. `options.threads` is that of each.
-    pub fn of(kind: &Kind, options: &Options, process: u32) -> Errand {
-        let Options { clients, processes, .. } = *options;
-        let own = clients / processes + u32::from(process < clients % processes);
-        let share = f64::from(own) / f64::from(clients);
-        let mut part = options.clone();
-        (part.clients, part.processes, part.metrics) = (own, 1, None);
-        (part.rate, part.connect_rate) = (options.rate * share, options.connect_rate * share);
-        part.connecting_max = (options.connecting_max / processes).max(1);
-        // Next to each other, so that no two have the same.
-        part.source = Some((std::process::id() + process) % 254);
-        Errand { scenario: kind.name.to_owned(), options: part, first: (process * options.threads) as usize }
+    /// One for each process.
+    pub fn all(kind: &Kind, options: &Options) -> Vec<Errand> {
+        let (mut first_client, mut first) = (0, 0);
+        let one = |process| {
+            let mut part = share(options, process);
+            part.share.first_client = first_client;
+            let errand = Errand { scenario: kind.name.to_owned(), options: part, first };
+            first_client += errand.options.clients;
+            first += errand.options.settled().threads as usize;
+            errand
+        };
+        (0..options.processes).map(one).collect()
     }
+}
+
+/// The options of one process.
+fn share(options: &Options, process: u32) -> Options {
+    let processes = options.processes;
+    let part_of = |all: u32| all / processes + u32::from(process < all % processes);
+    let mut part = options.clone();
+    (part.clients, part.processes, part.metrics) = (part_of(options.clients), 1, None);
+    part.storm.neighbours = part_of(options.storm.neighbours);
+    part.connecting_max = part_of(options.connecting_max).max(1);
+    let share = f64::from(part.clients) / f64::from(options.clients);
+    (part.rate, part.connect_rate) = (options.rate * share, options.connect_rate * share);
+    // Next to each other, so that no two have the same.
+    part.share.source = Some((std::process::id() + process) % 254);
+    part
 }
 
 /// Begins a process, passes orders on and takes what it says, until it has said what it found.
@@ -122,11 +142,11 @@ fn converse(
 pub fn follow() -> io::Result<()> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
-    let mut errand: Errand = serde_json::from_str(&line)?;
+    let errand: Errand = serde_json::from_str(&line)?;
     let kind = SCENARIOS.iter().find(|kind| kind.name == errand.scenario);
     let kind = kind.ok_or_else(|| io::Error::other("an unknown scenario"))?;
-    let (crew, scenarios) = run::prepare(kind, &mut errand.options).map_err(io::Error::other)?;
-    let (shared, options) = (&Shared::new(scenarios.len()), &errand.options);
+    let (crew, scenarios, options) = run::prepare(kind, &errand.options).map_err(io::Error::other)?;
+    let (shared, options) = (&Shared::new(scenarios.len()), &options);
     std::thread::scope(|scope| {
         let each = scenarios.into_iter().enumerate();
         let crew = &crew;

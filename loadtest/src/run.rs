@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use crate::about::Circumstances;
 use crate::args::Options;
+use crate::auth::Auth;
 use crate::clock::{self, MS_NS, Nanos, SECOND_NS};
 use crate::figures::Figures;
 use crate::host::{self, MachineSample, ServerSample};
 use crate::live::{Live, Order, Phase, Shared};
 use crate::metrics::{self, Metrics};
-use crate::part;
+use crate::part::{self, Errand};
 use crate::pool::Rules;
 use crate::progress::Progress;
 use crate::scenario::{Kind, Measured, Scenario};
@@ -88,21 +89,21 @@ impl Outcome {
 
 /// Runs a scenario from its first connection to its last word.
 pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
-    let mut options = options.clone();
-    part::check(kind, &options)?;
-    let (crew, scenarios) = prepare(kind, &mut options)?;
+    part::check(kind, options)?;
+    let errands: Vec<Errand> = Errand::all(kind, options);
+    let (crew, scenarios, mut options) = prepare(kind, options)?;
     if options.pids.is_empty() {
         options.pids = host::listeners(crew.target.addr);
     }
     let circumstances = Circumstances::now();
-    let shared = Shared::new((options.threads * options.processes) as usize);
+    let apart = options.processes > 1;
+    let shared = Shared::new(if apart { part::threads(&errands) } else { options.threads as usize });
     std::thread::scope(|scope| {
         let mut conductor = Conductor::new(&shared, &options, kind);
         let before = conductor.sample();
         let (shared, options, crew) = (&shared, &options, &crew);
-        let works: Vec<_> = if options.processes > 1 {
-            let each = (0..options.processes).map(|process| part::Errand::of(kind, options, process));
-            each.map(|errand| scope.spawn(move || part::lead(shared, &errand))).collect()
+        let works: Vec<_> = if apart {
+            errands.iter().map(|errand| scope.spawn(move || part::lead(shared, errand))).collect()
         } else {
             let each = scenarios.into_iter().enumerate();
             each.map(|(thread, scenario)| scope.spawn(move || work(shared, crew, options, thread, scenario))).collect()
@@ -119,20 +120,28 @@ pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
     })
 }
 
-/// What the threads of this process need; corrects options that make no sense together.
-pub fn prepare(kind: &Kind, options: &mut Options) -> Result<(Crew, Vec<Box<dyn Scenario>>), String> {
-    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.auth, &options.headers)?);
-    options.threads = options.threads.min(options.clients / options.processes);
+/// What the threads of this process need: what they have in common, their scenarios, and the options for as many threads
+/// as there is work for.
+type Prepared = (Crew, Vec<Box<dyn Scenario>>, Options);
+
+/// # Errors
+/// A sentence that says which options make no sense.
+pub fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
+    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.headers)?);
+    let auth = Auth::new(options)?;
+    let options = options.settled();
     let threads = f64::from(options.threads);
     let rules = Rules {
         transport: kind.transport,
         connects_per_s: options.connect_rate / threads,
         connecting_max: (options.connecting_max / options.threads).max(1) as usize,
         join_timeout_ns: options.join_timeout_s * SECOND_NS,
-        source: options.source.unwrap_or_else(std::process::id),
+        source: options.share.source.unwrap_or_else(std::process::id),
     };
-    let crew = Crew { target, rules, measured: kind.measured };
-    Ok((crew, if options.processes > 1 { Vec::new() } else { (kind.build)(options) }))
+    let crew = Crew { target, auth, rules, measured: kind.measured };
+    // Where there are several processes, each builds its own.
+    let scenarios = if options.processes > 1 { Vec::new() } else { (kind.build)(&options) };
+    Ok((crew, scenarios, options))
 }
 
 /// One thread of this process.
@@ -143,8 +152,7 @@ pub fn work(
     thread: usize,
     scenario: Box<dyn Scenario>,
 ) -> Result<Figures, String> {
-    let found = worker::work(shared, crew, thread, options.clients_of(thread as u32), scenario);
-    found.map_err(|error| error.to_string())
+    worker::work(shared, crew, options, thread, scenario).map_err(|error| error.to_string())
 }
 
 /// Leads all threads through the phases and keeps the series.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::args::Options;
+use crate::auth::Auth;
 use crate::figures::Figures;
 use crate::host;
 use crate::live::{Live, Order, Phase, Shared};
@@ -14,12 +16,16 @@ use crate::target::Target;
 /// What the threads of a process have in common.
 pub struct Crew {
     pub target: Arc<Target>,
+    pub auth: Auth,
     pub rules: Rules,
     pub measured: Measured,
 }
 
 /// Its scenario and what it found.
-struct Worker {
+struct Worker<'a> {
+    auth: &'a Auth,
+    /// Number of its first client among those of all threads.
+    first: u32,
     scenario: Box<dyn Scenario>,
     figures: Figures,
     measuring: bool,
@@ -41,23 +47,31 @@ pub fn counts(measured: Measured, phase: Phase) -> bool {
 pub fn work(
     shared: &Shared,
     crew: &Crew,
+    options: &Options,
     thread: usize,
-    clients: u32,
     scenario: Box<dyn Scenario>,
 ) -> std::io::Result<Figures> {
     let live = &shared.live[thread];
     live.thread.store(host::thread_id(), Relaxed);
     live.process.store(std::process::id(), Relaxed);
-    let measuring = crew.measured == Measured::Joining;
-    let (figures, measured) = (Figures::default(), crew.measured);
-    let mut worker = Worker { scenario, figures, measuring, measured, told: (0, 0) };
+    let before = (0..thread as u32).map(|before| options.clients_of(before)).sum::<u32>();
+    let mut worker = Worker {
+        auth: &crew.auth,
+        first: options.share.first_client + before,
+        scenario,
+        figures: Figures::default(),
+        measuring: counts(crew.measured, Phase::Joining),
+        measured: crew.measured,
+        told: (0, 0),
+    };
+    let clients = options.clients_of(thread as u32);
     let pool = Pool::new(crew.target.clone(), crew.rules, clients, thread);
     let done = pool.and_then(|pool| worker.drive(shared, live, pool));
     live.failed.store(done.is_err(), Relaxed);
     done.map(|()| worker.figures)
 }
 
-impl Worker {
+impl Worker<'_> {
     fn drive(&mut self, shared: &Shared, live: &Live, mut pool: Pool) -> std::io::Result<()> {
         pool.ids().for_each(|client| pool.connect(client));
         let mut order = Order::FIRST;
@@ -93,7 +107,7 @@ impl Worker {
     }
 
     fn enter(&mut self, phase: Phase, pool: &mut Pool) {
-        self.measuring = phase == Phase::Measuring;
+        self.measuring = counts(self.measured, phase);
         self.with(pool, |scenario, cx| match phase {
             Phase::Joining => {}
             Phase::Warming => scenario.start(cx),
@@ -119,7 +133,11 @@ impl Worker {
     }
 }
 
-impl Handler for Worker {
+impl Handler for Worker<'_> {
+    fn auth(&mut self, client: ClientId) -> String {
+        self.scenario.auth(client).unwrap_or_else(|| self.auth.of(self.first + client.0))
+    }
+
     fn on(&mut self, pool: &mut Pool, client: ClientId, what: Happening<'_>) {
         if let Happening::Ended(Some(fault)) = what {
             self.figures.note_fault(fault);

@@ -128,6 +128,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// Bytes of the vector, room for growth included.
+    pub fn reserved_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<T>>()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -107,6 +107,11 @@ impl<T: Copy> Wheel<T> {
         self.timers.is_empty()
     }
 
+    /// Bytes of the timers, room for more included.
+    pub fn reserved_bytes(&self) -> usize {
+        self.timers.reserved_bytes()
+    }
+
     fn fire(&mut self, slot: usize) -> Option<T> {
         let index = self.heads[0][slot];
         let key = self.timers.key_at(index)?;

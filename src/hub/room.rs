@@ -143,6 +143,13 @@ impl Hub {
         self.members(nsp, None).len()
     }
 
+    /// Bytes of the members' lists and the sockets' places, room for more included; names and spilled places are not counted.
+    pub fn reserved_bytes(&self) -> usize {
+        let members: usize = self.rooms.iter().map(|(_, room)| room.members.capacity() * size_of::<u32>()).sum();
+        let places = self.places.capacity() * size_of::<SmallVec<[Place; 2]>>();
+        members + places + self.marks.capacity() * size_of::<u32>() + self.rooms.reserved_bytes()
+    }
+
     /// Marks the members of a room that are not marked yet and hands each of them to `taken`.
     fn mark(&mut self, nsp: NspId, name: Option<&RoomName>, mut taken: impl FnMut(u32)) {
         let Some(room) = self.by_name.get(&(nsp, name.cloned())).and_then(|room| self.rooms.at(*room)) else { return };

@@ -15,7 +15,7 @@ const COPIED_BYTES_MAX: usize = 64 * 1024;
 
 /// Writes `slices` in order; returns how many bytes the kernel took. An error counts as nothing taken: reading the
 /// socket will tell of it. A write that a signal has interrupted is made again: no readiness would come for it.
-pub fn write(mut tcp: &TcpStream, slices: &mut dyn Iterator<Item = &[u8]>, scratch: &mut Vec<u8>) -> usize {
+pub fn write<'a>(mut tcp: &TcpStream, slices: impl Iterator<Item = &'a [u8]>, scratch: &mut Vec<u8>) -> usize {
     let mut slices = slices.peekable();
     let mut written = 0;
     while let Some(first) = slices.next() {
@@ -78,7 +78,7 @@ mod tests {
         let (server, mut client) = pair();
         let parts: Vec<Vec<u8>> = [3usize, 5, 9000, 2, 2, 8000, 8000, 1].iter().map(|n| vec![*n as u8; *n]).collect();
         let expected: Vec<u8> = parts.concat();
-        let written = write(&server, &mut parts.iter().map(Vec::as_slice), &mut Vec::new());
+        let written = write(&server, parts.iter().map(Vec::as_slice), &mut Vec::new());
         assert_eq!(written, expected.len());
         let mut got = vec![0; expected.len()];
         client.read_exact(&mut got).unwrap();
@@ -89,9 +89,9 @@ mod tests {
     fn a_full_socket_takes_a_part_and_says_how_much() {
         let (server, client) = pair();
         let chunk = vec![7; 1 << 20];
-        let written = write(&server, &mut std::iter::repeat_n(chunk.as_slice(), 64), &mut Vec::new());
+        let written = write(&server, std::iter::repeat_n(chunk.as_slice(), 64), &mut Vec::new());
         assert!(written > 0 && written < 64 << 20);
-        assert_eq!(write(&server, &mut std::iter::once(&chunk[..]), &mut Vec::new()), 0);
+        assert_eq!(write(&server, std::iter::once(&chunk[..]), &mut Vec::new()), 0);
         drop(client);
     }
 

@@ -215,8 +215,12 @@ impl<O: Outside> Reactor<O> {
             while let Some(output) = self.shard.next_output() {
                 self.on_output(output);
             }
-            let Some(conn) = self.shard.next_flush() else { return };
-            self.flush(conn);
+            if !self.shard.has_flushes() {
+                return;
+            }
+            while let Some(conn) = self.shard.next_flush() {
+                self.flush(conn);
+            }
         }
     }
 

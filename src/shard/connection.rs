@@ -1,4 +1,4 @@
-//! One WebSocket: wire state and outbox. It belongs to a peer, proves itself as an upgrade of one, or echoes.
+//! One WebSocket: wire state. What is written to it stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an upgrade of one, or echoes.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use crate::base::time::Millis;
 use crate::base::wheel::TimerKey;
 use crate::wire::message::Decoder;
 
+use super::lane::Lane;
 use super::outbox::Outbox;
 
 /// The wire state of one WebSocket. An idle one owns nothing on the heap.
@@ -15,15 +16,8 @@ pub struct Connection {
     pub role: Role,
     pub listener: ListenerId,
     pub decoder: Decoder,
-    pub outbox: Outbox,
-    /// Attachments go out as base64 text.
-    pub base64: bool,
-    /// Stands in the shard's list of sockets to flush.
-    pub dirty: bool,
-    /// The kernel took less than we had; the next writability resumes.
-    pub blocked: bool,
-    /// Rare state, while the peer reads too slowly or a close is under way.
-    pub slow: Option<Box<Slow>>,
+    /// Rare state, while the peer reads too slowly or a close is under way; see [`Connections::slow_mut`].
+    slow: Option<Box<Slow>>,
 }
 
 /// What a connection is for.
@@ -44,6 +38,13 @@ pub enum Role {
     Lingering,
 }
 
+impl Role {
+    /// A close frame of ours is out or on its way.
+    pub fn is_ending(self) -> bool {
+        matches!(self, Role::Closing | Role::Hangup)
+    }
+}
+
 /// State of a connection that does not take what we have for it.
 #[derive(Debug, Default)]
 pub struct Slow {
@@ -56,13 +57,6 @@ pub struct Slow {
     pub stale: BTreeMap<(Key, u64), Reported>,
 }
 
-impl Slow {
-    /// The state of a connection that is slow as of now, or has been.
-    pub fn of(slow: &mut Option<Box<Slow>>, now: Millis) -> &mut Slow {
-        slow.get_or_insert_with(|| Box::new(Slow { progress_at: now, ..Slow::default() }))
-    }
-}
-
 /// Whether the application knows that a key is stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reported {
@@ -70,41 +64,77 @@ pub enum Reported {
     Yes,
 }
 
-/// Connections by the reactor's slot numbers.
+impl Connection {
+    pub fn new(role: Role, listener: ListenerId) -> Connection {
+        Connection { role, listener, decoder: Decoder::default(), slow: None }
+    }
+
+    pub fn slow(&self) -> Option<&Slow> {
+        self.slow.as_deref()
+    }
+}
+
+/// Connections by the reactor's slot numbers, each with its lane.
 #[derive(Debug, Default)]
 pub struct Connections {
-    slots: Vec<Option<(u32, Connection)>>,
+    lanes: Vec<Lane>,
+    /// An open lane's connection has the same index.
+    slots: Vec<Option<Connection>>,
     open: usize,
 }
 
 impl Connections {
-    pub fn insert(&mut self, key: ConnKey, connection: Connection) {
+    pub fn insert(&mut self, key: ConnKey, connection: Connection, base64: bool) {
         let slot = key.0.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
+            self.lanes.resize_with(slot + 1, Lane::default);
         }
-        self.slots[slot] = Some((key.0.generation, connection));
+        self.slots[slot] = Some(connection);
+        self.lanes[slot] = Lane { generation: key.0.generation, open: true, base64, ..Lane::default() };
         self.open += 1;
     }
 
+    /// What is queued for a connection, and its state.
+    pub fn lane(&self, key: ConnKey) -> Option<&Lane> {
+        self.lanes.get(key.0.slot as usize).filter(|lane| lane.open && lane.generation == key.0.generation)
+    }
+
+    /// As [`Connections::lane`], to change.
+    pub fn lane_mut(&mut self, key: ConnKey) -> Option<&mut Lane> {
+        self.lanes.get_mut(key.0.slot as usize).filter(|lane| lane.open && lane.generation == key.0.generation)
+    }
+
     pub fn get_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
-        match self.slots.get_mut(key.0.slot as usize) {
-            Some(Some((generation, connection))) if *generation == key.0.generation => Some(connection),
-            _ => None,
-        }
+        self.lane(key)?;
+        self.slots[key.0.slot as usize].as_mut()
     }
 
     pub fn get(&self, key: ConnKey) -> Option<&Connection> {
-        match self.slots.get(key.0.slot as usize) {
-            Some(Some((generation, connection))) if *generation == key.0.generation => Some(connection),
-            _ => None,
-        }
+        self.lane(key)?;
+        self.slots[key.0.slot as usize].as_ref()
     }
 
-    pub fn remove(&mut self, key: ConnKey) -> Option<Connection> {
-        self.get(key)?;
+    /// The state of a connection that is slow as of `now`, or has been.
+    pub fn slow_mut(&mut self, key: ConnKey, now: Millis) -> Option<&mut Slow> {
+        self.lane_mut(key)?.slow = true;
+        let connection = self.slots[key.0.slot as usize].as_mut()?;
+        Some(connection.slow.get_or_insert_with(|| Box::new(Slow { progress_at: now, ..Slow::default() })))
+    }
+
+    /// The connection has caught up.
+    pub fn forget_slow(&mut self, key: ConnKey) -> Option<Box<Slow>> {
+        self.lane_mut(key)?.slow = false;
+        self.slots[key.0.slot as usize].as_mut()?.slow.take()
+    }
+
+    /// Takes a connection out, with what was queued for it.
+    pub fn remove(&mut self, key: ConnKey) -> Option<(Connection, Outbox)> {
+        let lane = self.lane_mut(key)?;
+        lane.open = false;
+        let outbox = std::mem::take(&mut lane.outbox);
         self.open -= 1;
-        self.slots[key.0.slot as usize].take().map(|(_, connection)| connection)
+        self.slots[key.0.slot as usize].take().map(|connection| (connection, outbox))
     }
 
     /// Keys of the connections of one kind, in slot order.
@@ -114,13 +144,22 @@ impl Connections {
 
     /// All connections, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (ConnKey, &Connection)> + '_ {
-        let key = |slot, generation| ConnKey(Key { slot: slot as u32, generation });
-        let all = self.slots.iter().enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)));
-        all.map(move |(slot, (generation, connection))| (key(slot, *generation), connection))
+        self.lanes().filter_map(|(key, _)| Some((key, self.get(key)?)))
+    }
+
+    /// The lanes of all connections, in slot order.
+    pub fn lanes(&self) -> impl Iterator<Item = (ConnKey, &Lane)> + '_ {
+        let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.open);
+        open.map(|(slot, lane)| (ConnKey(Key { slot: slot as u32, generation: lane.generation }), lane))
     }
 
     pub fn len(&self) -> usize {
         self.open
+    }
+
+    /// Bytes of the vectors, room for growth included.
+    pub fn reserved_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Connection>>() + self.lanes.capacity() * size_of::<Lane>()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -133,13 +133,11 @@ impl Shard {
                     if let Some(wanted) = ack {
                         self.expect_acks(nsp, &receivers, absent, wanted);
                     }
-                    let mut variants = Variants::of_event(event, ack.map(|wanted| wanted.id));
+                    let variants = Variants::of_event(nsp, event, ack.map(|wanted| wanted.id));
                     let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
                     outcomes.emitted += 1;
                     outcomes.delivered += receivers.len() as u64;
-                    for slot in &receivers {
-                        self.deliver(*slot, &mut variants, delivery);
-                    }
+                    self.deliver(&receivers, variants, delivery);
                     self.receivers = receivers;
                 }
                 Directive::Accept { socket } => self.accept_socket(socket),
@@ -147,8 +145,8 @@ impl Shard {
                 Directive::Ack { socket, id, args, attachments } => {
                     if self.is_accepted(socket) {
                         self.stats.outcomes[usize::from(nsp.0)].acked += 1;
-                        let mut variants = Variants::of_ack(id, args, attachments);
-                        self.deliver(socket.slot, &mut variants, Default::default());
+                        let variants = Variants::of_ack(nsp, id, args, attachments);
+                        self.deliver(&[socket.slot], variants, Default::default());
                     }
                 }
                 Directive::Join { socket, room } => {
@@ -227,6 +225,7 @@ impl Shard {
                 self.wheel.cancel(timer);
             }
         }
+        self.reroute(peer_key);
         let config = self.config.clone();
         let name = super::peer::wire_name(nsp, &config.namespaces);
         self.send_packet(peer_key, |out| encode::connected(out, name, &sid));

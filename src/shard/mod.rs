@@ -11,12 +11,16 @@
 //! | [`effects`] | decisions become directives, directives become packets |
 //! | [`send`], [`slow`], [`shed`] | packets into outboxes; readers that are behind, one by one and all together |
 //! | [`replies`] | what the protocol itself says |
+//! | [`lane`], [`outbox`], [`packets`] | what a broadcast touches, dense; what waits to be written |
 //! | [`timers`] | everything that happens by itself |
 
 pub mod connection;
 pub mod effects;
+pub mod footprint;
 pub mod io;
+pub mod lane;
 pub mod outbox;
+pub mod packets;
 pub mod peer;
 pub mod placement;
 pub mod polling;
@@ -60,6 +64,7 @@ use crate::socketio::ack::AckTable;
 
 use connection::Connections;
 use io::{Directive, Mail, Output};
+use lane::Routes;
 use outbox::Pool;
 use peer::{Peer, Socket, Timer};
 use placement::Placement;
@@ -91,6 +96,8 @@ pub struct Shard {
     /// Slots of `peers`, by sid.
     by_sid: HashTable<u32>,
     sockets: Slab<Socket>,
+    /// Where what is sent to a socket goes, by socket slot.
+    routes: Routes,
     conns: Connections,
     pool: Pool,
     hub: Hub,
@@ -150,6 +157,7 @@ impl Shard {
             peers: Slab::default(),
             by_sid: HashTable::new(),
             sockets: Slab::default(),
+            routes: Routes::default(),
             conns: Connections::default(),
             pool: Pool::default(),
             acks: AckTable::default(),

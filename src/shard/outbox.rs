@@ -1,16 +1,18 @@
 //! What waits to be written to the WebSockets of one shard. All entries live in one pool and are chained by index, so an
-//! idle socket owns 16 bytes here and nothing on the heap, and a broadcast costs one chain link per receiver.
+//! idle socket owns 16 bytes here and nothing on the heap, and a broadcast costs one chain link of 16 bytes per receiver.
 //!
 //! Bytes are counted; whoever pushes decides what happens above a bound (design 4.11).
 
 use bytes::Bytes;
 
+use super::packets::{PacketId, Packets};
 use crate::base::ids::Key;
 
 /// The entries of all outboxes of a shard.
 #[derive(Debug)]
 pub struct Pool {
     entries: Vec<Entry>,
+    packets: Packets,
     /// Head of the free list.
     free: u32,
     /// Bytes queued in all outboxes together.
@@ -21,9 +23,10 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Entry {
-    bytes: Bytes,
-    coalesce: Coalesce,
+    packet: PacketId,
     next: u32,
+    /// The packet's key says which entries of this owner may replace each other.
+    owner: Key,
 }
 
 /// Names the entries that may replace each other: those of one owner and key.
@@ -36,13 +39,11 @@ pub struct Coalesce {
 
 impl Coalesce {
     /// An entry that nothing replaces.
-    pub const NEVER: Coalesce = Coalesce::nobody(0);
+    pub const NEVER: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 0 };
     /// Pongs of a connection.
-    pub const PONG: Coalesce = Coalesce::nobody(1);
-
-    const fn nobody(key: u64) -> Coalesce {
-        Coalesce { owner: Key { slot: NONE, generation: 0 }, key }
-    }
+    pub const PONG: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 1 };
+    /// Owns what belongs to no socket.
+    pub const NOBODY: Key = Key { slot: NONE, generation: 0 };
 }
 
 /// One socket's queue: a chain in the pool.
@@ -74,18 +75,54 @@ impl Outbox {
     }
 }
 
+/// What waits for one socket, slice by slice.
+pub struct Slices<'a> {
+    pool: &'a Pool,
+    next: u32,
+    /// Bytes of the next entry that are written already.
+    skip: usize,
+}
+
+impl<'a> Iterator for Slices<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let entry = self.pool.entries.get(self.next as usize)?;
+        self.next = entry.next;
+        Some(&self.pool.packets.bytes(entry.packet)[std::mem::take(&mut self.skip)..])
+    }
+}
+
 impl Default for Pool {
     fn default() -> Self {
-        Pool { entries: Vec::new(), free: NONE, queued_bytes: 0, polling_bytes: 0 }
+        Pool { entries: Vec::new(), packets: Packets::default(), free: NONE, queued_bytes: 0, polling_bytes: 0 }
     }
 }
 
 impl Pool {
     /// Appends an entry. Unless it is [`Coalesce::NEVER`] it can be replaced by [`Pool::replace`].
     pub fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) {
-        outbox.queued_bytes += bytes.len() as u32;
-        self.queued_bytes += bytes.len();
-        let index = self.take_entry(Entry { bytes, coalesce, next: NONE });
+        let packet = self.hold(bytes, coalesce.key);
+        self.push_shared(outbox, packet, coalesce.owner);
+        self.release(packet);
+    }
+
+    /// Takes in a packet that is about to be pushed to many; until [`Pool::release`] it stays.
+    pub fn hold(&mut self, bytes: Bytes, key: u64) -> PacketId {
+        self.packets.hold(bytes, key)
+    }
+
+    /// Ends a [`Pool::hold`]; outboxes that have the packet keep it.
+    pub fn release(&mut self, packet: PacketId) {
+        self.packets.release(packet);
+    }
+
+    /// Appends an entry for a packet that is held.
+    pub fn push_shared(&mut self, outbox: &mut Outbox, packet: PacketId, owner: Key) {
+        let bytes = self.packets.share(packet);
+        outbox.queued_bytes += bytes as u32;
+        self.queued_bytes += bytes;
+        let index = self.take_entry(Entry { packet, next: NONE, owner });
         match outbox.last {
             NONE => outbox.first = index,
             last => self.entries[last as usize].next = index,
@@ -98,22 +135,17 @@ impl Pool {
     pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) -> bool {
         let Some(index) = self.find(outbox, coalesce) else { return false };
         let entry = &mut self.entries[index as usize];
-        outbox.queued_bytes = outbox.queued_bytes - entry.bytes.len() as u32 + bytes.len() as u32;
-        self.queued_bytes = self.queued_bytes - entry.bytes.len() + bytes.len();
-        entry.bytes = bytes;
+        let old = self.packets.bytes(entry.packet).len();
+        outbox.queued_bytes = outbox.queued_bytes - old as u32 + bytes.len() as u32;
+        self.queued_bytes = self.queued_bytes - old + bytes.len();
+        self.packets.release(entry.packet);
+        entry.packet = self.packets.hold(bytes, coalesce.key);
         true
     }
 
-    /// The slices to write next, up to `max` of them, the written part of the first one left out.
-    pub fn slices<'a>(&'a self, outbox: &Outbox, max: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut next = outbox.first;
-        let mut skip = outbox.written as usize;
-        std::iter::from_fn(move || {
-            let entry = self.entries.get(next as usize)?;
-            next = entry.next;
-            Some(&entry.bytes[std::mem::take(&mut skip)..])
-        })
-        .take(max)
+    /// The slices to write next, in order, the written part of the first one left out.
+    pub fn slices(&self, outbox: &Outbox) -> Slices<'_> {
+        Slices { pool: self, next: outbox.first, skip: outbox.written as usize }
     }
 
     /// `count` bytes of the front are written.
@@ -122,7 +154,7 @@ impl Pool {
         self.queued_bytes -= count;
         let mut left = outbox.written as usize + count;
         while outbox.first != NONE {
-            let length = self.entries[outbox.first as usize].bytes.len();
+            let length = self.packets.bytes(self.entries[outbox.first as usize].packet).len();
             if left < length {
                 break;
             }
@@ -143,7 +175,8 @@ impl Pool {
 
     /// Bytes that wait behind the entry being written.
     pub fn bytes_behind_first(&self, outbox: &Outbox) -> usize {
-        let first = self.entries.get(outbox.first as usize).map_or(0, |entry| entry.bytes.len());
+        let first = self.entries.get(outbox.first as usize);
+        let first = first.map_or(0, |entry| self.packets.bytes(entry.packet).len());
         outbox.queued_bytes() - first.saturating_sub(outbox.written as usize)
     }
 
@@ -157,13 +190,21 @@ impl Pool {
         self.polling_bytes = self.polling_bytes - before + now;
     }
 
-    /// Gives memory back after a burst, when nothing is queued at all.
-    pub fn shrink_when_idle(&mut self) {
+    /// Gives memory back after a burst, when nothing is queued at all: what `sockets` need for a few broadcasts stays.
+    pub fn shrink_when_idle(&mut self, sockets: usize) {
+        const KEPT_PER_SOCKET: usize = 4;
         const KEPT: usize = 4096;
-        if self.queued_bytes == 0 && self.entries.capacity() > KEPT {
-            self.entries = Vec::with_capacity(KEPT);
+        let kept = KEPT.max(sockets * KEPT_PER_SOCKET);
+        if self.queued_bytes == 0 && self.entries.capacity() > kept * 2 {
+            self.entries = Vec::with_capacity(kept);
             self.free = NONE;
+            self.packets.shrink(KEPT);
         }
+    }
+
+    /// Bytes of the entries, room for more included.
+    pub fn reserved_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.packets.reserved_bytes()
     }
 
     /// The last entry of this owner and key: a later value must not go out before an earlier one.
@@ -171,7 +212,7 @@ impl Pool {
         let (mut index, mut found) = (outbox.first, None);
         let mut partly_written = outbox.written > 0;
         while let Some(entry) = self.entries.get(index as usize) {
-            if entry.coalesce == coalesce {
+            if entry.owner == coalesce.owner && self.packets.key(entry.packet) == coalesce.key {
                 found = (!partly_written).then_some(index);
             }
             partly_written = false;
@@ -195,7 +236,7 @@ impl Pool {
     fn drop_first(&mut self, outbox: &mut Outbox) {
         let index = outbox.first;
         let entry = &mut self.entries[index as usize];
-        entry.bytes = Bytes::new();
+        self.packets.release(entry.packet);
         outbox.first = std::mem::replace(&mut entry.next, self.free);
         self.free = index;
         if outbox.first == NONE {
@@ -214,7 +255,7 @@ mod tests {
     }
 
     fn waiting(pool: &Pool, outbox: &Outbox) -> Vec<u8> {
-        pool.slices(outbox, usize::MAX).flatten().copied().collect()
+        pool.slices(outbox).flatten().copied().collect()
     }
 
     #[test]
@@ -253,8 +294,24 @@ mod tests {
         pool.push(&mut outbox, Bytes::from_static(b"y"), Coalesce::NEVER);
         assert_eq!(pool.entries.len(), 10_000);
         pool.advance(&mut outbox, 1);
-        pool.shrink_when_idle();
+        pool.shrink_when_idle(5_000);
+        assert!(pool.entries.capacity() >= 10_000, "that many sockets may need it again");
+        pool.shrink_when_idle(1);
         assert!(pool.entries.capacity() < 10_000);
+    }
+
+    #[test]
+    fn a_shared_packet_lies_in_memory_once_and_goes_with_the_last_that_waits_for_it() {
+        let (mut pool, mut outboxes) = (Pool::default(), [Outbox::default(); 3]);
+        let packet = pool.hold(Bytes::from_static(b"news"), 0);
+        outboxes.iter_mut().for_each(|outbox| pool.push_shared(outbox, packet, Coalesce::NOBODY));
+        pool.release(packet);
+        assert_eq!((pool.queued_bytes(), waiting(&pool, &outboxes[2])), (12, b"news".to_vec()));
+        pool.clear(&mut outboxes[0]);
+        pool.advance(&mut outboxes[1], 4);
+        assert_eq!(waiting(&pool, &outboxes[2]), b"news");
+        pool.advance(&mut outboxes[2], 4);
+        assert_eq!(pool.hold(Bytes::from_static(b"next"), 0), packet, "its place is free again");
     }
 
     /// Many outboxes in one pool against one byte vector each.

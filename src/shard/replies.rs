@@ -37,7 +37,7 @@ impl Shard {
         let Transport::WebSocket(conn) = peer.session.transport else {
             return self.poll_with_room(key, |polling| payload::push_binary(polling.body_mut(), data));
         };
-        if !self.conns.get(conn).is_some_and(|connection| connection.base64) {
+        if !self.conns.lane(conn).is_some_and(|lane| lane.base64) {
             return self.push_frame(conn, Opcode::Binary, data);
         }
         let mut text = Vec::new();
@@ -71,9 +71,9 @@ impl Shard {
     pub(super) fn push_pong(&mut self, conn: ConnKey, data: &[u8]) {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Pong, data);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(lane) = self.conns.lane_mut(conn) else { return };
         let bytes = Bytes::from(out);
-        if !connection.blocked || !self.pool.replace(&mut connection.outbox, bytes.clone(), Coalesce::PONG) {
+        if !lane.blocked || !self.pool.replace(&mut lane.outbox, bytes.clone(), Coalesce::PONG) {
             self.push_bytes(conn, bytes, Coalesce::PONG);
         }
     }

@@ -4,28 +4,37 @@
 use bytes::Bytes;
 
 use super::Shard;
-use super::connection::Role;
-use super::outbox::Coalesce;
+use super::lane::Route;
+use super::outbox::{Coalesce, Pool, Slices};
+use super::packets::PacketId;
 use crate::app::effect::{Delivery, Emission};
 use crate::base::close::CloseReason;
-use crate::base::ids::{ConnKey, PeerKey};
+use crate::base::ids::{ConnKey, NspId, PeerKey};
 use crate::base::limit::POLLING_BURST_FACTOR;
-use crate::engine::session::Transport;
+use crate::socketio::client::Joined;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
 
-/// One packet, framed on first need for each name its receivers know the namespace by.
+/// One packet of a namespace, framed on first need for each name its receivers know the namespace by.
 pub struct Variants {
+    nsp: NspId,
     body: Body,
     attachments: Vec<Bytes>,
     /// For clients that use the namespace's own name, and for those that use `/`.
-    named: Option<Envelope>,
-    as_root: Option<Envelope>,
+    named: Option<Form>,
+    as_root: Option<Form>,
 }
 
 enum Body {
     Event { array: Bytes, id: Option<u64> },
     Ack { id: u64, args: Bytes },
+}
+
+/// A packet under one name, and where it lies in the pool once somebody on WebSocket waits for it.
+struct Form {
+    envelope: Envelope,
+    plain: Option<PacketId>,
+    base64: Option<PacketId>,
 }
 
 impl Body {
@@ -39,80 +48,119 @@ impl Body {
 }
 
 impl Variants {
-    pub fn of_event(event: Emission, id: Option<u64>) -> Variants {
-        Variants::new(Body::Event { array: event.array, id }, event.attachments)
+    pub fn of_event(nsp: NspId, event: Emission, id: Option<u64>) -> Variants {
+        Variants::new(nsp, Body::Event { array: event.array, id }, event.attachments)
     }
 
-    pub fn of_ack(id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
-        Variants::new(Body::Ack { id, args }, attachments)
+    pub fn of_ack(nsp: NspId, id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
+        Variants::new(nsp, Body::Ack { id, args }, attachments)
     }
 
-    fn new(body: Body, attachments: Vec<Bytes>) -> Variants {
-        Variants { body, attachments, named: None, as_root: None }
+    fn new(nsp: NspId, body: Body, attachments: Vec<Bytes>) -> Variants {
+        Variants { nsp, body, attachments, named: None, as_root: None }
     }
 
-    /// The packet for a client that calls the namespace `name`.
-    fn envelope(&mut self, name: &str) -> &Envelope {
-        let Variants { body, attachments, named, as_root, .. } = self;
-        let form = if name == "/" { as_root } else { named };
+    /// The packet for clients that call the namespace `/`, or by its name among `names`.
+    fn form(&mut self, as_root: bool, names: &[String]) -> &mut Form {
+        let Variants { nsp, body, attachments, .. } = self;
+        let form = if as_root { &mut self.as_root } else { &mut self.named };
         form.get_or_insert_with(|| {
-            let mut text = Vec::with_capacity(body.len() + name.len() + encode::HEAD_BYTES_MAX);
-            match body {
-                Body::Event { array, id } => encode::event(&mut text, name, *id, array, attachments.len()),
-                Body::Ack { id, args } => encode::ack(&mut text, name, *id, args, attachments.len()),
-            }
-            Envelope::new(&text, attachments)
+            let name = super::peer::wire_name(Joined { id: *nsp, as_root }, names);
+            let body = &*body;
+            let write = |out: &mut Vec<u8>| match body {
+                Body::Event { array, id } => encode::event(out, name, *id, array, attachments.len()),
+                Body::Ack { id, args } => encode::ack(out, name, *id, args, attachments.len()),
+            };
+            let envelope = Envelope::new(body.len() + name.len() + encode::HEAD_BYTES_MAX, write, attachments);
+            Form { envelope, plain: None, base64: None }
         })
+    }
+
+    /// Nobody else gets it; who has it queued keeps it.
+    fn release(self, pool: &mut Pool) {
+        let forms = [self.named, self.as_root].into_iter().flatten();
+        forms.flat_map(|form| [form.plain, form.base64]).flatten().for_each(|packet| pool.release(packet));
+    }
+}
+
+impl Form {
+    fn packet(&mut self, base64: bool, key: u64, pool: &mut Pool) -> PacketId {
+        if base64 {
+            *self.base64.get_or_insert_with(|| pool.hold(self.envelope.ws_base64(), key))
+        } else {
+            *self.plain.get_or_insert_with(|| pool.hold(self.envelope.ws(), key))
+        }
     }
 }
 
 impl Shard {
-    /// One packet to the socket in `slot`.
-    pub(super) fn deliver(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
-        let Some(owner) = self.sockets.key_at(slot) else { return };
-        let Some(socket) = self.sockets.get(owner) else { return };
-        let (peer_key, nsp) = (socket.peer, socket.nsp);
-        let Some(peer) = self.peers.get_mut(peer_key.0) else { return };
-        let envelope = variants.envelope(super::peer::wire_name(nsp, &self.config.namespaces));
-        let Transport::WebSocket(conn) = peer.session.transport else {
-            let Some(polling) = peer.session.polling_mut() else { return };
-            if delivery == Delivery::Volatile && !polling.is_writable() {
-                self.stats.dropped_volatile += 1;
-                return;
+    /// One packet to the sockets in these slots.
+    pub(super) fn deliver(&mut self, receivers: &[u32], mut variants: Variants, delivery: Delivery) {
+        for slot in receivers {
+            match self.routes.of(*slot) {
+                Route::WebSocket { conn, as_root } => {
+                    self.deliver_websocket(*slot, conn, as_root, &mut variants, delivery);
+                }
+                Route::Polling => self.deliver_polling(*slot, &mut variants, delivery),
+                Route::Nobody => {}
             }
-            if polling.is_full(self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR) {
-                return self.close_peer(peer_key, CloseReason::SlowConsumer);
-            }
-            envelope.write_polling(polling.body_mut());
-            self.stats.packets_out += 1;
-            return self.mark_poll_dirty(peer_key);
-        };
-        let Some(connection) = self.conns.get(conn) else { return };
-        let (behind, base64) = (!connection.outbox.is_empty() || connection.slow.is_some(), connection.base64);
-        if behind && !self.admit_behind(conn, owner, delivery, envelope) {
+        }
+        variants.release(&mut self.pool);
+    }
+
+    fn deliver_websocket(&mut self, slot: u32, conn: ConnKey, as_root: bool, variants: &mut Variants, class: Delivery) {
+        let Some(lane) = self.conns.lane(conn) else { return };
+        let must = class == Delivery::Must;
+        let behind = lane.blocked || !must && (lane.slow || !lane.outbox.is_empty());
+        let base64 = lane.base64;
+        // Only what may be dropped or replaced is known by its socket.
+        let owner = if must { Coalesce::NOBODY } else { self.sockets.key_at(slot).unwrap_or(Coalesce::NOBODY) };
+        let form = variants.form(as_root, &self.config.namespaces);
+        if behind && !self.admit_behind(conn, owner, class, &form.envelope) {
             return;
         }
-        let bytes = if base64 { envelope.ws_base64() } else { envelope.ws() };
-        let coalesce = match delivery {
-            Delivery::Latest { key } => Coalesce { owner, key },
-            _ => Coalesce::NEVER,
+        let (key, owner) = match class {
+            Delivery::Latest { key } => (key, owner),
+            _ => (Coalesce::NEVER.key, Coalesce::NOBODY),
         };
+        let packet = form.packet(base64, key, &mut self.pool);
+        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        self.pool.push_shared(&mut lane.outbox, packet, owner);
         self.stats.packets_out += 1;
-        self.push_bytes(conn, bytes, coalesce);
+        if !lane.dirty {
+            lane.dirty = true;
+            self.dirty_conns.push(conn);
+        }
+    }
+
+    fn deliver_polling(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
+        let Some((peer_key, nsp)) = self.sockets.at(slot).map(|socket| (socket.peer, socket.nsp)) else { return };
+        let Some(polling) = self.peers.get_mut(peer_key.0).and_then(|peer| peer.session.polling_mut()) else { return };
+        if delivery == Delivery::Volatile && !polling.is_writable() {
+            self.stats.dropped_volatile += 1;
+            return;
+        }
+        if polling.is_full(self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR) {
+            return self.close_peer(peer_key, CloseReason::SlowConsumer);
+        }
+        let form = variants.form(nsp.as_root, &self.config.namespaces);
+        form.envelope.write_polling(polling.body_mut());
+        self.stats.packets_out += 1;
+        self.mark_poll_dirty(peer_key);
     }
 
     /// Queues framed bytes.
     pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, coalesce: Coalesce) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        self.pool.push(&mut connection.outbox, bytes, coalesce);
+        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        self.pool.push(&mut lane.outbox, bytes, coalesce);
         self.mark_dirty(conn);
     }
 
     pub(super) fn mark_dirty(&mut self, conn: ConnKey) {
-        if let Some(connection) = self.conns.get_mut(conn)
-            && !connection.dirty
+        if let Some(lane) = self.conns.lane_mut(conn)
+            && !lane.dirty
         {
-            connection.dirty = true;
+            lane.dirty = true;
             self.dirty_conns.push(conn);
         }
     }
@@ -128,30 +176,33 @@ impl Shard {
 
     /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
     /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
-    pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> usize) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.dirty = false;
-        let queued = connection.outbox.queued_bytes();
-        if queued > 0 && !connection.blocked {
-            let written = write(&mut self.pool.slices(&connection.outbox, usize::MAX));
-            self.pool.advance(&mut connection.outbox, written);
+    pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(Slices<'_>) -> usize) {
+        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        lane.dirty = false;
+        if !lane.outbox.is_empty() && !lane.blocked {
+            let written = write(self.pool.slices(&lane.outbox));
+            self.pool.advance(&mut lane.outbox, written);
             self.stats.bytes_out += written as u64;
             self.stats.writes += 1;
-            let left = connection.outbox.queued_bytes();
-            self.note_progress(conn, written, left);
+            let left = lane.outbox.queued_bytes();
+            if left > 0 || lane.slow {
+                self.note_progress(conn, written, left);
+            }
         }
-        if self.conns.get(conn).is_some_and(|connection| connection.role == Role::Hangup) {
+        if self.conns.lane(conn).is_some_and(|lane| lane.hangs_up) {
             self.linger(conn);
         }
-        self.pool.shrink_when_idle();
+        if self.dirty_conns.is_empty() {
+            self.pool.shrink_when_idle(self.conns.len());
+        }
     }
 
     /// The kernel takes bytes again.
     pub fn on_writable(&mut self, conn: ConnKey) {
-        if let Some(connection) = self.conns.get_mut(conn)
-            && connection.blocked
+        if let Some(lane) = self.conns.lane_mut(conn)
+            && lane.blocked
         {
-            connection.blocked = false;
+            lane.blocked = false;
             self.mark_dirty(conn);
         }
     }

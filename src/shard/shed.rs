@@ -49,7 +49,7 @@ impl Shard {
 
     /// Largest first; equal ones in the order of their slots.
     fn readers_by_size(&self) -> Vec<(usize, Reader)> {
-        let sockets = self.conns.iter().map(|(conn, socket)| (socket.outbox.queued_bytes(), Reader::WebSocket(conn)));
+        let sockets = self.conns.lanes().map(|(conn, lane)| (lane.outbox.queued_bytes(), Reader::WebSocket(conn)));
         let polls = self
             .peers
             .iter()

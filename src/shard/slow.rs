@@ -8,7 +8,7 @@
 //! ```
 
 use super::Shard;
-use super::connection::{Reported, Role, Slow};
+use super::connection::{Reported, Role};
 use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::effect::Delivery;
@@ -21,11 +21,10 @@ use crate::socketio::envelope::Envelope;
 impl Shard {
     /// Decides about a packet for a socket that is behind. `false`: it is not to be queued.
     pub(super) fn admit_behind(&mut self, conn: ConnKey, owner: Key, delivery: Delivery, envelope: &Envelope) -> bool {
-        let Some(connection) = self.conns.get_mut(conn) else { return false };
-        let queued = connection.outbox.queued_bytes();
+        let Some(lane) = self.conns.lane_mut(conn) else { return false };
+        let queued = lane.outbox.queued_bytes();
         let limits = &self.config.limits;
-        let over_low_mark =
-            connection.blocked && queued > limits.outbox_low_mark_bytes || queued > limits.outbox_bytes_max;
+        let over_low_mark = lane.blocked && queued > limits.outbox_low_mark_bytes || queued > limits.outbox_bytes_max;
         let admitted = match delivery {
             Delivery::Must => true,
             Delivery::Volatile if queued > 0 => {
@@ -34,20 +33,25 @@ impl Shard {
             }
             Delivery::Volatile => true,
             Delivery::Latest { key } => {
-                let replaces = over_low_mark && !connection.base64;
-                !replaces || !self.pool.replace(&mut connection.outbox, envelope.ws(), Coalesce { owner, key })
+                let replaces = over_low_mark && !lane.base64;
+                !replaces || !self.pool.replace(&mut lane.outbox, envelope.ws(), Coalesce { owner, key })
             }
             // Behind a patch that was dropped, later ones make no sense: the full state is to come.
-            Delivery::Patch { key } => match connection.slow.as_ref().and_then(|slow| slow.stale.get(&(owner, key))) {
-                Some(_) => false,
-                None if over_low_mark => return self.note_stale(conn, owner, key),
-                None => true,
-            },
+            Delivery::Patch { key } => {
+                let slow = self.conns.get(conn).and_then(|connection| connection.slow());
+                match slow.and_then(|slow| slow.stale.get(&(owner, key))) {
+                    Some(_) => false,
+                    None if over_low_mark => return self.note_stale(conn, owner, key),
+                    None => true,
+                }
+            }
             Delivery::Full { key } => {
                 if over_low_mark {
                     return self.note_stale(conn, owner, key);
                 }
-                if let Some(slow) = &mut connection.slow {
+                if lane.slow
+                    && let Some(slow) = self.conns.slow_mut(conn, self.now.mono)
+                {
                     slow.stale.remove(&(owner, key));
                 }
                 true
@@ -63,10 +67,9 @@ impl Shard {
     /// Drops a packet whose key is made good later. Always `false`, as the packet is not to be queued.
     fn note_stale(&mut self, conn: ConnKey, owner: Key, key: u64) -> bool {
         self.stats.coalesced += 1;
-        let Some(connection) = self.conns.get_mut(conn) else { return false };
-        let stale = &mut Slow::of(&mut connection.slow, self.now.mono).stale;
-        stale.insert((owner, key), Reported::No);
-        if stale.len() > STALE_KEYS_MAX {
+        let Some(slow) = self.conns.slow_mut(conn, self.now.mono) else { return false };
+        slow.stale.insert((owner, key), Reported::No);
+        if slow.stale.len() > STALE_KEYS_MAX {
             self.end_slow_reader(conn);
         }
         false
@@ -74,12 +77,12 @@ impl Shard {
 
     /// After a write. A socket that takes nothing for too long is closed; one that has drained hears of what was dropped.
     pub(super) fn note_progress(&mut self, conn: ConnKey, written: usize, left: usize) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.blocked = left > 0;
-        if left == 0 && connection.slow.is_none() || matches!(connection.role, Role::Closing | Role::Hangup) {
+        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        lane.blocked = left > 0;
+        if left == 0 && !lane.slow || self.conns.get(conn).is_none_or(|connection| connection.role.is_ending()) {
             return;
         }
-        let slow = Slow::of(&mut connection.slow, self.now.mono);
+        let Some(slow) = self.conns.slow_mut(conn, self.now.mono) else { return };
         if written > 0 || left == 0 {
             slow.progress_at = self.now.mono;
             if let Some(timer) = slow.timer.take() {
@@ -102,7 +105,7 @@ impl Shard {
             })
             .collect();
         if slow.stale.is_empty() {
-            connection.slow = None;
+            self.conns.forget_slow(conn);
         }
         self.tell_drained(dropped);
     }
@@ -122,12 +125,13 @@ impl Shard {
     /// Ends a connection whose queue is full and whose reader has stopped, or is far behind. The entry that is being written
     /// does not count: one large event may take its time. `true`: the connection was ended.
     pub(super) fn ends_if_full(&mut self, conn: ConnKey) -> bool {
-        let Some(connection) = self.conns.get(conn) else { return false };
-        let (waiting, max) = (self.pool.bytes_behind_first(&connection.outbox), self.config.limits.outbox_bytes_max);
-        if !connection.blocked || waiting < max {
+        let Some(lane) = self.conns.lane(conn).filter(|lane| lane.blocked) else { return false };
+        let (waiting, max) = (self.pool.bytes_behind_first(&lane.outbox), self.config.limits.outbox_bytes_max);
+        if waiting < max {
             return false;
         }
-        let progress_at = connection.slow.as_ref().map_or(self.now.mono, |slow| slow.progress_at);
+        let slow = self.conns.get(conn).and_then(|connection| connection.slow());
+        let progress_at = slow.map_or(self.now.mono, |slow| slow.progress_at);
         let patient = self.now.mono.since(progress_at) < OUTBOX_PATIENCE_MS;
         if patient && waiting < max * OUTBOX_BURST_FACTOR {
             return false;

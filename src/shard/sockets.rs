@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::Shard;
+use super::lane::Route;
 use super::peer::{Socket, Timer};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::kit::identity::Identity;
@@ -14,6 +15,7 @@ use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};
 use crate::base::wheel::TimerKey;
+use crate::engine::session::Transport;
 use crate::socketio::ack::{AckKey, Answer, Gathered};
 use crate::socketio::client::{Joined, Message};
 use crate::socketio::encode;
@@ -151,6 +153,18 @@ impl Shard {
         }
     }
 
+    /// Where what is sent to the client's sockets goes from now on.
+    pub(super) fn reroute(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(key.0) else { return };
+        for member in peer.client.memberships().iter().filter(|member| member.connected) {
+            let route = match peer.session.transport {
+                Transport::WebSocket(conn) => Route::WebSocket { conn, as_root: member.nsp.as_root },
+                _ => Route::Polling,
+            };
+            self.routes.set(member.socket.slot, route);
+        }
+    }
+
     /// Ends one socket: out of its rooms, its pending acks missing, its home told. The client's connection stays.
     pub(super) fn end_socket(&mut self, key: Key, reason: CloseReason) {
         let Some(socket) = self.remove_socket(key) else { return };
@@ -164,6 +178,7 @@ impl Shard {
     pub(super) fn remove_socket(&mut self, key: Key) -> Option<Socket> {
         let socket = self.sockets.remove(key)?;
         self.hub.leave_all(key.slot);
+        self.routes.set(key.slot, Route::Nobody);
         if let Some(timer) = socket.expiry {
             self.wheel.cancel(timer);
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Shard;
-use super::connection::{Connection, Role, Slow};
+use super::connection::{Connection, Role};
 use super::io::{Hello, Output, Service};
 use super::peer::Timer;
 use crate::base::close::CloseReason;
@@ -144,9 +144,8 @@ impl Shard {
         if let Some((req, body)) = polling.interrupt("1") {
             self.respond(req, Reply::Packets(body));
         }
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.role = Role::Session(key);
-        }
+        self.set_role(conn, Role::Session(key));
+        self.reroute(key);
         if let Some(peer) = self.peers.get_mut(key.0) {
             peer.late_post = polling.take_post().map(Box::new);
         }
@@ -236,8 +235,7 @@ impl Shard {
     /// Whatever the peer does, the connection does not outlive this.
     fn arm_cut(&mut self, conn: ConnKey) {
         let timer = self.wheel.arm(self.now.mono + WS_CLOSE_TIMEOUT_MS, Timer::Cut(conn));
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let slow = Slow::of(&mut connection.slow, self.now.mono);
+        let Some(slow) = self.conns.slow_mut(conn, self.now.mono) else { return };
         if let Some(old) = slow.timer.replace(timer) {
             self.wheel.cancel(old);
         }
@@ -245,12 +243,12 @@ impl Shard {
 
     /// Ends our side of the TCP connection; what could not be written is given up together with the peer's side.
     pub(super) fn linger(&mut self, conn: ConnKey) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        if !connection.outbox.is_empty() {
+        let Some(lane) = self.conns.lane(conn) else { return };
+        if !lane.outbox.is_empty() {
             self.drop_connection(conn);
             return;
         }
-        connection.role = Role::Lingering;
+        self.set_role(conn, Role::Lingering);
         self.outputs.push_back(Output::Finish { conn });
         self.arm_cut(conn);
     }
@@ -263,30 +261,23 @@ impl Shard {
     fn set_role(&mut self, conn: ConnKey, role: Role) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.role = role;
+        if let Some(lane) = self.conns.lane_mut(conn) {
+            lane.hangs_up = role == Role::Hangup;
+        }
         if role == Role::Hangup {
             self.mark_dirty(conn);
         }
     }
 
     fn add_connection(&mut self, conn: ConnKey, listener: ListenerId, role: Role, base64: bool) {
-        let connection = Connection {
-            role,
-            listener,
-            decoder: Default::default(),
-            outbox: Default::default(),
-            base64,
-            dirty: false,
-            blocked: false,
-            slow: None,
-        };
-        self.conns.insert(conn, connection);
+        self.conns.insert(conn, Connection::new(role, listener), base64);
     }
 
     /// Forgets a connection and what was queued for it; says what it was.
     pub(super) fn drop_connection(&mut self, conn: ConnKey) -> Option<Role> {
-        let mut connection = self.conns.remove(conn)?;
-        self.pool.clear(&mut connection.outbox);
-        if let Some(timer) = connection.slow.as_mut().and_then(|slow: &mut Box<Slow>| slow.timer.take()) {
+        let (connection, mut outbox) = self.conns.remove(conn)?;
+        self.pool.clear(&mut outbox);
+        if let Some(timer) = connection.slow().and_then(|slow| slow.timer) {
             self.wheel.cancel(timer);
         }
         self.outputs.push_back(Output::Close { conn });

@@ -1,39 +1,45 @@
 //! A packet ready to be sent to any number of clients: encoded once, framed for WebSocket once, shared by reference.
 //! The header and the attachments of a binary packet are one unit and can never be separated.
 
-use bytes::Bytes;
+use std::ops::Range;
+
+use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use crate::engine::payload;
-use crate::wire::frame::{self, Opcode};
+use crate::wire::frame::{self, Opcode, SENT_HEADER_BYTES_MAX};
 
 /// One packet in the form WebSocket clients get; the other forms are made from it when somebody needs them.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// WebSocket frames: one text frame, then one binary frame per attachment.
     frames: Bytes,
-    /// The text packet inside `frames`, its engine type digit first.
-    text: Bytes,
-    /// The attachments inside `frames`.
-    attachments: SmallVec<[Bytes; 0]>,
+    /// Where in `frames` the text packet is, its engine type digit first.
+    text: Range<usize>,
+    /// Where the attachments are.
+    attachments: SmallVec<[Range<usize>; 0]>,
 }
 
 impl Envelope {
-    /// Frames `text` (which begins with the engine's type digit) and its attachments.
-    pub fn new(text: &[u8], attachments: &[Bytes]) -> Envelope {
-        let attached: usize = attachments.iter().map(|data| data.len() + frame::SENT_HEADER_BYTES_MAX).sum();
-        let mut out = Vec::with_capacity(frame::SENT_HEADER_BYTES_MAX + text.len() + attached);
-        frame::write(&mut out, Opcode::Text, text);
+    /// Frames what `write_text` writes (it begins with the engine's type digit, and has about `capacity` bytes) and its
+    /// attachments. The text is written where it stays: its frame's header is put before it afterwards.
+    pub fn new(capacity: usize, write_text: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Envelope {
+        let attached: usize = attachments.iter().map(|data| data.len() + SENT_HEADER_BYTES_MAX).sum();
+        let mut out = Vec::with_capacity(SENT_HEADER_BYTES_MAX + capacity + attached);
+        out.resize(SENT_HEADER_BYTES_MAX, 0);
+        write_text(&mut out);
         let text_end = out.len();
-        let mut ends = SmallVec::<[usize; 10]>::new();
-        for data in attachments {
+        let header = frame::header(Opcode::Text, text_end - SENT_HEADER_BYTES_MAX);
+        let start = SENT_HEADER_BYTES_MAX - header.len();
+        out[start..SENT_HEADER_BYTES_MAX].copy_from_slice(&header);
+        let framed = attachments.iter().map(|data| {
             frame::write(&mut out, Opcode::Binary, data);
-            ends.push(out.len());
-        }
-        let frames = Bytes::from(out);
-        let text = frames.slice(text_end - text.len()..text_end);
-        let attachments = attachments.iter().zip(ends).map(|(data, end)| frames.slice(end - data.len()..end)).collect();
-        Envelope { frames, text, attachments }
+            out.len() - start - data.len()..out.len() - start
+        });
+        let attachments = framed.collect();
+        let mut frames = Bytes::from(out);
+        frames.advance(start);
+        Envelope { frames, text: header.len()..text_end - start, attachments }
     }
 
     /// What a WebSocket client gets.
@@ -44,8 +50,8 @@ impl Envelope {
     /// What a WebSocket client that asked for `b64` gets: attachments as text frames `b<base64>` (protocol 2.4).
     pub fn ws_base64(&self) -> Bytes {
         let mut out = Vec::new();
-        frame::write(&mut out, Opcode::Text, &self.text);
-        for data in &self.attachments {
+        frame::write(&mut out, Opcode::Text, self.text());
+        for data in self.attachments() {
             let mut text = Vec::new();
             payload::push_binary(&mut text, data);
             frame::write(&mut out, Opcode::Text, &text);
@@ -55,19 +61,18 @@ impl Envelope {
 
     /// Appends the packet to the body of a poll's answer.
     pub fn write_polling(&self, body: &mut Vec<u8>) {
-        payload::push_text(body, &self.text);
-        for data in &self.attachments {
+        payload::push_text(body, self.text());
+        for data in self.attachments() {
             payload::push_binary(body, data);
         }
     }
 
-    /// Bytes this packet takes in an outbox.
-    pub fn len(&self) -> usize {
-        self.frames.len()
+    fn text(&self) -> &[u8] {
+        &self.frames[self.text.clone()]
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    fn attachments(&self) -> impl Iterator<Item = &[u8]> {
+        self.attachments.iter().map(|range| &self.frames[range.clone()])
     }
 }
 
@@ -77,8 +82,8 @@ mod tests {
 
     #[test]
     fn one_packet_in_three_forms() {
-        let envelope =
-            Envelope::new(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]", &[Bytes::from_static(&[1, 2, 3])]);
+        let text = b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]";
+        let envelope = Envelope::new(8, |out| out.extend_from_slice(text), &[Bytes::from_static(&[1, 2, 3])]);
         let mut ws = vec![0x81, 39];
         ws.extend_from_slice(b"451-[\"e\",{\"_placeholder\":true,\"num\":0}]");
         ws.extend_from_slice(&[0x82, 3, 1, 2, 3]);

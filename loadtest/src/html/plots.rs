@@ -62,12 +62,14 @@ pub fn of(report: &Report) -> String {
 impl<'a> Timeline<'a> {
     fn of(report: &'a Report) -> Timeline<'a> {
         let all = report.series.intervals();
-        let shown = |interval: &&Interval| {
-            interval.seconds() >= SECONDS_MIN || (interval.counts && interval.phase != Phase::Stopping)
-        };
+        let is_measured = |interval: &Interval| interval.counts && interval.phase != Phase::Stopping;
+        let is_long = |interval: &Interval| interval.seconds() >= SECONDS_MIN;
+        // Where all that was measured is short, it is all there is to show.
+        let is_all = !all.iter().any(|interval| is_measured(interval) && is_long(interval));
+        let shown = |interval: &&Interval| is_long(interval) || (is_all && is_measured(interval));
         let began = all.first().map_or(0, |first| first.from.at);
         let at = |ns: u64| (ns - began) as f64 / 1e9;
-        let mut counted = all.iter().filter(|interval| interval.counts && interval.phase != Phase::Stopping);
+        let mut counted = all.iter().filter(|interval| is_measured(interval));
         let first = counted.next();
         let last = counted.next_back().or(first);
         Timeline {
