@@ -26,15 +26,15 @@ impl Stamp {
 
     /// The stamp that a payload begins with.
     pub fn parse(payload: &[u8]) -> Option<Stamp> {
-        let text = std::str::from_utf8(payload.get(..DIGITS)?).ok()?;
-        let (run, rest) = text.split_at_checked(RUN_DIGITS)?;
-        let (channel, number) = rest.split_at_checked(CHANNEL_DIGITS)?;
-        Some(Stamp {
-            run: u32::from_str_radix(run, 16).ok()?,
-            channel: u32::from_str_radix(channel, 16).ok()?,
-            number: u64::from_str_radix(number, 16).ok()?,
-        })
+        let (run, rest) = payload.get(..DIGITS)?.split_at(RUN_DIGITS);
+        let (channel, number) = rest.split_at(CHANNEL_DIGITS);
+        Some(Stamp { run: value(run)? as u32, channel: value(channel)? as u32, number: value(number)? })
     }
+}
+
+/// Of hexadecimal digits, at most 16.
+fn value(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |value, digit| Some(value << 4 | u64::from(char::from(*digit).to_digit(16)?)))
 }
 
 #[cfg(test)]
