@@ -17,12 +17,12 @@ setup:
 
 lint:
 	cargo fmt --all -- --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 
 unit:
 	@if cargo nextest --version >/dev/null 2>&1; \
-	then echo "cargo nextest run"; cargo nextest run; \
-	else echo "cargo test"; cargo test; fi
+	then echo "cargo nextest run --workspace"; cargo nextest run --workspace; \
+	else echo "cargo test --workspace"; cargo test --workspace; fi
 
 binary:
 	cargo build --bin siod

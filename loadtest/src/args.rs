@@ -3,19 +3,31 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Command, FromArgMatches};
+use serde::{Deserialize, Serialize};
 
+use crate::scenario::storm::BackOff;
 use crate::scenario::{Kind, SCENARIOS};
 
 /// Sockets of one process: below the usual limit of descriptors, and of ports per address.
 pub const CLIENTS_MAX: u32 = 19_000;
+/// Values of `--room-sizes`.
+const ROOM_SIZES_MAX: usize = 32;
+/// Broadcasts on their way in all rooms together.
+const BROADCASTS_MAX: u64 = 1_000_000;
+
+/// Processes of one run.
+pub const PROCESSES_MAX: u32 = 64;
 
 pub enum Asked {
     Scenario(&'static Kind, Box<Options>),
     Floor(Floor),
+    /// A process of clients, begun by another one.
+    Part,
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// The server: http://host:port[/path/]; the path is /socket.io/ unless it is said
     #[arg(long, default_value = "http://127.0.0.1:3000")]
@@ -23,14 +35,14 @@ pub struct Options {
     /// Namespace that every client joins
     #[arg(long, default_value = "/")]
     pub namespace: String,
-    /// JSON sent with the join
+    /// JSON sent with the join; {n} in it is the client's number
     #[arg(long, default_value = "", hide_default_value = true)]
     pub auth: String,
     /// Header of every request, may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Clients in all
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    /// Clients in all: 19,000 of each process at most
+    #[arg(long, default_value_t = 100, value_parser = clients)]
     pub clients: u32,
     /// Measured time
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -38,7 +50,10 @@ pub struct Options {
     /// Time between the last join and the first measurement
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub warm_up_ms: u64,
-    /// Threads of the clients
+    /// Processes of the clients, for more of them than one may have sockets
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PROCESSES_MAX)))]
+    pub processes: u32,
+    /// Threads of the clients, in each process
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
     /// Requests or broadcasts per second, in all, whatever the answers do (open loop); 0: the next one follows an answer
@@ -53,7 +68,7 @@ pub struct Options {
     /// A handshake that takes longer has failed
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub join_timeout_s: u64,
-    /// Payload: bytes of the string in an event
+    /// Payload: bytes of the string in an event; a broadcast has 24 at least
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub size: u32,
     /// Broadcasts on their way at a time (fanout), requests per client (echo)
@@ -68,6 +83,12 @@ pub struct Options {
     /// Event that the server emits to everybody, with its arguments, under the same name
     #[arg(long, default_value = "bcast")]
     pub bcast_event: String,
+    #[command(flatten)]
+    pub identity: Identity,
+    #[command(flatten)]
+    pub rooms: Rooms,
+    #[command(flatten)]
+    pub storm: Storm,
     /// Processes of the server, may be repeated; without it: who listens on the port, if that is on this machine
     #[arg(long = "pid")]
     pub pids: Vec<u32>,
@@ -77,12 +98,76 @@ pub struct Options {
     /// Writes all figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes a page with plots to this file: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Fails if the 99th percentile of the latency is above
     #[arg(long)]
     pub max_p99_ms: Option<f64>,
     /// Fails if fewer units per second were done
     #[arg(long)]
     pub min_rate: Option<f64>,
+    /// What a process is told by the one that began it.
+    #[arg(skip)]
+    pub share: Share,
+}
+
+/// Which part of a run's clients are those of a process.
+#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
+pub struct Share {
+    /// Chooses the range of source addresses; without it the number of the process does.
+    pub source: Option<u32>,
+    /// Number of its first client among those of all processes.
+    pub first_client: u32,
+}
+
+/// Who clients are.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// JSON object of claims: each client joins with a token of its own, {"token": …}; {n} in it is the client's number
+    #[arg(long)]
+    pub claims: Option<String>,
+    /// Key that tokens are signed with (HS256)
+    #[arg(long)]
+    pub jwt_secret: Option<String>,
+    /// How many clients have this role, may be repeated (signage: admin, player)
+    #[arg(long = "role", value_name = "NAME=COUNT", value_parser = role)]
+    pub roles: Vec<(String, u32)>,
+}
+
+/// Who speaks to whom (`fanout`, `rooms`).
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Rooms {
+    /// Clients that speak: in all, or to each room
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub senders: u32,
+    /// Rooms (rooms)
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rooms: u32,
+    /// Members of each room (rooms); at most all clients
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    pub room_size: u32,
+    /// Instead of one broadcast to all: a room of each of these sizes (fanout); at most all clients
+    #[arg(long, value_delimiter = ',', num_args = 1..=ROOM_SIZES_MAX,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    pub room_sizes: Vec<u32>,
+    /// Event by which a client enters a room; answered
+    #[arg(long, default_value = "join")]
+    pub join_event: String,
+    /// Event that the server emits to a room, its first argument, with the others, under the same name
+    #[arg(long, default_value = "room")]
+    pub room_event: String,
+}
+
+/// Who loses the connection, and how it comes back (`storm`).
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Storm {
+    /// How long a client waits before it tries to come back
+    #[arg(long, value_enum, default_value = "none")]
+    pub back_off: BackOff,
+    /// Of the clients, those that keep their connection and echo, on a thread of their own
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(CLIENTS_MAX)))]
+    pub neighbours: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -103,9 +188,42 @@ pub enum Mode {
 }
 
 impl Options {
-    /// Clients of one thread: they differ by one at most.
+    /// With as many threads as there is work for, the neighbours' included.
+    pub fn settled(&self) -> Options {
+        let mut options = self.clone();
+        options.threads = options.threads.min(options.clients - options.storm.neighbours);
+        options.threads += u32::from(options.storm.neighbours > 0);
+        options
+    }
+
+    /// Clients of one thread: they differ by one at most, but for the neighbours, who have the last one.
     pub fn clients_of(&self, thread: u32) -> u32 {
-        self.clients / self.threads + u32::from(thread < self.clients % self.threads)
+        if self.is_neighbours(thread) {
+            return self.storm.neighbours;
+        }
+        let threads = self.threads - u32::from(self.storm.neighbours > 0);
+        let clients = self.clients - self.storm.neighbours;
+        clients / threads + u32::from(thread < clients % threads)
+    }
+
+    pub fn is_neighbours(&self, thread: u32) -> bool {
+        self.storm.neighbours > 0 && thread + 1 == self.threads
+    }
+
+    /// Whether the arguments go together.
+    ///
+    /// # Errors
+    /// A sentence that says which do not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.storm.neighbours >= self.clients {
+            return Err("--neighbours are some of the --clients, not all".to_owned());
+        }
+        let Rooms { rooms, senders, .. } = self.rooms;
+        let in_flight = u64::from(rooms) * u64::from(senders) * u64::from(self.in_flight);
+        if in_flight > BROADCASTS_MAX {
+            return Err(format!("--rooms × --senders × --in-flight is {in_flight}, above {BROADCASTS_MAX}"));
+        }
+        Ok(())
     }
 
     /// What a scenario does unless the command line says otherwise: for tests.
@@ -119,11 +237,17 @@ impl Options {
 pub fn parse() -> Asked {
     let matches = command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands one");
+    if name == PART {
+        return Asked::Part;
+    }
     if name == "floor" {
         return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit()));
     }
     let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
     let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    if let Err(sentence) = options.check() {
+        command().error(ErrorKind::ArgumentConflict, sentence).exit();
+    }
     Asked::Scenario(kind, Box::new(options))
 }
 
@@ -138,6 +262,22 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommands(scenarios)
         .subcommand(floor)
+        .subcommand(Command::new(PART).hide(true))
+}
+
+/// The subcommand by which a process of clients is begun: what it is to do comes over its standard input.
+pub const PART: &str = "part";
+
+fn clients(text: &str) -> Result<u32, String> {
+    let most = CLIENTS_MAX * PROCESSES_MAX;
+    let clients: u32 = text.replace('_', "").parse().map_err(|_| "not a number".to_owned())?;
+    if (1..=most).contains(&clients) { Ok(clients) } else { Err(format!("not between 1 and {most}")) }
+}
+
+fn role(text: &str) -> Result<(String, u32), String> {
+    let (name, count) = text.split_once('=').ok_or("not NAME=COUNT")?;
+    let count = count.parse().ok().filter(|count| (1..=CLIENTS_MAX).contains(count));
+    Ok((name.to_owned(), count.ok_or_else(|| format!("not between 1 and {CLIENTS_MAX}"))?))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -154,7 +294,15 @@ mod tests {
         command().debug_assert();
         let options = Options::of(&["--clients", "10", "--threads", "4"]);
         assert_eq!([0, 1, 2, 3].map(|thread| options.clients_of(thread)), [3, 3, 2, 2]);
-        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "19001"]).is_err());
+        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "1216001"]).is_err());
+        assert_eq!((clients("19_000"), clients("0").is_err()), (Ok(19_000), true));
+        assert!(options.check().is_ok());
+        let with = Options::of(&["--clients", "10", "--threads", "2", "--neighbours", "3"]).settled();
+        assert_eq!((0..with.threads).map(|thread| with.clients_of(thread)).collect::<Vec<_>>(), [4, 3, 3]);
+        assert!(Options::of(&["--clients", "3", "--neighbours", "3"]).check().is_err());
+        assert!(Options::of(&["--rooms", "10000", "--senders", "64", "--in-flight", "2"]).check().is_err());
+        assert_eq!(role("admin=7"), Ok(("admin".to_owned(), 7)));
+        assert!(role("admin").is_err() && role("admin=0").is_err() && role("admin=x").is_err());
         assert!(rate("-1").is_err() && rate("NaN").is_err() && rate("0.5").is_ok());
     }
 }

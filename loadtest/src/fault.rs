@@ -14,6 +14,8 @@ pub enum Fault {
     Status(u16),
     /// The namespace was refused.
     Refused(String),
+    /// What a client asked for was refused: the code it was told.
+    Rejected(String),
     /// The server ended the session; with the close code of the WebSocket, if it sent one.
     Closed(Option<u16>),
     /// The server broke a rule.
@@ -29,6 +31,7 @@ impl fmt::Display for Fault {
             Fault::Broken(kind) => write!(f, "connection broke: {kind}"),
             Fault::Status(status) => write!(f, "handshake answered {status}"),
             Fault::Refused(why) => write!(f, "namespace refused: {why}"),
+            Fault::Rejected(code) => write!(f, "refused: {code}"),
             Fault::Closed(Some(code)) => write!(f, "closed by the server with {code}"),
             Fault::Closed(None) => f.write_str("closed by the server"),
             Fault::Protocol(rule) => write!(f, "protocol: {rule}"),

@@ -9,6 +9,9 @@ use crate::clock::Nanos;
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ServerSample {
     pub cpu_ns: Nanos,
+    /// Its parts, to the tick of the kernel's accounts (10 ms).
+    pub user_ns: Nanos,
+    pub system_ns: Nanos,
     pub rss_bytes: u64,
 }
 
@@ -21,6 +24,12 @@ pub struct MachineSample {
     pub tcp_memory_bytes: u64,
     /// Structures of the kernel, sockets of both ends among them.
     pub slab_bytes: u64,
+    /// Connections that listening sockets here did not take, whatever the reason.
+    pub listen_drops: u64,
+    /// Those of them for which the queue of `accept` was full.
+    pub listen_overflows: u64,
+    /// First packets of connections that had to be sent again.
+    pub syn_retransmits: u64,
 }
 
 /// All of these processes together; `None` if one cannot be read.
@@ -30,7 +39,10 @@ pub fn server(pids: &[u32]) -> Option<ServerSample> {
     }
     let mut sum = ServerSample::default();
     for pid in pids {
+        let [user_ns, system_ns] = cpu_parts_ns(*pid)?;
         sum.cpu_ns += cpu_ns(*pid)?;
+        sum.user_ns += user_ns;
+        sum.system_ns += system_ns;
         sum.rss_bytes += rss_bytes(*pid)?;
     }
     Some(sum)
@@ -38,7 +50,12 @@ pub fn server(pids: &[u32]) -> Option<ServerSample> {
 
 pub fn machine() -> MachineSample {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let netstat = read("/proc/net/netstat");
+    let tcp = |name| tcp_extension(&netstat, name).unwrap_or(0);
     MachineSample {
+        listen_drops: tcp("ListenDrops"),
+        listen_overflows: tcp("ListenOverflows"),
+        syn_retransmits: tcp("TCPSynRetrans"),
         busy_ns: busy_ticks(&read("/proc/stat")).unwrap_or(0) * tick_ns(),
         tcp_memory_bytes: tcp_pages(&read("/proc/net/sockstat")).unwrap_or(0) * page_bytes(),
         slab_bytes: field(&read("/proc/meminfo"), "Slab:").unwrap_or(0) * 1024,
@@ -55,18 +72,30 @@ fn cpu_ns(pid: u32) -> Option<Nanos> {
     (!failed).then_some(time.tv_sec as Nanos * 1_000_000_000 + time.tv_nsec as Nanos)
 }
 
+/// User and system time of a process, to the tick.
+fn cpu_parts_ns(pid: u32) -> Option<[Nanos; 2]> {
+    cpu_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|ticks| ticks.map(|ticks| ticks * tick_ns()))
+}
+
+/// `utime` and `stime`. The name before them may hold anything, its closing parenthesis is the last one.
+fn cpu_ticks(stat: &str) -> Option<[u64; 2]> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some([fields.next()?.parse().ok()?, fields.next()?.parse().ok()?])
+}
+
 pub fn rss_bytes(pid: u32) -> Option<u64> {
     field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:").map(|kilobytes| kilobytes * 1024)
 }
 
-/// CPU time of one of our threads.
+/// CPU time of a thread of ours, or of a process that we started.
 pub fn thread_cpu_ns(thread: i32) -> Nanos {
-    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+    let text = fs::read_to_string(format!("/proc/{thread}/schedstat")).unwrap_or_default();
     text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
-pub fn own_cpu_ns() -> Nanos {
-    cpu_ns(std::process::id()).unwrap_or(0)
+/// CPU time of these processes; one that is gone counts nothing.
+pub fn cpu_sum_ns(pids: impl IntoIterator<Item = u32>) -> Nanos {
+    pids.into_iter().filter_map(cpu_ns).sum()
 }
 
 /// The number that [`thread_cpu_ns`] knows the calling thread by.
@@ -143,6 +172,13 @@ fn busy_ticks(stat: &str) -> Option<u64> {
     Some([0, 1, 2, 5, 6, 7].iter().filter_map(|at| numbers.get(*at)).sum())
 }
 
+/// A counter of `/proc/net/netstat`: a line of names is followed by a line of values.
+fn tcp_extension(netstat: &str, name: &str) -> Option<u64> {
+    let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let at = lines.next()?.split_whitespace().position(|word| word == name)?;
+    lines.next()?.split_whitespace().nth(at)?.parse().ok()
+}
+
 fn tcp_pages(sockstat: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     line.split_once("mem ")?.1.split_whitespace().next()?.parse().ok()
@@ -171,15 +207,21 @@ mod tests {
         assert_eq!(listeners(listener.local_addr().unwrap()), [std::process::id()]);
         let sample = server(&[std::process::id()]).unwrap();
         assert!(sample.cpu_ns > 0 && sample.rss_bytes > 100_000);
+        assert!(sample.user_ns + sample.system_ns <= sample.cpu_ns + 1_000_000_000);
         assert!(server(&[]).is_none());
         assert!(machine().busy_ns > 0 && machine().slab_bytes > 0);
-        assert!(thread_cpu_ns(thread_id()) <= own_cpu_ns() + 1_000_000_000);
+        assert!(thread_cpu_ns(thread_id()) <= cpu_sum_ns([std::process::id()]) + 1_000_000_000);
     }
 
     #[test]
     fn files_of_proc() {
         assert_eq!(busy_ticks("cpu  1 2 3 400 500 6 7 8 0 0\ncpu0 9"), Some(27));
         assert_eq!(tcp_pages("sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 12\nUDP: mem 3"), Some(12));
+        let netstat = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 333\nIpExt: A\nIpExt: 9\n";
+        assert_eq!(["ListenDrops", "ListenOverflows"].map(|name| tcp_extension(netstat, name)), [Some(333), Some(22)]);
+        assert_eq!(tcp_extension(netstat, "TCPSynRetrans"), None);
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 55 66 7 8 20 0 1 0";
+        assert_eq!(cpu_ticks(stat), Some([55, 66]));
         let table =
             "head\n 0: 0100007F:0BB8 00000000:0000 0A 0:0 0:0 0 0 0 77 1\n 1: 0200007F:0BB8 0:0 0A 0 0 0 0 0 78\n";
         assert_eq!(listening_inodes(table, "127.0.0.1:3000".parse().unwrap()), ["77"]);

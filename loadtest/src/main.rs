@@ -1,9 +1,11 @@
 //! The process: arguments in, exit code out. 0: done and within the thresholds; 1: not; 2: bad arguments.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use loadtest::args::{self, Asked};
-use loadtest::{floor, host, report, run};
+use loadtest::args::{self, Asked, Options};
+use loadtest::report::Report;
+use loadtest::{floor, host, html, part, run};
 
 fn main() -> ExitCode {
     host::raise_descriptor_limit();
@@ -12,18 +14,30 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{}: {error}", asked.listen), 1),
         },
+        Asked::Part => match part::follow() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("a process of clients: {error}"), 1),
+        },
         Asked::Scenario(kind, options) => match run::run(kind, &options) {
             Ok(outcome) => {
-                let report = report::Report::of(&outcome);
+                let report = Report::of(&outcome);
                 print!("{}", report.to_text());
-                match options.json.as_ref().map(|path| std::fs::write(path, report.to_json())) {
-                    Some(Err(error)) => fail(&format!("cannot write the JSON: {error}"), 1),
-                    _ => ExitCode::from(u8::from(!report.failures.is_empty())),
+                match write_files(&options, &report) {
+                    Err(sentence) => fail(&sentence, 1),
+                    Ok(()) => ExitCode::from(u8::from(!report.failures.is_empty())),
                 }
             }
             Err(sentence) => fail(&sentence, 2),
         },
     }
+}
+
+fn write_files(options: &Options, report: &Report) -> Result<(), String> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    };
+    options.json.as_deref().map_or(Ok(()), |path| write(path, report.to_json()))?;
+    options.report.as_deref().map_or(Ok(()), |path| write(path, html::page(report)))
 }
 
 fn fail(sentence: &str, code: u8) -> ExitCode {

@@ -1,19 +1,22 @@
 //! What was found, for people and for programs: the same lines in both. Warnings say what spoils a figure, failures what
 //! ends the process with 1.
 
-use std::fmt::Write;
-
+use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use crate::figures::Figures;
+use crate::about::Circumstances;
+use crate::clock::Nanos;
+use crate::host::MachineSample;
 use crate::run::Outcome;
+use crate::series::{Interval, Latency, Series};
+use crate::verdict;
 
-/// A thread that has less than this left over may have been what was measured.
-const BUSY_SHARE_MAX: f64 = 0.9;
-/// CPUs that others may use before they are mentioned.
-const OTHERS_CPUS_MAX: f64 = 0.2;
-/// A shorter measurement is mentioned.
-const SECONDS_MIN: f64 = 0.5;
+/// Of the JSON: it grows by one when a field changes its meaning or goes, not when one is added.
+const SCHEMA_VERSION: u32 = 1;
+/// Points of the percentile curve for each factor of ten in what is left above.
+const CURVE_STEPS: u32 = 10;
+/// The curve ends at the latest here: seven nines.
+const CURVE_POINTS_MAX: u32 = 7 * CURVE_STEPS;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
@@ -21,14 +24,25 @@ const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 #[derive(Default)]
 pub struct Lines {
     lines: Vec<Line>,
-    failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
 }
 
-struct Line {
+pub(crate) struct Line {
     key: String,
-    label: String,
-    value: f64,
-    unit: &'static str,
+    pub label: String,
+    pub value: f64,
+    pub unit: &'static str,
+}
+
+impl Line {
+    fn to_text(&self) -> String {
+        format!("{:<42} {:>14} {}", self.label, number(self.value), self.unit)
+    }
+
+    /// Its name for programs.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl Lines {
@@ -45,21 +59,28 @@ impl Lines {
         }
     }
 
-    fn find(&self, key: &str) -> Option<f64> {
+    pub(crate) fn find(&self, key: &str) -> Option<f64> {
         self.lines.iter().find(|line| line.key == key).map(|line| line.value)
     }
 }
 
 /// A finished run, ready to be shown.
 pub struct Report {
-    title: String,
+    pub(crate) title: String,
+    pub(crate) units: &'static str,
     lines: Lines,
-    latency_ms: Vec<(&'static str, f64)>,
-    lateness_p99_ms: Option<f64>,
-    faults: Vec<(String, u64)>,
+    /// So many of the lines are about the work; the others are about what it took.
+    work_lines: usize,
+    pub(crate) latency_ms: Vec<(&'static str, f64)>,
+    /// Quantiles and their latencies in milliseconds, the last one the longest.
+    pub(crate) curve: Vec<(f64, f64)>,
+    pub(crate) lateness_p99_ms: Option<f64>,
+    pub(crate) faults: Vec<(String, u64)>,
     pub warnings: Vec<String>,
     pub failures: Vec<String>,
     about: Value,
+    pub(crate) circumstances: Circumstances,
+    pub(crate) series: Series,
 }
 
 impl Report {
@@ -70,61 +91,111 @@ impl Report {
         lines.add("seconds", "measured for", outcome.seconds(), "s");
         add_units(outcome, &mut lines);
         (outcome.kind.describe)(outcome, &mut lines);
+        let work_lines = lines.lines.len();
         add_cpu(outcome, &mut lines);
-        let failures = failures(outcome, &mut lines);
+        add_drops(outcome, &mut lines);
+        let failures = verdict::failures(outcome, &mut lines);
+        let figures = &outcome.figures;
         Report {
-            title: format!("{} · {} · {} clients", outcome.kind.name, options.url, options.clients),
-            latency_ms: quantiles(&outcome.figures),
-            lateness_p99_ms: (!outcome.figures.lateness.is_empty() && options.rate > 0.0)
-                .then(|| outcome.figures.lateness.value_at_quantile(0.99) as f64 / 1e6),
-            faults: outcome.figures.faults.iter().map(|(label, count)| (label.clone(), *count)).collect(),
-            warnings: warnings(outcome, &lines),
+            title: format!("{} · {} · {} clients", outcome.kind.name, options.url, grouped(options.clients.into())),
+            units: outcome.kind.unit.1,
+            latency_ms: quantiles(&figures.latency),
+            curve: curve(&figures.latency),
+            lateness_p99_ms: verdict::lateness_p99_ms(outcome),
+            faults: figures.faults.iter().map(|(label, count)| (label.clone(), *count)).collect(),
+            warnings: verdict::warnings(outcome, &lines),
             failures,
             about: json!({
                 "scenario": outcome.kind.name, "url": options.url, "namespace": options.namespace,
-                "clients": options.clients, "threads": options.threads, "size_bytes": options.size,
-                "in_flight": options.in_flight, "rate": options.rate, "connect_rate": options.connect_rate,
-                "server_pids": options.pids,
+                "clients": options.clients, "threads": options.threads, "processes": options.processes,
+                "size_bytes": options.size, "in_flight": options.in_flight, "rate": options.rate,
+                "connect_rate": options.connect_rate, "server_pids": options.pids,
             }),
             lines,
+            work_lines,
+            circumstances: outcome.circumstances.clone(),
+            series: outcome.series.clone(),
         }
     }
 
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines.lines
+    }
+
     pub fn to_text(&self) -> String {
-        let mut text = format!("{}\n", self.title);
-        // Writing to a String cannot fail.
-        for Line { label, value, unit, .. } in &self.lines.lines {
-            let _ = writeln!(text, "  {label:<42} {:>14} {unit}", number(*value));
-        }
-        if !self.latency_ms.is_empty() {
-            let all: Vec<_> = self.latency_ms.iter().map(|(name, ms)| format!("{name} {}", number(*ms))).collect();
-            let _ = writeln!(text, "  latency, ms: {}", all.join(" · "));
-        }
-        if let Some(late) = self.lateness_p99_ms {
-            let _ = writeln!(text, "  of which sent late by us, ms: p99 {}", number(late));
-        }
-        let faults = self.faults.iter().map(|(label, count)| format!("fault:   {count} × {label}"));
+        let (work, cost) = self.lines().split_at(self.work_lines);
+        let faults = self.faults.iter().map(|(label, count)| format!("fault:   {} × {label}", grouped(*count as f64)));
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
         let failures = self.failures.iter().map(|failure| format!("FAILED:  {failure}"));
-        faults.chain(warnings).chain(failures).for_each(|line| text.push_str(&format!("  {line}\n")));
+        let groups = [
+            work.iter().map(Line::to_text).collect(),
+            self.latency_text(),
+            cost.iter().map(Line::to_text).collect(),
+            faults.chain(warnings).chain(failures).collect::<Vec<_>>(),
+        ];
+        let mut text = format!("{}\n", self.title);
+        for group in groups.iter().filter(|group| !group.is_empty()) {
+            text.push('\n');
+            group.iter().for_each(|line| text.push_str(&format!("  {}\n", line.trim_end())));
+        }
         text
+    }
+
+    fn latency_text(&self) -> Vec<String> {
+        if self.latency_ms.is_empty() {
+            return Vec::new();
+        }
+        let (names, values): (String, String) =
+            self.latency_ms.iter().map(|(name, ms)| (format!("{name:>10}"), format!("{:>10}", number(*ms)))).unzip();
+        let late = self.lateness_p99_ms.map(|ms| format!("of which sent late by us, p99 {} ms", number(ms)));
+        let rows = [format!("{:<12}{names}", "latency"), format!("{:<12}{values}", "ms")];
+        rows.into_iter().chain(late).collect()
     }
 
     pub fn to_json(&self) -> String {
         let values = |pairs: Vec<(String, f64)>| pairs.into_iter().map(|(key, value)| (key, json!(value)));
-        let figures = self.lines.lines.iter().map(|line| (line.key.clone(), line.value)).collect();
+        let figures = self.lines().iter().map(|line| (line.key.clone(), line.value)).collect();
         let latency = self.latency_ms.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
+        let began = self.series.intervals().first().map_or(0, |first| first.from.at);
         let whole = json!({
+            "schema_version": SCHEMA_VERSION,
             "about": self.about,
+            "circumstances": self.circumstances,
             "figures": values(figures).collect::<Map<_, _>>(),
             "latency_ms": values(latency).collect::<Map<_, _>>(),
+            "latency_curve_ms": self.curve,
             "sent_late_p99_ms": self.lateness_p99_ms,
             "faults": self.faults.iter().map(|(label, count)| (label.clone(), json!(count))).collect::<Map<_, _>>(),
             "warnings": self.warnings,
             "failures": self.failures,
+            "series": self.series.intervals().iter().map(|interval| sample(interval, began)).collect::<Vec<_>>(),
         });
         format!("{whole:#}\n")
     }
+}
+
+/// An interval for programs; `began` is when the first one did.
+fn sample(interval: &Interval, began: Nanos) -> Value {
+    let latency = interval.latency();
+    let ms = |of: fn(Latency) -> u64| latency.map(|latency| of(latency) as f64 / 1e6);
+    let cpus = interval.server_cpus();
+    json!({
+        "from_s": (interval.from.at - began) as f64 / 1e9,
+        "to_s": (interval.to.at - began) as f64 / 1e9,
+        "phase": interval.phase.name(),
+        "counts": interval.counts,
+        "clients_joined": interval.to.joined,
+        "done": interval.done,
+        "rate_per_s": interval.rate_per_s(),
+        "p50_ms": ms(|latency| latency.p50_ns),
+        "p99_ms": ms(|latency| latency.p99_ns),
+        "max_ms": ms(|latency| latency.max_ns),
+        "faults": interval.faults,
+        "server_user_cpus": cpus.map(|[user, _]| user),
+        "server_system_cpus": cpus.map(|[_, system]| system),
+        "server_rss_mib": interval.to.server.map(|server| server.rss_bytes as f64 / 1_048_576.0),
+        "own_cpus": interval.own_cpus(),
+    })
 }
 
 fn add_units(outcome: &Outcome, lines: &mut Lines) {
@@ -144,6 +215,10 @@ fn add_cpu(outcome: &Outcome, lines: &mut Lines) {
     let wall_ns = outcome.seconds() * 1e9;
     if let Some(cpu_ns) = outcome.server_cpu_ns() {
         lines.add("server_cpus", "server CPU", cpu_ns / wall_ns, "CPUs");
+        if let Some([user, system]) = outcome.server_cpu_parts() {
+            lines.add("server_user_cpus", "server CPU in user mode", user * cpu_ns / wall_ns, "CPUs");
+            lines.add("server_system_cpus", "server CPU in the kernel", system * cpu_ns / wall_ns, "CPUs");
+        }
         let rss_bytes = outcome.to.server.map_or(0, |server| server.rss_bytes);
         lines.add("server_rss_mib", "server RSS at the end", rss_bytes as f64 / 1_048_576.0, "MiB");
     }
@@ -164,73 +239,61 @@ fn add_cpu(outcome: &Outcome, lines: &mut Lines) {
     lines.add("others_cpus", "CPU of everything else here", (others_ns / wall_ns).max(0.0), "CPUs");
 }
 
-fn quantiles(figures: &Figures) -> Vec<(&'static str, f64)> {
-    if figures.latency.is_empty() {
+/// What the kernel dropped from the first connection to the end of the measured time. Its counters are of this machine:
+/// of both ends where the server is here.
+fn add_drops(outcome: &Outcome, lines: &mut Lines) {
+    let (before, after) = (&outcome.before.machine, &outcome.to.machine);
+    let mut add = |key: &str, label: &str, of: fn(&MachineSample) -> u64| {
+        lines.add(key, label, of(after).saturating_sub(of(before)) as f64, "");
+    };
+    if !outcome.options.pids.is_empty() {
+        add("listen_drops", "connections dropped while listening", |machine| machine.listen_drops);
+        add("listen_overflows", "dropped because accept was behind", |machine| machine.listen_overflows);
+    }
+    add("syn_retransmits", "connection requests sent again (SYN)", |machine| machine.syn_retransmits);
+}
+
+fn quantiles(latency: &Histogram<u64>) -> Vec<(&'static str, f64)> {
+    if latency.is_empty() {
         return Vec::new();
     }
-    let value = |quantile| figures.latency.value_at_quantile(quantile) as f64 / 1e6;
+    let value = |quantile| latency.value_at_quantile(quantile) as f64 / 1e6;
     QUANTILES.iter().map(|(name, quantile)| (*name, value(*quantile))).collect()
 }
 
-fn failures(outcome: &Outcome, lines: &mut Lines) -> Vec<String> {
-    let mut failures = std::mem::take(&mut lines.failures);
-    let options = &outcome.options;
-    let faults = outcome.figures.faults_total();
-    if faults > 0 {
-        failures.push(format!("{faults} faults"));
-    }
-    if outcome.joined.joined < u64::from(options.clients) {
-        failures.push(format!("{} of {} clients joined", outcome.joined.joined, options.clients));
-    }
-    let p99_ms = outcome.figures.latency.value_at_quantile(0.99) as f64 / 1e6;
-    if let Some(limit) = options.max_p99_ms.filter(|limit| p99_ms > *limit) {
-        failures.push(format!("p99 is {} ms, above {limit}", number(p99_ms)));
-    }
-    let rate = lines.find("rate_per_s").unwrap_or(0.0);
-    if let Some(limit) = options.min_rate.filter(|limit| rate < *limit) {
-        failures.push(format!("the rate is {}, below {limit}", number(rate)));
-    }
-    failures
-}
-
-fn warnings(outcome: &Outcome, lines: &Lines) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let wall_ns = outcome.seconds() * 1e9;
-    let spent = outcome.to.threads_cpu_ns.iter().enumerate().map(|(thread, cpu_ns)| {
-        // Threads begin after the sample before them.
-        cpu_ns.saturating_sub(outcome.from.threads_cpu_ns.get(thread).copied().unwrap_or(0))
-    });
-    let busiest = spent.max().unwrap_or(0) as f64 / wall_ns;
-    if busiest > BUSY_SHARE_MAX {
-        let share = busiest * 100.0;
-        warnings.push(format!(
-            "a thread of ours was busy for {share:.0} % of the time: this may be our limit, not the server's"
-        ));
-    }
-    if lines.find("others_cpus").is_some_and(|others| others > OTHERS_CPUS_MAX) {
-        warnings.push("other processes used the CPU too: the figures are noisy".to_owned());
-    }
-    if outcome.options.pids.is_empty() {
-        warnings.push("the server's process was not found (--pid): no figures of its CPU and memory".to_owned());
-    }
-    if outcome.options.metrics.is_some() && outcome.to.metrics.is_none() {
-        warnings.push("--metrics was not answered".to_owned());
-    }
-    if outcome.seconds() < SECONDS_MIN {
-        warnings.push("measured for a very short time: take more clients or seconds".to_owned());
-    }
-    warnings
+/// Evenly apart where each factor of ten in what is left above has the same room: 0, 90, 99, 99.9 % and between.
+fn curve(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let quantiles = (0..=CURVE_POINTS_MAX).map(|step| 1.0 - 10f64.powf(-f64::from(step) / f64::from(CURVE_STEPS)));
+    // Above its last value a histogram knows nothing.
+    let known = quantiles.take_while(|quantile| (1.0 - quantile) * latency.len() as f64 >= 1.0);
+    let mut curve: Vec<_> =
+        known.map(|quantile| (quantile, latency.value_at_quantile(quantile) as f64 / 1e6)).collect();
+    curve.extend((!latency.is_empty()).then(|| (1.0, latency.max() as f64 / 1e6)));
+    curve
 }
 
 /// Three significant digits where it matters, all of them where they are whole.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "-".to_owned(),
-        magnitude if magnitude >= 1_000.0 || value.fract() == 0.0 => format!("{value:.0}"),
+        magnitude if magnitude >= 1_000.0 || value.fract() == 0.0 => grouped(value),
         magnitude if magnitude >= 100.0 => format!("{value:.1}"),
         magnitude if magnitude >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
+}
+
+/// `1234567.8` → `1,234,568`.
+pub(crate) fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -245,7 +308,8 @@ mod tests {
             (0.5512, "0.551"),
             (5.912, "5.91"),
             (123.45, "123.5"),
-            (98765.4, "98765"),
+            (98765.4, "98,765"),
+            (-1234567.0, "-1,234,567"),
             (f64::NAN, "-"),
         ] {
             assert_eq!(number(value), expected);

@@ -5,25 +5,29 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::about::Circumstances;
 use crate::args::Options;
+use crate::auth::Auth;
 use crate::clock::{self, MS_NS, Nanos, SECOND_NS};
 use crate::figures::Figures;
 use crate::host::{self, MachineSample, ServerSample};
+use crate::live::{Live, Order, Phase, Shared};
 use crate::metrics::{self, Metrics};
-use crate::pool::{ClientId, Handler, Happening, Pool, Rules};
+use crate::part::{self, Errand};
+use crate::pool::Rules;
 use crate::progress::Progress;
-use crate::scenario::{Cx, Kind, Measured, Scenario};
+use crate::scenario::{Kind, Measured, Scenario};
+use crate::series::{Edge, Series};
 use crate::target::Target;
+use crate::worker::{self, Crew};
 
 /// After the measured time this long is waited for what is still on its way.
 const GRACE_NS: Nanos = 6 * SECOND_NS;
 /// How often the phases are looked at.
 const TICK: Duration = Duration::from_millis(2);
-/// How often a thread publishes recent latencies.
-const RECENT_NS: Nanos = 500 * MS_NS;
 
 /// What was found.
 pub struct Outcome {
@@ -35,6 +39,9 @@ pub struct Outcome {
     /// The measured part.
     pub from: Sample,
     pub to: Sample,
+    /// The whole run in intervals.
+    pub series: Series,
+    pub circumstances: Circumstances,
 }
 
 /// Everything that can be read at one moment.
@@ -67,228 +74,184 @@ impl Outcome {
         Some((self.to.server?.cpu_ns - self.from.server?.cpu_ns) as f64)
     }
 
+    /// The shares of user and system mode in it.
+    pub fn server_cpu_parts(&self) -> Option<[f64; 2]> {
+        let (from, to) = (self.from.server?, self.to.server?);
+        let [user, system] = [to.user_ns - from.user_ns, to.system_ns - from.system_ns].map(|ns| ns as f64);
+        (user + system > 0.0).then(|| [user, system].map(|part| part / (user + system)))
+    }
+
     pub fn metric_delta(&self, name: &str) -> Option<f64> {
         let of = |sample: &Sample| sample.metrics.as_ref()?.get(name).copied();
         Some(of(&self.to)? - of(&self.from)?)
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-enum Phase {
-    Joining,
-    Warming,
-    Measuring,
-    Stopping,
-    Finished,
-}
-
-const PHASES: [Phase; 5] = [Phase::Joining, Phase::Warming, Phase::Measuring, Phase::Stopping, Phase::Finished];
-
-/// What a thread tells while it runs. Each figure by itself: nothing follows from two of them.
-#[derive(Default)]
-pub struct Live {
-    thread: AtomicI32,
-    pub joined: AtomicU64,
-    pub done: AtomicU64,
-    pub faults: AtomicU64,
-    reads: AtomicU64,
-    bytes_read: AtomicU64,
-    pub p50_ns: AtomicU64,
-    pub p99_ns: AtomicU64,
-    ready: AtomicBool,
-    over: AtomicBool,
-    idle: AtomicBool,
-    failed: AtomicBool,
-}
-
-struct Shared {
-    phase: AtomicU8,
-    live: Vec<Live>,
-    target: Arc<Target>,
-    rules: Rules,
-    watched: bool,
-}
-
 /// Runs a scenario from its first connection to its last word.
 pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
-    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.auth, &options.headers)?);
-    let mut options = options.clone();
-    options.threads = options.threads.min(options.clients);
+    part::check(kind, options)?;
+    let errands: Vec<Errand> = Errand::all(kind, options);
+    let (crew, scenarios, mut options) = prepare(kind, options)?;
     if options.pids.is_empty() {
-        options.pids = host::listeners(target.addr);
+        options.pids = host::listeners(crew.target.addr);
     }
+    let circumstances = Circumstances::now();
+    let apart = options.processes > 1;
+    let shared = Shared::new(if apart { part::threads(&errands) } else { options.threads as usize });
+    std::thread::scope(|scope| {
+        let mut conductor = Conductor::new(&shared, &options, kind);
+        let before = conductor.sample();
+        let (shared, options, crew) = (&shared, &options, &crew);
+        let works: Vec<_> = if apart {
+            errands.iter().map(|errand| scope.spawn(move || part::lead(shared, errand))).collect()
+        } else {
+            let each = scenarios.into_iter().enumerate();
+            each.map(|(thread, scenario)| scope.spawn(move || work(shared, crew, options, thread, scenario))).collect()
+        };
+        let [joined, from, to] = conductor.conduct();
+        let mut figures = Figures::default();
+        for work in works {
+            figures.merge(&work.join().expect("a thread does not panic")?);
+        }
+        let series = conductor.finish();
+        let from = if kind.measured == Measured::Joining { before.clone() } else { from };
+        let options = options.clone();
+        Ok(Outcome { kind, options, figures, before, joined, from, to, series, circumstances })
+    })
+}
+
+/// What the threads of this process need: what they have in common, their scenarios, and the options for as many threads
+/// as there is work for.
+type Prepared = (Crew, Vec<Box<dyn Scenario>>, Options);
+
+/// # Errors
+/// A sentence that says which options make no sense.
+pub fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
+    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.headers)?);
+    let auth = Auth::new(options)?;
+    let options = options.settled();
     let threads = f64::from(options.threads);
     let rules = Rules {
         transport: kind.transport,
         connects_per_s: options.connect_rate / threads,
         connecting_max: (options.connecting_max / options.threads).max(1) as usize,
         join_timeout_ns: options.join_timeout_s * SECOND_NS,
+        source: options.share.source.unwrap_or_else(std::process::id),
     };
-    let live = (0..options.threads).map(|_| Live::default()).collect();
-    let progress = Progress::new(kind);
-    let shared = Shared { phase: AtomicU8::new(0), live, target, rules, watched: progress.is_visible() };
-    std::thread::scope(|scope| {
-        let before = sample(&shared, &options);
-        let scenarios = (kind.build)(&options).into_iter().enumerate();
-        let (shared, options) = (&shared, &options);
-        let works: Vec<_> = scenarios
-            .map(|(thread, scenario)| scope.spawn(move || Worker::work(shared, options, kind, thread, scenario)))
-            .collect();
-        let samples = conduct(shared, options, kind, &progress);
-        let mut figures = Figures::default();
-        for work in works {
-            let found = work.join().expect("a thread does not panic").map_err(|error| error.to_string())?;
-            figures.merge(&found);
-        }
-        let [joined, from, to] = samples;
-        let from = if kind.measured == Measured::Joining { before.clone() } else { from };
-        Ok(Outcome { kind, options: options.clone(), figures, before, joined, from, to })
-    })
+    let crew = Crew { target, auth, rules, measured: kind.measured };
+    // Where there are several processes, each builds its own.
+    let scenarios = if options.processes > 1 { Vec::new() } else { (kind.build)(&options) };
+    Ok((crew, scenarios, options))
 }
 
-/// Leads all threads through the phases. Gives back the samples `joined`, `from` and `to`.
-fn conduct(shared: &Shared, options: &Options, kind: &Kind, progress: &Progress) -> [Sample; 3] {
-    let enter = |phase: Phase| shared.phase.store(phase as u8, Relaxed);
-    let wait = |for_ns: Nanos, until: fn(&Live) -> bool| {
-        let deadline = clock::now().saturating_add(for_ns);
-        let failed = || shared.live.iter().any(|live| live.failed.load(Relaxed));
-        while clock::now() < deadline && !shared.live.iter().all(until) && !failed() {
-            std::thread::sleep(TICK.min(clock::until(clock::now(), deadline)));
-            progress.show(&shared.live);
-        }
-    };
-    // Handshakes have their own time limit, so this wait ends by itself.
-    wait(Nanos::MAX, |live| live.ready.load(Relaxed));
-    let joined = sample(shared, options);
-    let (mut from, mut to) = (joined.clone(), joined.clone());
-    if kind.measured == Measured::Running {
-        enter(Phase::Warming);
-        wait(options.warm_up_ms * MS_NS, |_| false);
-        from = sample(shared, options);
-        enter(Phase::Measuring);
-        wait(options.seconds * SECOND_NS, |live| live.over.load(Relaxed));
-        to = sample(shared, options);
-    }
-    enter(Phase::Stopping);
-    wait(GRACE_NS, |live| live.idle.load(Relaxed));
-    enter(Phase::Finished);
-    progress.finish();
-    [joined, from, to]
-}
-
-fn sample(shared: &Shared, options: &Options) -> Sample {
-    let sum = |of: fn(&Live) -> &AtomicU64| shared.live.iter().map(|live| of(live).load(Relaxed)).sum();
-    // The scrape costs the server time, so it comes before its CPU is read.
-    let metrics = options.metrics.as_deref().and_then(metrics::scrape);
-    Sample {
-        metrics,
-        at: clock::now(),
-        server: host::server(&options.pids),
-        done: sum(|live| &live.done),
-        reads: sum(|live| &live.reads),
-        bytes_read: sum(|live| &live.bytes_read),
-        joined: sum(|live| &live.joined),
-        machine: host::machine(),
-        own_cpu_ns: host::own_cpu_ns(),
-        threads_cpu_ns: shared.live.iter().map(|live| host::thread_cpu_ns(live.thread.load(Relaxed))).collect(),
-    }
-}
-
-/// One thread: its scenario and what it found.
-struct Worker {
+/// One thread of this process.
+pub fn work(
+    shared: &Shared,
+    crew: &Crew,
+    options: &Options,
+    thread: usize,
     scenario: Box<dyn Scenario>,
-    figures: Figures,
-    measuring: bool,
-    recent_at: Nanos,
+) -> Result<Figures, String> {
+    worker::work(shared, crew, options, thread, scenario).map_err(|error| error.to_string())
 }
 
-impl Worker {
-    fn work(
-        shared: &Shared,
-        options: &Options,
-        kind: &Kind,
-        thread: usize,
-        scenario: Box<dyn Scenario>,
-    ) -> std::io::Result<Figures> {
-        let live = &shared.live[thread];
-        live.thread.store(host::thread_id(), Relaxed);
-        let measuring = kind.measured == Measured::Joining;
-        let mut worker = Worker { scenario, figures: Figures::default(), measuring, recent_at: 0 };
-        worker.figures.watched = shared.watched;
-        let done = worker.drive(shared, live, options.clients_of(thread as u32), thread);
-        live.failed.store(done.is_err(), Relaxed);
-        done.map(|()| worker.figures)
+/// Leads all threads through the phases and keeps the series.
+struct Conductor<'a> {
+    shared: &'a Shared,
+    options: &'a Options,
+    measured: Measured,
+    progress: Progress,
+    series: Series,
+    order: Order,
+}
+
+impl Conductor<'_> {
+    fn new<'a>(shared: &'a Shared, options: &'a Options, kind: &Kind) -> Conductor<'a> {
+        let (series, progress) = (Series::default(), Progress::new(kind, options));
+        let mut new = Conductor { shared, options, measured: kind.measured, progress, series, order: Order::FIRST };
+        new.enter(Phase::Joining);
+        new
     }
 
-    fn drive(&mut self, shared: &Shared, live: &Live, clients: u32, thread: usize) -> std::io::Result<()> {
-        let mut pool = Pool::new(shared.target.clone(), shared.rules, clients, thread)?;
-        pool.ids().for_each(|client| pool.connect(client));
-        let mut phase = Phase::Joining;
-        while phase != Phase::Finished {
-            let asked = PHASES[usize::from(shared.phase.load(Relaxed))];
-            if asked != phase {
-                phase = asked;
-                self.enter(phase, &mut pool);
+    /// Gives back the samples `joined`, `from` and `to`.
+    fn conduct(&mut self) -> [Sample; 3] {
+        // Handshakes have their own time limit, so this wait ends by itself.
+        self.wait(Nanos::MAX, |live| live.ready.load(Relaxed));
+        let joined = self.sample();
+        let (mut from, mut to) = (joined.clone(), joined.clone());
+        if self.measured == Measured::Running && joined.joined > 0 {
+            self.enter(Phase::Warming);
+            self.wait(self.options.warm_up_ms * MS_NS, |_| false);
+            from = self.sample();
+            self.enter(Phase::Measuring);
+            self.wait(self.options.seconds * SECOND_NS, |live| live.over.load(Relaxed));
+            to = self.sample();
+        }
+        self.enter(Phase::Stopping);
+        self.wait(GRACE_NS, |live| live.idle.load(Relaxed));
+        self.series.end(self.edge());
+        // An interval of its own, so that the one before is cut.
+        self.shared.give(Order { phase: Phase::Finished, interval: self.order.interval + 1 });
+        self.progress.finish();
+        [joined, from, to]
+    }
+
+    /// All threads have ended.
+    fn finish(mut self) -> Series {
+        self.take_parts();
+        self.series.finish();
+        self.series
+    }
+
+    /// Begins a phase, or another interval of it.
+    fn enter(&mut self, phase: Phase) {
+        let counts = worker::counts(self.measured, phase);
+        self.order = Order { phase, interval: self.series.begin(phase, counts, self.edge()) };
+        self.shared.give(self.order);
+    }
+
+    fn take_parts(&mut self) {
+        self.shared.take_parts().into_iter().for_each(|part| self.series.on_part(part));
+    }
+
+    fn wait(&mut self, for_ns: Nanos, until: fn(&Live) -> bool) {
+        let began = clock::now();
+        let deadline = began.saturating_add(for_ns);
+        while clock::now() < deadline && !self.shared.live.iter().all(until) && !self.shared.has_failed() {
+            std::thread::sleep(TICK.min(clock::until(clock::now(), deadline)));
+            self.take_parts();
+            if clock::now() >= self.series.deadline() {
+                self.enter(self.order.phase);
             }
-            let deadline = self.scenario.deadline();
-            pool.turn(deadline, self)?;
-            self.with(&mut pool, |scenario, cx| scenario.on_time(cx));
-            pool.settle(self);
-            self.publish(live, &pool, phase);
-        }
-        Ok(())
-    }
-
-    fn with(&mut self, pool: &mut Pool, then: impl FnOnce(&mut dyn Scenario, &mut Cx<'_>)) {
-        let mut cx = Cx { pool, figures: &mut self.figures, measuring: self.measuring };
-        then(&mut *self.scenario, &mut cx);
-    }
-
-    fn enter(&mut self, phase: Phase, pool: &mut Pool) {
-        self.measuring = phase == Phase::Measuring;
-        self.with(pool, |scenario, cx| match phase {
-            Phase::Joining => {}
-            Phase::Warming => scenario.start(cx),
-            Phase::Measuring => scenario.measure(cx),
-            Phase::Stopping => scenario.stop(cx),
-            Phase::Finished => scenario.finish(cx),
-        });
-    }
-
-    fn publish(&mut self, live: &Live, pool: &Pool, phase: Phase) {
-        let tally = pool.tally;
-        live.joined.store(tally.joined, Relaxed);
-        live.done.store(self.figures.done, Relaxed);
-        live.reads.store(tally.reads, Relaxed);
-        live.bytes_read.store(tally.bytes_read, Relaxed);
-        match phase {
-            Phase::Joining => live.ready.store(pool.is_settled() && self.scenario.is_ready(), Relaxed),
-            Phase::Measuring => live.over.store(self.scenario.is_over(), Relaxed),
-            Phase::Stopping => live.idle.store(self.scenario.is_done(), Relaxed),
-            Phase::Warming | Phase::Finished => {}
-        }
-        if self.figures.watched && pool.now() > self.recent_at + RECENT_NS {
-            self.recent_at = pool.now();
-            live.faults.store(self.figures.faults_total(), Relaxed);
-            live.p50_ns.store(self.figures.recent.value_at_quantile(0.5), Relaxed);
-            live.p99_ns.store(self.figures.recent.value_at_quantile(0.99), Relaxed);
-            self.figures.recent.reset();
+            self.progress.show(self.order.phase, clock::now() - began, self.shared, &self.series);
         }
     }
-}
 
-impl Handler for Worker {
-    fn on(&mut self, pool: &mut Pool, client: ClientId, what: Happening<'_>) {
-        if let Happening::Ended(Some(fault)) = what {
-            self.figures.note_fault(fault);
+    fn edge(&self) -> Edge {
+        Edge {
+            at: clock::now(),
+            joined: self.shared.sum(|live| &live.joined),
+            server: host::server(&self.options.pids),
+            own_cpu_ns: host::cpu_sum_ns(self.shared.processes()),
         }
-        self.with(pool, |scenario, cx| match what {
-            Happening::Joined { since } => scenario.on_joined(cx, client, since),
-            Happening::Event(array) => scenario.on_event(cx, client, array),
-            Happening::Ack { id, args } => scenario.on_ack(cx, client, id, args),
-            Happening::Upgraded { since } => scenario.on_upgraded(cx, client, since),
-            Happening::Ended(_) => scenario.on_ended(cx, client),
-        });
+    }
+
+    fn sample(&self) -> Sample {
+        let sum = |of: fn(&Live) -> &AtomicU64| self.shared.sum(of);
+        // The scrape costs the server time, so it comes before its CPU is read.
+        let metrics = self.options.metrics.as_deref().and_then(metrics::scrape);
+        let threads = self.shared.live.iter().map(|live| live.thread.load(Relaxed));
+        Sample {
+            metrics,
+            at: clock::now(),
+            server: host::server(&self.options.pids),
+            done: sum(|live| &live.done),
+            reads: sum(|live| &live.reads),
+            bytes_read: sum(|live| &live.bytes_read),
+            joined: sum(|live| &live.joined),
+            machine: host::machine(),
+            own_cpu_ns: host::cpu_sum_ns(self.shared.processes()),
+            threads_cpu_ns: threads.map(host::thread_cpu_ns).collect(),
+        }
     }
 }

@@ -16,15 +16,13 @@ pub struct Target {
     pub namespace: String,
     /// Header lines of every request, each with its line end.
     headers: String,
-    /// The packet that joins the namespace.
-    pub join: Vec<u8>,
     /// `4`, a type, and the namespace with its comma unless it is `/`: what a packet begins with after its type.
     prefix: String,
 }
 
 impl Target {
     /// `http://host:port[/path/]`; the path is `/socket.io/` unless it is said.
-    pub fn new(url: &str, namespace: &str, auth: &str, headers: &[String]) -> Result<Target, String> {
+    pub fn new(url: &str, namespace: &str, headers: &[String]) -> Result<Target, String> {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
         let rest = rest.ok_or_else(|| format!("{url}: only http:// (plain TCP) is spoken"))?;
         let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
@@ -45,7 +43,6 @@ impl Target {
             host: host.to_owned(),
             path,
             headers: headers.iter().map(|header| format!("{header}\r\n")).collect(),
-            join: format!("40{prefix}{auth}").into_bytes(),
             namespace,
             prefix,
         })
@@ -87,6 +84,11 @@ impl Target {
         out.extend_from_slice(format!("42{prefix}{id}[\"{name}\",{args}]").as_bytes());
     }
 
+    /// The packet that joins the namespace; `auth` is JSON or empty.
+    pub fn join(&self, auth: &str) -> Vec<u8> {
+        format!("40{}{auth}", self.prefix).into_bytes()
+    }
+
     /// The packet that leaves the namespace.
     pub fn leave(&self) -> Vec<u8> {
         format!("41{}", self.prefix).into_bytes()
@@ -103,18 +105,21 @@ mod tests {
 
     #[test]
     fn urls_and_what_they_become() {
-        let target = Target::new("http://127.0.0.1:3000", "lab", "{\"a\":1}", &["X: y".into()]).unwrap();
+        let target = Target::new("http://127.0.0.1:3000", "lab", &["X: y".into()]).unwrap();
         let mut out = Vec::new();
         target.write_get(&mut out, Some("s"));
         let text = "GET /socket.io/?EIO=4&transport=polling&sid=s HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nX: y\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
-        assert_eq!(target.join, b"40/lab,{\"a\":1}");
+        assert_eq!(target.join("{\"a\":1}"), b"40/lab,{\"a\":1}");
         assert!(target.is_loopback_v4());
         let mut event = Vec::new();
         target.write_event(&mut event, Some(7), "echo", "1");
         assert_eq!(event, b"42/lab,7[\"echo\",1]");
-        assert!(Target::new("https://x", "/", "", &[]).is_err());
-        let other = Target::new("ws://127.0.0.1/api/socket", "/", "", &[]).unwrap();
-        assert_eq!((other.addr.port(), other.path.as_str(), other.join.as_slice()), (80, "/api/socket/", &b"40"[..]));
+        assert!(Target::new("https://x", "/", &[]).is_err());
+        let other = Target::new("ws://127.0.0.1/api/socket", "/", &[]).unwrap();
+        assert_eq!(
+            (other.addr.port(), other.path.as_str(), other.join("").as_slice()),
+            (80, "/api/socket/", &b"40"[..])
+        );
     }
 }

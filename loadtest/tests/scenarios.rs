@@ -11,14 +11,18 @@ use loadtest::report::Report;
 use loadtest::run::{self, Outcome};
 use loadtest::scenario::SCENARIOS;
 
+/// Signs tokens; without one any text is a token too.
+const SECRET: &str = "a secret of at least thirty-two bytes";
+
 /// siod in this process, on a port of its own, with pings as often as the conformance fixture sends them.
 fn lab() -> SocketAddr {
     static LAB: OnceLock<SocketAddr> = OnceLock::new();
     *LAB.get_or_init(|| {
         let (public, admin) = (free_addr(), free_addr());
+        let data = std::env::temp_dir().join(format!("loadtest-data-{}", std::process::id()));
         let text = format!(
-            "[store]\nurl = \"memory:\"\n[server]\nshards = 1\n[admin]\nbind = \"{admin}\"\n[apps.lab]\nenabled = true\n\
-             [apps.signage]\nenabled = false\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
+            "[store]\nurl = \"memory:\"\n[server]\nshards = 1\ndata_dir = {data:?}\n[admin]\nbind = \"{admin}\"\n\
+             [apps.lab]\nenabled = true\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
         );
         let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
         std::fs::write(&path, text).expect("the temporary directory can be written to");
@@ -111,6 +115,36 @@ fn fanout_by_two_threads_and_at_a_rate() {
 }
 
 #[test]
+fn fanout_by_several_senders() {
+    let outcome = check("fanout", lab(), &["--senders", "3", "--threads", "2", "--in-flight", "2"], 20 * 3);
+    assert_eq!(outcome.figures.count("speakers"), 3);
+}
+
+#[test]
+fn fanout_to_rooms_of_given_sizes() {
+    let outcome = check("fanout", lab(), &["--room-sizes", "1,5,20", "--threads", "2"], 26);
+    let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+    assert_eq!(parts, ["room of 1", "room of 20", "room of 5"]);
+    assert_eq!(outcome.figures.count("memberships"), 26);
+}
+
+#[test]
+fn rooms_reach_their_members_and_nobody_else() {
+    let rooms = ["--rooms", "30", "--room-size", "4"];
+    let outcome = check("rooms", lab(), &[&rooms[..], &["--threads", "2", "--senders", "2"]].concat(), 30 * 4);
+    assert_eq!((outcome.figures.count("memberships"), outcome.figures.count("speakers")), (120, 60));
+    let outcome = check("rooms", lab(), &[&rooms[..], &["--rate", "100", "--namespace", "/lab"]].concat(), 4 * 50);
+    assert!(outcome.done() < 4 * 130, "{} in a second", outcome.done());
+}
+
+#[test]
+fn a_server_that_ignores_rooms_is_found_out() {
+    // It gives everybody everything.
+    let (_, report) = run("rooms", floor(Mode::Fanout), &["--rooms", "2", "--room-size", "2"]);
+    assert!(report.failures.iter().any(|failure| failure.contains("rooms not joined")), "{}", report.to_text());
+}
+
+#[test]
 fn polling_takes_post_and_get() {
     check("polling", lab(), &[], 20);
 }
@@ -131,9 +165,43 @@ fn storm_ends_when_all_are_back() {
 }
 
 #[test]
+fn neighbours_of_a_storm_keep_asking() {
+    let outcome = check("storm", lab(), &["--seconds", "10", "--neighbours", "5", "--rate", "400"], 15);
+    assert_eq!((outcome.figures.count("lost"), outcome.figures.count("tries")), (15, 15));
+    let count = |name| outcome.figures.part(name).map_or(0, |part| part.len());
+    assert!(count("neighbours before") >= 20 && count("neighbours during") > 0);
+}
+
+#[test]
+fn a_storm_with_the_stock_back_off_takes_its_time() {
+    let outcome = check("storm", lab(), &["--seconds", "10", "--back-off", "stock", "--threads", "2"], 20);
+    let ms = |ns: u64| ns / 1_000_000;
+    let latency = &outcome.figures.latency;
+    assert!(ms(latency.min()) >= 490 && ms(latency.max()) < 3_000, "{} to {} ms", latency.min(), latency.max());
+}
+
+#[test]
 fn slow_receivers_do_not_cost_the_others_anything() {
     let outcome = check("slow", lab(), &["--slow-percent", "20"], 100);
     assert_eq!(outcome.figures.count("slow"), 4);
+}
+
+#[test]
+fn signage_players_report_and_admins_command() {
+    let mix = ["--namespace", "/signage", "--rate", "200", "--role", "admin=2", "--seconds", "2"];
+    // With names for tokens and with signed ones; the second time the devices are known already.
+    for more in [&["--threads", "2"][..], &["--jwt-secret", SECRET]] {
+        let outcome = check("signage", lab(), &[&mix[..], more].concat(), 60);
+        assert_eq!((outcome.figures.count("admin"), outcome.figures.count("player")), (2, 18));
+        let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+        assert_eq!(parts, ["command answered", "snapshot answered", "state answered", "update seen"]);
+    }
+}
+
+#[test]
+fn hold_with_claims_of_each_client() {
+    let claims = r#"--claims={"sub":"op-{n}","role":"operator","groups":["g1","g2","g3"]}"#;
+    check("hold", lab(), &["--namespace", "/signage", claims, "--jwt-secret", SECRET], 0);
 }
 
 #[test]

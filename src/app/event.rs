@@ -147,7 +147,12 @@ impl Args {
 
     /// All arguments after the name as the client wrote them, without brackets: `{"a":1},2`.
     pub fn raw_all(&self) -> Bytes {
-        match (self.elements.get(1), self.elements.last()) {
+        self.raw_from(0)
+    }
+
+    /// As [`Args::raw_all`], without the first `index` arguments.
+    pub fn raw_from(&self, index: usize) -> Bytes {
+        match (self.elements.get(index + 1), self.elements.last()) {
             (Some(first), Some(last)) => self.array.slice(first.start as usize..last.end as usize),
             _ => Bytes::new(),
         }
@@ -197,6 +202,7 @@ mod tests {
         assert_eq!(args.raw(0), Some(&br#"{"x":1.5}"#[..]));
         assert_eq!(args.parse::<String>(1).as_deref(), Some("s"));
         assert_eq!(&args.raw_all()[..], br#"{"x":1.5},"s",null"#);
+        assert_eq!((&args.raw_from(1)[..], &args.raw_from(3)[..]), (&br#""s",null"#[..], &b""[..]));
         assert_eq!(args.raw(3), None);
         assert_eq!(Args::default().name(), "");
         assert!(Args::of("e", &[]).raw_all().is_empty());

@@ -1,5 +1,5 @@
 // The conformance fixture on the official server: the reference against which the tests themselves are checked.
-// It is the fixture of the design, section 6, with the two events that `lab` adds. Usage: node oracle.mjs HOST:PORT
+// It is the fixture of the design, section 6, with the events that `lab` adds. Usage: node oracle.mjs HOST:PORT
 import { createServer } from "node:http";
 import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,9 @@ io.on("connection", (socket) => {
   socket.on("message-with-ack", (...args) => args.pop()(...args));
   socket.on("echo", (...args) => args.pop()(...args));
   socket.on("bcast", (arg) => io.emit("bcast", arg));
+  socket.on("join", (room, ack) => { socket.join(room); ack(); });
+  socket.on("leave", (room, ack) => { socket.leave(room); ack(); });
+  socket.on("room", (room, arg) => io.to(room).emit("room", arg));
 });
 io.of("/custom").on("connection", (socket) => socket.emit("auth", socket.handshake.auth));
 

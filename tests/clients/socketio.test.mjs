@@ -157,6 +157,25 @@ for (const shards of ORACLE ? [1] : [1, 4]) {
       for (const list of got) assert.deepEqual(list, [...Array(200).keys()]);
     });
 
+    test("a room's events reach its members, and nobody once they have left", async () => {
+      const [ana, ben, eve] = await Promise.all(Object.values(TRANSPORTS).slice(0, 3).map((options) =>
+        clients.connected(daemon.url, options)));
+      const got = new Map([ana, ben, eve].map((socket) => [socket, []]));
+      for (const [socket, list] of got) socket.on("room", (...args) => list.push(args));
+      const ask = (socket, event, room) => new Promise((resolve) => socket.emit(event, room, (...args) => resolve(args)));
+      for (const socket of [ana, ben]) assert.deepEqual(await ask(socket, "join", "r1"), []);
+      assert.deepEqual(await ask(eve, "join", "r2"), []);
+      eve.emit("room", "r1", { n: 1 });
+      await until("both members have it", () => got.get(ana).length === 1 && got.get(ben).length === 1);
+      assert.deepEqual(got.get(ana), [[{ n: 1 }]]);
+      assert.deepEqual(await ask(ben, "leave", "r1"), []);
+      ana.emit("room", "r1", 2);
+      ana.emit("room", "r2", 3);
+      await until("each room's own arrived", () => got.get(ana).length === 2 && got.get(eve).length === 1);
+      await ben.timeout(5_000).emitWithAck("echo", "all before it has come");
+      assert.deepEqual([...got.values()], [[[{ n: 1 }], [2]], [[{ n: 1 }]], [[3]]]);
+    });
+
     test("binary broadcast", async () => {
       const [sender, other] = [await clients.connected(daemon.url), await clients.connected(daemon.url)];
       const got = once(other, "bcast");

@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::fault::Fault;
 
@@ -116,6 +117,11 @@ impl Link {
             Err(error) if !self.connected => Err(Fault::Connect(error.kind())),
             Err(error) => Err(Fault::Broken(error.kind())),
         }
+    }
+
+    /// Its end will be a reset, which waits for nothing; where the kernel refuses that, a plain end.
+    pub fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Keeps what could not be used yet.

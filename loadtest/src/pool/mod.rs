@@ -53,6 +53,8 @@ pub enum Happening<'a> {
 }
 
 pub trait Handler {
+    /// What a client says with its join: JSON, or nothing.
+    fn auth(&mut self, client: ClientId) -> String;
     fn on(&mut self, pool: &mut Pool, client: ClientId, what: Happening<'_>);
 }
 
@@ -71,6 +73,8 @@ pub struct Rules {
     pub connects_per_s: f64,
     pub connecting_max: usize,
     pub join_timeout_ns: Nanos,
+    /// Chooses the range of source addresses: another one for each process.
+    pub source: u32,
 }
 
 /// Where a client is in its life.
@@ -142,6 +146,8 @@ pub struct Tally {
 /// First size of the buffer that all connections are read into.
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS_PER_TURN: usize = 1_024;
+/// Connections begun in one turn, so that those who connect at once do not keep us from reading.
+const BEGINS_PER_TURN_MAX: usize = 64;
 /// A server has this long to end a session that we left.
 const LEAVE_TIMEOUT_NS: Nanos = 5 * SECOND_NS;
 /// No turn waits longer: the phases of a run are looked at in between.
@@ -166,7 +172,7 @@ impl Pool {
             dirty: Vec::new(),
             ended: Vec::new(),
             connecting: Connecting::new(rules.connects_per_s, rules.connecting_max),
-            sources: Sources::new(target.is_loopback_v4(), std::process::id(), thread),
+            sources: Sources::new(target.is_loopback_v4(), rules.source, thread),
             joins: VecDeque::new(),
             leaves: VecDeque::new(),
             now: clock::now(),
@@ -218,9 +224,17 @@ impl Pool {
         self.leaves.push_back((self.now + LEAVE_TIMEOUT_NS, client));
     }
 
-    /// Is gone without a word, as after a loss of the network.
+    /// Is gone without a word: the connection is reset, as by a proxy that has ended.
     pub fn abort(&mut self, client: ClientId) {
+        if let Some(link) = &self.clients[client.0 as usize].ws {
+            link.reset_on_close();
+        }
         self.end(client, None);
+    }
+
+    /// As many handshakes as there are clients may be under way from now on.
+    pub fn lift_connecting_max(&mut self) {
+        self.connecting.in_flight_max = usize::MAX;
     }
 
     /// Moves a polling session to WebSocket.
@@ -296,7 +310,8 @@ impl Pool {
     /// Connects who may, sends what waits and reports who is gone. Comes after the handler had its say in a turn.
     pub fn settle(&mut self, handler: &mut dyn Handler) {
         self.expire();
-        while let Some((client, since)) = self.connecting.next(self.now) {
+        for _ in 0..BEGINS_PER_TURN_MAX {
+            let Some((client, since)) = self.connecting.next(self.now) else { break };
             self.begin(client, since);
         }
         self.flush();

@@ -203,7 +203,7 @@ impl Pool {
                     polling.sid = sid.to_owned();
                 }
                 self.set_phase(client, Phase::Joining);
-                self.send(client, &target.join);
+                self.send(client, &target.join(&to.auth(client)));
             }
             (Packet::Connected, Phase::Joining) => {
                 self.set_phase(client, Phase::Joined);

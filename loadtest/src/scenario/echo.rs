@@ -23,19 +23,10 @@ pub const KIND: Kind = Kind {
 const FLIGHTS_MAX: usize = 1_000_000;
 
 pub(super) fn build(options: &Options) -> Vec<Box<dyn Scenario>> {
-    each(options, |_| Echo {
-        event: options.echo_event.clone(),
-        payload: format!("\"{}\"", "x".repeat(options.size as usize)),
-        in_flight: options.in_flight,
-        per_second: options.rate / f64::from(options.threads),
-        pace: None,
-        flights: Flights::default(),
-        turn: 0,
-        stopped: false,
-    })
+    each(options, |_| Echo::new(options, options.rate / f64::from(options.threads)))
 }
 
-struct Echo {
+pub(super) struct Echo {
     event: String,
     /// JSON.
     payload: String,
@@ -48,9 +39,35 @@ struct Echo {
     /// Whose turn it is in the open loop.
     turn: u32,
     stopped: bool,
+    /// It is not the scenario's own unit: answers are told under this name and not as done.
+    part: Option<&'static str>,
 }
 
 impl Echo {
+    fn new(options: &Options, per_second: f64) -> Echo {
+        Echo {
+            event: options.echo_event.clone(),
+            payload: format!("\"{}\"", "x".repeat(options.size as usize)),
+            in_flight: options.in_flight,
+            per_second,
+            pace: None,
+            flights: Flights::default(),
+            turn: 0,
+            stopped: false,
+            part: None,
+        }
+    }
+
+    /// An open loop beside another scenario's work: its latencies are the part `name`.
+    pub(super) fn beside(options: &Options, per_second: f64, name: &'static str) -> Echo {
+        Echo { part: Some(name), ..Echo::new(options, per_second) }
+    }
+
+    /// What comes from now on is told under another name.
+    pub(super) fn tell_as(&mut self, name: &'static str) {
+        self.part = Some(name);
+    }
+
     fn send(&mut self, cx: &mut Cx<'_>, client: ClientId, intended: Nanos) {
         let id = self.flights.depart(Flight { client, intended });
         cx.pool.emit(client, Some(id), &self.event, &self.payload);
@@ -87,7 +104,10 @@ impl Scenario for Echo {
         if body != Some(self.payload.as_bytes()) {
             cx.figures.add("wrong answers", 1);
         }
-        cx.done(flight.intended);
+        match self.part {
+            Some(name) => cx.figures.note_part(name, cx.pool.now().saturating_sub(flight.intended), true),
+            None => cx.done(flight.intended),
+        }
         if self.per_second == 0.0 && !self.stopped {
             self.send(cx, client, cx.now());
         }

@@ -1,12 +1,15 @@
 //! What clients do. One file a scenario: its `KIND` says what is measured, its [`Scenario`] reacts, its `describe` says
 //! what was found. A new one is a file and a line in [`SCENARIOS`].
 
+pub mod cast;
 pub mod churn;
 pub mod connect;
 pub mod echo;
 pub mod fanout;
 pub mod hold;
+pub mod mix;
 pub mod polling;
+pub mod rooms;
 pub mod slow;
 pub mod storm;
 pub mod upgrade;
@@ -23,11 +26,13 @@ pub const SCENARIOS: &[Kind] = &[
     connect::KIND,
     echo::KIND,
     fanout::KIND,
+    rooms::KIND,
     polling::KIND,
     upgrade::KIND,
     churn::KIND,
     storm::KIND,
     slow::KIND,
+    mix::signage::KIND,
 ];
 
 /// One scenario, as the command line and the report know it.
@@ -56,6 +61,10 @@ pub enum Measured {
 /// What one thread's clients do. Called on that thread only, in this order: joins, `start` when the clients of all
 /// threads have joined, `measure` after the warm-up, `stop`, and `finish` when [`Scenario::is_done`] or out of patience.
 pub trait Scenario: Send {
+    /// What a client says with its join, JSON, where that is the scenario's matter.
+    fn auth(&mut self, _: ClientId) -> Option<String> {
+        None
+    }
     fn on_joined(&mut self, _: &mut Cx<'_>, _: ClientId, _since: Nanos) {}
     /// An event: the JSON array of name and arguments.
     fn on_event(&mut self, _: &mut Cx<'_>, _: ClientId, _array: &[u8]) {}
@@ -105,8 +114,7 @@ impl Cx<'_> {
     /// One unit is done that was meant to begin at `intended`.
     pub fn done(&mut self, intended: Nanos) {
         self.figures.done += 1;
-        let latency_ns = self.pool.now().saturating_sub(intended);
-        self.figures.note_latency(latency_ns, self.measuring);
+        self.figures.note_latency(self.pool.now().saturating_sub(intended));
     }
 
     /// Something goes out now that was meant to at `intended`.
@@ -120,4 +128,21 @@ impl Cx<'_> {
 /// The same for each thread.
 fn each<S: Scenario + 'static>(options: &Options, mut one: impl FnMut(u32) -> S) -> Vec<Box<dyn Scenario>> {
     (0..options.threads).map(|thread| Box::new(one(thread)) as Box<dyn Scenario>).collect()
+}
+
+/// The parts of the work that were told apart, each with its own latency.
+fn describe_parts(figures: &Figures, lines: &mut Lines) {
+    for (name, latency) in &figures.parts {
+        let key = name.replace(' ', "_");
+        lines.add(&format!("{key}_count"), name, latency.len() as f64, "");
+        for (quantile, value) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            let ms = latency.value_at_quantile(value) as f64 / 1e6;
+            lines.add(&format!("{key}_{quantile}_ms"), &format!("{name}: {quantile}"), ms, "ms");
+        }
+    }
+}
+
+/// As random as the standard library is: its hasher's seed.
+fn random() -> u32 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) as u32
 }

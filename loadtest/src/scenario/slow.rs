@@ -1,9 +1,8 @@
 //! Fan-out while some receivers do not read: what the others notice of it, and what the server does with the slow ones.
 
-use std::sync::Arc;
-
-use super::fanout::{self, Board, Fanout};
-use super::{Cx, Kind, Measured, Scenario, each};
+use super::cast::plan::Plan;
+use super::cast::{self, Cast};
+use super::{Cx, Kind, Measured, Scenario};
 use crate::args::Options;
 use crate::clock::Nanos;
 use crate::pool::{ClientId, Transport};
@@ -21,15 +20,19 @@ pub const KIND: Kind = Kind {
 };
 
 fn build(options: &Options) -> Vec<Box<dyn Scenario>> {
-    let board = Arc::new(Board::default());
-    each(options, |thread| {
-        let fanout = Fanout::new(options, thread, board.clone());
-        Slow { fanout, percent: options.slow_percent, slow: vec![false; options.clients_of(thread) as usize] }
-    })
+    let mut options = options.clone();
+    // The first client, and nobody else: it reads.
+    options.rooms.senders = 1;
+    let casts = cast::casts(&options, Plan::namespace(&options)).into_iter().zip(0..);
+    let slow = |(cast, thread)| {
+        let slow = vec![false; options.clients_of(thread) as usize];
+        Box::new(Slow { cast, percent: options.slow_percent, slow }) as Box<dyn Scenario>
+    };
+    casts.map(slow).collect()
 }
 
 struct Slow {
-    fanout: Fanout,
+    cast: Cast,
     percent: u32,
     slow: Vec<bool>,
 }
@@ -49,13 +52,13 @@ impl Scenario for Slow {
             self.slow[client.0 as usize] = true;
             cx.pool.pause(client);
         } else {
-            self.fanout.on_joined(cx, client, since);
+            self.cast.on_joined(cx, client, since);
         }
     }
 
     fn on_event(&mut self, cx: &mut Cx<'_>, client: ClientId, array: &[u8]) {
         if !self.slow[client.0 as usize] {
-            self.fanout.on_event(cx, client, array);
+            self.cast.on_event(cx, client, array);
         }
     }
 
@@ -63,39 +66,39 @@ impl Scenario for Slow {
         if self.slow[client.0 as usize] {
             cx.figures.add("slow ones cut off", 1);
         } else {
-            self.fanout.on_ended(cx, client);
+            self.cast.on_ended(cx, client);
         }
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
-        self.fanout.start(cx);
+        self.cast.start(cx);
     }
 
     fn on_time(&mut self, cx: &mut Cx<'_>) {
-        self.fanout.on_time(cx);
+        self.cast.on_time(cx);
     }
 
     fn deadline(&self) -> Option<Nanos> {
-        self.fanout.deadline()
+        self.cast.deadline()
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>) {
-        self.fanout.stop(cx);
+        self.cast.stop(cx);
     }
 
     fn is_done(&self) -> bool {
-        self.fanout.is_done()
+        self.cast.is_done()
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>) {
         let slow = self.slow.iter().filter(|slow| **slow).count();
         cx.figures.add("slow", slow as u64);
-        self.fanout.finish(cx);
+        self.cast.finish(cx);
     }
 }
 
 fn describe(outcome: &Outcome, lines: &mut Lines) {
-    fanout::describe(outcome, lines);
+    cast::describe(outcome, lines);
     lines.add("slow_clients", "clients that did not read", outcome.figures.count("slow") as f64, "");
     let cut = outcome.figures.count("slow ones cut off");
     lines.add("slow_cut_off", "of them cut off, as seen here", cut as f64, "");

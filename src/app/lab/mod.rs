@@ -8,15 +8,25 @@
 //! | `message-with-ack` | acks with the same arguments |
 //! | `echo` | acks with the same arguments |
 //! | `bcast` | emits `bcast` with the same arguments to the whole namespace |
+//! | `join`, `leave` (room) | the socket enters or leaves the room; acks without arguments |
+//! | `room` (room, …) | emits `room` with the arguments after the first to the room; the sender need not be a member |
+//!
+//! A room is a string of 1 to `NAME_BYTES_MAX` bytes; an event with any other is refused, and acked as `VALIDATION`. A
+//! socket is in `limits.rooms_per_socket_max` rooms at most: a `join` beyond that changes nothing.
 
 use std::sync::Arc;
 
-use super::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Target};
-use super::event::{AppInput, Connect, Event};
+use bytes::Bytes;
+
+use super::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room, Target};
+use super::event::{AppInput, Args, Connect, Event};
 use super::kit::identity::Identity;
 use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::base::ids::SocketRef;
+use crate::base::limit::NAME_BYTES_MAX;
 
-/// The application. `bcast` and `echo` are what load tests use; the rest is what protocol test suites expect.
+/// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites
+/// expect.
 #[derive(Debug, Default)]
 pub struct Lab {
     tally: Tally,
@@ -72,6 +82,7 @@ impl Lab {
         let Event { socket, args, ack, .. } = event;
         self.tally.handled += 1;
         match &*args.name() {
+            name @ ("join" | "leave" | "room") => self.on_room(name, socket, &args, ack, fx),
             "echo" | "message-with-ack" => {
                 if let Some(id) = ack {
                     fx.push(Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec() });
@@ -82,15 +93,37 @@ impl Lab {
             _ => {
                 self.tally.handled -= 1;
                 self.tally.unknown += 1;
-                let error =
-                    serde_json::json!({"ok": false, "error": {"code": "UNKNOWN_EVENT", "message": "Unknown event"}});
-                fx.ack(socket, ack, &error);
+                fx.ack(socket, ack, &failure("UNKNOWN_EVENT", "Unknown event"));
             }
+        }
+    }
+
+    fn on_room(&mut self, name: &str, socket: SocketRef, args: &Args, ack: Option<u64>, fx: &mut Effects) {
+        let room = args.parse::<String>(0).filter(|room| (1..=NAME_BYTES_MAX).contains(&room.len()));
+        let Some(room) = room.map(Room::from) else {
+            self.tally.handled -= 1;
+            self.tally.rejected += 1;
+            return fx.ack(socket, ack, &failure("VALIDATION", "a room is a string of 1 to 255 bytes"));
+        };
+        match name {
+            "join" => fx.join(socket, room),
+            "leave" => fx.push(Effect::Leave { socket, room }),
+            _ => {
+                let event = Emission::relay("room", &args.raw_from(1), args.attachments().to_vec());
+                return emit(Target::room(room), event, fx);
+            }
+        }
+        if let Some(id) = ack {
+            fx.push(Effect::Ack { socket, id, args: Bytes::new(), attachments: Vec::new() });
         }
     }
 }
 
-fn relay(target: Target, name: &str, args: &super::event::Args, fx: &mut Effects) {
+fn failure(code: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({"ok": false, "error": {"code": code, "message": message}})
+}
+
+fn relay(target: Target, name: &str, args: &Args, fx: &mut Effects) {
     emit(target, Emission::relay(name, &args.raw_all(), args.attachments().to_vec()), fx);
 }
 
@@ -101,8 +134,7 @@ fn emit(target: Target, event: Emission, fx: &mut Effects) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::event::Args;
-    use crate::base::ids::{Key, ShardId, SocketRef};
+    use crate::base::ids::{Key, ShardId};
     use crate::base::rng::Rng;
     use crate::base::time::Now;
     use serde_json::json;
@@ -114,22 +146,31 @@ mod tests {
         let mut fx = Effects::default();
         let event = Event { socket, identity: Arc::default(), args, ack };
         Lab::default().handle(&mut cx, AppInput::Event(event), &mut fx);
-        let shown = match fx.0.as_slice() {
-            [] => "nothing".to_owned(),
-            [Effect::Emit { target, event, .. }] => {
-                let whom = if matches!(target, Target::Socket(_)) { "it" } else { "all" };
+        let shown: Vec<String> = fx.0.iter().map(show).collect();
+        assert_eq!(shown.join(", "), expected);
+    }
+
+    fn show(effect: &Effect) -> String {
+        match effect {
+            Effect::Emit { target, event, .. } => {
+                let whom = match target {
+                    Target::Socket(_) => "it".to_owned(),
+                    Target::Rooms { rooms, .. } if rooms.is_empty() => "all".to_owned(),
+                    Target::Rooms { rooms, .. } => rooms.concat(),
+                };
                 format!("{whom} {}", String::from_utf8_lossy(&event.array))
             }
-            [Effect::Ack { id, args, .. }] => format!("ack {id} {}", String::from_utf8_lossy(args)),
+            Effect::Ack { id, args, .. } => format!("ack {id} {}", String::from_utf8_lossy(args)),
+            Effect::Join { room, .. } => format!("join {room}"),
+            Effect::Leave { room, .. } => format!("leave {room}"),
             other => format!("{other:?}"),
-        };
-        assert_eq!(shown, expected);
+        }
     }
 
     #[test]
     fn events_and_what_comes_of_them() {
         check(Args::of("echo", &[json!(1), json!("é")]), Some(4), "ack 4 1,\"é\"");
-        check(Args::of("echo", &[]), None, "nothing");
+        check(Args::of("echo", &[]), None, "");
         check(Args::of("message-with-ack", &[json!({"a": [1]})]), Some(0), "ack 0 {\"a\":[1]}");
         check(Args::of("message", &[json!(1), json!(2)]), None, "it [\"message-back\",1,2]");
         check(Args::of("bcast", &[json!("x")]), None, "all [\"bcast\",\"x\"]");
@@ -138,5 +179,26 @@ mod tests {
             Some(1),
             "ack 1 {\"ok\":false,\"error\":{\"code\":\"UNKNOWN_EVENT\",\"message\":\"Unknown event\"}}",
         );
+    }
+    #[test]
+    fn rooms_are_entered_left_and_spoken_to() {
+        check(Args::of("join", &[json!("r1")]), Some(3), "join r1, ack 3 ");
+        check(Args::of("join", &[json!("r1")]), None, "join r1");
+        check(Args::of("leave", &[json!("r1")]), Some(4), "leave r1, ack 4 ");
+        check(Args::of("room", &[json!("r1"), json!("x"), json!(2)]), None, "r1 [\"room\",\"x\",2]");
+        check(Args::of("room", &[json!("r1")]), None, "r1 [\"room\"]");
+    }
+
+    #[test]
+    fn what_is_no_room_is_refused() {
+        let refused = "ack 1 {\"ok\":false,\"error\":{\"code\":\"VALIDATION\",\
+                       \"message\":\"a room is a string of 1 to 255 bytes\"}}";
+        check(Args::of("join", &[json!("x".repeat(NAME_BYTES_MAX))]), None, &format!("join {}", "x".repeat(255)));
+        for room in [json!("x".repeat(NAME_BYTES_MAX + 1)), json!(""), json!(7), json!(["r1"]), json!(null)] {
+            check(Args::of("join", std::slice::from_ref(&room)), Some(1), refused);
+            check(Args::of("leave", std::slice::from_ref(&room)), Some(1), refused);
+            check(Args::of("room", &[room, json!("x")]), None, "");
+        }
+        check(Args::of("join", &[]), Some(1), refused);
     }
 }
