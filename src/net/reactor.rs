@@ -2,17 +2,20 @@
 //! place that calls a shard (design 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use mio::net::TcpStream;
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
+use super::arrivals::Arrivals;
 use super::core::Core;
 use super::flush;
+use super::listen::Doors;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::ready::{Ready, Taken};
 use super::streams::Streams;
@@ -41,16 +44,18 @@ pub trait Outside {
 
 /// One core's loop.
 pub struct Reactor<O> {
-    core: Rc<Core>,
-    shard: Shard,
+    pub(super) core: Rc<Core>,
+    pub(super) shard: Shard,
     outside: O,
     clock: Clock,
-    poll: Poll,
+    pub(super) poll: Poll,
     events: Events,
-    streams: Streams,
+    pub(super) doors: Doors,
+    pub(super) arrivals: Arrivals,
+    pub(super) streams: Streams,
     ready: Ready,
-    read_buffer: Box<[u8]>,
-    scratch: Vec<u8>,
+    pub(super) read_buffer: Box<[u8]>,
+    pub(super) scratch: Vec<u8>,
     /// Waits for the other cores only.
     drained: bool,
 }
@@ -69,13 +74,23 @@ impl Clock {
 }
 
 impl<O: Outside> Reactor<O> {
-    pub fn new(core: Rc<Core>, shard: Shard, outside: O, clock: Clock) -> io::Result<Reactor<O>> {
+    /// `sockets` are the core's own, one for each listener.
+    pub fn new(
+        core: Rc<Core>,
+        shard: Shard,
+        outside: O,
+        clock: Clock,
+        sockets: Vec<TcpListener>,
+    ) -> io::Result<Reactor<O>> {
+        let poll = Poll::new()?;
         Ok(Reactor {
             core,
             shard,
             outside,
             clock,
-            poll: Poll::new()?,
+            doors: Doors::new(sockets, poll.registry())?,
+            arrivals: Arrivals::default(),
+            poll,
             events: Events::with_capacity(EVENTS_MAX),
             streams: Streams::default(),
             ready: Ready::default(),
@@ -138,7 +153,7 @@ impl<O: Outside> Reactor<O> {
         let begun = Instant::now();
         let now = self.clock.now();
         let messages = self.take_messages(now);
-        let reads = self.read_ready(now);
+        let reads = self.read_ready(now, false) + self.read_ready(now, true) + self.receive(now);
         self.shard.on_time(now);
         let emitted = self.shard.has_flushes();
         self.carry_out();
@@ -169,14 +184,19 @@ impl<O: Outside> Reactor<O> {
                 // Whoever asked may have given up.
                 let _ = asked.send(sample);
             }
-            Message::Drain { window_ms } => self.shard.on_input(now, Input::Drain { window_ms }),
+            Message::Drain { window_ms } => {
+                self.doors.close();
+                self.shard.on_input(now, Input::Drain { window_ms });
+            }
         }
     }
 
     /// A WebSocket joins the epoll set. What hyper had read already comes first.
     fn adopt(&mut self, now: Now, adopted: Adopted) {
         let Adopted { stream, place, early, purpose } = adopted;
-        let Ok(conn) = self.streams.adopt(stream, place, self.poll.registry()) else { return };
+        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, false, self.poll.registry()) else {
+            return;
+        };
         self.shard.on_input(
             now,
             match purpose {
@@ -191,18 +211,22 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// One read for each socket that has something, within the turn's budget.
-    fn read_ready(&mut self, now: Now) -> usize {
+    fn read_ready(&mut self, now: Now, fresh: bool) -> usize {
         if self.is_held_back() {
             return 0;
         }
-        let budget = self.ready.budget();
+        let budget = self.ready.budget(fresh);
         for _ in 0..budget {
-            let Some((conn, taken)) = self.ready.read_next(&mut self.streams, &mut self.read_buffer) else { break };
+            let Some((conn, taken)) = self.ready.read_next(fresh, &mut self.streams, &mut self.read_buffer) else {
+                break;
+            };
             match taken {
+                Taken::Bytes(count) if self.streams.is_fresh(conn) => self.on_first_bytes(now, conn, count),
                 Taken::Bytes(count) => {
                     self.shard.on_input(now, Input::Bytes { conn, bytes: &mut self.read_buffer[..count] });
                 }
                 Taken::Nothing => {}
+                Taken::Gone { .. } if self.streams.is_fresh(conn) => self.on_no_word(conn),
                 Taken::Gone { broken } => self.shard.on_input(now, Input::Gone { conn, broken }),
             }
         }
@@ -258,6 +282,9 @@ impl<O: Outside> Reactor<O> {
         let mut count = 0;
         for event in &self.events {
             count += 1;
+            if self.doors.mark(event.token()) {
+                continue;
+            }
             let Some(conn) = self.streams.of_token(event.token()) else { continue };
             if event.is_writable() {
                 self.shard.on_writable(conn);
@@ -277,7 +304,7 @@ impl<O: Outside> Reactor<O> {
     }
 
     fn is_busy(&self) -> bool {
-        self.shard.has_flushes() || !self.ready.is_empty() && !self.is_held_back()
+        self.shard.has_flushes() || self.doors.is_waited_at() || !self.ready.is_empty() && !self.is_held_back()
     }
 
     fn wake_at(&mut self) -> tokio::time::Instant {
@@ -288,7 +315,8 @@ impl<O: Outside> Reactor<O> {
         if self.drained {
             return now + DRAINED_PAUSE;
         }
-        match self.shard.deadline() {
+        let deadlines = [self.shard.deadline(), self.arrivals.deadline(), self.doors.deadline()];
+        match deadlines.into_iter().flatten().min() {
             Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),
             None => now + Duration::from_secs(3600),
         }
