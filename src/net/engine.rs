@@ -95,7 +95,7 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
     match *request.method() {
         Method::GET => core.send(owner, Message::Request(Input::Poll { req, sid })),
         Method::POST => {
-            let acceptable = is_acceptable(&request);
+            let acceptable = is_acceptable(request.headers());
             core.send(owner, Message::Request(Input::PostOpened { req, sid, acceptable }));
             if acceptable {
                 let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
@@ -117,8 +117,7 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
 }
 
 /// A v4 client posts text as it is: no octet streams, nothing compressed.
-fn is_acceptable<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
+pub fn is_acceptable(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     !kind.starts_with(b"application/octet-stream") && !headers.contains_key(header::CONTENT_ENCODING)
 }

@@ -1,38 +1,45 @@
-//! From accept to the first bytes of a connection, and where these lead: to the shard at once if they are a plain WebSocket
-//! handshake, else to hyper, together with what has been read.
+//! From accept to the bytes of a request, and where these lead: to the shard at once if they are a plain WebSocket handshake
+//! or polling request, else to hyper, together with what has been read; and the answers of polling requests.
 
 use std::net::Shutdown;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use super::arrivals::Newcomer;
-use super::flush;
-use super::listen;
-use super::quick::{self, Opened};
+use super::callers::{Caller, Sent};
+use super::cors::Origin;
+use super::mailbox::Message;
+use super::polls::{self, Poll};
+use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
-use super::{guard, http};
-use crate::base::ids::ConnKey;
-use crate::base::limit::{ACCEPTS_PER_TURN_MAX, HEAD_TIMEOUT_MS};
+use super::streams::Kind;
+use super::{flush, http, listen};
+use crate::base::ids::{ConnKey, ReqId};
+use crate::base::limit::ACCEPTS_PER_TURN_MAX;
 use crate::base::time::Now;
+use crate::engine::polling::Reply;
 use crate::shard::Input;
 
 impl<O: Outside> Reactor<O> {
     /// Lets in who waits, within the turn's budget, and closes on who has said nothing in time. Returns how many came in.
     pub(super) fn receive(&mut self, now: Now) -> usize {
-        while let Some(conn) = self.arrivals.next_late(now.mono) {
-            self.streams.remove(conn);
+        while let Some(conn) = self.callers.next_late(now.mono) {
+            self.on_hung_up(conn);
         }
         for count in 0..ACCEPTS_PER_TURN_MAX {
             let Some((listener, stream, peer)) = self.doors.accept(now.mono) else { return count };
-            let newcomer = Newcomer { listener, ip: peer.ip().to_canonical(), due: now.mono + HEAD_TIMEOUT_MS };
-            match self.core.process.guard.admit(newcomer.ip) {
-                Ok(place) => self.welcome(newcomer, stream, place),
+            let ip = peer.ip().to_canonical();
+            match self.core.process.guard.admit(ip) {
+                Ok(place) => {
+                    if let Ok(conn) = self.streams.adopt(stream, place, Kind::Newcomer, self.poll.registry()) {
+                        self.callers.insert(conn, listener, ip, now.mono);
+                    }
+                }
                 Err(limit) => {
-                    debug!(target: "siod::listen", ip = %newcomer.ip, ?limit, "refused");
+                    debug!(target: "siod::listen", %ip, ?limit, "refused");
                     self.core.process.refusals.count_overload();
                     listen::refuse(stream);
                 }
@@ -41,36 +48,81 @@ impl<O: Outside> Reactor<O> {
         ACCEPTS_PER_TURN_MAX
     }
 
-    fn welcome(&mut self, newcomer: Newcomer, stream: TcpStream, place: guard::Place) {
-        if let Ok(conn) = self.streams.adopt(stream, place, true, self.poll.registry()) {
-            self.arrivals.insert(conn, newcomer);
+    /// `count` bytes of a caller are in the read buffer.
+    pub(super) fn on_call(&mut self, now: Now, conn: ConnKey, count: usize) {
+        let Some(caller) = self.callers.get(conn) else { return };
+        // Who has ended its side with the request is answered as hyper does that.
+        let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
+        if !has_ended && let Some(head) = Head::parse(&self.read_buffer[..count]) {
+            if let Some(opened) = quick::open(&self.core, caller, &head, now.wall) {
+                return self.open(now, conn, opened, head.bytes..count);
+            }
+            if let Some((poll, origin)) = polls::read(&self.core, caller, &head, &self.read_buffer[head.bytes..count]) {
+                return self.poll_owner(now, conn, poll, origin);
+            }
         }
+        self.pass_on(now, conn, count);
     }
 
-    /// The first `count` bytes of a newcomer are in the read buffer.
-    pub(super) fn on_first_bytes(&mut self, now: Now, conn: ConnKey, count: usize) {
-        let Some(newcomer) = self.arrivals.remove(conn) else { return };
-        let bytes = &self.read_buffer[..count];
-        match quick::open(&self.core, &newcomer, bytes, now.wall) {
-            Some(opened) => self.open(now, conn, opened, count),
-            None => {
-                let early = Bytes::copy_from_slice(bytes);
-                self.pass_on(now, conn, newcomer, early);
+    /// Asks the shard that owns the session; the answer comes back as an output, or as a message.
+    fn poll_owner(&mut self, now: Now, conn: ConnKey, poll: Poll, origin: Origin) {
+        let (asked, inputs) = poll.ask(&self.core, conn, origin);
+        let owner = asked.sid.map_or(self.core.id, |sid| self.core.owner(&sid));
+        if let Some(stream) = self.streams.get_mut(conn) {
+            stream.kind = Kind::Polling;
+        }
+        self.callers.wait(conn, asked);
+        for input in inputs {
+            match owner == self.core.id {
+                true => self.shard.on_input(now, input),
+                false => self.core.send(owner, Message::Request(input)),
             }
         }
     }
 
-    /// A newcomer has gone before it said anything.
-    pub(super) fn on_no_word(&mut self, conn: ConnKey) {
-        self.arrivals.remove(conn);
+    /// The answer of a shard to a request that this core holds.
+    pub(super) fn answer(&mut self, req: ReqId, reply: Reply) {
+        let Some((conn, reply)) = self.core.answer(req, reply) else { return };
+        let Some(asked) = self.callers.asked(conn, req) else { return };
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        let now = self.clock.now();
+        self.scratch.clear();
+        polls::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
+        let sent = self.callers.send(conn, &stream.tcp, &self.scratch, now.mono);
+        self.on_sent(conn, sent);
+    }
+
+    /// Writes on to the callers that were behind and can be written to.
+    pub(super) fn finish_answers(&mut self) {
+        while let Some(conn) = self.unfinished.pop() {
+            let Some(stream) = self.streams.get_mut(conn) else { continue };
+            let sent = self.callers.on_writable(conn, &stream.tcp, self.clock.now().mono);
+            self.on_sent(conn, sent);
+        }
+    }
+
+    fn on_sent(&mut self, conn: ConnKey, sent: Sent) {
+        match sent {
+            Sent::All { unread: true } => self.ready.mark(conn, &mut self.streams),
+            Sent::All { unread: false } | Sent::Part => {}
+            Sent::Broken => self.on_hung_up(conn),
+        }
+    }
+
+    /// A caller has gone, or is out of time.
+    pub(super) fn on_hung_up(&mut self, conn: ConnKey) {
+        if let Some(asked) = self.callers.remove(conn).and_then(Caller::into_asked) {
+            polls::abort(&self.core, &asked);
+        }
         self.streams.remove(conn);
     }
 
     /// The 101 leaves together with what the shard has to say at once.
-    fn open(&mut self, now: Now, conn: ConnKey, opened: Opened, count: usize) {
-        let Opened { hello, head, head_bytes } = opened;
+    fn open(&mut self, now: Now, conn: ConnKey, opened: Opened, early: Range<usize>) {
+        let Opened { hello, head } = opened;
+        self.callers.remove(conn);
         let Some(stream) = self.streams.get_mut(conn) else { return };
-        stream.fresh = false;
+        stream.kind = Kind::WebSocket;
         self.shard.on_input(now, Input::Connected { conn, hello });
         if self.write_head(conn, &head) < head.len()
             && let Some(stream) = self.streams.get_mut(conn)
@@ -78,8 +130,8 @@ impl<O: Outside> Reactor<O> {
             // An empty socket takes a head, unless it is broken: reading it will tell the shard so.
             let _ = stream.tcp.shutdown(Shutdown::Both);
         }
-        if head_bytes < count {
-            let bytes = &mut self.read_buffer[head_bytes..count];
+        if !early.is_empty() {
+            let bytes = &mut self.read_buffer[early];
             self.shard.on_input(now, Input::Bytes { conn, bytes });
         }
     }
@@ -98,13 +150,14 @@ impl<O: Outside> Reactor<O> {
         written.unwrap_or_else(|| flush::write(tcp, &mut std::iter::once(head), scratch))
     }
 
-    /// A newcomer leaves for hyper.
-    fn pass_on(&mut self, now: Now, conn: ConnKey, newcomer: Newcomer, early: Bytes) {
-        let Some(mut stream) = self.streams.remove(conn) else { return };
-        let left = Duration::from_millis(newcomer.due.since(now.mono));
-        let first = tokio::time::Instant::now().into_std() + left;
+    /// A caller leaves for hyper, together with the `count` bytes in the read buffer.
+    fn pass_on(&mut self, now: Now, conn: ConnKey, count: usize) {
+        let (Some(caller), Some(mut stream)) = (self.callers.remove(conn), self.streams.remove(conn)) else { return };
+        let early = Bytes::copy_from_slice(&self.read_buffer[..count]);
+        let due = caller.head_due(now.mono, stream.kind == Kind::Newcomer);
+        let first = tokio::time::Instant::now().into_std() + Duration::from_millis(due.since(now.mono));
         let gone = self.poll.registry().deregister(&mut stream.tcp);
         let Ok(tcp) = gone.and_then(|()| tokio::net::TcpStream::from_std(stream.tcp.into())) else { return };
-        spawn_local(http::serve(self.core.clone(), newcomer, tcp, stream.place, early, first));
+        spawn_local(http::serve(self.core.clone(), caller.listener, caller.ip, tcp, stream.place, early, first));
     }
 }

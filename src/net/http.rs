@@ -18,7 +18,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-use super::arrivals::Newcomer;
 use super::core::{Core, Listening};
 use super::engine;
 use super::guard::Place;
@@ -50,13 +49,20 @@ impl Connection {
 
 /// Serves one TCP connection until it ends or becomes a WebSocket. Of its first request `early` has been read, the head of
 /// which has to be complete at `first`.
-pub async fn serve(core: Rc<Core>, newcomer: Newcomer, stream: TcpStream, place: Place, early: Bytes, first: Instant) {
+pub async fn serve(
+    core: Rc<Core>,
+    listener: usize,
+    ip: IpAddr,
+    stream: TcpStream,
+    place: Place,
+    early: Bytes,
+    first: Instant,
+) {
     // hyper tries once to write why it refuses a head: the runtime has to know by then that the stream takes bytes.
     if stream.writable().await.is_err() {
         return;
     }
     let (stream, timer) = head::heard(stream, early, first);
-    let Newcomer { listener, ip, .. } = newcomer;
     let connection = Rc::new(Connection { core: core.clone(), listener, ip, purpose: RefCell::new(None) });
     let service = {
         let connection = connection.clone();

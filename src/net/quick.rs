@@ -7,10 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, Uri, header};
+use hyper::{Method, Request, Response, Uri, header};
 
-use super::arrivals::Newcomer;
-use super::core::Core;
+use super::callers::Caller;
+use super::core::{Core, Listening, Route};
 use super::cors::Origin;
 use super::{engine, upgrade};
 use crate::base::limit::{HEADERS_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
@@ -28,71 +28,101 @@ pub struct Opened {
     pub hello: Hello,
     /// The 101.
     pub head: Vec<u8>,
-    /// Bytes the request had; what follows is the WebSocket's.
-    pub head_bytes: usize,
 }
 
-/// Agrees to the handshake in `bytes`. `None`: it is none, or there is something about it that is not for here.
-pub fn open(core: &Core, newcomer: &Newcomer, bytes: &[u8], wall: WallMillis) -> Option<Opened> {
-    let (request, head_bytes) = parse(bytes)?;
-    let listening = &core.process.listeners[newcomer.listener];
-    let path = request.uri().path();
-    let route = listening.route(path).filter(|route| !(core.process.is_client_file)(path, &route.path))?;
-    let origin = listening.origins.judge(request.headers());
+/// Agrees to the handshake of `head`, by which `caller` asks. `None`: it is none, or there is something about it that is not
+/// for here.
+pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Option<Opened> {
+    let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
+    let headers = request.headers();
+    if !upgrade::is_asked(headers) || headers.contains_key(header::CONTENT_LENGTH) {
+        return None;
+    }
+    let route = head.route(core, listening)?;
+    let origin = listening.origins.judge(headers);
     let query = match route.service {
         Service::WebSocketEcho => EngineQuery::default(),
         _ => {
             let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
-            let origin_header = request.headers().get(header::ORIGIN).map(HeaderValue::as_bytes);
-            let asked = open::verify(&query, true, true, origin_header);
+            let origin_header = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+            let asked = open::verify(&query, request.method() == Method::GET, true, origin_header);
             if origin == Origin::Foreign || asked != Ok(Asked::Handshake(Transport::WebSocket)) {
                 return None;
             }
             query
         }
     };
-    let mut response = upgrade::accept(&request).ok()?;
+    let mut response = upgrade::accept(request).ok()?;
     origin.write(response.headers_mut());
-    let hello = engine::hello(newcomer.ip, route, request.headers(), query);
-    Some(Opened { hello, head: switching_protocols(&response, wall), head_bytes })
+    let hello = engine::hello(caller.ip, route, headers, query);
+    Some(Opened { hello, head: switching_protocols(&response, wall) })
 }
 
-/// A whole GET that asks for a WebSocket and brings no body, and the length of its head.
-fn parse(bytes: &[u8]) -> Option<(Request<()>, usize)> {
-    let mut parsed = [httparse::EMPTY_HEADER; QUICK_HEADERS_MAX];
-    let mut head = httparse::Request::new(&mut parsed);
-    let Ok(httparse::Status::Complete(head_bytes)) = head.parse(bytes) else { return None };
-    let target = head.path.filter(|target| target.starts_with('/') && target.len() <= REQUEST_LINE_BYTES_MAX)?;
-    if head_bytes > HEADERS_BYTES_MAX || head.method != Some("GET") || head.version != Some(1) {
-        return None;
+/// The head of a plain request.
+pub struct Head {
+    pub request: Request<()>,
+    /// Bytes it had.
+    pub bytes: usize,
+}
+
+impl Head {
+    /// A whole GET or POST whose body, if any, has a length that is said beforehand.
+    pub fn parse(bytes: &[u8]) -> Option<Head> {
+        let mut parsed = [httparse::EMPTY_HEADER; QUICK_HEADERS_MAX];
+        let mut head = httparse::Request::new(&mut parsed);
+        let Ok(httparse::Status::Complete(count)) = head.parse(bytes) else { return None };
+        let target = head.path.filter(|target| target.starts_with('/') && target.len() <= REQUEST_LINE_BYTES_MAX)?;
+        if count > HEADERS_BYTES_MAX || head.version != Some(1) {
+            return None;
+        }
+        let mut request = Request::new(());
+        *request.method_mut() = match head.method? {
+            "GET" => Method::GET,
+            "POST" => Method::POST,
+            _ => return None,
+        };
+        *request.uri_mut() = Uri::try_from(target).ok()?;
+        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        for field in head.headers.iter() {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+            headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+        }
+        let is_plain = !headers.contains_key(header::TRANSFER_ENCODING) && !headers.contains_key(header::EXPECT);
+        *request.headers_mut() = headers;
+        is_plain.then_some(Head { request, bytes: count })
     }
-    let mut request = Request::new(());
-    *request.uri_mut() = Uri::try_from(target).ok()?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+
+    /// The engine path it is for.
+    pub fn route<'a>(&self, core: &Core, listening: &'a Listening) -> Option<&'a Route> {
+        let path = self.request.uri().path();
+        listening.route(path).filter(|route| !(core.process.is_client_file)(path, &route.path))
     }
-    let has_body = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT];
-    let is_plain = upgrade::is_asked(&headers) && !has_body.iter().any(|name| headers.contains_key(name));
-    *request.headers_mut() = headers;
-    is_plain.then_some((request, head_bytes))
 }
 
 /// The bytes of a 101, as hyper writes them.
 fn switching_protocols<B>(response: &Response<B>, wall: WallMillis) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    for (name, value) in response.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+    write_fields(&mut head, response.headers());
+    write_date(&mut head, wall);
+    head
+}
+
+/// Appends the lines of some headers.
+pub fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Appends the date, the last line of a head, and the end of it.
+pub fn write_date(out: &mut Vec<u8>, wall: WallMillis) {
     let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(wall.as_secs()));
     // A vector takes everything.
-    let _ = write!(head, "date: {date}\r\n\r\n");
-    head
+    let _ = write!(out, "date: {date}\r\n\r\n");
 }
 
 #[cfg(test)]
@@ -103,32 +133,29 @@ mod tests {
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
     #[test]
-    fn only_a_whole_and_plain_handshake_is_for_here() {
+    fn only_a_whole_and_plain_head_is_for_here() {
         let plain = format!("{PLAIN}\r\n");
-        let (request, length) = parse(format!("{plain}early").as_bytes()).unwrap();
-        assert_eq!((length, request.headers().len()), (plain.len(), 5));
+        let Head { request, bytes } = Head::parse(format!("{plain}early").as_bytes()).unwrap();
+        assert_eq!((bytes, request.headers().len()), (plain.len(), 5));
         assert_eq!(request.uri().query(), Some("EIO=4&transport=websocket"));
         for (what, head) in [
             ("a piece", PLAIN.to_owned()),
-            ("a POST", plain.replacen("GET", "POST", 1)),
+            ("another method", plain.replacen("GET", "PUT", 1)),
             ("an old version", plain.replacen("HTTP/1.1", "HTTP/1.0", 1)),
             ("a whole address", plain.replacen("GET /", "GET http://a/", 1)),
-            ("no upgrade", plain.replacen("Upgrade: WebSocket", "X: y", 1)),
-            ("a body", format!("{PLAIN}Content-Length: 1\r\n\r\nx")),
-            ("an empty body", format!("{PLAIN}Content-Length: 0\r\n\r\n")),
             ("chunks", format!("{PLAIN}Transfer-Encoding: chunked\r\n\r\n")),
             ("an expectation", format!("{PLAIN}Expect: 100-continue\r\n\r\n")),
             ("many headers", format!("{PLAIN}{}\r\n", "X: y\r\n".repeat(QUICK_HEADERS_MAX))),
             ("a long head", format!("{PLAIN}X: {}\r\n\r\n", "y".repeat(HEADERS_BYTES_MAX))),
             ("a long target", plain.replacen("EIO", &"y".repeat(REQUEST_LINE_BYTES_MAX), 1)),
         ] {
-            assert!(parse(head.as_bytes()).is_none(), "{what}");
+            assert!(Head::parse(head.as_bytes()).is_none(), "{what}");
         }
     }
 
     #[test]
     fn a_101_has_the_form_that_hyper_gives_it() {
-        let (request, _) = parse(format!("{PLAIN}\r\n").as_bytes()).unwrap();
+        let Head { request, .. } = Head::parse(format!("{PLAIN}\r\n").as_bytes()).unwrap();
         let head = switching_protocols(&upgrade::accept(&request).unwrap(), WallMillis(1_784_000_000_999));
         let expected = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
             sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\ndate: Tue, 14 Jul 2026 03:33:20 GMT\r\n\r\n";

@@ -12,13 +12,13 @@ use mio::net::TcpStream;
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
-use super::arrivals::Arrivals;
+use super::callers::Callers;
 use super::core::Core;
 use super::flush;
 use super::listen::Doors;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::ready::{Ready, Taken};
-use super::streams::Streams;
+use super::streams::{Kind, Streams};
 use crate::base::ids::ConnKey;
 use crate::base::limit::READ_BUFFER_BYTES;
 use crate::base::time::{Millis, Now, WallMillis};
@@ -47,13 +47,15 @@ pub struct Reactor<O> {
     pub(super) core: Rc<Core>,
     pub(super) shard: Shard,
     outside: O,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) poll: Poll,
     events: Events,
     pub(super) doors: Doors,
-    pub(super) arrivals: Arrivals,
+    pub(super) callers: Callers,
     pub(super) streams: Streams,
-    ready: Ready,
+    /// Callers that can be written the rest of an answer.
+    pub(super) unfinished: Vec<ConnKey>,
+    pub(super) ready: Ready,
     pub(super) read_buffer: Box<[u8]>,
     pub(super) scratch: Vec<u8>,
     /// Waits for the other cores only.
@@ -89,10 +91,11 @@ impl<O: Outside> Reactor<O> {
             outside,
             clock,
             doors: Doors::new(sockets, poll.registry())?,
-            arrivals: Arrivals::default(),
+            callers: Callers::new(Millis::from(clock.started.elapsed())),
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             streams: Streams::default(),
+            unfinished: Vec::new(),
             ready: Ready::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             scratch: Vec::new(),
@@ -174,7 +177,7 @@ impl<O: Outside> Reactor<O> {
         match message {
             Message::Mail(mail) => self.shard.on_input(now, Input::Mail(mail)),
             Message::Request(input) => self.shard.on_input(now, input),
-            Message::Answer { req, reply } => self.core.answer(req, reply),
+            Message::Answer { req, reply } => self.answer(req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
             Message::Call { req, nsp, call } => self.shard.on_input(now, Input::Call { req, nsp, call }),
@@ -194,7 +197,8 @@ impl<O: Outside> Reactor<O> {
     /// A WebSocket joins the epoll set. What hyper had read already comes first.
     fn adopt(&mut self, now: Now, adopted: Adopted) {
         let Adopted { stream, place, early, purpose } = adopted;
-        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, false, self.poll.registry()) else {
+        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, Kind::WebSocket, self.poll.registry())
+        else {
             return;
         };
         self.shard.on_input(
@@ -217,16 +221,18 @@ impl<O: Outside> Reactor<O> {
         }
         let budget = self.ready.budget(fresh);
         for _ in 0..budget {
-            let Some((conn, taken)) = self.ready.read_next(fresh, &mut self.streams, &mut self.read_buffer) else {
+            let Some((conn, taken)) =
+                self.ready.read_next(fresh, &mut self.streams, &mut self.callers, &mut self.read_buffer)
+            else {
                 break;
             };
             match taken {
-                Taken::Bytes(count) if self.streams.is_fresh(conn) => self.on_first_bytes(now, conn, count),
+                Taken::Bytes(count) if self.streams.is_caller(conn) => self.on_call(now, conn, count),
                 Taken::Bytes(count) => {
                     self.shard.on_input(now, Input::Bytes { conn, bytes: &mut self.read_buffer[..count] });
                 }
                 Taken::Nothing => {}
-                Taken::Gone { .. } if self.streams.is_fresh(conn) => self.on_no_word(conn),
+                Taken::Gone { .. } if self.streams.is_caller(conn) => self.on_hung_up(conn),
                 Taken::Gone { broken } => self.shard.on_input(now, Input::Gone { conn, broken }),
             }
         }
@@ -250,7 +256,7 @@ impl<O: Outside> Reactor<O> {
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Respond { req, reply } if req.shard == self.core.id => self.core.answer(req, reply),
+            Output::Respond { req, reply } if req.shard == self.core.id => self.answer(req, reply),
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
             Output::Job { ticket, job } => self.outside.job(ticket, job),
@@ -288,6 +294,7 @@ impl<O: Outside> Reactor<O> {
             let Some(conn) = self.streams.of_token(event.token()) else { continue };
             if event.is_writable() {
                 self.shard.on_writable(conn);
+                self.unfinished.extend(self.callers.is_writing(conn).then_some(conn));
             }
             if event.is_read_closed() || event.is_error() {
                 self.ready.mark_ended(conn, &mut self.streams);
@@ -295,6 +302,7 @@ impl<O: Outside> Reactor<O> {
                 self.ready.mark(conn, &mut self.streams);
             }
         }
+        self.finish_answers();
         Ok(count)
     }
 
@@ -315,7 +323,7 @@ impl<O: Outside> Reactor<O> {
         if self.drained {
             return now + DRAINED_PAUSE;
         }
-        let deadlines = [self.shard.deadline(), self.arrivals.deadline(), self.doors.deadline()];
+        let deadlines = [self.shard.deadline(), self.callers.deadline(), self.doors.deadline()];
         match deadlines.into_iter().flatten().min() {
             Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),
             None => now + Duration::from_secs(3600),

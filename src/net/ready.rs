@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use super::streams::Streams;
+use super::callers::{Callers, Next};
+use super::streams::{Kind, Streams};
 use crate::base::ids::ConnKey;
 use crate::base::limit::{FIRST_READS_PER_TURN_MAX, READS_PER_TURN_MAX};
 
@@ -32,7 +33,7 @@ impl Ready {
         if let Some(stream) = streams.get_mut(conn)
             && !std::mem::replace(&mut stream.ready, true)
         {
-            self.line(stream.fresh).push_back(conn);
+            self.line(stream.kind == Kind::Newcomer).push_back(conn);
         }
     }
 
@@ -62,23 +63,36 @@ impl Ready {
     }
 
     /// Reads the next socket of one line into `buffer`. A full buffer leaves it in the list, behind the others.
-    pub fn read_next(&mut self, fresh: bool, streams: &mut Streams, buffer: &mut [u8]) -> Option<(ConnKey, Taken)> {
+    pub fn read_next(
+        &mut self,
+        fresh: bool,
+        streams: &mut Streams,
+        callers: &mut Callers,
+        buffer: &mut [u8],
+    ) -> Option<(ConnKey, Taken)> {
         let conn = self.line(fresh).pop_front()?;
         let Some(stream) = streams.get_mut(conn) else { return Some((conn, Taken::Nothing)) };
         stream.ready = false;
+        if stream.kind == Kind::Polling {
+            match callers.on_readable(conn, stream.ended) {
+                Next::Read => {}
+                Next::Leave => return Some((conn, Taken::Nothing)),
+                Next::GiveUp => return Some((conn, Taken::Gone { broken: false })),
+            }
+        }
         let taken = match stream.tcp.read(buffer) {
             Ok(0) => Taken::Gone { broken: false },
             Ok(count) => {
                 if count == buffer.len() || stream.ended {
                     stream.ready = true;
-                    self.line(stream.fresh).push_back(conn);
+                    self.line(stream.kind == Kind::Newcomer).push_back(conn);
                 }
                 Taken::Bytes(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Taken::Nothing,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 stream.ready = true;
-                self.line(stream.fresh).push_back(conn);
+                self.line(stream.kind == Kind::Newcomer).push_back(conn);
                 Taken::Nothing
             }
             Err(_) => Taken::Gone { broken: true },

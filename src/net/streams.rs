@@ -18,9 +18,19 @@ pub struct Stream {
     pub ready: bool,
     /// The kernel has announced the end of what can be read.
     pub ended: bool,
-    /// Its first request has not come; the shard does not know it.
-    pub fresh: bool,
+    pub kind: Kind,
     pub place: Place,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Its first request has not come.
+    Newcomer,
+    /// It polls.
+    Polling,
+    /// The only kind that a shard knows as a connection.
+    WebSocket,
 }
 
 /// All descriptors of a core.
@@ -29,11 +39,11 @@ pub struct Streams(Slab<Stream>);
 
 impl Streams {
     /// Takes a stream in and registers it, once and for all: edge-triggered, both directions.
-    pub fn adopt(&mut self, mut tcp: TcpStream, place: Place, fresh: bool, registry: &Registry) -> io::Result<ConnKey> {
+    pub fn adopt(&mut self, mut tcp: TcpStream, place: Place, kind: Kind, registry: &Registry) -> io::Result<ConnKey> {
         let mut registered = Ok(());
         let key = self.0.insert_with(|key| {
             registered = registry.register(&mut tcp, Token(key.slot as usize), Interest::READABLE | Interest::WRITABLE);
-            Stream { tcp, ready: false, ended: false, fresh, place }
+            Stream { tcp, ready: false, ended: false, kind, place }
         });
         match registered {
             Ok(()) => Ok(ConnKey(key)),
@@ -53,9 +63,9 @@ impl Streams {
         self.0.get_mut(conn.0)
     }
 
-    /// Whether the first request of a connection has not come.
-    pub fn is_fresh(&self, conn: ConnKey) -> bool {
-        self.0.get(conn.0).is_some_and(|stream| stream.fresh)
+    /// Whether a connection is not a WebSocket.
+    pub fn is_caller(&self, conn: ConnKey) -> bool {
+        self.0.get(conn.0).is_some_and(|stream| stream.kind != Kind::WebSocket)
     }
 
     /// Takes a stream out; closing the descriptor takes it out of the epoll set, too.
