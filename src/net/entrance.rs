@@ -142,12 +142,12 @@ impl<O: Outside> Reactor<O> {
         let (tcp, scratch) = (&stream.tcp, &mut self.scratch);
         let mut written = None;
         self.shard.flush(conn, |slices| {
-            let mut with_head = std::iter::once(head).chain(slices.map(|slice| -> &[u8] { slice }));
-            let all = flush::write(tcp, &mut with_head, scratch);
+            let with_head = std::iter::once(head).chain(slices.map(|slice| -> &[u8] { slice }));
+            let all = flush::write(tcp, with_head, scratch);
             written = Some(all);
             all.saturating_sub(head.len())
         });
-        written.unwrap_or_else(|| flush::write(tcp, &mut std::iter::once(head), scratch))
+        written.unwrap_or_else(|| flush::write(tcp, std::iter::once(head), scratch))
     }
 
     /// A caller leaves for hyper, together with the `count` bytes in the read buffer.
