@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::cors::Origins;
 use super::guard::Guard;
 use super::mailbox::{Mailbox, Mailboxes, Message};
-use crate::base::ids::{ListenerId, ReqId, ShardId, Sid};
+use crate::base::ids::{ConnKey, ListenerId, ReqId, ShardId, Sid};
 use crate::base::slab::Slab;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
@@ -91,7 +91,15 @@ impl Listening {
 pub struct Core {
     pub id: ShardId,
     pub process: Arc<Process>,
-    waiting: RefCell<Slab<oneshot::Sender<Reply>>>,
+    waiting: RefCell<Slab<Waiter>>,
+}
+
+/// Who waits for a shard's answer.
+enum Waiter {
+    /// A task of hyper's.
+    Task(oneshot::Sender<Reply>),
+    /// A connection in the core's epoll set.
+    Caller(ConnKey),
 }
 
 impl Core {
@@ -116,15 +124,25 @@ impl Core {
     /// A name for a request that will wait, and where its answer will come.
     pub fn register(&self) -> (ReqId, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
-        let key = self.waiting.borrow_mut().insert(sender);
+        let key = self.waiting.borrow_mut().insert(Waiter::Task(sender));
         (ReqId { shard: self.id, key }, receiver)
     }
 
-    /// Hands an answer to the task that waits for it; a request that was given up finds nobody.
-    pub fn answer(&self, req: ReqId, reply: Reply) {
-        if let Some(sender) = self.waiting.borrow_mut().remove(req.key) {
-            // The task may have ended in this very moment.
-            let _ = sender.send(reply);
+    /// A name for a request of a connection in the epoll set.
+    pub fn register_caller(&self, conn: ConnKey) -> ReqId {
+        ReqId { shard: self.id, key: self.waiting.borrow_mut().insert(Waiter::Caller(conn)) }
+    }
+
+    /// Hands an answer to the task that waits for it, or gives it back with the connection that does. A request that was
+    /// given up finds nobody.
+    pub fn answer(&self, req: ReqId, reply: Reply) -> Option<(ConnKey, Reply)> {
+        match self.waiting.borrow_mut().remove(req.key)? {
+            Waiter::Caller(conn) => Some((conn, reply)),
+            Waiter::Task(sender) => {
+                // The task may have ended in this very moment.
+                let _ = sender.send(reply);
+                None
+            }
         }
     }
 

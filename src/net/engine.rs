@@ -1,12 +1,13 @@
 //! An engine request: judged in the order of protocol 2.1, asked of the shard that owns its session, answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header;
+use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::core::{Held, Route};
@@ -46,7 +47,7 @@ async fn route_request(
         return open_websocket(
             connection,
             &request,
-            Arrival::Session(hello(connection, route, &request, EngineQuery::default())),
+            Arrival::Session(hello(connection.ip, route, request.headers(), EngineQuery::default())),
         );
     }
     let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
@@ -59,11 +60,11 @@ async fn route_request(
         Err(error) if wants_upgrade => refused(connection, error, respond::upgrade_refused(error)),
         Err(error) => refused(connection, error, respond::polling(Reply::Error(error))),
         Ok(Asked::Handshake(Transport::WebSocket)) => {
-            let purpose = Arrival::Session(hello(connection, route, &request, query));
+            let purpose = Arrival::Session(hello(connection.ip, route, request.headers(), query));
             open_websocket(connection, &request, purpose)
         }
         Ok(Asked::Handshake(Transport::Polling)) => {
-            handshake(connection, hello(connection, route, &request, query)).await
+            handshake(connection, hello(connection.ip, route, request.headers(), query)).await
         }
         Ok(Asked::Session { sid, transport: Transport::WebSocket }) => {
             upgrade_session(connection, &request, sid, query.b64).await
@@ -94,7 +95,7 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
     match *request.method() {
         Method::GET => core.send(owner, Message::Request(Input::Poll { req, sid })),
         Method::POST => {
-            let acceptable = is_acceptable(&request);
+            let acceptable = is_acceptable(request.headers());
             core.send(owner, Message::Request(Input::PostOpened { req, sid, acceptable }));
             if acceptable {
                 let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
@@ -116,8 +117,7 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
 }
 
 /// A v4 client posts text as it is: no octet streams, nothing compressed.
-fn is_acceptable<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
+pub fn is_acceptable(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     !kind.starts_with(b"application/octet-stream") && !headers.contains_key(header::CONTENT_ENCODING)
 }
@@ -180,18 +180,14 @@ fn answer(reply: Option<Reply>) -> Response<Body> {
 }
 
 /// What is kept of the request that opens a session.
-fn hello<B>(connection: &Connection, route: &Route, request: &Request<B>, query: EngineQuery) -> Hello {
+pub fn hello(ip: IpAddr, route: &Route, headers: &HeaderMap, query: EngineQuery) -> Hello {
     let text = |name: header::HeaderName, max: usize| {
-        let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         value[..value.len().min(max)].to_owned()
     };
     let authorization = text(header::AUTHORIZATION, crate::base::limit::TOKEN_BYTES_MAX + "Bearer ".len());
-    let handshake = Handshake {
-        ip: connection.ip,
-        query: query.rest,
-        user_agent: text(header::USER_AGENT, USER_AGENT_BYTES_MAX),
-        authorization,
-    };
+    let handshake =
+        Handshake { ip, query: query.rest, user_agent: text(header::USER_AGENT, USER_AGENT_BYTES_MAX), authorization };
     Hello {
         listener: route.engine,
         service: route.service,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::rt::{Sleep, Timer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -27,13 +28,17 @@ type Reads = Arc<AtomicU64>;
 
 /// A connection that counts what is heard.
 pub struct Heard {
-    pub stream: TcpStream,
+    stream: TcpStream,
+    /// What had been read before it came here.
+    early: Bytes,
     reads: Reads,
 }
 
 /// The timer of its heads.
 pub struct HeadTimer {
     reads: Reads,
+    /// When the first head has to be complete.
+    first: Instant,
     /// The first head has been waited for.
     served: AtomicBool,
 }
@@ -46,10 +51,17 @@ struct HeadSleep {
     before: Option<u64>,
 }
 
-/// A connection and the timer for it.
-pub fn heard(stream: TcpStream) -> (Heard, HeadTimer) {
+/// A connection of which `early` has been read already and whose first head has until `first`, and the timer for it.
+pub fn heard(stream: TcpStream, early: Bytes, first: Instant) -> (Heard, HeadTimer) {
     let reads = Reads::default();
-    (Heard { stream, reads: reads.clone() }, HeadTimer { reads, served: AtomicBool::new(false) })
+    (Heard { stream, early, reads: reads.clone() }, HeadTimer { reads, first, served: AtomicBool::new(false) })
+}
+
+impl Heard {
+    /// The stream, and what was read early and not asked for.
+    pub fn into_parts(self) -> (TcpStream, Bytes) {
+        (self.stream, self.early)
+    }
 }
 
 impl Timer for HeadTimer {
@@ -61,7 +73,7 @@ impl Timer for HeadTimer {
     /// before; until more comes that connection counts as one that rests.
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
         let (deadline, before) = match self.served.swap(true, Ordering::Relaxed) {
-            false => (deadline, None),
+            false => (deadline.min(self.first), None),
             true => (self.now() + KEEP_ALIVE_TIMEOUT, Some(self.reads.load(Ordering::Relaxed))),
         };
         let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
@@ -89,6 +101,12 @@ impl Future for HeadSleep {
 
 impl AsyncRead for Heard {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let count = buffer.remaining().min(self.early.len());
+            buffer.put_slice(&self.early.split_to(count));
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
@@ -131,8 +149,18 @@ mod tests {
 
     /// A timer and its sleeps without a connection: how long each would last.
     #[tokio::test]
+    async fn t03_who_has_waited_elsewhere_has_less_time_for_its_first_head() {
+        let first = Instant::now() + HEAD_TIMEOUT / 2;
+        let timer = HeadTimer { reads: Reads::default(), first, served: AtomicBool::new(false) };
+        let mut sleep = timer.sleep_until(timer.now() + HEAD_TIMEOUT);
+        let sleep = sleep.as_mut().downcast_mut_pin::<HeadSleep>().expect("it is ours");
+        assert_eq!(sleep.sleep.deadline().into_std(), first);
+    }
+
+    #[tokio::test]
     async fn t03_only_a_connection_that_was_served_and_says_nothing_may_rest() {
-        let timer = HeadTimer { reads: Reads::default(), served: AtomicBool::new(false) };
+        let first = Instant::now() + HEAD_TIMEOUT * 2;
+        let timer = HeadTimer { reads: Reads::default(), first, served: AtomicBool::new(false) };
         let sleep = || timer.sleep_until(timer.now() + HEAD_TIMEOUT);
         let lasts = |sleep: &mut Pin<Box<dyn Sleep>>| {
             assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -1,13 +1,14 @@
-//! One HTTP connection, from accept to its end or to its 101. Engine paths are answered here, everything else by the
+//! One HTTP connection, from its first bytes to its end or to its 101. Engine paths are answered here, everything else by the
 //! router on the control runtime (design 4.15).
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::ConnectInfo;
+use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -46,9 +47,22 @@ impl Connection {
     }
 }
 
-/// Serves one TCP connection until it ends or becomes a WebSocket.
-pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAddr, place: Place) {
-    let (stream, timer) = head::heard(stream);
+/// Serves one TCP connection until it ends or becomes a WebSocket. Of its first request `early` has been read, the head of
+/// which has to be complete at `first`.
+pub async fn serve(
+    core: Rc<Core>,
+    listener: usize,
+    ip: IpAddr,
+    stream: TcpStream,
+    place: Place,
+    early: Bytes,
+    first: Instant,
+) {
+    // hyper tries once to write why it refuses a head: the runtime has to know by then that the stream takes bytes.
+    if stream.writable().await.is_err() {
+        return;
+    }
+    let (stream, timer) = head::heard(stream, early, first);
     let connection = Rc::new(Connection { core: core.clone(), listener, ip, purpose: RefCell::new(None) });
     let service = {
         let connection = connection.clone();
@@ -68,12 +82,17 @@ pub async fn serve(core: Rc<Core>, listener: usize, stream: TcpStream, ip: IpAdd
     let Ok(parts) = served else { return };
     let Some(purpose) = connection.purpose.take() else { return };
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
-    let Ok(stream) = parts.io.into_inner().stream.into_std() else { return };
+    let (stream, unread) = parts.io.into_inner().into_parts();
+    let Ok(stream) = stream.into_std() else { return };
+    let early = match (parts.read_buf, unread) {
+        (early, unread) if unread.is_empty() => early,
+        (early, unread) => [early, unread].concat().into(),
+    };
     let owner = match &purpose {
         Arrival::Session(_) => core.id,
         Arrival::Upgrade { sid, .. } => core.owner(sid),
     };
-    core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early: parts.read_buf, purpose })));
+    core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early, purpose })));
 }
 
 async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Response<Body> {

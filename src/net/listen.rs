@@ -1,22 +1,23 @@
-//! Listening sockets and the accept loop. Every core has its own socket on every address (SO_REUSEPORT), so the kernel
+//! Listening sockets, and accepting on them. Every core has its own socket on every address (SO_REUSEPORT), so the kernel
 //! spreads connections and no core waits for another. A plain bind goes first: SO_REUSEPORT would hide that another
 //! process has the port.
 
-use std::io;
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::spawn_local;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::core::Core;
-use super::http;
 use crate::base::limit::{ACCEPT_BACKLOG, Limits};
+use crate::base::time::Millis;
+
+/// How long a core without descriptors rests before it accepts again: at first, and at most.
+const REST_MS_MIN: u64 = 10;
+const REST_MS_MAX: u64 = 1_000;
 
 /// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whoever waits for the write: no
 /// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
@@ -59,50 +60,89 @@ fn set_notsent_lowat(socket: &Socket, bytes: u32) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(bytes)
 }
 
-/// Accepts on one socket until `stop` turns true. Out of descriptors, it rests and tries again.
-pub async fn accept(core: Rc<Core>, listener: usize, socket: TcpListener, mut stop: watch::Receiver<bool>) {
-    let mut rest = Duration::from_millis(10);
-    loop {
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            _ = stop.changed() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                rest = Duration::from_millis(10);
-                admit(&core, listener, stream, peer);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                warn!(target: "siod::listen", %error, rest_ms = rest.as_millis() as u64, "cannot accept");
-                tokio::time::sleep(rest).await;
-                rest = (rest * 2).min(Duration::from_secs(1));
+/// The listening sockets of one core, in its epoll set.
+pub struct Doors {
+    sockets: Vec<TcpListener>,
+    /// Those where somebody may wait; they take turns.
+    waiting: VecDeque<usize>,
+    /// Out of descriptors or memory: nothing is accepted until then.
+    rests_until: Option<Millis>,
+    rest_ms: u64,
+}
+
+impl Doors {
+    /// Registers `sockets`, edge-triggered; the index of each is that of its listener.
+    pub fn new(sockets: Vec<std::net::TcpListener>, registry: &Registry) -> io::Result<Doors> {
+        let mut sockets: Vec<TcpListener> = sockets.into_iter().map(TcpListener::from_std).collect();
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            registry.register(socket, Token(usize::MAX - index), Interest::READABLE)?;
+        }
+        Ok(Doors { sockets, waiting: VecDeque::new(), rests_until: None, rest_ms: REST_MS_MIN })
+    }
+
+    /// Takes note of a readiness event; `false`: it is about no listening socket.
+    pub fn mark(&mut self, token: Token) -> bool {
+        let index = usize::MAX - token.0;
+        if index >= self.sockets.len() {
+            return false;
+        }
+        if !self.waiting.contains(&index) {
+            self.waiting.push_back(index);
+        }
+        true
+    }
+
+    /// The next connection and the index of its listener; `None`: nobody waits, or there is nothing to accept with.
+    pub fn accept(&mut self, now: Millis) -> Option<(usize, TcpStream, SocketAddr)> {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.rests_until = None;
+        while let Some(index) = self.waiting.pop_front() {
+            match self.sockets[index].accept() {
+                Ok((stream, peer)) => {
+                    self.rest_ms = REST_MS_MIN;
+                    self.waiting.push_back(index);
+                    return Some((index, stream, peer));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_of_one_connection(&error) => self.waiting.push_back(index),
+                Err(error) => {
+                    warn!(target: "siod::listen", %error, rest_ms = self.rest_ms, "cannot accept");
+                    self.waiting.push_back(index);
+                    self.rests_until = Some(now + self.rest_ms);
+                    self.rest_ms = (self.rest_ms * 2).min(REST_MS_MAX);
+                    return None;
+                }
             }
         }
+        None
+    }
+
+    /// Somebody may wait who can be accepted now.
+    pub fn is_waited_at(&self) -> bool {
+        self.rests_until.is_none() && !self.waiting.is_empty()
+    }
+
+    /// When the rest is over.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.rests_until
+    }
+
+    /// Listens no more.
+    pub fn close(&mut self) {
+        self.sockets.clear();
+        self.waiting.clear();
+        self.rests_until = None;
     }
 }
 
-fn admit(core: &Rc<Core>, listener: usize, stream: TcpStream, peer: SocketAddr) {
-    let ip = peer.ip().to_canonical();
-    match core.process.guard.admit(ip) {
-        Ok(place) => {
-            spawn_local(http::serve(core.clone(), listener, stream, ip, place));
-        }
-        Err(limit) => {
-            debug!(target: "siod::listen", %ip, ?limit, "refused");
-            core.process.refusals.count_overload();
-            spawn_local(refuse(stream));
-        }
-    }
-}
-
-/// 503 in one write, before a byte of the request is read.
-async fn refuse(mut stream: TcpStream) {
+/// 503 in one write, before a byte of the request is read. A client that has gone already needs no answer.
+pub fn refuse(mut stream: TcpStream) {
     const BUSY: &[u8] =
         b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
-    // A client that has gone already needs no answer.
-    let _ = stream.write_all(BUSY).await;
-    let _ = stream.shutdown().await;
+    let _ = stream.write(BUSY);
+    let _ = stream.shutdown(Shutdown::Write);
 }
 
 /// Errors that concern the connection that was to be accepted, not the socket that accepts.

@@ -1,9 +1,14 @@
-//! Layer 7: sockets of the operating system. Each core runs one thread with one runtime: hyper serves HTTP, polling and
-//! the WebSocket handshake; after its 101 a WebSocket leaves hyper and joins the core's own epoll set.
+//! Layer 7: sockets of the operating system. Each core runs one thread with one runtime. A connection begins in the core's
+//! own epoll set: plain WebSocket handshakes and polling requests are answered there and then, everything else goes on to
+//! hyper, which serves HTTP and what wants more of it; a WebSocket of hyper's comes back after its 101.
 //!
 //! | file | what happens there |
 //! |---|---|
-//! | [`listen`] | listening sockets, one per core (SO_REUSEPORT); the accept loop |
+//! | [`listen`] | listening sockets, one per core (SO_REUSEPORT); accepting |
+//! | [`entrance`] | from accept to the first bytes, and where these lead |
+//! | [`callers`] | who is in the epoll set and no WebSocket: newcomers, and clients that poll |
+//! | [`quick`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
+//! | [`polls`] | a polling request likewise, from its bytes to its answer |
 //! | [`http`] | one HTTP connection: engine paths here, everything else to the router of [`crate::api`] |
 //! | [`head`] | how long the head of a request may take, and a connection may rest |
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
@@ -16,15 +21,19 @@
 //! | [`ready`], [`flush`], [`streams`] | its parts: which sockets have something, writing, descriptors |
 //! | [`guard`] | connections by process and address |
 
+pub mod callers;
 pub mod core;
 pub mod cors;
 pub mod engine;
+pub mod entrance;
 pub mod flush;
 pub mod guard;
 pub mod head;
 pub mod http;
 pub mod listen;
 pub mod mailbox;
+pub mod polls;
+pub mod quick;
 pub mod reactor;
 pub mod ready;
 pub mod respond;

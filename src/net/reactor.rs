@@ -2,20 +2,23 @@
 //! place that calls a shard (design 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use mio::net::TcpStream;
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
+use super::callers::Callers;
 use super::core::Core;
 use super::flush;
+use super::listen::Doors;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::ready::{Ready, Taken};
-use super::streams::Streams;
+use super::streams::{Kind, Streams};
 use crate::base::ids::ConnKey;
 use crate::base::limit::READ_BUFFER_BYTES;
 use crate::base::time::{Millis, Now, WallMillis};
@@ -41,16 +44,20 @@ pub trait Outside {
 
 /// One core's loop.
 pub struct Reactor<O> {
-    core: Rc<Core>,
-    shard: Shard,
+    pub(super) core: Rc<Core>,
+    pub(super) shard: Shard,
     outside: O,
-    clock: Clock,
-    poll: Poll,
+    pub(super) clock: Clock,
+    pub(super) poll: Poll,
     events: Events,
-    streams: Streams,
-    ready: Ready,
-    read_buffer: Box<[u8]>,
-    scratch: Vec<u8>,
+    pub(super) doors: Doors,
+    pub(super) callers: Callers,
+    pub(super) streams: Streams,
+    /// Callers that can be written the rest of an answer.
+    pub(super) unfinished: Vec<ConnKey>,
+    pub(super) ready: Ready,
+    pub(super) read_buffer: Box<[u8]>,
+    pub(super) scratch: Vec<u8>,
     /// Waits for the other cores only.
     drained: bool,
 }
@@ -69,15 +76,26 @@ impl Clock {
 }
 
 impl<O: Outside> Reactor<O> {
-    pub fn new(core: Rc<Core>, shard: Shard, outside: O, clock: Clock) -> io::Result<Reactor<O>> {
+    /// `sockets` are the core's own, one for each listener.
+    pub fn new(
+        core: Rc<Core>,
+        shard: Shard,
+        outside: O,
+        clock: Clock,
+        sockets: Vec<TcpListener>,
+    ) -> io::Result<Reactor<O>> {
+        let poll = Poll::new()?;
         Ok(Reactor {
             core,
             shard,
             outside,
             clock,
-            poll: Poll::new()?,
+            doors: Doors::new(sockets, poll.registry())?,
+            callers: Callers::new(Millis::from(clock.started.elapsed())),
+            poll,
             events: Events::with_capacity(EVENTS_MAX),
             streams: Streams::default(),
+            unfinished: Vec::new(),
             ready: Ready::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             scratch: Vec::new(),
@@ -138,7 +156,7 @@ impl<O: Outside> Reactor<O> {
         let begun = Instant::now();
         let now = self.clock.now();
         let messages = self.take_messages(now);
-        let reads = self.read_ready(now);
+        let reads = self.read_ready(now, false) + self.read_ready(now, true) + self.receive(now);
         self.shard.on_time(now);
         let emitted = self.shard.has_flushes();
         self.carry_out();
@@ -159,7 +177,7 @@ impl<O: Outside> Reactor<O> {
         match message {
             Message::Mail(mail) => self.shard.on_input(now, Input::Mail(mail)),
             Message::Request(input) => self.shard.on_input(now, input),
-            Message::Answer { req, reply } => self.core.answer(req, reply),
+            Message::Answer { req, reply } => self.answer(req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
             Message::Call { req, nsp, call } => self.shard.on_input(now, Input::Call { req, nsp, call }),
@@ -169,14 +187,20 @@ impl<O: Outside> Reactor<O> {
                 // Whoever asked may have given up.
                 let _ = asked.send(sample);
             }
-            Message::Drain { window_ms } => self.shard.on_input(now, Input::Drain { window_ms }),
+            Message::Drain { window_ms } => {
+                self.doors.close();
+                self.shard.on_input(now, Input::Drain { window_ms });
+            }
         }
     }
 
     /// A WebSocket joins the epoll set. What hyper had read already comes first.
     fn adopt(&mut self, now: Now, adopted: Adopted) {
         let Adopted { stream, place, early, purpose } = adopted;
-        let Ok(conn) = self.streams.adopt(stream, place, self.poll.registry()) else { return };
+        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, Kind::WebSocket, self.poll.registry())
+        else {
+            return;
+        };
         self.shard.on_input(
             now,
             match purpose {
@@ -191,18 +215,24 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// One read for each socket that has something, within the turn's budget.
-    fn read_ready(&mut self, now: Now) -> usize {
+    fn read_ready(&mut self, now: Now, fresh: bool) -> usize {
         if self.is_held_back() {
             return 0;
         }
-        let budget = self.ready.budget();
+        let budget = self.ready.budget(fresh);
         for _ in 0..budget {
-            let Some((conn, taken)) = self.ready.read_next(&mut self.streams, &mut self.read_buffer) else { break };
+            let Some((conn, taken)) =
+                self.ready.read_next(fresh, &mut self.streams, &mut self.callers, &mut self.read_buffer)
+            else {
+                break;
+            };
             match taken {
+                Taken::Bytes(count) if self.streams.is_caller(conn) => self.on_call(now, conn, count),
                 Taken::Bytes(count) => {
                     self.shard.on_input(now, Input::Bytes { conn, bytes: &mut self.read_buffer[..count] });
                 }
                 Taken::Nothing => {}
+                Taken::Gone { .. } if self.streams.is_caller(conn) => self.on_hung_up(conn),
                 Taken::Gone { broken } => self.shard.on_input(now, Input::Gone { conn, broken }),
             }
         }
@@ -226,7 +256,7 @@ impl<O: Outside> Reactor<O> {
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Respond { req, reply } if req.shard == self.core.id => self.core.answer(req, reply),
+            Output::Respond { req, reply } if req.shard == self.core.id => self.answer(req, reply),
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
             Output::Job { ticket, job } => self.outside.job(ticket, job),
@@ -258,9 +288,13 @@ impl<O: Outside> Reactor<O> {
         let mut count = 0;
         for event in &self.events {
             count += 1;
+            if self.doors.mark(event.token()) {
+                continue;
+            }
             let Some(conn) = self.streams.of_token(event.token()) else { continue };
             if event.is_writable() {
                 self.shard.on_writable(conn);
+                self.unfinished.extend(self.callers.is_writing(conn).then_some(conn));
             }
             if event.is_read_closed() || event.is_error() {
                 self.ready.mark_ended(conn, &mut self.streams);
@@ -268,6 +302,7 @@ impl<O: Outside> Reactor<O> {
                 self.ready.mark(conn, &mut self.streams);
             }
         }
+        self.finish_answers();
         Ok(count)
     }
 
@@ -277,7 +312,7 @@ impl<O: Outside> Reactor<O> {
     }
 
     fn is_busy(&self) -> bool {
-        self.shard.has_flushes() || !self.ready.is_empty() && !self.is_held_back()
+        self.shard.has_flushes() || self.doors.is_waited_at() || !self.ready.is_empty() && !self.is_held_back()
     }
 
     fn wake_at(&mut self) -> tokio::time::Instant {
@@ -288,7 +323,8 @@ impl<O: Outside> Reactor<O> {
         if self.drained {
             return now + DRAINED_PAUSE;
         }
-        match self.shard.deadline() {
+        let deadlines = [self.shard.deadline(), self.callers.deadline(), self.doors.deadline()];
+        match deadlines.into_iter().flatten().min() {
             Some(deadline) => tokio::time::Instant::from_std(self.clock.started + Duration::from_millis(deadline.0)),
             None => now + Duration::from_secs(3600),
         }

@@ -11,17 +11,35 @@ use crate::engine::polling::Reply;
 /// Ours are short and complete; those of the router may stream.
 pub type Body = Either<Full<Bytes>, axum::body::Body>;
 
+/// A reply in terms of HTTP.
+pub struct Answer {
+    pub status: u16,
+    /// Its media type, if it has a body.
+    pub kind: Option<&'static str>,
+    /// Caches may keep it.
+    pub stored: bool,
+    pub body: Bytes,
+}
+
+/// What a reply is in HTTP.
+pub fn answer(reply: Reply) -> Answer {
+    let (status, kind, stored, body) = match reply {
+        Reply::Packets(body) => (200, Some("text/plain; charset=UTF-8"), false, body),
+        Reply::Taken => (200, Some("text/html"), false, Bytes::from_static(b"ok")),
+        Reply::Error(error) => {
+            (error.status(), Some("application/json"), true, Bytes::from_static(error.json_body().as_bytes()))
+        }
+        Reply::Empty(code) => (code, None, true, Bytes::new()),
+        Reply::SwitchProtocols => (101, None, true, Bytes::new()),
+    };
+    Answer { status, kind, stored, body }
+}
+
 /// An answer to a polling request.
 pub fn polling(reply: Reply) -> Response<Body> {
-    match reply {
-        Reply::Packets(body) => not_stored(full(200, "text/plain; charset=UTF-8", body)),
-        Reply::Taken => not_stored(full(200, "text/html", Bytes::from_static(b"ok"))),
-        Reply::Error(error) => {
-            full(error.status(), "application/json", Bytes::from_static(error.json_body().as_bytes()))
-        }
-        Reply::Empty(code) => empty(code),
-        Reply::SwitchProtocols => empty(101),
-    }
+    let Answer { status, kind, stored, body } = answer(reply);
+    let response = kind.map_or_else(|| empty(status), |kind| full(status, kind, body));
+    if stored { response } else { not_stored(response) }
 }
 
 /// A refusal of a WebSocket handshake: always 400, the message as text, and the connection ends.

@@ -1,5 +1,5 @@
-//! The WebSocket descriptors of one core, by the slots that name connections towards the shard. An idle one costs a
-//! descriptor, a generation and its place in the guard.
+//! The descriptors in one core's epoll set, by the slots that name connections towards the shard: WebSockets, and
+//! newcomers that have not said yet what they are. An idle one costs a descriptor, a generation and its place in the guard.
 
 use std::io;
 
@@ -18,7 +18,19 @@ pub struct Stream {
     pub ready: bool,
     /// The kernel has announced the end of what can be read.
     pub ended: bool,
-    _place: Place,
+    pub kind: Kind,
+    pub place: Place,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Its first request has not come.
+    Newcomer,
+    /// It polls.
+    Polling,
+    /// The only kind that a shard knows as a connection.
+    WebSocket,
 }
 
 /// All descriptors of a core.
@@ -27,12 +39,11 @@ pub struct Streams(Slab<Stream>);
 
 impl Streams {
     /// Takes a stream in and registers it, once and for all: edge-triggered, both directions.
-    pub fn adopt(&mut self, stream: std::net::TcpStream, place: Place, registry: &Registry) -> io::Result<ConnKey> {
-        let mut tcp = TcpStream::from_std(stream);
+    pub fn adopt(&mut self, mut tcp: TcpStream, place: Place, kind: Kind, registry: &Registry) -> io::Result<ConnKey> {
         let mut registered = Ok(());
         let key = self.0.insert_with(|key| {
             registered = registry.register(&mut tcp, Token(key.slot as usize), Interest::READABLE | Interest::WRITABLE);
-            Stream { tcp, ready: false, ended: false, _place: place }
+            Stream { tcp, ready: false, ended: false, kind, place }
         });
         match registered {
             Ok(()) => Ok(ConnKey(key)),
@@ -50,6 +61,11 @@ impl Streams {
 
     pub fn get_mut(&mut self, conn: ConnKey) -> Option<&mut Stream> {
         self.0.get_mut(conn.0)
+    }
+
+    /// Whether a connection is not a WebSocket.
+    pub fn is_caller(&self, conn: ConnKey) -> bool {
+        self.0.get(conn.0).is_some_and(|stream| stream.kind != Kind::WebSocket)
     }
 
     /// Takes a stream out; closing the descriptor takes it out of the epoll set, too.

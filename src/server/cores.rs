@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::backend::Daemon;
@@ -18,7 +18,6 @@ use crate::base::ids::{ReqId, ShardId};
 use crate::base::time::Millis;
 use crate::net::core::{Core, Process};
 use crate::net::guard::Guard;
-use crate::net::listen;
 use crate::net::mailbox::{Mailboxes, Message};
 use crate::net::reactor::{Clock, Outside, Reactor};
 use crate::shard::Shard;
@@ -31,7 +30,6 @@ pub struct Parts {
     pub guard: Arc<Guard>,
     pub store: Store,
     pub control: tokio::runtime::Handle,
-    pub stopped: watch::Receiver<bool>,
     pub daemon: Arc<Daemon>,
 }
 
@@ -73,11 +71,11 @@ impl Cores {
                 store: parts.store.clone(),
                 daemon: parts.daemon.clone(),
             };
-            let (process, clock, stopped) = (process.clone(), parts.clock, parts.stopped.clone());
+            let (process, clock) = (process.clone(), parts.clock);
             let report = report.clone();
             thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                 // Nobody listens once the process is ending.
-                let _ = report.send(run_core(id, process, shard, outside, clock, sockets, stopped));
+                let _ = report.send(run_core(id, process, shard, outside, clock, sockets));
             })?;
         }
         Ok(Cores { ended: tokio::sync::Mutex::new(ended), count })
@@ -119,16 +117,11 @@ fn run_core(
     outside: Shell,
     clock: Clock,
     sockets: Vec<TcpListener>,
-    stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async move {
         let core = Rc::new(Core::new(id, process));
-        for (listener, socket) in sockets.into_iter().enumerate() {
-            let socket = tokio::net::TcpListener::from_std(socket)?;
-            tokio::task::spawn_local(listen::accept(core.clone(), listener, socket, stopped.clone()));
-        }
-        Reactor::new(core, shard, outside, clock)?.run().await
+        Reactor::new(core, shard, outside, clock, sockets)?.run().await
     })
 }
 

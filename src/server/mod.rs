@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::base::limit::Limits;
@@ -85,8 +84,7 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     let limits = &plan.shard_config.limits;
     let connections_max = descriptors::connections_max(limits.connections_max);
     let guard = Guard::new(&Limits { connections_max, ..limits.clone() });
-    let (stop, stopped) = watch::channel(false);
-    let parts = Parts { clock, guard, store: store.clone(), control, stopped, daemon: daemon.clone() };
+    let parts = Parts { clock, guard, store: store.clone(), control, daemon: daemon.clone() };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
     if let Some(admin) = admin {
@@ -96,7 +94,7 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     banner::print(&plan, &bound);
     info!(target: "siod::server", shards, listeners = bound.len(), version = crate::api::VERSION, "serving");
     let ended = match wait_for_the_end(&daemon, &cores).await {
-        Ok(()) => drain(&plan, &daemon, cores, &stop).await,
+        Ok(()) => drain(&plan, &daemon, cores).await,
         failed => failed,
     };
     // However it ends: what was submitted is written.
@@ -139,12 +137,10 @@ async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), Str
     }
 }
 
-/// Readiness turns away first, listeners close, then clients are told, spread over the window. A second signal is quick.
+/// Readiness turns away first, then listeners close and clients are told, spread over the window. A second signal is quick.
 /// An error unless the last client has gone in time.
-async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, stop: &watch::Sender<bool>) -> Result<(), String> {
+async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores) -> Result<(), String> {
     daemon.set_readiness(Readiness::Draining);
-    // All accept loops may have ended already.
-    let _ = stop.send(true);
     let clients = daemon.connections();
     let limit = Duration::from_secs(plan.drain_timeout_s);
     let window = window(clients, limit);

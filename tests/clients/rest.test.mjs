@@ -1,6 +1,7 @@
 // What HTTP callers see: health, metrics, the admin guard, the page, client files, origins; and what bad HTTP gets.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
+import { Agent, request as httpRequest } from "node:http";
 import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
@@ -241,6 +242,25 @@ describe("bad HTTP", { skip: daemonOnly }, () => {
     if (!accepted) assert.ok(statuses.length === 0 || statuses[0] >= 400, text);
     assert.ok(closed, `the connection stays open after ${statuses}`);
   }
+
+  test("requests behind each other are answered in order, whoever answers them", async () => {
+    const get = (path, more = "") => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`;
+    const last = get("/health/live", "Connection: close\r\n");
+    const { statuses, text, closed } = await raw(port, get(HANDSHAKE) + get(`${HANDSHAKE}&sid=none`) + last);
+    assert.deepEqual([statuses, closed], [[200, 400, 200], true], text);
+    // One after another on one connection: plain polling requests, then one for the router, and a polling request again.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (path) => new Promise((resolve, reject) => {
+      const outgoing = httpRequest({ host: "127.0.0.1", port, path, agent }, (incoming) => {
+        incoming.resume().on("end", () => resolve([incoming.statusCode, outgoing.reusedSocket]));
+      });
+      outgoing.on("error", reject).end();
+    });
+    const answers = [];
+    for (const path of [HANDSHAKE, HANDSHAKE, "/health/live", HANDSHAKE]) answers.push(await ask(path));
+    agent.destroy();
+    assert.deepEqual(answers, [[200, false], [200, true], [200, true], [200, true]]);
+  });
 
   describe("Transfer-Encoding that is not plainly chunked (B80, B90)", () => {
     const chunked = `0\r\n\r\n${SMUGGLED}`;

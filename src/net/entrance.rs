@@ -1,0 +1,163 @@
+//! From accept to the bytes of a request, and where these lead: to the shard at once if they are a plain WebSocket handshake
+//! or polling request, else to hyper, together with what has been read; and the answers of polling requests.
+
+use std::net::Shutdown;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::spawn_local;
+use tracing::debug;
+
+use super::callers::{Caller, Sent};
+use super::cors::Origin;
+use super::mailbox::Message;
+use super::polls::{self, Poll};
+use super::quick::{self, Head, Opened};
+use super::reactor::{Outside, Reactor};
+use super::streams::Kind;
+use super::{flush, http, listen};
+use crate::base::ids::{ConnKey, ReqId};
+use crate::base::limit::ACCEPTS_PER_TURN_MAX;
+use crate::base::time::Now;
+use crate::engine::polling::Reply;
+use crate::shard::Input;
+
+impl<O: Outside> Reactor<O> {
+    /// Lets in who waits, within the turn's budget, and closes on who has said nothing in time. Returns how many came in.
+    pub(super) fn receive(&mut self, now: Now) -> usize {
+        while let Some(conn) = self.callers.next_late(now.mono) {
+            self.on_hung_up(conn);
+        }
+        for count in 0..ACCEPTS_PER_TURN_MAX {
+            let Some((listener, stream, peer)) = self.doors.accept(now.mono) else { return count };
+            let ip = peer.ip().to_canonical();
+            match self.core.process.guard.admit(ip) {
+                Ok(place) => {
+                    if let Ok(conn) = self.streams.adopt(stream, place, Kind::Newcomer, self.poll.registry()) {
+                        self.callers.insert(conn, listener, ip, now.mono);
+                    }
+                }
+                Err(limit) => {
+                    debug!(target: "siod::listen", %ip, ?limit, "refused");
+                    self.core.process.refusals.count_overload();
+                    listen::refuse(stream);
+                }
+            }
+        }
+        ACCEPTS_PER_TURN_MAX
+    }
+
+    /// `count` bytes of a caller are in the read buffer.
+    pub(super) fn on_call(&mut self, now: Now, conn: ConnKey, count: usize) {
+        let Some(caller) = self.callers.get(conn) else { return };
+        // Who has ended its side with the request is answered as hyper does that.
+        let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
+        if !has_ended && let Some(head) = Head::parse(&self.read_buffer[..count]) {
+            if let Some(opened) = quick::open(&self.core, caller, &head, now.wall) {
+                return self.open(now, conn, opened, head.bytes..count);
+            }
+            if let Some((poll, origin)) = polls::read(&self.core, caller, &head, &self.read_buffer[head.bytes..count]) {
+                return self.poll_owner(now, conn, poll, origin);
+            }
+        }
+        self.pass_on(now, conn, count);
+    }
+
+    /// Asks the shard that owns the session; the answer comes back as an output, or as a message.
+    fn poll_owner(&mut self, now: Now, conn: ConnKey, poll: Poll, origin: Origin) {
+        let (asked, inputs) = poll.ask(&self.core, conn, origin);
+        let owner = asked.sid.map_or(self.core.id, |sid| self.core.owner(&sid));
+        if let Some(stream) = self.streams.get_mut(conn) {
+            stream.kind = Kind::Polling;
+        }
+        self.callers.wait(conn, asked);
+        for input in inputs {
+            match owner == self.core.id {
+                true => self.shard.on_input(now, input),
+                false => self.core.send(owner, Message::Request(input)),
+            }
+        }
+    }
+
+    /// The answer of a shard to a request that this core holds.
+    pub(super) fn answer(&mut self, req: ReqId, reply: Reply) {
+        let Some((conn, reply)) = self.core.answer(req, reply) else { return };
+        let Some(asked) = self.callers.asked(conn, req) else { return };
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        let now = self.clock.now();
+        self.scratch.clear();
+        polls::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
+        let sent = self.callers.send(conn, &stream.tcp, &self.scratch, now.mono);
+        self.on_sent(conn, sent);
+    }
+
+    /// Writes on to the callers that were behind and can be written to.
+    pub(super) fn finish_answers(&mut self) {
+        while let Some(conn) = self.unfinished.pop() {
+            let Some(stream) = self.streams.get_mut(conn) else { continue };
+            let sent = self.callers.on_writable(conn, &stream.tcp, self.clock.now().mono);
+            self.on_sent(conn, sent);
+        }
+    }
+
+    fn on_sent(&mut self, conn: ConnKey, sent: Sent) {
+        match sent {
+            Sent::All { unread: true } => self.ready.mark(conn, &mut self.streams),
+            Sent::All { unread: false } | Sent::Part => {}
+            Sent::Broken => self.on_hung_up(conn),
+        }
+    }
+
+    /// A caller has gone, or is out of time.
+    pub(super) fn on_hung_up(&mut self, conn: ConnKey) {
+        if let Some(asked) = self.callers.remove(conn).and_then(Caller::into_asked) {
+            polls::abort(&self.core, &asked);
+        }
+        self.streams.remove(conn);
+    }
+
+    /// The 101 leaves together with what the shard has to say at once.
+    fn open(&mut self, now: Now, conn: ConnKey, opened: Opened, early: Range<usize>) {
+        let Opened { hello, head } = opened;
+        self.callers.remove(conn);
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        stream.kind = Kind::WebSocket;
+        self.shard.on_input(now, Input::Connected { conn, hello });
+        if self.write_head(conn, &head) < head.len()
+            && let Some(stream) = self.streams.get_mut(conn)
+        {
+            // An empty socket takes a head, unless it is broken: reading it will tell the shard so.
+            let _ = stream.tcp.shutdown(Shutdown::Both);
+        }
+        if !early.is_empty() {
+            let bytes = &mut self.read_buffer[early];
+            self.shard.on_input(now, Input::Bytes { conn, bytes });
+        }
+    }
+
+    /// Writes `head` and then what the shard has for the same socket; returns how many bytes the kernel took.
+    fn write_head(&mut self, conn: ConnKey, head: &[u8]) -> usize {
+        let Some(stream) = self.streams.get_mut(conn) else { return 0 };
+        let (tcp, scratch) = (&stream.tcp, &mut self.scratch);
+        let mut written = None;
+        self.shard.flush(conn, |slices| {
+            let with_head = std::iter::once(head).chain(slices.map(|slice| -> &[u8] { slice }));
+            let all = flush::write(tcp, with_head, scratch);
+            written = Some(all);
+            all.saturating_sub(head.len())
+        });
+        written.unwrap_or_else(|| flush::write(tcp, std::iter::once(head), scratch))
+    }
+
+    /// A caller leaves for hyper, together with the `count` bytes in the read buffer.
+    fn pass_on(&mut self, now: Now, conn: ConnKey, count: usize) {
+        let (Some(caller), Some(mut stream)) = (self.callers.remove(conn), self.streams.remove(conn)) else { return };
+        let early = Bytes::copy_from_slice(&self.read_buffer[..count]);
+        let due = caller.head_due(now.mono, stream.kind == Kind::Newcomer);
+        let first = tokio::time::Instant::now().into_std() + Duration::from_millis(due.since(now.mono));
+        let gone = self.poll.registry().deregister(&mut stream.tcp);
+        let Ok(tcp) = gone.and_then(|()| tokio::net::TcpStream::from_std(stream.tcp.into())) else { return };
+        spawn_local(http::serve(self.core.clone(), caller.listener, caller.ip, tcp, stream.place, early, first));
+    }
+}

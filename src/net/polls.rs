@@ -1,0 +1,185 @@
+//! A polling request from the bytes it came in to its answer, without hyper: one that is whole and plain. By the same rules
+//! and with the same bytes as by [`super::engine`]; everything else is hyper's.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+
+use super::callers::{Asked, Caller};
+use super::core::Core;
+use super::cors::Origin;
+use super::mailbox::Message;
+use super::quick::{Head, write_date, write_fields};
+use super::respond::{self, Answer};
+use super::{engine, upgrade};
+use crate::base::ids::{ConnKey, Sid};
+use crate::base::time::WallMillis;
+use crate::engine::open::{self, EngineQuery, Transport};
+use crate::engine::polling::Reply;
+use crate::shard::io::{Hello, Input, Posted};
+
+/// What a plain polling request asks for.
+pub enum Poll {
+    Handshake(Hello),
+    Get(Sid),
+    Post(Sid, Bytes),
+}
+
+/// Reads the request whose head is `head` and which has the bytes `rest` after it. `None`: it is none for here.
+pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<(Poll, Origin)> {
+    let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
+    let headers = request.headers();
+    if upgrade::is_asked(headers) || !stays_open(headers) {
+        return None;
+    }
+    let route = head.route(core, listening)?;
+    let origin = listening.origins.judge(headers);
+    let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
+    let origin_header = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let verified = open::verify(&query, request.method() == Method::GET, false, origin_header).ok()?;
+    if origin == Origin::Foreign {
+        return None;
+    }
+    let body = body(headers, rest)?;
+    let poll = match (verified, request.method(), body) {
+        (open::Asked::Handshake(Transport::Polling), &Method::GET, None) => {
+            Poll::Handshake(engine::hello(caller.ip, route, headers, query))
+        }
+        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::GET, None) => Poll::Get(sid),
+        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::POST, Some(body)) => {
+            let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
+            let is_plain = body.len() <= max && engine::is_acceptable(headers);
+            is_plain.then(|| Poll::Post(sid, Bytes::copy_from_slice(body)))?
+        }
+        _ => return None,
+    };
+    Some((poll, origin))
+}
+
+/// The whole body, if there is one; the outer `None`: it is in pieces, or something follows it.
+fn body<'a>(headers: &HeaderMap, rest: &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => rest.is_empty().then_some(None),
+        (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
+            let length: usize = length.to_str().ok()?.parse().ok()?;
+            (length == rest.len()).then_some(Some(rest))
+        }
+        _ => None,
+    }
+}
+
+fn stays_open(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONNECTION).iter();
+    values.all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+}
+
+impl Poll {
+    /// Registers the request and says what its owner is told: at most two inputs, in order.
+    pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, Vec<Input<'static>>) {
+        let req = core.register_caller(conn);
+        let (sid, inputs) = match self {
+            Poll::Handshake(hello) => (None, vec![Input::Handshake { req, hello }]),
+            Poll::Get(sid) => (Some(sid), vec![Input::Poll { req, sid }]),
+            Poll::Post(sid, body) => {
+                let opened = Input::PostOpened { req, sid, acceptable: true };
+                (Some(sid), vec![opened, Input::PostBody { req, sid, body: Posted::Body(body) }])
+            }
+        };
+        (Asked { req, sid, origin }, inputs)
+    }
+}
+
+/// Tells the owner that whoever asked has gone.
+pub fn abort(core: &Core, asked: &Asked) {
+    core.forget(asked.req);
+    if let Some(sid) = asked.sid {
+        core.send(core.owner(&sid), Message::Request(Input::Aborted { req: asked.req, sid }));
+    }
+}
+
+/// Appends an answer as hyper writes it.
+pub fn write_answer(out: &mut Vec<u8>, reply: Reply, origin: &Origin, wall: WallMillis) {
+    let Answer { status, kind, stored, body } = respond::answer(reply);
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+    // A vector takes everything.
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\n");
+    if let Some(kind) = kind {
+        let _ = write!(out, "content-type: {kind}\r\n");
+    }
+    if !stored {
+        out.extend_from_slice(b"cache-control: no-store\r\n");
+    }
+    if *origin != Origin::None {
+        let mut headers = HeaderMap::new();
+        origin.write(&mut headers);
+        write_fields(out, &headers);
+    }
+    let _ = write!(out, "content-length: {}\r\n", body.len());
+    write_date(out, wall);
+    out.extend_from_slice(&body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn b85_only_a_whole_body_and_nothing_behind_it_is_for_here() {
+        for (fields, rest, expected) in [
+            (&[][..], &b""[..], Some(None)),
+            (&[], b"GET /", None),
+            (&[("content-length", "2")], b"ok", Some(Some(&b"ok"[..]))),
+            (&[("content-length", "0")], b"", Some(Some(b""))),
+            (&[("content-length", "3")], b"ok", None),
+            (&[("content-length", "1")], b"ok", None),
+            (&[("content-length", "+2")], b"ok", None),
+            (&[("content-length", "")], b"", None),
+            (&[("content-length", "2"), ("content-length", "2")], b"ok", None),
+            (&[("content-length", "99999999999999999999999")], b"ok", None),
+        ] {
+            assert_eq!(body(&headers(fields), rest), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_to_end_is_not_for_here() {
+        assert!(stays_open(&headers(&[])));
+        assert!(stays_open(&headers(&[("connection", "Keep-Alive")])));
+        for value in ["close", "keep-alive, close", "upgrade", ""] {
+            assert!(!stays_open(&headers(&[("connection", value)])), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_the_form_that_hyper_gives_it() {
+        let wall = WallMillis(1_784_000_000_999);
+        let text = |reply, origin: &Origin| {
+            let mut out = Vec::new();
+            write_answer(&mut out, reply, origin, wall);
+            String::from_utf8(out).unwrap()
+        };
+        let date = "date: Tue, 14 Jul 2026 03:33:20 GMT\r\n\r\n";
+        assert_eq!(
+            text(Reply::Packets(Bytes::from_static(b"2")), &Origin::None),
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=UTF-8\r\ncache-control: no-store\r\n\
+                content-length: 1\r\n{date}2"
+            )
+        );
+        assert_eq!(
+            text(Reply::Empty(400), &Origin::Anyone),
+            format!("HTTP/1.1 400 Bad Request\r\naccess-control-allow-origin: *\r\ncontent-length: 0\r\n{date}")
+        );
+    }
+}
