@@ -76,9 +76,11 @@ pub const STALE_KEYS_MAX: usize = 16_384;
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Sockets read, and HTTP answers taken, in one turn.
 pub const READS_PER_TURN_MAX: usize = 256;
-/// Connections accepted, and first requests read, in one turn: who is connected waits no longer for a storm of newcomers.
-pub const ACCEPTS_PER_TURN_MAX: usize = 256;
-pub const FIRST_READS_PER_TURN_MAX: usize = 64;
+/// Connections accepted, first requests read, and connections ended in one turn: a few milliseconds at most, for so long
+/// does a storm of newcomers, or of those who leave, keep the others waiting.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+pub const FIRST_READS_PER_TURN_MAX: usize = 32;
+pub const LAST_READS_PER_TURN_MAX: usize = 32;
 /// Entries queued to one socket up to this size are copied into the shared write buffer; larger ones are written uncopied.
 pub const COPY_ON_FLUSH_BYTES_MAX: usize = 4 * 1024;
 

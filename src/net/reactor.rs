@@ -17,7 +17,7 @@ use super::core::Core;
 use super::flush;
 use super::listen::Doors;
 use super::mailbox::{Adopted, Arrival, Message};
-use super::ready::{Ready, Taken};
+use super::ready::{Line, Ready, Taken};
 use super::streams::{Kind, Streams};
 use crate::base::ids::ConnKey;
 use crate::base::limit::READ_BUFFER_BYTES;
@@ -156,7 +156,8 @@ impl<O: Outside> Reactor<O> {
         let begun = Instant::now();
         let now = self.clock.now();
         let messages = self.take_messages(now);
-        let reads = self.read_ready(now, false) + self.read_ready(now, true) + self.receive(now);
+        let reads: usize = Line::ALL.into_iter().map(|line| self.read_ready(now, line)).sum();
+        let reads = reads + self.receive(now);
         self.shard.on_time(now);
         let emitted = self.shard.has_flushes();
         self.carry_out();
@@ -214,15 +215,15 @@ impl<O: Outside> Reactor<O> {
         }
     }
 
-    /// One read for each socket that has something, within the turn's budget.
-    fn read_ready(&mut self, now: Now, fresh: bool) -> usize {
+    /// One read for each socket of a line that has something, within the turn's budget.
+    fn read_ready(&mut self, now: Now, line: Line) -> usize {
         if self.is_held_back() {
             return 0;
         }
-        let budget = self.ready.budget(fresh);
+        let budget = self.ready.budget(line);
         for _ in 0..budget {
             let Some((conn, taken)) =
-                self.ready.read_next(fresh, &mut self.streams, &mut self.callers, &mut self.read_buffer)
+                self.ready.read_next(line, &mut self.streams, &mut self.callers, &mut self.read_buffer)
             else {
                 break;
             };

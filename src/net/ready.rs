@@ -1,20 +1,42 @@
 //! Which sockets have something to read. Readiness is edge-triggered: a socket stays in the list until a read takes less
 //! than there was room for, or fails; one whose end has been announced stays until it is read. Each gets one read a turn, so that nobody starves (design 4.2).
-//! Newcomers wait in a line of their own, so that a storm of them does not come before who is connected.
+//! Newcomers wait in a line of their own, and so do connections that have ended: a storm of either does not come before who
+//! is there.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use super::callers::{Callers, Next};
-use super::streams::{Kind, Streams};
+use super::streams::{Kind, Stream, Streams};
 use crate::base::ids::ConnKey;
-use crate::base::limit::{FIRST_READS_PER_TURN_MAX, READS_PER_TURN_MAX};
+use crate::base::limit::{FIRST_READS_PER_TURN_MAX, LAST_READS_PER_TURN_MAX, READS_PER_TURN_MAX};
 
-/// The list.
+/// The list, line by line.
 #[derive(Default)]
-pub struct Ready {
-    known: VecDeque<ConnKey>,
-    fresh: VecDeque<ConnKey>,
+pub struct Ready([VecDeque<ConnKey>; Line::ALL.len()]);
+
+/// Who waits together.
+#[derive(Clone, Copy, Debug)]
+pub enum Line {
+    /// Who is connected and stays so.
+    Known,
+    /// Newcomers, with their first request.
+    Fresh,
+    /// Whose end has been announced.
+    Ended,
+}
+
+impl Line {
+    /// In the order in which they are read.
+    pub const ALL: [Line; 3] = [Line::Known, Line::Fresh, Line::Ended];
+
+    fn of(stream: &Stream) -> Line {
+        match stream.kind {
+            _ if stream.ended => Line::Ended,
+            Kind::Newcomer => Line::Fresh,
+            Kind::Polling | Kind::WebSocket => Line::Known,
+        }
+    }
 }
 
 /// What one read brought.
@@ -33,7 +55,7 @@ impl Ready {
         if let Some(stream) = streams.get_mut(conn)
             && !std::mem::replace(&mut stream.ready, true)
         {
-            self.line(stream.kind == Kind::Newcomer).push_back(conn);
+            self.0[Line::of(stream) as usize].push_back(conn);
         }
     }
 
@@ -46,31 +68,29 @@ impl Ready {
         self.mark(conn, streams);
     }
 
-    /// Sockets to read in this turn: newcomers, or the others.
-    pub fn budget(&self, fresh: bool) -> usize {
-        match fresh {
-            true => self.fresh.len().min(FIRST_READS_PER_TURN_MAX),
-            false => self.known.len().min(READS_PER_TURN_MAX),
-        }
+    /// Sockets of a line to read in this turn.
+    pub fn budget(&self, line: Line) -> usize {
+        let max = match line {
+            Line::Known => READS_PER_TURN_MAX,
+            Line::Fresh => FIRST_READS_PER_TURN_MAX,
+            Line::Ended => LAST_READS_PER_TURN_MAX,
+        };
+        self.0[line as usize].len().min(max)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.fresh.is_empty()
-    }
-
-    fn line(&mut self, fresh: bool) -> &mut VecDeque<ConnKey> {
-        if fresh { &mut self.fresh } else { &mut self.known }
+        self.0.iter().all(VecDeque::is_empty)
     }
 
     /// Reads the next socket of one line into `buffer`. A full buffer leaves it in the list, behind the others.
     pub fn read_next(
         &mut self,
-        fresh: bool,
+        line: Line,
         streams: &mut Streams,
         callers: &mut Callers,
         buffer: &mut [u8],
     ) -> Option<(ConnKey, Taken)> {
-        let conn = self.line(fresh).pop_front()?;
+        let conn = self.0[line as usize].pop_front()?;
         let Some(stream) = streams.get_mut(conn) else { return Some((conn, Taken::Nothing)) };
         stream.ready = false;
         if stream.kind == Kind::Polling {
@@ -85,14 +105,14 @@ impl Ready {
             Ok(count) => {
                 if count == buffer.len() || stream.ended {
                     stream.ready = true;
-                    self.line(stream.kind == Kind::Newcomer).push_back(conn);
+                    self.0[Line::of(stream) as usize].push_back(conn);
                 }
                 Taken::Bytes(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Taken::Nothing,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 stream.ready = true;
-                self.line(stream.kind == Kind::Newcomer).push_back(conn);
+                self.0[Line::of(stream) as usize].push_back(conn);
                 Taken::Nothing
             }
             Err(_) => Taken::Gone { broken: true },
