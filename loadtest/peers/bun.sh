@@ -1,0 +1,8 @@
+#!/bin/sh
+# The official server on Bun's engine: ./bun.sh PORT
+set -eu
+port=$1
+. "$(dirname "$0")/npm.sh"
+# The package `bun` only chooses among these; npm installed the one that runs here.
+for bun in node_modules/@oven/bun-*/bin/bun; do break; done
+exec "$bun" bun.mjs "$port"
