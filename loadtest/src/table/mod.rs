@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::args::Options;
 use crate::measurement::Measurement;
@@ -26,9 +27,10 @@ pub struct Table {
     /// The page whose table is replaced; without it, the table is only printed
     #[arg(long, value_name = "FILE")]
     pub page: Option<PathBuf>,
-    /// Rows whose id contains this; the page keeps its table then
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub only: String,
+    /// These rows only, separated by commas; the page keeps its table then
+    #[arg(long, value_name = "ROWS", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(ROWS.iter().map(|row| row.id)))]
+    pub only: Vec<String>,
     /// The core of the servers
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_023))]
     pub server_cpu: u32,
@@ -92,7 +94,7 @@ pub fn make(asked: &Table) -> Result<(), String> {
         budget: Duration::from_secs(asked.budget_s),
         notes: Vec::new(),
     };
-    let rows = ROWS.iter().filter(|row| row.id.contains(&asked.only));
+    let rows = ROWS.iter().filter(|row| asked.only.is_empty() || asked.only.iter().any(|id| id == row.id));
     let found: Vec<(&Row, Found)> = rows.map(|row| (row, run.row(row))).collect();
     let table = page::write(&circumstances(), &found, &run.notes, asked.server_cpu);
     print!("{table}");

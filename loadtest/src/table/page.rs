@@ -110,7 +110,7 @@ fn peers(found: &[(&Row, Found)]) -> String {
 fn commands(found: &[(&Row, Found)], cpu: u32) -> String {
     let mut text = "\nThe servers, each on ports of its own, and what was run against them:\n\n```sh\n".to_owned();
     for server in SERVERS {
-        let _ = writeln!(text, "taskset -c {cpu} {}  # {}", as_typed(server), server.name);
+        let _ = writeln!(text, "{}  # {}", as_typed(server, cpu), server.name);
     }
     for (row, _) in found {
         match &row.how {
@@ -131,14 +131,14 @@ fn commands(found: &[(&Row, Found)], cpu: u32) -> String {
     text
 }
 
-fn as_typed(server: &Server) -> String {
+fn as_typed(server: &Server, cpu: u32) -> String {
     let mut environment: Vec<(&str, &str)> = Vec::new();
     for (name, value) in server.environment.iter().copied().flatten() {
         environment.retain(|(known, _)| known != name);
         environment.push((name, value));
     }
     let environment = environment.iter().map(|(name, value)| format!("{name}={value} "));
-    format!("{}{}", environment.collect::<String>(), server.command.join(" "))
+    format!("{}taskset -c {cpu} {}", environment.collect::<String>(), server.command.join(" "))
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ const NO_FLOOR: &[Rival] = &[subject(PAIRS), peer("Node", ROUNDS), peer("Bun", R
 const MEMORY: &[Rival] = &[subject(3), peer("Node", 1), peer("Bun", 1), peer("socketioxide", 1)];
 
 const CPU_PER_UNIT: (&str, &str) = ("server_cpu_us_per_unit", "µs");
-const SENDS: &[(&str, &str)] = &[("sends_per_delivery", "sends")];
+const SENDS: &[(&str, &str)] = &[("sends_per_delivery", "sends a delivery")];
 const KERNEL: &[(&str, &str)] =
     &[("kernel_slab_kib_per_client", "KiB slab, both ends"), ("kernel_tcp_kib_per_client", "KiB TCP buffers")];
 
