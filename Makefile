@@ -7,7 +7,7 @@ SIOD    := $(CURDIR)/target/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup deny lint unit binary clients node python oracle conformance run dist clean autobahn
+.PHONY: test setup deny lint unit binary clients node python oracle conformance run dist clean autobahn peers compare
 
 test: setup lint unit clients
 	@echo "make test: everything passed"
@@ -40,6 +40,18 @@ python: binary $(VENV)/installed
 oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
 	SIOD_ORACLE=1 node $(CLIENTS)/run.mjs fixture socketio
 	SIOD_ORACLE=1 $(VENV)/bin/python $(CLIENTS)/python/run.py
+
+# The servers that siod is measured beside, ready to start: loadtest/peers/node.sh PORT and so on.
+peers:
+	loadtest/peers/node.sh install
+	loadtest/peers/socketioxide.sh install
+
+# The table of docs/PERFORMANCE.md: siod, the floor and the peers on core 0, clients on core 1. `make compare ONLY=echo,polling`
+# measures some rows and prints them only. Needs two cores that nobody else uses; ends within 15 minutes.
+compare: peers
+	cargo build --release --workspace
+	cargo bench --bench idle --no-run
+	taskset -c 1 target/release/loadtest table --page docs/PERFORMANCE.md $(if $(ONLY),--only $(ONLY))
 
 # Licences and sources of the dependencies; wants cargo-deny.
 deny:
@@ -75,4 +87,4 @@ dist:
 
 clean:
 	cargo clean
-	rm -rf dist $(CLIENTS)/node_modules $(VENV) tests/autobahn/.venv tests/autobahn/reports
+	rm -rf dist loadtest/peers/node_modules loadtest/peers/socketioxide/target $(CLIENTS)/node_modules $(VENV) tests/autobahn/.venv tests/autobahn/reports

@@ -7,8 +7,10 @@ use clap::error::ErrorKind;
 use clap::{Args, Command, FromArgMatches};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::{self, Compare};
 use crate::scenario::storm::BackOff;
 use crate::scenario::{Kind, SCENARIOS};
+use crate::table::{self, Table};
 
 /// Sockets of one process: below the usual limit of descriptors, and of ports per address.
 pub const CLIENTS_MAX: u32 = 19_000;
@@ -25,6 +27,8 @@ pub enum Asked {
     Floor(Floor),
     /// A process of clients, begun by another one.
     Part,
+    Compare(Box<Compare>),
+    Table(Table),
 }
 
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -237,11 +241,12 @@ impl Options {
 pub fn parse() -> Asked {
     let matches = command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands one");
-    if name == PART {
-        return Asked::Part;
-    }
-    if name == "floor" {
-        return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit()));
+    match name {
+        PART => return Asked::Part,
+        "floor" => return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit())),
+        "compare" => return Asked::Compare(Box::new(Compare::from(matches).unwrap_or_else(|error| error.exit()))),
+        "table" => return Asked::Table(Table::from_arg_matches(matches).unwrap_or_else(|error| error.exit())),
+        _ => {}
     }
     let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
     let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
@@ -261,7 +266,9 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(scenarios)
+        .subcommand(compare::command())
         .subcommand(floor)
+        .subcommand(Table::augment_args(Command::new("table").about(table::ABOUT)))
         .subcommand(Command::new(PART).hide(true))
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use loadtest::args::{self, Asked, Options};
+use loadtest::compare::Compare;
 use loadtest::report::Report;
-use loadtest::{floor, host, html, part, run};
+use loadtest::{floor, host, html, part, run, table};
 
 fn main() -> ExitCode {
     host::raise_descriptor_limit();
@@ -17,6 +18,11 @@ fn main() -> ExitCode {
         Asked::Part => match part::follow() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("a process of clients: {error}"), 1),
+        },
+        Asked::Compare(asked) => compare(&asked),
+        Asked::Table(asked) => match table::make(&asked) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => fail(&sentence, 1),
         },
         Asked::Scenario(kind, options) => match run::run(kind, &options) {
             Ok(outcome) => {
@@ -38,6 +44,19 @@ fn write_files(options: &Options, report: &Report) -> Result<(), String> {
     };
     options.json.as_deref().map_or(Ok(()), |path| write(path, report.to_json()))?;
     options.report.as_deref().map_or(Ok(()), |path| write(path, html::page(report)))
+}
+
+fn compare(asked: &Compare) -> ExitCode {
+    let comparison = match asked.run(|sentence| eprintln!("{sentence}")) {
+        Ok(comparison) => comparison,
+        Err(sentence) => return fail(&sentence, 2),
+    };
+    print!("{}", comparison.to_text());
+    let path = asked.sides[0].json.as_ref();
+    match path.map(|path| std::fs::write(path, comparison.to_json())) {
+        Some(Err(error)) => fail(&format!("cannot write the JSON: {error}"), 1),
+        _ => ExitCode::from(u8::from(!comparison.failures().is_empty())),
+    }
 }
 
 fn fail(sentence: &str, code: u8) -> ExitCode {
