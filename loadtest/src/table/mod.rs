@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::about::Circumstances;
 use crate::args::Options;
 use crate::measurement::Measurement;
 use crate::scenario::SCENARIOS;
@@ -168,14 +169,15 @@ impl Run {
         for (key, seen) in &mut values.beside {
             seen.extend(measurement.figure(key));
         }
-        let sentences = measurement.failures().into_iter().chain(measurement.warnings());
-        let sentences: Vec<_> = sentences.map(|text| format!("{}: {}: {text}", row.id, rival.server)).collect();
-        sentences.into_iter().for_each(|sentence| self.notice(sentence));
+        for sentence in measurement.failures().into_iter().chain(measurement.warnings()) {
+            self.notice(format!("{}: {}: {sentence}", row.id, rival.server));
+        }
     }
 
-    /// Keeps each sentence once.
+    /// Keeps each sentence once, with the numbers it had first.
     fn notice(&mut self, sentence: String) {
-        if !self.notes.contains(&sentence) {
+        let same = |note: &String| without_numbers(note) == without_numbers(&sentence);
+        if !self.notes.iter().any(same) {
             eprintln!("         {sentence}");
             self.notes.push(sentence);
         }
@@ -239,16 +241,16 @@ fn found(runs: &Runs, values: Vec<Values>) -> Found {
     found
 }
 
+fn without_numbers(sentence: &str) -> String {
+    sentence.chars().filter(|char| !char.is_ascii_digit()).collect()
+}
+
 /// When, and on which machine.
 fn circumstances() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()));
-    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let date = Command::new("date").args(["-u", "+%F %H:%M UTC"]).output();
-    let date = date.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    format!("{date} · {} · {cores} cores · Linux {}", model.unwrap_or("unknown CPU"), kernel.trim())
+    let Circumstances { date, cpu, kernel, .. } = Circumstances::now();
+    let cores = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = cores.lines().filter(|line| line.starts_with("processor")).count();
+    format!("{date} · {cpu}, {cores} cores · {kernel}")
 }
 
 /// How often siod is started for the row of that name.

@@ -34,7 +34,12 @@ const ONE_SHARD_OF_LAB: &[(&str, &str)] = &[
     ("SIOD__APPS__SIGNAGE__ENABLED", "false"),
 ];
 const TWO_SHARDS: &[(&str, &str)] = &[("SIOD__SERVER__SHARDS", "2")];
-const SIGNAGE: &[(&str, &str)] = &[("SIOD__LISTENER__0__ROOT", "signage"), ("SIOD__APPS__SIGNAGE__ENABLED", "true")];
+const SIGNAGE: &[(&str, &str)] = &[
+    ("SIOD__LISTENER__0__ROOT", "signage"),
+    ("SIOD__APPS__SIGNAGE__ENABLED", "true"),
+    ("SIOD__AUTH__MODE", "jwt"),
+    ("SIOD__AUTH__JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+];
 
 const fn siod(name: &'static str, environment: &'static [&'static [(&'static str, &'static str)]]) -> Server {
     Server { name, command: &["target/release/siod"], environment, has_metrics: true }
@@ -160,7 +165,7 @@ impl Running {
         while Instant::now() < deadline {
             std::thread::sleep(SETTLE_STEP);
             let now = cpu_ns();
-            if now - last < QUIET_NS {
+            if now.saturating_sub(last) < QUIET_NS {
                 return;
             }
             last = now;
