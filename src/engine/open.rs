@@ -93,11 +93,11 @@ impl EngineQuery {
         let mut parsed = EngineQuery::default();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = || percent::decode(value).into_owned();
+            let value = || percent::decode(value);
             match &*percent::decode(name) {
-                "EIO" => parsed.eio = Some(value()),
+                "EIO" => parsed.eio = Some(value().into_owned()),
                 "transport" => parsed.transport = Transport::parse(&value()),
-                "sid" => parsed.sid = Some(value()).filter(|sid| !sid.is_empty()),
+                "sid" => parsed.sid = Some(value().into_owned()).filter(|sid| !sid.is_empty()),
                 "t" => {}
                 "b64" => parsed.b64 = !value().is_empty(),
                 "j" => parsed.jsonp = Some(value().chars().filter(char::is_ascii_digit).collect()),

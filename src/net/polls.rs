@@ -1,8 +1,6 @@
 //! A polling request from the bytes it came in to its answer, without hyper: one that is whole and plain. By the same rules
 //! and with the same bytes as by [`super::engine`]; everything else is hyper's.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -19,6 +17,7 @@ use crate::base::time::WallMillis;
 use crate::engine::open::{self, EngineQuery, Transport};
 use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Input, Posted};
+use crate::socketio::encode::decimal;
 
 /// What a plain polling request asks for.
 pub enum Poll {
@@ -103,11 +102,11 @@ pub fn abort(core: &Core, asked: &Asked) {
 /// Appends an answer as hyper writes it.
 pub fn write_answer(out: &mut Vec<u8>, reply: Reply, origin: &Origin, wall: WallMillis) {
     let Answer { status, kind, stored, body } = respond::answer(reply);
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
-    // A vector takes everything.
-    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\n");
+    let code = StatusCode::from_u16(status).expect("statuses are ours");
+    let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    put(&["HTTP/1.1 ", code.as_str(), " ", code.canonical_reason().unwrap_or(""), "\r\n"]);
     if let Some(kind) = kind {
-        let _ = write!(out, "content-type: {kind}\r\n");
+        put(&["content-type: ", kind, "\r\n"]);
     }
     if !stored {
         out.extend_from_slice(b"cache-control: no-store\r\n");
@@ -117,7 +116,9 @@ pub fn write_answer(out: &mut Vec<u8>, reply: Reply, origin: &Origin, wall: Wall
         origin.write(&mut headers);
         write_fields(out, &headers);
     }
-    let _ = write!(out, "content-length: {}\r\n", body.len());
+    out.extend_from_slice(b"content-length: ");
+    decimal(out, body.len() as u64);
+    out.extend_from_slice(b"\r\n");
     write_date(out, wall);
     out.extend_from_slice(&body);
 }

@@ -2,7 +2,7 @@
 //! here, by the same rules and with the same bytes as by [`super::engine`]; anything else is hyper's: an upgrade of a
 //! session, a head in pieces, a body, a refusal.
 
-use std::io::Write;
+use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
@@ -120,9 +120,17 @@ pub fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
 
 /// Appends the date, the last line of a head, and the end of it.
 pub fn write_date(out: &mut Vec<u8>, wall: WallMillis) {
-    let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(wall.as_secs()));
-    // A vector takes everything.
-    let _ = write!(out, "date: {date}\r\n\r\n");
+    thread_local! {
+        /// What is written for a whole second.
+        static LAST: RefCell<(u64, String)> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|(second, line)| {
+        if *second != wall.as_secs() || line.is_empty() {
+            *second = wall.as_secs();
+            *line = format!("date: {}\r\n\r\n", HttpDate::from(UNIX_EPOCH + Duration::from_secs(*second)));
+        }
+        out.extend_from_slice(line.as_bytes());
+    });
 }
 
 #[cfg(test)]

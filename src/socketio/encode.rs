@@ -64,7 +64,8 @@ fn head(out: &mut Vec<u8>, kind: u8, nsp: &str, id: Option<u64>, attachments: us
     }
 }
 
-fn decimal(out: &mut Vec<u8>, number: u64) {
+/// The digits of a number.
+pub fn decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number;
