@@ -96,7 +96,7 @@ impl Turn<'_> {
                 let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
                 let ip = connect.handshake.ip;
                 let seat = DeviceSeat { actor, ip, sid: connect.sid, bound, registered: false, info };
-                self.fleet.seats.insert(connect.socket, Seat::Device(seat));
+                self.fleet.seats.insert(connect.socket, Seat::Device(Box::new(seat)));
                 self.fx.accept(connect.socket);
             }
             Err((why, named)) => {
@@ -234,7 +234,7 @@ impl Turn<'_> {
         if !std::mem::replace(&mut self.fleet.stats_scheduled, true) {
             self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
         }
-        self.fleet.seats.insert(socket, Seat::Admin(seat));
+        self.fleet.seats.insert(socket, Seat::Admin(Box::new(seat)));
         self.fx.accept(socket);
         for watch in watches_of(&scope) {
             let room = watch.room("see", &self.fleet.name);

@@ -90,7 +90,7 @@ impl Turn<'_> {
         let (actor, ip, sid) = (admin.actor.clone(), admin.ip, admin.sid);
         self.leave_all(socket);
         let seat = DeviceSeat { actor, ip, sid, bound: None, registered: false, info: Info::default() };
-        self.fleet.seats.insert(socket, Seat::Device(seat));
+        self.fleet.seats.insert(socket, Seat::Device(Box::new(seat)));
     }
 
     fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: core::net::IpAddr) {
