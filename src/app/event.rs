@@ -36,7 +36,7 @@ pub enum AppInput {
     Call { req: ReqId, call: Call },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
-    Drained { socket: SocketRef, keys: Vec<u64> },
+    Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },
     /// The daemon is about to end; comes once, to every application of every shard, before the drain ends any socket. What
     /// is to outlive the process belongs into the store now, and from now on at once.
     Draining,

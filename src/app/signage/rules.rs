@@ -43,18 +43,18 @@ pub enum Role {
 
 /// Which devices somebody may see and command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Scope {
+pub enum Scope<'a> {
     All,
     /// Sorted, without repeats; nobody's if empty.
-    Groups(Vec<String>),
+    Groups(Vec<&'a str>),
 }
 
-impl Scope {
+impl Scope<'_> {
     /// Whether devices of this group are in it; a device without a group is for admins alone.
     pub fn covers(&self, group: &str) -> bool {
         match self {
             Scope::All => true,
-            Scope::Groups(groups) => !group.is_empty() && groups.iter().any(|mine| mine == group),
+            Scope::Groups(groups) => !group.is_empty() && groups.contains(&group),
         }
     }
 }
@@ -69,12 +69,12 @@ pub fn role_of(identity: &Identity) -> Option<Role> {
 }
 
 /// An admin sees all; everybody else the groups the token names, and nothing without.
-pub fn scope_of(role: Role, identity: &Identity) -> Scope {
+pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
     if role == Role::Admin {
         return Scope::All;
     }
-    let mut groups: Vec<String> = identity.groups.iter().take(GROUPS_PER_IDENTITY_MAX).cloned().collect();
-    groups.sort();
+    let mut groups: Vec<&str> = identity.groups.iter().take(GROUPS_PER_IDENTITY_MAX).map(String::as_str).collect();
+    groups.sort_unstable();
     groups.dedup();
     Scope::Groups(groups)
 }

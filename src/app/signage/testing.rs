@@ -218,7 +218,8 @@ impl World {
         client.slow = slow;
         let keys: Vec<u64> = std::mem::take(&mut client.dropped).into_iter().collect();
         if !slow && !keys.is_empty() {
-            self.input(AppInput::Drained { socket: socket(id), keys });
+            let identity = self.clients[&id].identity.clone();
+            self.input(AppInput::Drained { socket: socket(id), identity, keys });
         }
     }
 
