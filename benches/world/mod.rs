@@ -65,12 +65,7 @@ pub fn join(shard: &mut Shard, slot: usize) {
 /// As [`join`], with the JSON text of an auth object.
 pub fn join_as(shard: &mut Shard, slot: usize, auth: &str) {
     let conn = conn(slot);
-    let handshake = Handshake {
-        ip: IpAddr::V4(Ipv4Addr::from(slot as u32)),
-        query: String::new(),
-        user_agent: String::new(),
-        authorization: String::new(),
-    };
+    let handshake = Handshake::new(IpAddr::V4(Ipv4Addr::from(slot as u32)), "", "", "");
     let hello = Hello {
         listener: ListenerId(0),
         service: Service::SocketIo { root: Some(NspId(0)) },

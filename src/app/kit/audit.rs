@@ -34,7 +34,7 @@ pub struct Actor {
 impl Actor {
     /// `sub` acts, over the connection that this handshake opened.
     pub fn of(sub: &str, handshake: &Handshake) -> Actor {
-        let (ip, user_agent) = (handshake.ip.to_string(), handshake.user_agent.clone());
+        let (ip, user_agent) = (handshake.ip.to_string(), handshake.user_agent().to_owned());
         Actor { sub: sub.to_owned(), ip, user_agent }
     }
 }

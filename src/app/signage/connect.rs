@@ -74,7 +74,7 @@ impl Turn<'_> {
     /// Seats whoever may come in, and refuses everybody else.
     pub fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
-        match rules::role_of(identity).filter(|_| identity.role != "device") {
+        match rules::role_of(identity).filter(|_| identity.role() != "device") {
             Some(role) => self.seat_admin(connect, role),
             None => self.seat_device(connect),
         }
@@ -112,7 +112,7 @@ impl Turn<'_> {
         let device = named.and_then(|id| self.fleet.devices.get(id));
         match identity.method {
             AuthMethod::Dev | AuthMethod::Jwt => {
-                let Some(own) = identity.device_id.as_deref() else { return Err(Refused::NoRole) };
+                let Some(own) = identity.device_id() else { return Err(Refused::NoRole) };
                 if named.is_some_and(|named| named != own) {
                     return Err(Refused::Mismatch);
                 }

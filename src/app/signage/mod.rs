@@ -55,7 +55,7 @@ use self::stats::Counts;
 use self::turn::{Books, Turn};
 use super::effect::{Effects, Job, Outcome, Query};
 use super::event::{AppInput, Call, Connect, Event};
-use super::kit::identity::{AuthMethod, Identity};
+use super::kit::identity::{AuthMethod, Claims, Identity};
 use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 
 /// Fleets one shard holds.
@@ -176,16 +176,14 @@ impl Application for Signage {
             }
             // In development mode a handshake that names a device is that device.
             Ok(identity) if identity.method == AuthMethod::Dev && named.is_some() => {
-                Arc::new(Identity { role: "device".to_owned(), device_id: named, ..(*identity).clone() })
+                Arc::new(Claims { role: "device".to_owned(), device_id: named, ..identity.claims() }.into())
             }
             Ok(identity) => identity,
-            Err(_) => Arc::new(Identity {
-                sub: named.clone().unwrap_or_else(|| "device".to_owned()),
-                role: "device".to_owned(),
-                device_id: named,
-                method: AuthMethod::Application,
-                ..Identity::default()
-            }),
+            Err(_) => {
+                let sub = named.clone().unwrap_or_else(|| "device".to_owned());
+                let (role, method) = ("device".to_owned(), AuthMethod::Application);
+                Arc::new(Claims { sub, role, device_id: named, method, ..Claims::default() }.into())
+            }
         };
         Ok(identity)
     }

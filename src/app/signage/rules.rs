@@ -73,7 +73,7 @@ pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
     if role == Role::Admin {
         return Scope::All;
     }
-    let mut groups: Vec<&str> = identity.groups.iter().take(GROUPS_PER_IDENTITY_MAX).map(String::as_str).collect();
+    let mut groups: Vec<&str> = identity.groups().take(GROUPS_PER_IDENTITY_MAX).collect();
     groups.sort_unstable();
     groups.dedup();
     Scope::Groups(groups)
@@ -81,7 +81,7 @@ pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
 
 /// The fleet an identity belongs to.
 pub fn fleet_of(identity: &Identity) -> &str {
-    identity.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
+    identity.tenant_id().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
 }
 
 /// Hex SHA-256 of a token; empty for the empty token, which never matches. Hashes are compared as they are: what the time
@@ -326,6 +326,7 @@ pub fn weight(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::kit::identity::Claims;
 
     fn map(value: Value) -> Map<String, Value> {
         object(Some(value)).expect("tests write objects")
@@ -463,11 +464,9 @@ mod tests {
 
     #[test]
     fn roles_and_groups_decide_what_is_seen() {
-        let who = |role: &str, groups: &[&str]| Identity {
-            role: role.into(),
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            method: AuthMethod::Jwt,
-            ..Identity::default()
+        let who = |role: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            Identity::from(Claims { role: role.into(), groups, method: AuthMethod::Jwt, ..Claims::default() })
         };
         for (identity, role, sees_g1) in [
             (who("admin", &[]), Some(Role::Admin), true),

@@ -253,7 +253,7 @@ pub struct AdminSeat {
 impl AdminSeat {
     /// Who acts, as the audit log and commands keep it.
     pub fn actor(&self) -> Actor {
-        Actor::of(&self.identity.sub, &self.handshake)
+        Actor::of(self.identity.sub(), &self.handshake)
     }
 
     /// Which devices it may see and command.

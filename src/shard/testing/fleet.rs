@@ -196,7 +196,7 @@ impl Application for Fleet {
     }
 
     fn home(&self, identity: &Identity) -> Home {
-        Home::Tenant(identity.sub.clone())
+        Home::Tenant(identity.sub().to_owned())
     }
 
     fn entity(&self, input: &AppInput) -> Option<Entity> {
