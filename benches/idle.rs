@@ -1,18 +1,22 @@
 //! One million clients in the pure shards of one process: what each of them occupies, by part, and what one broadcast to
 //! all of them costs up to the write. No socket of the operating system is involved: the bytes go in and out as values.
 //!
-//! `cargo bench --bench idle` holds a million; `cargo bench --bench idle -- 100000` holds as many as it says. The last two
-//! lines are for programs: `bytes_per_peer N` and `ns_per_peer N`.
+//! Before them 15,000 people of signage, who cost more: an identity of their own, a seat in their fleet, rooms.
+//!
+//! `cargo bench --bench idle` holds a million; `cargo bench --bench idle -- 100000` holds as many as it says. Lines for
+//! programs are `bytes_per_admin N`, `bytes_per_operator N`, and at the end `bytes_per_peer N` and `ns_per_peer N`.
 
 mod world;
 
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
+use serde_json::{Value, json};
+use siod::app::kit::identity::jwt;
 use siod::shard::Shard;
 use siod::shard::io::{Input, Output};
 
-use world::{conn, flush, join, new_shard, now, send};
+use world::{conn, flush, join, join_as, new_shard, new_signage, now, secret, send};
 
 /// Counts the bytes that are allocated and not freed.
 #[global_allocator]
@@ -23,7 +27,19 @@ const SHARDS: u16 = 2;
 /// Broadcasts that are timed; the median counts.
 const ROUNDS: usize = 9;
 
+/// People of signage, as many as one process of a load test holds.
+const PEOPLE: usize = 15_000;
+
 fn main() {
+    people("admin", |n| {
+        json!({"sub": format!("user-{n}"), "role": "admin", "name": format!("Ana Silva {n}"),
+        "email": format!("ana.silva.{n}@fleet.example"), "permissions": ["devices", "commands"], "tenantId": "fleet-1"})
+    });
+    people(
+        "operator",
+        |n| json!({"sub": format!("user-{n}"), "role": "operator", "groups": ["lobby", "canteen", "garage"]}),
+    );
+
     let asked = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
     let per_shard = asked.unwrap_or(PEERS) / usize::from(SHARDS);
     let count = per_shard * usize::from(SHARDS);
@@ -45,6 +61,21 @@ fn main() {
     println!("ns_per_peer {:.1}", staged + flushed);
 }
 
+/// People with tokens of these claims join signage, whose settings are the default ones.
+fn people(role: &str, claims: impl Fn(usize) -> Value) {
+    let before = ALLOCATOR.current_usage();
+    let mut shard = new_signage();
+    for slot in 0..PEOPLE {
+        let mut claims = claims(slot);
+        claims["exp"] = (now().wall.as_secs() + 86_400).into();
+        join_as(&mut shard, slot, &json!({"token": jwt::mint(&claims, &secret())}).to_string());
+    }
+    let live = ALLOCATOR.current_usage() - before;
+    println!("{PEOPLE} of role {role} joined signage");
+    print_parts(std::slice::from_ref(&shard), PEOPLE, live);
+    println!("bytes_per_{role} {:.0}", live as f64 / PEOPLE as f64);
+}
+
 fn print_parts(shards: &[Shard], count: usize, live: usize) {
     let mut parts: Vec<(&str, usize)> = Vec::new();
     for (name, bytes) in shards.iter().flat_map(|shard| shard.footprint()) {
@@ -54,7 +85,7 @@ fn print_parts(shards: &[Shard], count: usize, live: usize) {
         }
     }
     let counted: usize = parts.iter().map(|part| part.1).sum();
-    parts.push(("handshake and identity, on the heap", live.saturating_sub(counted)));
+    parts.push(("handshake, identity and the application's, on the heap", live.saturating_sub(counted)));
     for (name, bytes) in parts {
         println!("{:>8.1} B  {name}", bytes as f64 / count as f64);
     }

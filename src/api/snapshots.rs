@@ -76,7 +76,7 @@ async fn may_see(api: &Api, identity: &Identity, snapshot: &Snapshot) -> bool {
         return false;
     }
     let Some(role) = rules::role_of(identity) else {
-        return identity.device_id.as_ref() == Some(&snapshot.device_id);
+        return identity.device_id() == Some(&*snapshot.device_id);
     };
     match rules::scope_of(role, identity) {
         Scope::All => true,
@@ -127,6 +127,7 @@ mod tests {
     use super::super::public;
     use super::super::testing::{Fake, ask, identity, public_get};
     use super::*;
+    use crate::app::kit::identity::Claims;
     use crate::base::time::WallMillis;
 
     const ID: &str = "abcdefghijklmnopqrst";
@@ -146,15 +147,19 @@ mod tests {
 
     fn fake(snapshot: Option<Snapshot>) -> Fake {
         let picture = Some(Bytes::from_static(b"\x89PNG"));
-        let grouped = |groups: &[&str], role| Identity {
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            ..identity("x", role)
+        let grouped = |groups: &[&str], role| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            Identity::from(Claims { groups, ..identity("x", role).claims() })
         };
-        let player = |id: &str| Identity { device_id: Some(id.into()), ..identity(id, "device") };
+        let of_tenant = |tenant: &str, sub| {
+            Identity::from(Claims { tenant_id: Some(tenant.into()), ..identity(sub, "admin").claims() })
+        };
+        let player =
+            |id: &str| Identity::from(Claims { device_id: Some(id.into()), ..identity(id, "device").claims() });
         let tokens = vec![
             ("admin", identity("a", "admin")),
-            ("no-tenant", Identity { tenant_id: Some(String::new()), ..identity("e", "admin") }),
-            ("other-fleet", Identity { tenant_id: Some("acme".into()), ..identity("b", "admin") }),
+            ("no-tenant", of_tenant("", "e")),
+            ("other-fleet", of_tenant("acme", "b")),
             ("viewer", identity("c", "viewer")),
             ("viewer-g1", grouped(&["g1"], "viewer")),
             ("operator-g2", grouped(&["g2"], "operator")),

@@ -17,7 +17,7 @@ use super::backend::{Backend, BoxFuture, Readiness, Reply};
 use super::{Api, Settings};
 use crate::app::effect::{JobError, JobErrorKind, Outcome, Query};
 use crate::app::event::Call;
-use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::kit::identity::{AuthMethod, Claims, Identity};
 use crate::app::signage::job::Snapshot;
 use crate::app::{AuthFailure, Home};
 use crate::shard::sample::ShardSample;
@@ -79,7 +79,7 @@ impl Fake {
 }
 
 pub fn identity(sub: &str, role: &str) -> Identity {
-    Identity { sub: sub.into(), role: role.into(), method: AuthMethod::Jwt, ..Identity::default() }
+    Claims { sub: sub.into(), role: role.into(), method: AuthMethod::Jwt, ..Claims::default() }.into()
 }
 
 struct Daemon {

@@ -36,7 +36,7 @@ pub enum AppInput {
     Call { req: ReqId, call: Call },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
-    Drained { socket: SocketRef, keys: Vec<u64> },
+    Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },
     /// The daemon is about to end; comes once, to every application of every shard, before the drain ends any socket. What
     /// is to outlive the process belongs into the store now, and from now on at once.
     Draining,
@@ -54,21 +54,36 @@ pub struct Connect {
     pub handshake: Arc<Handshake>,
 }
 
-/// What is kept of the HTTP request that opened the connection.
+/// What is kept of the HTTP request that opened the connection, for as long as that lives: whoever joins a namespace late is
+/// asked for the same token. The texts share one allocation; most clients need none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Handshake {
     pub ip: IpAddr,
-    /// The query string without the engine's own parameters, still percent-encoded; last duplicate wins.
-    pub query: String,
-    pub user_agent: String,
-    /// `Authorization` header, without `Bearer `.
-    pub authorization: String,
+    /// Query, user agent, authorization.
+    texts: Box<str>,
+    /// Where the query ends in `texts`, and where the user agent.
+    ends: [u32; 2],
 }
 
 impl Handshake {
+    /// `query` is without the engine's own parameters and still percent-encoded; its last duplicate wins. `authorization` is
+    /// the header's value.
+    pub fn new(ip: IpAddr, query: &str, user_agent: &str, authorization: &str) -> Handshake {
+        let ends = [query.len(), query.len() + user_agent.len()].map(|end| end as u32);
+        Handshake { ip, texts: [query, user_agent, authorization].concat().into_boxed_str(), ends }
+    }
+
+    pub fn user_agent(&self) -> &str {
+        &self.texts[self.ends[0] as usize..self.ends[1] as usize]
+    }
+
+    pub fn authorization(&self) -> &str {
+        &self.texts[self.ends[1] as usize..]
+    }
+
     /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
     pub fn query_value(&self, name: &str) -> Option<String> {
-        let mut pairs = percent::pairs(&self.query).rev();
+        let mut pairs = percent::pairs(&self.texts[..self.ends[0] as usize]).rev();
         pairs.find(|(key, _)| percent::decode(key) == name).map(|(_, value)| percent::decode(value).into_owned())
     }
 }
@@ -210,13 +225,9 @@ mod tests {
 
     #[test]
     fn query_values_are_decoded_and_the_last_duplicate_wins() {
-        let query = "a=1&deviceId=caf%C3%A9+%41&a=2&broken=%zz%4".to_owned();
-        let handshake = Handshake {
-            ip: IpAddr::from([127, 0, 0, 1]),
-            query,
-            user_agent: String::new(),
-            authorization: String::new(),
-        };
+        let query = "a=1&deviceId=caf%C3%A9+%41&a=2&broken=%zz%4";
+        let handshake = Handshake::new(IpAddr::from([127, 0, 0, 1]), query, "UA", "Bearer none=1");
+        assert_eq!((handshake.user_agent(), handshake.authorization()), ("UA", "Bearer none=1"));
         assert_eq!(handshake.query_value("a").as_deref(), Some("2"));
         assert_eq!(handshake.query_value("deviceId").as_deref(), Some("café A"));
         assert_eq!(handshake.query_value("broken").as_deref(), Some("%zz%4"));

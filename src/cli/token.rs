@@ -91,8 +91,8 @@ mod tests {
         let token = mint(&auth, &asked(&[("tenantId", "t".into()), ("groups", json!(["g1"]))]), NOW).unwrap();
         let authenticator = Authenticator::new(&auth);
         let identity = authenticator.verify(&token, NOW).unwrap();
-        assert_eq!((identity.role.as_str(), identity.tenant_id.as_deref()), ("operator", Some("t")));
-        assert_eq!(identity.groups, ["g1"]);
+        assert_eq!((identity.role(), identity.tenant_id()), ("operator", Some("t")));
+        assert!(identity.groups().eq(["g1"]));
         assert!(authenticator.verify(&token, WallMillis(NOW.0 + 60_000)).is_err());
         assert!(mint(&auth, &asked(&[("groups", "g1".into())]), NOW).unwrap_err().contains("lists of strings"));
     }

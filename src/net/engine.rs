@@ -186,8 +186,8 @@ pub fn hello(ip: IpAddr, route: &Route, headers: &HeaderMap, query: EngineQuery)
         value[..value.len().min(max)].to_owned()
     };
     let authorization = text(header::AUTHORIZATION, crate::base::limit::TOKEN_BYTES_MAX + "Bearer ".len());
-    let handshake =
-        Handshake { ip, query: query.rest, user_agent: text(header::USER_AGENT, USER_AGENT_BYTES_MAX), authorization };
+    let user_agent = text(header::USER_AGENT, USER_AGENT_BYTES_MAX);
+    let handshake = Handshake::new(ip, &query.rest, &user_agent, &authorization);
     Hello {
         listener: route.engine,
         service: route.service,

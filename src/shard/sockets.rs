@@ -45,7 +45,7 @@ impl Shard {
     fn ask_home(&mut self, key: PeerKey, nsp: Joined, identity: Arc<Identity>, auth: Bytes) {
         let place = match self.homes[usize::from(nsp.id.0)].app().home(&identity) {
             // Whose sockets are counted is decided in one place, wherever they connect.
-            Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub.clone()),
+            Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
             place => place,
         };
         let home = self.config.placement.of_home(nsp.id, &place, self.id);

@@ -46,7 +46,7 @@ impl Users {
         if identity.method == AuthMethod::Application {
             return None;
         }
-        let user = Arc::new((app.home(identity), identity.sub.clone()));
+        let user = Arc::new((app.home(identity), identity.sub().to_owned()));
         let count = self.counts.entry(user.clone()).or_default();
         if *count >= self.sockets_max {
             let max = self.sockets_max;

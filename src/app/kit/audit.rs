@@ -1,5 +1,6 @@
 //! The audit log's entry: who did what to whom, from where, and what came of it (contract 0.5.8). Append-only.
 
+use crate::app::event::Handshake;
 use crate::base::time::WallMillis;
 
 /// One line of the audit log.
@@ -28,6 +29,14 @@ pub struct Actor {
     pub sub: String,
     pub ip: String,
     pub user_agent: String,
+}
+
+impl Actor {
+    /// `sub` acts, over the connection that this handshake opened.
+    pub fn of(sub: &str, handshake: &Handshake) -> Actor {
+        let (ip, user_agent) = (handshake.ip.to_string(), handshake.user_agent().to_owned());
+        Actor { sub: sub.to_owned(), ip, user_agent }
+    }
 }
 
 impl Entry {

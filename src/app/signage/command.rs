@@ -54,7 +54,7 @@ impl Turn<'_> {
         };
         let origin = Origin {
             socket: event.socket,
-            actor: admin.actor.clone(),
+            actor: admin.actor(),
             command: ask.command.clone(),
             params: Arc::new(ask.params.clone()),
             at: self.now.wall,
@@ -70,7 +70,7 @@ impl Turn<'_> {
                 return self.reachable(admin, id).map(|id| (vec![id], Vec::new()));
             }
             Address::Devices(ids) => ids.clone(),
-            Address::Group(group) if !admin.scope.covers(group) => return Err(Fail::forbidden()),
+            Address::Group(group) if !admin.scope().covers(group) => return Err(Fail::forbidden()),
             Address::Group(group) => {
                 let devices = self.fleet.devices.values().filter(|device| device.row.group == *group);
                 let ours = devices.filter(|device| device.row.authorized && !device.row.retired);
@@ -92,7 +92,7 @@ impl Turn<'_> {
 
     fn reachable(&self, admin: &AdminSeat, id: &str) -> Result<Arc<str>, Fail> {
         let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
-        if !admin.scope.covers(&device.row.group) {
+        if !admin.scope().covers(&device.row.group) {
             return Err(Fail::forbidden());
         }
         if !self.fleet.here.is_here(id) {
@@ -199,7 +199,7 @@ impl Turn<'_> {
     /// `command:response{status:'rejected'}`: no device hears of it.
     fn reject(&mut self, event: &Event, id: &str, command: &str, device: Option<String>, fail: &Fail) {
         let Some(admin) = self.fleet.admin(event.socket) else { return };
-        let actor = admin.actor.clone();
+        let actor = admin.actor();
         let label = rules::command_label(command, self.settings);
         self.books.counts.command(label, "rejected");
         let response = CommandResponse {

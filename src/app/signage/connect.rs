@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use super::device::Watch;
 use super::event::Fail;
 use super::job;
-use super::rules::{self, NOT_AUTHORIZED, Role};
+use super::rules::{self, NOT_AUTHORIZED, Role, Scope, short_hash};
 use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::turn::Turn;
 use crate::app::Asked;
-use crate::app::effect::Write;
+use crate::app::effect::{Room, Write};
 use crate::app::event::{Connect, Handshake};
 use crate::app::kit::audit::Actor;
 use crate::app::kit::identity::{AuthMethod, Identity, intake};
@@ -74,7 +74,7 @@ impl Turn<'_> {
     /// Seats whoever may come in, and refuses everybody else.
     pub fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
-        match rules::role_of(identity).filter(|_| identity.role != "device") {
+        match rules::role_of(identity).filter(|_| identity.role() != "device") {
             Some(role) => self.seat_admin(connect, role),
             None => self.seat_device(connect),
         }
@@ -91,7 +91,7 @@ impl Turn<'_> {
         };
         match admitted {
             Ok(bound) => {
-                let actor = actor(connect, bound.as_deref().unwrap_or("device"));
+                let actor = Actor::of(bound.as_deref().unwrap_or("device"), &connect.handshake);
                 // What a handshake says about itself is no reason to refuse it: what does not fit is not used.
                 let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
                 let ip = connect.handshake.ip;
@@ -112,7 +112,7 @@ impl Turn<'_> {
         let device = named.and_then(|id| self.fleet.devices.get(id));
         match identity.method {
             AuthMethod::Dev | AuthMethod::Jwt => {
-                let Some(own) = identity.device_id.as_deref() else { return Err(Refused::NoRole) };
+                let Some(own) = identity.device_id() else { return Err(Refused::NoRole) };
                 if named.is_some_and(|named| named != own) {
                     return Err(Refused::Mismatch);
                 }
@@ -222,13 +222,11 @@ impl Turn<'_> {
         let scope = rules::scope_of(role, &connect.identity);
         let socket = connect.socket;
         let seat = AdminSeat {
-            actor: actor(connect, &connect.identity.sub),
-            ip: connect.handshake.ip,
+            identity: connect.identity.clone(),
+            handshake: connect.handshake.clone(),
             sid: connect.sid,
             role,
-            scope: scope.clone(),
-            dev: connect.identity.method == AuthMethod::Dev,
-            watches: Default::default(),
+            watches: Vec::new(),
             audits: false,
         };
         if !std::mem::replace(&mut self.fleet.stats_scheduled, true) {
@@ -236,8 +234,7 @@ impl Turn<'_> {
         }
         self.fleet.seats.insert(socket, Seat::Admin(Box::new(seat)));
         self.fx.accept(socket);
-        for watch in watches_of(&scope) {
-            let room = watch.room("see", &self.fleet.name);
+        for room in rooms_of_scope(&scope, &self.fleet.name) {
             self.enter(socket, room);
         }
         if self.settings.subscribe_on_connect {
@@ -250,16 +247,26 @@ impl Turn<'_> {
 }
 
 /// What a scope amounts to as subscriptions.
-pub fn watches_of(scope: &rules::Scope) -> Vec<Watch> {
+pub fn watches_of(scope: &Scope<'_>) -> Vec<Watch> {
     match scope {
-        rules::Scope::All => vec![Watch::All],
-        rules::Scope::Groups(groups) => groups.iter().cloned().map(Watch::Group).collect(),
+        Scope::All => vec![Watch::All],
+        Scope::Groups(groups) => groups.iter().map(|group| Watch::Group((*group).to_owned())).collect(),
     }
 }
 
-fn actor(connect: &Connect, sub: &str) -> Actor {
-    let (ip, user_agent) = (connect.handshake.ip.to_string(), connect.handshake.user_agent.clone());
-    Actor { sub: sub.to_owned(), ip, user_agent }
+/// The rooms in which a scope's people are told of what they see.
+pub fn rooms_of_scope(scope: &Scope<'_>, fleet: &str) -> Vec<Room> {
+    let seen = watches_of(scope).into_iter().map(|watch| watch.room("see", fleet));
+    let own = matches!(scope, Scope::Groups(_)).then(|| room_of_scope(scope, fleet));
+    seen.chain(own).collect()
+}
+
+/// The room of all whose scope is exactly this: they are told the same about all their devices together.
+pub fn room_of_scope(scope: &Scope<'_>, fleet: &str) -> Room {
+    match scope {
+        Scope::All => Watch::All.room("see", fleet),
+        Scope::Groups(groups) => format!("scope/{}/{fleet}", short_hash(&json!(groups).to_string())).into(),
+    }
 }
 
 /// The row of a device nobody knew.

@@ -48,8 +48,9 @@ impl Turn<'_> {
         match (route.from, admin) {
             (From::People(role), Some(admin)) if admin.role >= role => {}
             (From::Device, None) => {}
-            (From::Device, Some(admin)) if admin.dev && matches!(route.name, "player:register" | "AUTHENTICATE") => {}
-            (From::Device, Some(admin)) if admin.dev => {
+            (From::Device, Some(admin))
+                if admin.is_dev() && matches!(route.name, "player:register" | "AUTHENTICATE") => {}
+            (From::Device, Some(admin)) if admin.is_dev() => {
                 return Err(Fail::new("NOT_REGISTERED", "Send player:register first"));
             }
             _ => return Err(Fail::forbidden()),

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
-use crate::app::kit::identity::Identity;
+use crate::app::kit::identity::{Claims, Identity};
 use crate::base::close::CloseReason;
 
 #[test]
@@ -83,7 +83,8 @@ fn bad_handshakes_are_refused_with_the_one_message() {
         assert_eq!((message.as_str(), &data["code"]), ("Device not authorized", &json!(code)), "{auth}");
         assert!(!world.is_open(socket));
     }
-    let foreign = Identity { tenant_id: Some("t".repeat(129)), role: "admin".into(), ..Identity::default() };
+    let foreign =
+        Identity::from(Claims { tenant_id: Some("t".repeat(129)), role: "admin".into(), ..Claims::default() });
     let refused = world.connect(Ok(Arc::new(foreign)), json!({}), "");
     assert_eq!(world.refusal(refused).0, "Device not authorized");
 }

@@ -11,7 +11,7 @@ use super::connect::new_row;
 use super::event::Fail;
 use super::job;
 use super::rules;
-use super::state::{AlertKind, Fleet, Seat};
+use super::state::{AdminSeat, AlertKind, Fleet, Seat};
 use super::turn::Turn;
 use super::waiting::{Change, GrantWait, Reader, Wait};
 use super::watch::subject;
@@ -44,7 +44,7 @@ impl Turn<'_> {
 
     fn on_grant(&mut self, event: &Event, change: Change) -> Result<Option<Value>, Fail> {
         let id = rules::id(subject(event)?.get("deviceId"), "deviceId")?;
-        let actor = self.fleet.admin(event.socket).map(|admin| admin.actor.clone()).unwrap_or_default();
+        let actor = self.fleet.admin(event.socket).map(AdminSeat::actor).unwrap_or_default();
         let asker = Asker::Admin { socket: event.socket, ack: event.ack };
         self.grant(&asker, &actor, &id, change, json!({"deviceId": id}))?;
         Ok(None)

@@ -40,7 +40,7 @@ mod turn;
 mod waiting;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -55,9 +55,8 @@ use self::stats::Counts;
 use self::turn::{Books, Turn};
 use super::effect::{Effects, Job, Outcome, Query};
 use super::event::{AppInput, Call, Connect, Event};
-use super::kit::identity::{AuthMethod, Identity};
+use super::kit::identity::{AuthMethod, Claims, Identity};
 use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
-use crate::base::ids::SocketRef;
 
 /// Fleets one shard holds.
 const FLEETS_MAX: usize = 4_096;
@@ -124,8 +123,7 @@ const ROUTES: [Route; 18] = [
 pub struct Signage {
     settings: Settings,
     fleets: BTreeMap<String, Fleet>,
-    /// The fleet of each seated socket; of each timer.
-    homes: HashMap<SocketRef, Arc<str>>,
+    /// The fleet of each timer.
     timers: BTreeMap<u64, Arc<str>>,
     books: Books,
 }
@@ -135,7 +133,7 @@ impl Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
         let (counts, waiting) = (Counts::default(), BTreeMap::new());
         let books = Books { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
-        Signage { settings, fleets: BTreeMap::new(), homes: HashMap::new(), timers: BTreeMap::new(), books }
+        Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), books }
     }
 
     /// Runs one turn of a fleet that is loaded; `false` if it is not.
@@ -151,9 +149,8 @@ impl Signage {
         match input {
             AppInput::Connect(connect) => Some(fleet_of(&connect.identity)),
             AppInput::Event(event) => Some(fleet_of(&event.identity)),
-            AppInput::Disconnect { identity, .. } => Some(fleet_of(identity)),
+            AppInput::Disconnect { identity, .. } | AppInput::Drained { identity, .. } => Some(fleet_of(identity)),
             AppInput::Call { call: Call::Signage(call), .. } => Some(&call.fleet),
-            AppInput::Drained { socket, .. } => self.homes.get(socket).map(|fleet| &**fleet),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| &**fleet),
             AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining => None,
         }
@@ -162,10 +159,7 @@ impl Signage {
     fn on_connect(&mut self, cx: &mut Context<'_>, connect: &Connect, fx: &mut Effects) {
         let fleet = fleet_of(&connect.identity);
         if !self.turn(cx, fleet, fx, |turn| turn.on_connect(connect)) {
-            return fx.refuse(connect.socket, NOT_AUTHORIZED, Some(json!({"code": "TOO_MANY_FLEETS"})));
-        }
-        if let Some(fleet) = self.fleets.get(fleet).filter(|fleet| fleet.seats.contains_key(&connect.socket)) {
-            self.homes.insert(connect.socket, fleet.name.clone());
+            fx.refuse(connect.socket, NOT_AUTHORIZED, Some(json!({"code": "TOO_MANY_FLEETS"})));
         }
     }
 }
@@ -182,16 +176,14 @@ impl Application for Signage {
             }
             // In development mode a handshake that names a device is that device.
             Ok(identity) if identity.method == AuthMethod::Dev && named.is_some() => {
-                Arc::new(Identity { role: "device".to_owned(), device_id: named, ..(*identity).clone() })
+                Arc::new(Claims { role: "device".to_owned(), device_id: named, ..identity.claims() }.into())
             }
             Ok(identity) => identity,
-            Err(_) => Arc::new(Identity {
-                sub: named.clone().unwrap_or_else(|| "device".to_owned()),
-                role: "device".to_owned(),
-                device_id: named,
-                method: AuthMethod::Application,
-                ..Identity::default()
-            }),
+            Err(_) => {
+                let sub = named.clone().unwrap_or_else(|| "device".to_owned());
+                let (role, method) = ("device".to_owned(), AuthMethod::Application);
+                Arc::new(Claims { sub, role, device_id: named, method, ..Claims::default() }.into())
+            }
         };
         Ok(identity)
     }
@@ -241,7 +233,6 @@ impl Application for Signage {
                 self.turn(cx, fleet_of(&event.identity), fx, |turn| turn.on_event(&event));
             }
             AppInput::Disconnect { socket, identity, reason } => {
-                self.homes.remove(&socket);
                 self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason));
             }
             AppInput::Timer { token } => {
@@ -259,9 +250,8 @@ impl Application for Signage {
                     fx.push(super::effect::Effect::Reply { req, status: 503, body });
                 }
             }
-            AppInput::Drained { socket, keys } => {
-                let Some(fleet) = self.homes.get(&socket).cloned() else { return };
-                self.turn(cx, &fleet, fx, |turn| turn.on_drained(socket, &keys));
+            AppInput::Drained { socket, identity, keys } => {
+                self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_drained(socket, &keys));
             }
             AppInput::Draining => {
                 self.books.draining = true;

@@ -1,11 +1,12 @@
 //! What time and the store bring: the fleet's one timer, alerts, statistics, and the outcomes of jobs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::connect::room_of_scope;
 use super::device::Watch;
 use super::event::{AlertTold, Fail, Stats};
 use super::job::{self, Answer};
@@ -13,7 +14,7 @@ use super::rules::Scope;
 use super::state::{AlertKind, Due};
 use super::turn::{Turn, UNSAVED_KEPT_MAX};
 use super::waiting::{Flushed, Reader, Wait};
-use crate::app::effect::{Delivery, Effect, Emission, JobError, JobErrorKind, Outcome, Target, Write};
+use crate::app::effect::{Delivery, Effect, JobError, JobErrorKind, Outcome, Room, Write};
 use crate::base::time::WallMillis;
 
 /// Coalescing key of `devices:stats`; devices' numbers never get there.
@@ -108,25 +109,20 @@ impl Turn<'_> {
 
     /// `devices:stats`: each sees the devices of its scope; admins of one scope get the same bytes.
     fn tell_stats(&mut self) {
-        let mut scopes: BTreeMap<Scope, Vec<_>> = BTreeMap::new();
-        for (socket, admin) in self.fleet.admins() {
-            scopes.entry(admin.scope.clone()).or_default().push(socket);
-        }
-        self.fleet.stats_scheduled = !scopes.is_empty();
-        if scopes.is_empty() {
+        let scopes: BTreeSet<Scope<'_>> = self.fleet.admins().map(|(_, admin)| admin.scope()).collect();
+        let told = scopes.iter().map(|scope| (room_of_scope(scope, &self.fleet.name), self.stats(scope)));
+        let told: Vec<(Room, Stats)> = told.collect();
+        self.fleet.stats_scheduled = !told.is_empty();
+        if told.is_empty() {
             return;
         }
-        for (scope, sockets) in scopes {
-            let event = Emission::new("devices:stats", &self.stats(&scope));
-            for socket in sockets {
-                let (target, event) = (Target::Socket(socket), event.clone());
-                self.fx.push(Effect::Emit { target, event, delivery: Delivery::Latest { key: STATS_KEY } });
-            }
+        for (room, stats) in told {
+            self.tell_rooms(vec![room], Vec::new(), "devices:stats", &stats, Delivery::Latest { key: STATS_KEY });
         }
         self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
     }
 
-    fn stats(&self, scope: &Scope) -> Stats {
+    fn stats(&self, scope: &Scope<'_>) -> Stats {
         let mut stats = Stats { server_time: self.now.wall.to_string(), ..Stats::default() };
         for (id, device) in self.fleet.devices.iter().filter(|(_, device)| scope.covers(&device.row.group)) {
             stats.total += 1;

@@ -86,8 +86,8 @@ impl Turn<'_> {
 
     /// In development mode a person's socket that registers was a device all along.
     fn become_device(&mut self, socket: SocketRef) {
-        let Some(admin) = self.fleet.admin(socket).filter(|admin| admin.dev) else { return };
-        let (actor, ip, sid) = (admin.actor.clone(), admin.ip, admin.sid);
+        let Some(admin) = self.fleet.admin(socket).filter(|admin| admin.is_dev()) else { return };
+        let (actor, ip, sid) = (admin.actor(), admin.handshake.ip, admin.sid);
         self.leave_all(socket);
         let seat = DeviceSeat { actor, ip, sid, bound: None, registered: false, info: Info::default() };
         self.fleet.seats.insert(socket, Seat::Device(Box::new(seat)));
@@ -220,9 +220,9 @@ impl Turn<'_> {
         let mut newcomers = Vec::new();
         let mut outsiders = Vec::new();
         for (socket, admin) in self.fleet.admins() {
-            if !admin.scope.covers(&group) && admin.watches.contains_key(&Watch::Device(number)) {
+            if admin.is_watching(&Watch::Device(number)) && !admin.scope().covers(&group) {
                 outsiders.push(socket);
-            } else if admin.watches.contains_key(&watch) && !admin.watches.contains_key(&Watch::All) {
+            } else if admin.is_watching(&watch) && !admin.is_watching(&Watch::All) {
                 newcomers.push(socket);
             }
         }

@@ -9,12 +9,12 @@ use super::call::Ask;
 use super::settings::Settings;
 use super::testing::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
-use crate::app::kit::identity::Identity;
+use crate::app::kit::identity::{Claims, Identity};
 use crate::base::close::CloseReason;
 
 /// A person in development mode.
 fn dev(token: &str) -> Result<Arc<Identity>, AuthFailure> {
-    Ok(Arc::new(Identity { sub: token.into(), role: "*".into(), ..Identity::default() }))
+    Ok(Arc::new(Claims { sub: token.into(), role: "*".into(), ..Claims::default() }.into()))
 }
 
 #[test]

@@ -43,18 +43,18 @@ pub enum Role {
 
 /// Which devices somebody may see and command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Scope {
+pub enum Scope<'a> {
     All,
     /// Sorted, without repeats; nobody's if empty.
-    Groups(Vec<String>),
+    Groups(Vec<&'a str>),
 }
 
-impl Scope {
+impl Scope<'_> {
     /// Whether devices of this group are in it; a device without a group is for admins alone.
     pub fn covers(&self, group: &str) -> bool {
         match self {
             Scope::All => true,
-            Scope::Groups(groups) => !group.is_empty() && groups.iter().any(|mine| mine == group),
+            Scope::Groups(groups) => !group.is_empty() && groups.contains(&group),
         }
     }
 }
@@ -69,19 +69,19 @@ pub fn role_of(identity: &Identity) -> Option<Role> {
 }
 
 /// An admin sees all; everybody else the groups the token names, and nothing without.
-pub fn scope_of(role: Role, identity: &Identity) -> Scope {
+pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
     if role == Role::Admin {
         return Scope::All;
     }
-    let mut groups: Vec<String> = identity.groups.iter().take(GROUPS_PER_IDENTITY_MAX).cloned().collect();
-    groups.sort();
+    let mut groups: Vec<&str> = identity.groups().take(GROUPS_PER_IDENTITY_MAX).collect();
+    groups.sort_unstable();
     groups.dedup();
     Scope::Groups(groups)
 }
 
 /// The fleet an identity belongs to.
 pub fn fleet_of(identity: &Identity) -> &str {
-    identity.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
+    identity.tenant_id().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
 }
 
 /// Hex SHA-256 of a token; empty for the empty token, which never matches. Hashes are compared as they are: what the time
@@ -326,6 +326,7 @@ pub fn weight(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::kit::identity::Claims;
 
     fn map(value: Value) -> Map<String, Value> {
         object(Some(value)).expect("tests write objects")
@@ -463,11 +464,9 @@ mod tests {
 
     #[test]
     fn roles_and_groups_decide_what_is_seen() {
-        let who = |role: &str, groups: &[&str]| Identity {
-            role: role.into(),
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            method: AuthMethod::Jwt,
-            ..Identity::default()
+        let who = |role: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            Identity::from(Claims { role: role.into(), groups, method: AuthMethod::Jwt, ..Claims::default() })
         };
         for (identity, role, sees_g1) in [
             (who("admin", &[]), Some(Role::Admin), true),

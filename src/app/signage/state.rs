@@ -10,13 +10,15 @@ use serde_json::Value;
 use super::device::{Device, Watch};
 use super::event::{CommandResponse, Info};
 use super::job;
-use super::rules::{Role, Scope};
+use super::rules::{self, Role, Scope};
 use super::settings::Settings;
 use super::waiting::Unsaved;
 use crate::app::effect::{Room, Token};
+use crate::app::event::Handshake;
 use crate::app::kit::alert::Alerts;
 use crate::app::kit::audit::Actor;
 use crate::app::kit::command::{Bounds, Key, Table};
+use crate::app::kit::identity::{AuthMethod, Identity};
 use crate::app::kit::presence::Presence;
 use crate::app::kit::rate::{Bucket, Buckets, Rate};
 use crate::base::ids::{Sid, SocketRef};
@@ -237,18 +239,49 @@ pub struct DeviceSeat {
     pub info: Info,
 }
 
-/// A person's socket.
+/// A person's socket. There are many, and most of them only listen: what the identity and the handshake say is asked there.
 pub struct AdminSeat {
-    pub actor: Actor,
-    pub ip: IpAddr,
+    pub identity: Arc<Identity>,
+    pub handshake: Arc<Handshake>,
     pub sid: Sid,
     pub role: Role,
-    pub scope: Scope,
-    /// Development mode: may still turn out to be a device.
-    pub dev: bool,
-    /// By what is watched: whether the whole state is wanted each time.
-    pub watches: BTreeMap<Watch, bool>,
+    /// What is watched, each once, and whether the whole state is wanted each time.
+    pub watches: Vec<(Watch, bool)>,
     pub audits: bool,
+}
+
+impl AdminSeat {
+    /// Who acts, as the audit log and commands keep it.
+    pub fn actor(&self) -> Actor {
+        Actor::of(self.identity.sub(), &self.handshake)
+    }
+
+    /// Which devices it may see and command.
+    pub fn scope(&self) -> Scope<'_> {
+        rules::scope_of(self.role, &self.identity)
+    }
+
+    /// Development mode: may still turn out to be a device.
+    pub fn is_dev(&self) -> bool {
+        self.identity.method == AuthMethod::Dev
+    }
+
+    pub fn is_watching(&self, watch: &Watch) -> bool {
+        self.watches.iter().any(|(watched, _)| watched == watch)
+    }
+
+    /// Takes note of one subscription more.
+    pub fn watch(&mut self, watch: Watch, whole: bool) {
+        // One is what most have: no room for more is kept.
+        self.watches.reserve_exact(1);
+        self.watches.push((watch, whole));
+    }
+
+    /// Forgets a subscription; whether the whole state was wanted, if there was one.
+    pub fn unwatch(&mut self, watch: &Watch) -> Option<bool> {
+        let index = self.watches.iter().position(|(watched, _)| watched == watch)?;
+        Some(self.watches.remove(index).1)
+    }
 }
 
 /// Who asked for a command, and what is needed to send it again and to answer.

@@ -17,7 +17,7 @@ use crate::app::effect::{
     Delivery, Effect, Effects, Job, JobError, JobErrorKind, Outcome, Query, Room, Target, Token, Write,
 };
 use crate::app::event::{AppInput, Args, Call, Connect, Event, Handshake};
-use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::kit::identity::{AuthMethod, Claims, Identity};
 use crate::app::{Application, Asked, AuthFailure, Context, Metric};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, ReqId, ShardId, SocketRef};
@@ -134,14 +134,14 @@ impl World {
     }
 
     pub fn person(&mut self, role: &str, groups: &[&str]) -> Id {
-        let identity = Identity {
+        let identity = Claims {
             sub: format!("{role}{}", self.next),
             role: role.to_owned(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             method: AuthMethod::Jwt,
-            ..Identity::default()
+            ..Claims::default()
         };
-        self.connect(Ok(Arc::new(identity)), json!({}), "")
+        self.connect(Ok(Arc::new(identity.into())), json!({}), "")
     }
 
     pub fn admin(&mut self) -> Id {
@@ -161,8 +161,7 @@ impl World {
     ) -> Id {
         self.next += 1;
         let id = self.next;
-        let (authorization, user_agent) = (String::new(), "UA".to_owned());
-        let handshake = Handshake { ip, query: query.to_owned(), user_agent, authorization };
+        let handshake = Handshake::new(ip, query, "UA", "");
         let auth = Bytes::from(auth.to_string());
         let admitted = self.app.admit(verified, &Asked { auth: &auth, handshake: &handshake });
         let identity = match admitted {
@@ -218,7 +217,8 @@ impl World {
         client.slow = slow;
         let keys: Vec<u64> = std::mem::take(&mut client.dropped).into_iter().collect();
         if !slow && !keys.is_empty() {
-            self.input(AppInput::Drained { socket: socket(id), keys });
+            let identity = self.clients[&id].identity.clone();
+            self.input(AppInput::Drained { socket: socket(id), identity, keys });
         }
     }
 
@@ -475,14 +475,15 @@ fn socket(id: Id) -> SocketRef {
 }
 
 pub fn of_tenant(tenant: &str, role: &str, device: Option<&str>) -> Result<Arc<Identity>, AuthFailure> {
-    Ok(Arc::new(Identity {
+    let claims = Claims {
         sub: role.into(),
         role: role.into(),
         tenant_id: Some(tenant.into()),
         device_id: device.map(str::to_owned),
         method: AuthMethod::Jwt,
-        ..Identity::default()
-    }))
+        ..Claims::default()
+    };
+    Ok(Arc::new(claims.into()))
 }
 
 pub fn fleet_world() -> World {

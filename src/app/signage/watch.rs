@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::connect::watches_of;
+use super::connect::{rooms_of_scope, watches_of};
 use super::device::Watch;
 use super::event::{Fail, List};
 use super::job;
 use super::rules;
+use super::state::AdminSeat;
 use super::turn::Turn;
 use super::waiting::Reader;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
@@ -52,9 +53,9 @@ impl Turn<'_> {
     }
 
     fn list(&self, socket: SocketRef) -> List<'_> {
-        let scope = self.fleet.admin(socket).map(|admin| &admin.scope);
+        let scope = self.fleet.admin(socket).map(AdminSeat::scope);
         let devices = self.fleet.devices.iter();
-        let seen = devices.filter(|(_, device)| scope.is_some_and(|scope| scope.covers(&device.row.group)));
+        let seen = devices.filter(|(_, device)| scope.as_ref().is_some_and(|scope| scope.covers(&device.row.group)));
         let devices = seen.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
         List { devices, server_time: self.now.wall.to_string() }
     }
@@ -167,7 +168,8 @@ impl Turn<'_> {
         for key in keys {
             let Some(id) = self.fleet.numbers.get(key).cloned() else { continue };
             let Some(device) = self.fleet.devices.get(&id) else { continue };
-            let watched = self.fleet.admin(socket).is_some_and(|seat| seat.watches.keys().any(|w| w.covers(device)));
+            let watched =
+                self.fleet.admin(socket).is_some_and(|seat| seat.watches.iter().any(|(watch, _)| watch.covers(device)));
             if watched && device.has_state() {
                 self.tell_full(socket, &id, Delivery::Full { key: *key });
             }
@@ -184,7 +186,7 @@ impl Turn<'_> {
     pub fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
         let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
         let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
-        if admin.scope.covers(&device.row.group) { Ok(id.clone()) } else { Err(Fail::forbidden()) }
+        if admin.scope().covers(&device.row.group) { Ok(id.clone()) } else { Err(Fail::forbidden()) }
     }
 
     /// What a subscription names, as far as this admin may.
@@ -193,14 +195,14 @@ impl Turn<'_> {
         let given = |key: &str| map.get(key).filter(|value| !value.is_null());
         let all = [given("deviceId"), given("group")].iter().flatten().any(|value| **value == json!("*"));
         match (given("deviceId"), given("group")) {
-            _ if all => Ok(watches_of(&admin.scope)),
+            _ if all => Ok(watches_of(&admin.scope())),
             (Some(id), None) => {
                 let id = self.seen(socket, &rules::id(Some(id), "deviceId")?)?;
                 Ok(self.fleet.devices.get(&id).map(|device| Watch::Device(device.number)).into_iter().collect())
             }
             (None, Some(group)) => {
                 let group = rules::id(Some(group), "group")?;
-                if admin.scope.covers(&group) { Ok(vec![Watch::Group(group)]) } else { Err(Fail::forbidden()) }
+                if admin.scope().covers(&group) { Ok(vec![Watch::Group(group)]) } else { Err(Fail::forbidden()) }
             }
             _ => Err(Fail::validation("One of deviceId and group")),
         }
@@ -216,7 +218,7 @@ impl Turn<'_> {
         }
         let room = watch.room(kind(whole), &self.fleet.name);
         if let Some(admin) = self.fleet.admin_mut(socket) {
-            admin.watches.insert(watch, whole);
+            admin.watch(watch, whole);
             self.enter(socket, room);
         }
     }
@@ -224,7 +226,7 @@ impl Turn<'_> {
     /// Ends one subscription, if there is one.
     pub fn unwatch(&mut self, socket: SocketRef, watch: &Watch) {
         let name = self.fleet.name.clone();
-        let Some(whole) = self.fleet.admin_mut(socket).and_then(|admin| admin.watches.remove(watch)) else { return };
+        let Some(whole) = self.fleet.admin_mut(socket).and_then(|admin| admin.unwatch(watch)) else { return };
         let room = watch.room(kind(whole), &name);
         self.uncount(&room);
         self.fx.push(Effect::Leave { socket, room });
@@ -255,8 +257,7 @@ impl Turn<'_> {
         let name = &self.fleet.name;
         let Some(admin) = self.fleet.admin(socket) else { return Vec::new() };
         let watched = admin.watches.iter().map(|(watch, whole)| watch.room(kind(*whole), name));
-        let seen = watches_of(&admin.scope).into_iter().map(|watch| watch.room("see", name));
-        watched.chain(seen).chain(admin.audits.then(|| audit_room(name))).collect()
+        watched.chain(rooms_of_scope(&admin.scope(), name)).chain(admin.audits.then(|| audit_room(name))).collect()
     }
 
     fn uncount(&mut self, room: &Room) {

@@ -196,7 +196,7 @@ impl Application for Fleet {
     }
 
     fn home(&self, identity: &Identity) -> Home {
-        Home::Tenant(identity.sub.clone())
+        Home::Tenant(identity.sub().to_owned())
     }
 
     fn entity(&self, input: &AppInput) -> Option<Entity> {
@@ -222,7 +222,7 @@ impl Application for Fleet {
             AppInput::Disconnect { socket, reason, .. } => self.logs("disconnect", socket, reason.label()),
             AppInput::Acked { token, answers, missing } => self.on_answers(token, &answers, missing, fx),
             AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
-            AppInput::Drained { socket, keys } => {
+            AppInput::Drained { socket, keys, .. } => {
                 self.logs("drained", socket, &format!("{keys:?}"));
                 for key in keys {
                     let event = Emission::new("full", &key);

@@ -232,12 +232,7 @@ impl World {
             "/echo" => Service::WebSocketEcho,
             _ => Service::SocketIo { root },
         };
-        let handshake = Arc::new(Handshake {
-            ip: [127, 0, 0, 1].into(),
-            query: String::new(),
-            user_agent: String::new(),
-            authorization: String::new(),
-        });
+        let handshake = Arc::new(Handshake::new([127, 0, 0, 1].into(), "", "", ""));
         Hello { listener: ListenerId(0), service, handshake, base64: false, jsonp: None }
     }
 }

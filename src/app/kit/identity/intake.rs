@@ -19,7 +19,7 @@ pub fn token(asked: &Asked<'_>) -> Result<Option<String>, AuthFailure> {
         }
     }
     // Credentials of another scheme (`Basic …`, meant for a proxy before us) contain a space and are no token of ours.
-    if let Some(token) = bare(&asked.handshake.authorization).filter(|token| !token.contains(' ')) {
+    if let Some(token) = bare(asked.handshake.authorization()).filter(|token| !token.contains(' ')) {
         return Ok(Some(token.to_owned()));
     }
     let query = asked.handshake.query_value("token").unwrap_or_default();
@@ -51,12 +51,7 @@ mod tests {
     use crate::app::event::Handshake;
 
     fn check(auth: &str, authorization: &str, query: &str, expected: Result<Option<&str>, AuthFailure>) {
-        let handshake = Handshake {
-            ip: [127, 0, 0, 1].into(),
-            query: query.to_owned(),
-            user_agent: String::new(),
-            authorization: authorization.to_owned(),
-        };
+        let handshake = Handshake::new([127, 0, 0, 1].into(), query, "", authorization);
         let found = token(&Asked { auth: auth.as_bytes(), handshake: &handshake });
         assert_eq!(found, expected.map(|token| token.map(str::to_owned)), "{auth} {authorization} {query}");
     }

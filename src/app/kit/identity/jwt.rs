@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{AuthMethod, AuthSettings, Identity};
+use super::{AuthMethod, AuthSettings, Claims, Identity};
 use crate::app::AuthFailure;
 use crate::base::limit;
 use crate::base::secret::Secret;
@@ -48,7 +48,7 @@ impl Verifier {
             return Err(AuthFailure::Invalid);
         }
         match identity.expires_at_s {
-            Some(exp) if now.as_secs() < exp => Ok(identity),
+            Some(exp) if now.as_secs() < exp => Ok(identity.into()),
             _ => Err(AuthFailure::Expired),
         }
     }
@@ -103,14 +103,14 @@ pub fn mint(claims: &Value, secret: &Secret) -> String {
 }
 
 /// The identity in a set of claims; `None` if one has the wrong shape, or if `sub` or `exp` is missing.
-fn identity(claims: &Map<String, Value>) -> Option<Identity> {
+fn identity(claims: &Map<String, Value>) -> Option<Claims> {
     let sub = text(claims, "sub")?.filter(|sub| !sub.is_empty() && sub.len() <= limit::NAME_BYTES_MAX)?;
     // Every role at once exists in development mode only; nobody is given it by a signature.
     let role = text(claims, "role")?.unwrap_or_default();
     if role == "*" {
         return None;
     }
-    Some(Identity {
+    Some(Claims {
         sub,
         role,
         name: text(claims, "name")?,
@@ -210,7 +210,7 @@ mod tests {
 
     /// The code under test against the whole of what a client sees: a `sub`, or a failure.
     fn check(token: &str, expected: Result<&str, AuthFailure>, why: &str) {
-        let found = verifier("", "").verify(token, NOW).map(|identity| identity.sub);
+        let found = verifier("", "").verify(token, NOW).map(|identity| identity.sub().to_owned());
         assert_eq!(found, expected.map(str::to_owned), "{why}: {token}");
     }
 
@@ -458,7 +458,7 @@ mod tests {
             "workspaceId": "w", "tenantId": "t", "systemId": "s", "deviceId": "d", "exp": NOW_S + 1, "other": [1, {"x": null}]
         });
         let some = |text: &str| Some(text.to_owned());
-        let expected = Identity {
+        let expected = Claims {
             sub: "u1".into(),
             name: some("Ana"),
             email: some("a@example"),
@@ -471,7 +471,8 @@ mod tests {
             device_id: some("d"),
             expires_at_s: Some(NOW_S + 1),
             method: AuthMethod::Jwt,
-        };
+        }
+        .into();
         assert_eq!(verifier("", "").verify(&mint(&claims, &secret()), NOW), Ok(expected));
     }
 

@@ -4,34 +4,15 @@
 
 pub mod intake;
 pub mod jwt;
+mod packed;
 
 use std::sync::Arc;
 
+pub use self::packed::{Claims, Identity};
 use crate::app::{Asked, AuthFailure};
 use crate::base::limit;
 use crate::base::secret::Secret;
 use crate::base::time::WallMillis;
-
-/// The one identity all intakes lead to. Shared by reference among a user's sockets and the events they send.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Identity {
-    /// Who: a user id, a device id, or in development mode the opaque token itself.
-    pub sub: String,
-    pub name: Option<String>,
-    pub email: Option<String>,
-    /// `admin`, `operator`, `viewer`, `device`, …; `*` in development mode is every role; empty: none.
-    pub role: String,
-    pub permissions: Vec<String>,
-    /// Device groups this identity is limited to; empty: by role (admin: all).
-    pub groups: Vec<String>,
-    pub workspace_id: Option<String>,
-    pub tenant_id: Option<String>,
-    pub system_id: Option<String>,
-    pub device_id: Option<String>,
-    /// Seconds since the Unix epoch; the socket ends then.
-    pub expires_at_s: Option<u64>,
-    pub method: AuthMethod,
-}
 
 /// How an identity was established.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -42,13 +23,6 @@ pub enum AuthMethod {
     Jwt,
     /// No token that this layer can judge: the application decides by itself (a signage device with its own token).
     Application,
-}
-
-impl Identity {
-    /// Whether this identity has `role`; in development mode it has every role.
-    pub fn has_role(&self, role: &str) -> bool {
-        self.role == role || self.role == "*"
-    }
 }
 
 /// What `auth.mode` says.
@@ -139,7 +113,7 @@ impl Authenticator {
 }
 
 fn dev_identity(sub: &str) -> Identity {
-    Identity { sub: sub.to_owned(), role: "*".to_owned(), method: AuthMethod::Dev, ..Identity::default() }
+    Claims { sub: sub.to_owned(), role: "*".to_owned(), method: AuthMethod::Dev, ..Claims::default() }.into()
 }
 
 #[cfg(test)]
@@ -155,12 +129,7 @@ mod tests {
     }
 
     fn ask(authenticator: &Authenticator, auth: &str) -> Result<Arc<Identity>, AuthFailure> {
-        let handshake = Handshake {
-            ip: [127, 0, 0, 1].into(),
-            query: String::new(),
-            user_agent: String::new(),
-            authorization: String::new(),
-        };
+        let handshake = Handshake::new([127, 0, 0, 1].into(), "", "", "");
         authenticator.identify(&Asked { auth: auth.as_bytes(), handshake: &handshake }, NOW)
     }
 
@@ -168,10 +137,10 @@ mod tests {
     fn in_development_mode_a_token_is_a_name_and_no_token_is_anonymous() {
         let dev = Authenticator::new(&AuthSettings::default());
         let nobody = ask(&dev, "{}").unwrap();
-        assert_eq!((nobody.sub.as_str(), nobody.role.as_str()), ("anonymous", "*"));
+        assert_eq!((nobody.sub(), nobody.role()), ("anonymous", "*"));
         assert!(Arc::ptr_eq(&nobody, &ask(&dev, r#"{"token":""}"#).unwrap()), "one identity for all");
         let named = ask(&dev, r#"{"token":"test_token_7"}"#).unwrap();
-        assert_eq!((named.sub.as_str(), named.method), ("test_token_7", AuthMethod::Dev));
+        assert_eq!((named.sub(), named.method), ("test_token_7", AuthMethod::Dev));
         assert!(named.has_role("admin"));
         let too_long = format!(r#"{{"token":"{}"}}"#, "x".repeat(limit::TOKEN_BYTES_MAX + 1));
         assert_eq!(ask(&dev, &too_long), Err(AuthFailure::Invalid));
@@ -184,10 +153,10 @@ mod tests {
         let claims = json!({"sub": "u1", "role": "viewer", "exp": NOW.as_secs() + 60});
         let token = jwt::mint(&claims, &settings.jwt_secret);
         let identity = dev.verify(&token, NOW).unwrap();
-        assert_eq!((identity.sub.as_str(), identity.role.as_str()), ("u1", "viewer"));
+        assert_eq!((identity.sub(), identity.role()), ("u1", "viewer"));
         assert_eq!(identity.method, AuthMethod::Jwt);
         let foreign = jwt::mint(&claims, &Secret::new("x".repeat(32)));
-        assert_eq!(dev.verify(&foreign, NOW).unwrap().sub, foreign);
+        assert_eq!(dev.verify(&foreign, NOW).unwrap().sub(), foreign);
     }
 
     #[test]
@@ -199,7 +168,7 @@ mod tests {
         assert_eq!(ask(&strict, r#"{"token":"test_token_7"}"#), Err(AuthFailure::Invalid));
         let claims = |exp| json!({"sub": "u1", "exp": exp});
         let good = jwt::mint(&claims(NOW.as_secs() + 1), &settings.jwt_secret);
-        assert_eq!(strict.verify(&good, NOW).unwrap().role, "");
+        assert_eq!(strict.verify(&good, NOW).unwrap().role(), "");
         let old = jwt::mint(&claims(NOW.as_secs()), &settings.jwt_secret);
         assert_eq!(strict.verify(&old, NOW), Err(AuthFailure::Expired));
     }
