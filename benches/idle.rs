@@ -23,7 +23,8 @@ const SHARDS: u16 = 2;
 /// Broadcasts that are timed; the median counts.
 const ROUNDS: usize = 9;
 
-fn main() {
+/// Measures and prints.
+pub fn main() {
     let asked = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
     let per_shard = asked.unwrap_or(PEERS) / usize::from(SHARDS);
     let count = per_shard * usize::from(SHARDS);
