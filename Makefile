@@ -49,8 +49,7 @@ peers:
 # The table of docs/PERFORMANCE.md: siod, the floor and the peers on core 0, clients on core 1. `make compare ONLY=echo,polling`
 # measures some rows and prints them only. Needs two cores that nobody else uses; ends within 15 minutes.
 compare: peers
-	cargo build --release --workspace
-	cargo bench --bench idle --no-run
+	cargo build --release --workspace --bins --example idle
 	taskset -c 1 target/release/loadtest table --page docs/PERFORMANCE.md $(if $(ONLY),--only $(ONLY))
 
 # Licences and sources of the dependencies; wants cargo-deny.

@@ -30,7 +30,8 @@ const ROUNDS: usize = 9;
 /// People of signage, as many as one process of a load test holds.
 const PEOPLE: usize = 15_000;
 
-fn main() {
+/// Measures and prints.
+pub fn main() {
     people("admin", |n| {
         json!({"sub": format!("user-{n}"), "role": "admin", "name": format!("Ana Silva {n}"),
         "email": format!("ana.silva.{n}@fleet.example"), "permissions": ["devices", "commands"], "tenantId": "fleet-1"})

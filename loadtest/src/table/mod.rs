@@ -119,7 +119,7 @@ impl Run {
             How::Runs(runs) => self.runs(row, runs),
             How::Start => self.start(),
             How::Size => self.size(),
-            How::Bench { bench, figure, beside } => self.bench(bench, figure, beside),
+            How::Example { example, figure, beside } => self.example(example, figure, beside),
         }
     }
 
@@ -206,21 +206,21 @@ impl Run {
         Found { unit: "MB", subject: Some(values), ..Found::default() }
     }
 
-    fn bench(
+    fn example(
         &mut self,
-        bench: &str,
+        example: &str,
         figure: &(&'static str, &'static str),
         beside: &'static [(&'static str, &'static str)],
     ) -> Found {
         let cpu = self.place.cpu.to_string();
-        let output =
-            Command::new("taskset").current_dir(ROOT).args(["-c", &cpu, "cargo", "bench", "--bench", bench]).output();
+        let program = format!("{EXAMPLES}/{example}");
+        let output = Command::new("taskset").current_dir(ROOT).args(["-c", &cpu, &program]).output();
         let text = output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
         let number = |key: &str| -> Option<f64> {
             text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
         };
         let Some(of_peer) = number(figure.0) else {
-            self.notice(format!("cargo bench --bench {bench} printed no {}", figure.0));
+            self.notice(format!("{program} printed no {}", figure.0));
             return Found::default();
         };
         let others = beside.iter().map(|(key, _)| (*key, number(key).into_iter().collect())).collect();
@@ -257,3 +257,5 @@ fn circumstances() -> String {
 const STARTS: usize = 5;
 /// siod, statically linked or else not.
 const BINARIES: [&str; 2] = ["dist/siod", "target/release/siod"];
+/// Where `cargo build --release` leaves examples.
+const EXAMPLES: &str = "target/release/examples";

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::rows::{How, Limit, Row};
 use super::servers::{SERVERS, Server};
-use super::{Found, Values};
+use super::{EXAMPLES, Found, Values};
 use crate::spread::{Spread, digits};
 
 pub const BEGIN: &str = "<!-- made by `make compare`: begin -->";
@@ -121,8 +121,8 @@ fn commands(found: &[(&Row, Found)], cpu: u32) -> String {
                     .map(|rival| format!(" ({}: {})", rival.server, rival.with.replace(char::is_whitespace, " ")));
                 let _ = writeln!(text, "loadtest {}  # {}{}", runs.command, row.id, own.collect::<String>());
             }
-            How::Bench { bench, .. } => {
-                let _ = writeln!(text, "cargo bench --bench {bench}  # {}", row.id);
+            How::Example { example, .. } => {
+                let _ = writeln!(text, "taskset -c {cpu} {EXAMPLES}/{example}  # {}", row.id);
             }
             How::Start | How::Size => {}
         }

@@ -30,9 +30,9 @@ pub enum How {
     Start,
     /// Looks at siod's binary.
     Size,
-    /// Runs a bench and reads its lines `name number`: the figure, and others beside it, each with its unit.
-    Bench {
-        bench: &'static str,
+    /// Runs an example of the daemon's and reads its lines `name number`: the figure, and others beside it, each with its unit.
+    Example {
+        example: &'static str,
         figure: (&'static str, &'static str),
         beside: &'static [(&'static str, &'static str)],
     },
@@ -253,7 +253,7 @@ pub const ROWS: &[Row] = &[
         goal: "700 B, one broadcast 40 ns a peer",
         limits: &[Limit::Figure(700.0), Limit::Beside("ns_per_peer", 40.0)],
         elsewhere: "",
-        how: How::Bench { bench: "idle", figure: ("bytes_per_peer", "B"), beside: &[("ns_per_peer", "ns")] },
+        how: How::Example { example: "idle", figure: ("bytes_per_peer", "B"), beside: &[("ns_per_peer", "ns")] },
     },
     Row {
         id: "polling",
