@@ -93,7 +93,7 @@ mod tests {
         let (jwt_secret, now) = (Secret::new(secret), SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
         let verifier = Verifier::new(&AuthSettings { jwt_secret, ..AuthSettings::default() });
         let read = verifier.verify(auth["token"].as_str().unwrap(), WallMillis(now.as_millis() as u64));
-        assert_eq!(read.unwrap().sub, "u7");
+        assert_eq!(read.unwrap().sub(), "u7");
     }
 
     #[test]
