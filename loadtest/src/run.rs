@@ -175,8 +175,7 @@ impl Conductor<'_> {
 
     /// Gives back the samples `joined`, `from` and `to`.
     fn conduct(&mut self) -> [Sample; 3] {
-        // Handshakes have their own time limit, so this wait ends by itself.
-        self.wait(Nanos::MAX, |live| live.ready.load(Relaxed));
+        self.wait_for_joins();
         let joined = self.sample();
         let (mut from, mut to) = (joined.clone(), joined.clone());
         if self.measured == Measured::Running && joined.joined > 0 {
@@ -194,6 +193,20 @@ impl Conductor<'_> {
         self.shared.give(Order { phase: Phase::Finished, interval: self.order.interval + 1 });
         self.progress.finish();
         [joined, from, to]
+    }
+
+    /// Until all have joined and are ready; where nothing has come forward for longer than a handshake may take, no more will.
+    fn wait_for_joins(&mut self) {
+        let ready = |live: &Live| live.ready.load(Relaxed);
+        let stalled_ns = (self.options.join_timeout_s + 1) * SECOND_NS;
+        loop {
+            let come = |shared: &Shared| shared.sum(|live| &live.joined) + shared.sum(|live| &live.done);
+            let before = come(self.shared);
+            self.wait(stalled_ns, ready);
+            if come(self.shared) == before || self.shared.has_failed() || self.shared.live.iter().all(ready) {
+                return;
+            }
+        }
     }
 
     /// All threads have ended.

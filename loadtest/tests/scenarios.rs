@@ -155,6 +155,14 @@ fn upgrade_moves_every_session() {
 }
 
 #[test]
+fn an_upgrade_that_is_not_answered_is_not_waited_for_without_end() {
+    // lab answers a broadcast to nobody in particular.
+    let (outcome, report) = run("upgrade", lab(), &["--echo-event", "bcast", "--join-timeout-s", "1"]);
+    assert_eq!((outcome.done(), outcome.figures.count("unanswered")), (0, 20), "{}", report.to_text());
+    assert!(!report.failures.is_empty(), "{}", report.to_text());
+}
+
+#[test]
 fn churn_comes_and_goes() {
     check("churn", lab(), &[], 20);
 }

@@ -14,7 +14,7 @@ pub const KIND: Kind = Kind {
     measured: Measured::Joining,
     transport: Transport::Polling,
     build: |options| each(options, |_| Upgrade { event: options.echo_event.clone(), moving: HashMap::new() }),
-    describe: |_, _| {},
+    describe: |outcome, lines| lines.must_be_zero("unanswered", outcome.figures.count("unanswered")),
 };
 
 struct Upgrade {
@@ -45,5 +45,9 @@ impl Scenario for Upgrade {
 
     fn is_ready(&self) -> bool {
         self.moving.is_empty()
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        cx.figures.add("unanswered", self.moving.len() as u64);
     }
 }
