@@ -16,6 +16,7 @@ use crate::live::{Live, Order, Phase, Shared};
 use crate::run;
 use crate::scenario::{Kind, SCENARIOS};
 use crate::series::Part;
+use crate::worker;
 
 /// Scenarios whose clients need not know of each other.
 const APART: [&str; 7] = ["hold", "connect", "echo", "polling", "upgrade", "churn", "storm"];
@@ -151,7 +152,7 @@ pub fn follow() -> io::Result<()> {
         let each = scenarios.into_iter().enumerate();
         let crew = &crew;
         let works: Vec<_> = each
-            .map(|(thread, scenario)| scope.spawn(move || run::work(shared, crew, options, thread, scenario)))
+            .map(|(thread, scenario)| scope.spawn(move || worker::work(shared, crew, options, thread, scenario)))
             .collect();
         let listener = scope.spawn(move || hear(shared));
         while !works.iter().all(|work| work.is_finished()) {

@@ -106,7 +106,8 @@ pub fn run(kind: &'static Kind, options: &Options) -> Result<Outcome, String> {
             errands.iter().map(|errand| scope.spawn(move || part::lead(shared, errand))).collect()
         } else {
             let each = scenarios.into_iter().enumerate();
-            each.map(|(thread, scenario)| scope.spawn(move || work(shared, crew, options, thread, scenario))).collect()
+            each.map(|(thread, scenario)| scope.spawn(move || worker::work(shared, crew, options, thread, scenario)))
+                .collect()
         };
         let [joined, from, to] = conductor.conduct();
         let mut figures = Figures::default();
@@ -142,17 +143,6 @@ pub fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
     // Where there are several processes, each builds its own.
     let scenarios = if options.processes > 1 { Vec::new() } else { (kind.build)(&options) };
     Ok((crew, scenarios, options))
-}
-
-/// One thread of this process.
-pub fn work(
-    shared: &Shared,
-    crew: &Crew,
-    options: &Options,
-    thread: usize,
-    scenario: Box<dyn Scenario>,
-) -> Result<Figures, String> {
-    worker::work(shared, crew, options, thread, scenario).map_err(|error| error.to_string())
 }
 
 /// Leads all threads through the phases and keeps the series.

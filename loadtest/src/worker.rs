@@ -50,7 +50,7 @@ pub fn work(
     options: &Options,
     thread: usize,
     scenario: Box<dyn Scenario>,
-) -> std::io::Result<Figures> {
+) -> Result<Figures, String> {
     let live = &shared.live[thread];
     live.thread.store(host::thread_id(), Relaxed);
     live.process.store(std::process::id(), Relaxed);
@@ -68,7 +68,7 @@ pub fn work(
     let pool = Pool::new(crew.target.clone(), crew.rules, clients, thread);
     let done = pool.and_then(|pool| worker.drive(shared, live, pool));
     live.failed.store(done.is_err(), Relaxed);
-    done.map(|()| worker.figures)
+    done.map(|()| worker.figures).map_err(|error| error.to_string())
 }
 
 impl Worker<'_> {

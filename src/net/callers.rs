@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use mio::net::TcpStream;
 
 use super::cors::Origin;
+use super::flush;
 use crate::base::ids::{ConnKey, ReqId, Sid};
 use crate::base::limit::{HEAD_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS};
 use crate::base::time::Millis;
@@ -202,12 +203,9 @@ impl Caller {
 
 /// Bytes taken by the kernel; `None`: the connection is broken.
 fn write(mut tcp: &TcpStream, bytes: &[u8]) -> Option<usize> {
-    loop {
-        match tcp.write(bytes) {
-            Ok(count) => return Some(count),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return (error.kind() == ErrorKind::WouldBlock).then_some(0),
-        }
+    match flush::uninterrupted(|| tcp.write(bytes)) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Some(0),
+        result => result.ok(),
     }
 }
 

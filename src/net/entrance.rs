@@ -81,11 +81,10 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// The answer of a shard to a request that this core holds.
-    pub(super) fn answer(&mut self, req: ReqId, reply: Reply) {
+    pub(super) fn answer(&mut self, now: Now, req: ReqId, reply: Reply) {
         let Some((conn, reply)) = self.core.answer(req, reply) else { return };
         let Some(asked) = self.callers.asked(conn, req) else { return };
         let Some(stream) = self.streams.get_mut(conn) else { return };
-        let now = self.clock.now();
         self.scratch.clear();
         polls::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
         let sent = self.callers.send(conn, &stream.tcp, &self.scratch, now.mono);
@@ -93,10 +92,10 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// Writes on to the callers that were behind and can be written to.
-    pub(super) fn finish_answers(&mut self) {
+    pub(super) fn finish_answers(&mut self, now: Now) {
         while let Some(conn) = self.unfinished.pop() {
             let Some(stream) = self.streams.get_mut(conn) else { continue };
-            let sent = self.callers.on_writable(conn, &stream.tcp, self.clock.now().mono);
+            let sent = self.callers.on_writable(conn, &stream.tcp, now.mono);
             self.on_sent(conn, sent);
         }
     }

@@ -51,11 +51,16 @@ pub fn write<'a>(mut tcp: &TcpStream, slices: impl Iterator<Item = &'a [u8]>, sc
     written
 }
 
-fn taken_bytes(mut write: impl FnMut() -> io::Result<usize>) -> usize {
+fn taken_bytes(write: impl FnMut() -> io::Result<usize>) -> usize {
+    uninterrupted(write).unwrap_or(0)
+}
+
+/// What a write came to that is made again as often as a signal interrupts it.
+pub fn uninterrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match write() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result.unwrap_or(0),
+            result => return result,
         }
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
+use smallvec::{SmallVec, smallvec};
 
 use super::callers::{Asked, Caller};
 use super::core::Core;
@@ -77,14 +78,14 @@ fn stays_open(headers: &HeaderMap) -> bool {
 
 impl Poll {
     /// Registers the request and says what its owner is told: at most two inputs, in order.
-    pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, Vec<Input<'static>>) {
+    pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, SmallVec<[Input<'static>; 2]>) {
         let req = core.register_caller(conn);
         let (sid, inputs) = match self {
-            Poll::Handshake(hello) => (None, vec![Input::Handshake { req, hello }]),
-            Poll::Get(sid) => (Some(sid), vec![Input::Poll { req, sid }]),
+            Poll::Handshake(hello) => (None, smallvec![Input::Handshake { req, hello }]),
+            Poll::Get(sid) => (Some(sid), smallvec![Input::Poll { req, sid }]),
             Poll::Post(sid, body) => {
                 let opened = Input::PostOpened { req, sid, acceptable: true };
-                (Some(sid), vec![opened, Input::PostBody { req, sid, body: Posted::Body(body) }])
+                (Some(sid), smallvec![opened, Input::PostBody { req, sid, body: Posted::Body(body) }])
             }
         };
         (Asked { req, sid, origin }, inputs)

@@ -47,7 +47,7 @@ pub struct Reactor<O> {
     pub(super) core: Rc<Core>,
     pub(super) shard: Shard,
     outside: O,
-    pub(super) clock: Clock,
+    clock: Clock,
     pub(super) poll: Poll,
     events: Events,
     pub(super) doors: Doors,
@@ -155,12 +155,13 @@ impl<O: Outside> Reactor<O> {
     fn turn(&mut self) {
         let begun = Instant::now();
         let now = self.clock.now();
+        self.finish_answers(now);
         let messages = self.take_messages(now);
         let reads: usize = Line::ALL.into_iter().map(|line| self.read_ready(now, line)).sum();
         let reads = reads + self.receive(now);
         self.shard.on_time(now);
         let emitted = self.shard.has_flushes();
-        self.carry_out();
+        self.carry_out(now);
         if messages + reads > 0 || emitted {
             self.shard.note_turn(begun.elapsed(), emitted);
         }
@@ -178,7 +179,7 @@ impl<O: Outside> Reactor<O> {
         match message {
             Message::Mail(mail) => self.shard.on_input(now, Input::Mail(mail)),
             Message::Request(input) => self.shard.on_input(now, input),
-            Message::Answer { req, reply } => self.answer(req, reply),
+            Message::Answer { req, reply } => self.answer(now, req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
             Message::Call { req, nsp, call } => self.shard.on_input(now, Input::Call { req, nsp, call }),
@@ -241,10 +242,10 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// Everything the shard has to say: outputs, and each socket's flush. A flush may end a connection, which is an output.
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Now) {
         loop {
             while let Some(output) = self.shard.next_output() {
-                self.on_output(output);
+                self.on_output(now, output);
             }
             if !self.shard.has_flushes() {
                 return;
@@ -255,9 +256,9 @@ impl<O: Outside> Reactor<O> {
         }
     }
 
-    fn on_output(&mut self, output: Output) {
+    fn on_output(&mut self, now: Now, output: Output) {
         match output {
-            Output::Respond { req, reply } if req.shard == self.core.id => self.answer(req, reply),
+            Output::Respond { req, reply } if req.shard == self.core.id => self.answer(now, req, reply),
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
             Output::Job { ticket, job } => self.outside.job(ticket, job),
@@ -303,7 +304,6 @@ impl<O: Outside> Reactor<O> {
                 self.ready.mark(conn, &mut self.streams);
             }
         }
-        self.finish_answers();
         Ok(count)
     }
 

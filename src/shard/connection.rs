@@ -1,4 +1,5 @@
-//! One WebSocket: wire state. What is written to it stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an upgrade of one, or echoes.
+//! One WebSocket: wire state. What is written to it stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an
+//! upgrade of one, or echoes.
 
 use std::collections::BTreeMap;
 
@@ -123,9 +124,13 @@ impl Connections {
     }
 
     /// The connection has caught up.
-    pub fn forget_slow(&mut self, key: ConnKey) -> Option<Box<Slow>> {
-        self.lane_mut(key)?.slow = false;
-        self.slots[key.0.slot as usize].as_mut()?.slow.take()
+    pub fn forget_slow(&mut self, key: ConnKey) {
+        if let Some(lane) = self.lane_mut(key) {
+            lane.slow = false;
+        }
+        if let Some(connection) = self.get_mut(key) {
+            connection.slow = None;
+        }
     }
 
     /// Takes a connection out, with what was queued for it.

@@ -61,6 +61,15 @@ pub struct Lane {
     pub hangs_up: bool,
 }
 
+impl Lane {
+    /// Puts its connection into the list of sockets to flush, where it stands once.
+    pub(super) fn mark_dirty(&mut self, conn: ConnKey, dirty: &mut Vec<ConnKey>) {
+        if !std::mem::replace(&mut self.dirty, true) {
+            dirty.push(conn);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,10 +127,7 @@ impl Shard {
         let Some(lane) = self.conns.lane_mut(conn) else { return };
         self.pool.push_shared(&mut lane.outbox, packet, owner);
         self.stats.packets_out += 1;
-        if !lane.dirty {
-            lane.dirty = true;
-            self.dirty_conns.push(conn);
-        }
+        lane.mark_dirty(conn, &mut self.dirty_conns);
     }
 
     fn deliver_polling(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
@@ -153,15 +150,12 @@ impl Shard {
     pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, coalesce: Coalesce) {
         let Some(lane) = self.conns.lane_mut(conn) else { return };
         self.pool.push(&mut lane.outbox, bytes, coalesce);
-        self.mark_dirty(conn);
+        lane.mark_dirty(conn, &mut self.dirty_conns);
     }
 
     pub(super) fn mark_dirty(&mut self, conn: ConnKey) {
-        if let Some(lane) = self.conns.lane_mut(conn)
-            && !lane.dirty
-        {
-            lane.dirty = true;
-            self.dirty_conns.push(conn);
+        if let Some(lane) = self.conns.lane_mut(conn) {
+            lane.mark_dirty(conn, &mut self.dirty_conns);
         }
     }
 
