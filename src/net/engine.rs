@@ -10,9 +10,9 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 
+use super::connection::Connection;
 use super::core::{Held, Route};
 use super::cors::Origin;
-use super::http::Connection;
 use super::mailbox::{Arrival, Message};
 use super::respond::{self, Body};
 use super::upgrade;

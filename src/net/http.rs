@@ -1,7 +1,6 @@
 //! One HTTP connection, from its first bytes to its end or to its 101. Engine paths are answered here, everything else by the
 //! router on the control runtime (design 4.15).
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,34 +17,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-use super::core::{Core, Listening};
+use super::connection::Connection;
+use super::core::Core;
 use super::engine;
 use super::guard::Place;
 use super::head;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
 use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
-
-/// What the requests of one connection share.
-pub struct Connection {
-    pub core: Rc<Core>,
-    /// Index of the listener it came in by.
-    pub listener: usize,
-    pub ip: IpAddr,
-    /// Set by the request whose answer is a 101.
-    purpose: RefCell<Option<Arrival>>,
-}
-
-impl Connection {
-    pub fn listening(&self) -> &Listening {
-        &self.core.process.listeners[self.listener]
-    }
-
-    /// The answer being sent is a 101, after which the stream serves `purpose`.
-    pub fn upgrade_to(&self, purpose: Arrival) {
-        *self.purpose.borrow_mut() = Some(purpose);
-    }
-}
 
 /// Serves one TCP connection until it ends or becomes a WebSocket. Of its first request `early` has been read, the head of
 /// which has to be complete at `first`.
@@ -63,7 +42,7 @@ pub async fn serve(
         return;
     }
     let (stream, timer) = head::heard(stream, early, first);
-    let connection = Rc::new(Connection { core: core.clone(), listener, ip, purpose: RefCell::new(None) });
+    let connection = Rc::new(Connection::new(core.clone(), listener, ip));
     let service = {
         let connection = connection.clone();
         service_fn(move |request| {
@@ -80,7 +59,7 @@ pub async fn serve(
         .without_shutdown()
         .await;
     let Ok(parts) = served else { return };
-    let Some(purpose) = connection.purpose.take() else { return };
+    let Some(purpose) = connection.take_purpose() else { return };
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
     let (stream, unread) = parts.io.into_inner().into_parts();
     let Ok(stream) = stream.into_std() else { return };

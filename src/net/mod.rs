@@ -10,6 +10,7 @@
 //! | [`quick`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
 //! | [`polls`] | a polling request likewise, from its bytes to its answer |
 //! | [`http`] | one HTTP connection: engine paths here, everything else to the router of [`crate::api`] |
+//! | `connection` | what the requests of one such connection share |
 //! | [`head`] | how long the head of a request may take, and a connection may rest |
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
 //! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
@@ -22,6 +23,7 @@
 //! | [`guard`] | connections by process and address |
 
 pub mod callers;
+mod connection;
 pub mod core;
 pub mod cors;
 pub mod engine;

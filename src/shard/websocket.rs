@@ -14,8 +14,8 @@ use crate::engine::packet::{self, Packet};
 use crate::engine::payload;
 use crate::engine::polling::Reply;
 use crate::engine::session::{self, ProbeStep, Probing, Transport};
+use crate::wire::Incoming;
 use crate::wire::frame::Opcode;
-use crate::wire::message::Incoming;
 
 impl Shard {
     /// A WebSocket without sid: a new session, or a bare echo.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::lock::{self, DirectoryLock};
 use super::memory::Memory;
-use super::queue::{Gauge, Message, Ticket, not_stored, weight};
+use super::queue::{Gauge, Message, OnOutcome, Ticket, not_stored, weight};
 use super::reader::Reader;
 use super::shelf::{self, Shelf};
 use super::snapshot::{Commit, Librarian};
@@ -24,10 +24,6 @@ use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Query};
 use crate::app::signage::job::{Snapshot, SnapshotJob};
 use crate::base::limit;
 use crate::base::stats::Histogram;
-
-/// Hears what came of a job. Called on a thread of the store, or inside `submit` where the job is refused at once: it
-/// should only pass the outcome on.
-pub type Reply = Box<dyn FnOnce(Outcome) + Send>;
 
 /// The open store; clones share it. The threads end with [`Store::close`], or when the last clone is gone and the queue
 /// is empty.
@@ -101,7 +97,7 @@ impl Store {
     /// Takes a job; `reply` hears its outcome. Writes are committed in the order of submission; a question is answered
     /// from what was committed when its turn comes, so ask after the answer to a write to see it. A picture is answered
     /// by `Stored`, everything else that fails by `Failed`.
-    pub fn submit(&self, job: Job, reply: Reply) {
+    pub fn submit(&self, job: Job, reply: OnOutcome) {
         let inner = &*self.inner;
         let bytes = weight(&job);
         match job {

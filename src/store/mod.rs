@@ -26,7 +26,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::handle::{Reply, Store};
+pub use self::handle::Store;
+pub use self::queue::OnOutcome;
 pub use self::status::{Counters, Health};
 use crate::app::effect::{JobError, Outcome, Query, Write};
 use crate::app::signage::job::Snapshot;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::handle::Reply;
 use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Write};
 use crate::app::signage::job::{self as signage, Answer, SnapshotData};
+
+/// Hears what came of a job. Called on a thread of the store, or inside [`Store::submit`](super::Store::submit) where the job is refused at once: it
+/// should only pass the outcome on.
+pub type OnOutcome = Box<dyn FnOnce(Outcome) + Send>;
 
 /// What a thread of the store receives.
 pub(super) enum Message<W> {
@@ -34,7 +37,7 @@ impl Gauge {
     }
 
     /// Counts a job in, or answers it `Busy` at once.
-    pub fn admit(self: &Arc<Gauge>, bytes: usize, failed: Failed, reply: Reply) -> Option<Ticket> {
+    pub fn admit(self: &Arc<Gauge>, bytes: usize, failed: Failed, reply: OnOutcome) -> Option<Ticket> {
         let jobs = self.jobs.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let ticket = Ticket { reply: Some(reply), failed, bytes, gauge: Arc::clone(self), submitted: Instant::now() };
@@ -56,7 +59,7 @@ pub(super) fn not_stored(error: JobError) -> Outcome {
 
 /// The right to be answered once. Dropped unanswered, the job failed because the store closed under it.
 pub(super) struct Ticket {
-    reply: Option<Reply>,
+    reply: Option<OnOutcome>,
     failed: Failed,
     bytes: usize,
     gauge: Arc<Gauge>,

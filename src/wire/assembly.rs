@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::WireError;
-use super::message::Incoming;
+use super::incoming::Incoming;
 use crate::base::limit::fragments_max;
 
 /// A text or binary message under way.

@@ -9,19 +9,8 @@ use smallvec::SmallVec;
 use super::WireError;
 use super::assembly::Assembly;
 use super::frame::{HEADER_BYTES_MAX, Header, Opcode};
+use super::incoming::Incoming;
 use super::{close, mask};
-
-/// What a client sent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Incoming<'a> {
-    Text(Cow<'a, str>),
-    Binary(Cow<'a, [u8]>),
-    /// At most 125 bytes, to be sent back in a pong.
-    Ping(Cow<'a, [u8]>),
-    Pong,
-    /// The peer closes, with this code; whatever follows is to be ignored.
-    Close(Option<u16>),
-}
 
 /// Reads one connection. One word while nothing is incomplete.
 #[derive(Default, Debug)]

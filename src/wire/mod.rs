@@ -2,15 +2,17 @@
 //! server sends is framed here too. No extension is negotiated, so none is understood. Spec: RFC 6455.
 //!
 //! [`message`] makes messages of the frames that [`frame`] reads and [`mask`] uncovers, `assembly` keeps those that come
-//! in pieces; [`close`] is the payload of the close frame.
+//! in pieces, `incoming` is one of them; [`close`] is the payload of the close frame.
 
 mod assembly;
 pub mod close;
 pub mod frame;
+mod incoming;
 pub mod mask;
 pub mod message;
 
-pub use message::{Decoder, Incoming};
+pub use incoming::Incoming;
+pub use message::Decoder;
 
 use crate::base::close::CloseReason;
 

@@ -1,0 +1,38 @@
+//! What the requests of one HTTP connection share, and what its stream is for once one of them is answered by a 101.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::core::{Core, Listening};
+use super::mailbox::Arrival;
+
+/// What the requests of one connection share.
+pub struct Connection {
+    pub core: Rc<Core>,
+    /// Index of the listener it came in by.
+    pub listener: usize,
+    pub ip: IpAddr,
+    /// Set by the request whose answer is a 101.
+    purpose: RefCell<Option<Arrival>>,
+}
+
+impl Connection {
+    pub fn new(core: Rc<Core>, listener: usize, ip: IpAddr) -> Connection {
+        Connection { core, listener, ip, purpose: RefCell::new(None) }
+    }
+
+    pub fn listening(&self) -> &Listening {
+        &self.core.process.listeners[self.listener]
+    }
+
+    /// The answer being sent is a 101, after which the stream serves `purpose`.
+    pub fn upgrade_to(&self, purpose: Arrival) {
+        *self.purpose.borrow_mut() = Some(purpose);
+    }
+
+    /// What the stream serves after the 101, if that is what was answered.
+    pub fn take_purpose(&self) -> Option<Arrival> {
+        self.purpose.take()
+    }
+}
