@@ -1,6 +1,10 @@
-//! Reads the source and says where it breaks the rules of `docs/ARCHITECTURE.md`: layers, purity, sizes, documentation,
-//! documents that name what is not there. That `config.toml.example` equals the defaults is tested beside the key table.
+//! Reads the source and says where it breaks the rules of `docs/ARCHITECTURE.md`: layers, circles, purity, names of
+//! applications, sizes, documentation, documents that name what is not there. That `config.toml.example` equals the defaults is tested beside the key table.
 
+#[path = "tidy/applications.rs"]
+mod applications;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/lex.rs"]
 mod lex;
 #[path = "tidy/pages.rs"]
@@ -55,14 +59,14 @@ fn mark_test_files(sources: &mut [Source]) {
     for source in sources.iter() {
         for (index, token) in source.tokens.iter().enumerate() {
             if token.test && token.text == "mod" && source.is(index + 2, ";") {
-                let mut module = source.module();
+                let mut module = circles::address(source).unwrap_or_default();
                 module.push(source.tokens[index + 1].text.clone());
                 test_modules.push(module);
             }
         }
     }
     for source in sources {
-        let module = source.module();
+        let module = circles::address(source).unwrap_or_default();
         source.test_only = test_modules.iter().any(|tests| module.starts_with(tests));
     }
 }
@@ -80,11 +84,30 @@ fn the_source_is_tidy() {
 }
 
 #[test]
+fn applications_are_named_in_their_folders_only() {
+    assert_none(&sources().iter().flat_map(applications::check).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_files_go_in_a_circle() {
+    assert_none(&circles::check(&sources()));
+}
+
+#[test]
 fn exceptions_are_still_needed() {
     let sources = sources();
     for (path, _) in rules::UNSAFE {
         let Some(source) = sources.iter().find(|source| source.path == *path) else { continue };
         assert!(source.tokens.iter().any(|token| token.text == "unsafe"), "{path} needs no exception any more");
+    }
+    for (path, names) in applications::STILL {
+        let source = sources.iter().find(|source| source.path == *path);
+        let named = source.map(applications::named).unwrap_or_default();
+        assert_eq!(named.iter().map(|(name, _)| *name).collect::<Vec<_>>(), *names, "what {path} names still");
+    }
+    let ties = circles::ties(&sources);
+    for (from, to) in circles::OPEN {
+        assert!(ties.contains_key(&((*from).to_owned(), (*to).to_owned())), "{from} uses nothing of {to} any more");
     }
 }
 

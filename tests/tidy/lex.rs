@@ -15,27 +15,47 @@ pub struct Source {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Token {
     pub text: String,
+    /// As it is written, if it is one.
+    pub literal: String,
     /// From 1.
     pub line: usize,
     /// Inside an item under `#[cfg(test)]`.
     pub test: bool,
+    /// Inside a `use` declaration.
+    pub import: bool,
     /// Inline modules around it.
     pub depth: usize,
+}
+
+/// A path, or one leaf of a `use` tree.
+pub struct Found<'a> {
+    pub token: &'a Token,
+    /// Absolute where it begins with `crate`, `self` or `super`.
+    pub path: Vec<String>,
+    /// What an import calls it: its own name, or another one.
+    pub name: String,
+    /// An import that others may use too.
+    pub reexports: bool,
 }
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Source {
         let mut tokens = tokens(text);
         mark_tests(&mut tokens);
+        mark_imports(&mut tokens);
         mark_modules(&mut tokens);
         Source { path: path.to_owned(), text: text.to_owned(), tokens, test_only: false }
     }
 
-    /// `["base", "ids"]` for `src/base/ids.rs` and `src/base/ids/mod.rs`; empty outside `src`.
+    /// The folder of its crate's source; none for tests and benches.
+    pub fn crate_folder(&self) -> Option<&'static str> {
+        CRATES.iter().find(|folder| self.path.starts_with(**folder)).copied()
+    }
+
+    /// `["base", "ids"]` for `src/base/ids.rs` and `src/base/ids/mod.rs`; empty outside the source of a crate.
     pub fn module(&self) -> Vec<String> {
-        let Some(path) = self.path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs")) else {
-            return Vec::new();
-        };
+        let path = self.crate_folder().and_then(|folder| self.path.strip_prefix(folder)?.strip_suffix(".rs"));
+        let Some(path) = path else { return Vec::new() };
         let path = path.strip_suffix("/mod").unwrap_or(path);
         path.split('/').filter(|part| !matches!(*part, "lib" | "main")).map(str::to_owned).collect()
     }
@@ -60,14 +80,17 @@ impl Source {
         is(&self.tokens, at, words)
     }
 
-    /// Every path, absolute where it begins with `crate`, `self` or `super`; `use` trees are taken apart.
-    pub fn paths(&self) -> Vec<(&Token, Vec<String>)> {
+    /// Every path; `use` trees are taken apart.
+    pub fn paths(&self) -> Vec<Found<'_>> {
         let mut out = Vec::new();
         let mut at = 0;
         while at < self.tokens.len() {
             let starts = is_name(&self.tokens[at].text) && self.is(at + 1, ": :");
             if starts && !(at >= 2 && self.is(at - 2, ": :")) {
+                let begun = out.len();
+                let reexports = at >= 2 && self.is(at - 1, "use") && matches!(&*self.tokens[at - 2].text, "pub" | ")");
                 at = self.path(at, &[], &mut out);
+                out[begun..].iter_mut().for_each(|found: &mut Found<'_>| found.reexports = reexports);
             } else {
                 at += 1;
             }
@@ -76,7 +99,7 @@ impl Source {
     }
 
     /// Reads the path or `use` tree at `at` behind `front`; the index after it.
-    fn path<'a>(&'a self, mut at: usize, front: &[String], out: &mut Vec<(&'a Token, Vec<String>)>) -> usize {
+    fn path<'a>(&'a self, mut at: usize, front: &[String], out: &mut Vec<Found<'a>>) -> usize {
         let start = at;
         let mut path = front.to_vec();
         while at < self.tokens.len() {
@@ -99,10 +122,12 @@ impl Source {
                 break;
             }
         }
-        if self.is(at, "as") {
+        let mut name = path.last().cloned().unwrap_or_default();
+        if self.tokens[start].import && self.is(at, "as") {
+            name = self.tokens[at + 1].text.clone();
             at += 2;
         }
-        out.push((&self.tokens[start], path));
+        out.push(Found { token: &self.tokens[start], path, name, reexports: false });
         at.max(start + 1)
     }
 
@@ -172,6 +197,16 @@ fn mark_tests(tokens: &mut [Token]) {
     }
 }
 
+fn mark_imports(tokens: &mut [Token]) {
+    for at in 0..tokens.len() {
+        // `use<>` says what a type captures.
+        if tokens[at].text == "use" && !is(tokens, at + 1, "<") {
+            let end = (at..tokens.len()).find(|end| tokens[*end].text == ";").unwrap_or(tokens.len());
+            tokens[at..end].iter_mut().for_each(|token| token.import = true);
+        }
+    }
+}
+
 fn mark_modules(tokens: &mut [Token]) {
     for at in 0..tokens.len() {
         if tokens[at].text == "mod" && is(tokens, at + 2, "{") {
@@ -186,12 +221,13 @@ fn tokens(text: &str) -> Vec<Token> {
     let mut out = Vec::new();
     let (mut at, mut line) = (0, 1);
     while at < chars.len() {
-        let here = line;
+        let (here, begin) = (line, at);
         let (end, word) = next(&chars, at);
         line += chars[at..end].iter().filter(|char| **char == '\n').count();
         at = end;
         if let Some(text) = word {
-            out.push(Token { text, line: here, test: false, depth: 0 });
+            let literal = if text == "\"" { chars[begin..end].iter().collect() } else { String::new() };
+            out.push(Token { text, literal, line: here, test: false, import: false, depth: 0 });
         }
     }
     out
@@ -247,3 +283,6 @@ fn raw_end(chars: &[char], from: usize) -> usize {
         |at: usize| chars[at] == '"' && chars[at + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
     (find(chars, from + hashes + 1, closes) + 1 + hashes).min(chars.len())
 }
+
+/// Where crates have their source.
+const CRATES: &[&str] = &["src/", "loadtest/src/"];

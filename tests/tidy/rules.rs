@@ -1,6 +1,6 @@
 //! The rules about source files. Each takes sources and returns sentences, `path:line: what is wrong`.
 
-use super::lex::{Source, Token, is_name};
+use super::lex::{Found, Source, Token, is_name};
 
 /// The layers of `src`, lowest first. A file imports from its own layer's module and from lower layers.
 const LAYERS: &[(&str, u8)] = &[
@@ -110,7 +110,11 @@ fn layer_of(name: &str) -> Option<u8> {
 
 /// Layer of a file of `src`; `None` for `lib.rs`, `main.rs` and what is not in `src`.
 fn layer(source: &Source) -> Option<u8> {
-    source.module().first().and_then(|top| layer_of(top))
+    is_daemon(source).then(|| source.module())?.first().and_then(|top| layer_of(top))
+}
+
+fn is_daemon(source: &Source) -> bool {
+    source.crate_folder() == Some("src/")
 }
 
 fn is_pure(source: &Source) -> bool {
@@ -123,12 +127,12 @@ fn at(source: &Source, token: &Token, what: &str) -> String {
 
 fn imports(source: &Source) -> Complaints {
     let module = source.module();
-    let Some(own) = module.first() else { return Vec::new() };
+    let Some(own) = module.first().filter(|_| is_daemon(source)) else { return Vec::new() };
     let Some(number) = layer_of(own) else {
         return vec![format!("{}:1: `{own}` has no layer; give it one in tests/tidy/rules.rs", source.path)];
     };
     let mut out = Vec::new();
-    for (token, path) in source.paths() {
+    for Found { token, path, .. } in source.paths() {
         if path.first().is_none_or(|first| first != "crate") || path.len() < 2 {
             continue;
         }
@@ -169,7 +173,7 @@ fn purity(source: &Source) -> Complaints {
         return Vec::new();
     }
     let mut out = Vec::new();
-    for (token, path) in source.paths() {
+    for Found { token, path, .. } in source.paths() {
         let reason = match path.as_slice() {
             [std, part, ..] if std == "std" => IMPURE_STD.iter().find(|(name, _)| name == part),
             _ => None,

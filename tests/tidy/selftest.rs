@@ -1,7 +1,7 @@
 //! Tidy against itself: each rule fails on a small bad file, in the right line, and passes on a good one.
 
 use super::lex::Source;
-use super::{pages, rules};
+use super::{applications, circles, pages, rules};
 
 /// The lines that are complained about, with a word of each complaint.
 #[track_caller]
@@ -49,6 +49,67 @@ fn applications_do_not_know_each_other() {
     check("src/shard/a.rs", in_tests, &[]);
     check("src/app/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
     check("src/store/a.rs", "use crate::app::signage::job;", &[]);
+}
+
+#[test]
+fn no_application_is_named_outside_its_folder() {
+    let check = |path: &str, code: &str, expected: &[(&str, usize)]| {
+        assert_eq!(applications::named(&Source::new(path, code)), expected, "{path} {code:?}");
+    };
+    check("src/net/a.rs", "use crate::app::signage::job;", &[("signage", 1)]);
+    check("src/net/a.rs", "\nfn f() -> &'static str {\n    \"/signage/x\"\n}", &[("signage", 3)]);
+    check(
+        "src/net/a.rs",
+        "const A: Write = Write::Signage(1);\nconst B: &str = r\"LAB\";",
+        &[("lab", 2), ("signage", 1)],
+    );
+    check("src/net/a.rs", "mod iot;\nuse x::{a, utalk_rules as b};", &[("utalk", 2), ("iot", 1)]);
+    check("src/config/keys/signage.rs", "", &[("signage", 1)]);
+    check("src/net/a.rs", "// signage\nfn dispatch(label: u8) { self.dispatch(\"labels\", label) }", &[]);
+    check("src/net/a.rs", "#[cfg(test)]\nmod tests {\n    const A: &str = \"lab\";\n}", &[]);
+    for path in ["src/apps/signage/a.rs", "tests/a.rs", "loadtest/src/a.rs"] {
+        check(path, "use crate::apps::signage::job;", &[]);
+    }
+}
+
+#[test]
+fn circles_are_found_where_items_are_used() {
+    let check = |files: &[(&str, &str)], expected: &[&str]| {
+        let roots = [("src/lib.rs", ""), ("loadtest/src/lib.rs", "")];
+        let mut sources: Vec<_> = roots.iter().chain(files).map(|(path, code)| Source::new(path, code)).collect();
+        super::mark_test_files(&mut sources);
+        let found = circles::circles(&circles::ties(&sources)).join("\n");
+        let ties = found.lines().filter_map(|line| line.strip_prefix("  "));
+        assert_eq!(ties.collect::<Vec<_>>(), expected, "{files:?}");
+    };
+    let two = ["src/a.rs uses of src/b.rs: B", "src/b.rs uses of src/a.rs: A"];
+    let a = ("src/a.rs", "use crate::b::B;\npub struct A(B);");
+    check(&[a, ("src/b.rs", "pub struct B(crate::a::A);")], &two);
+    check(&[a, ("src/b.rs", "use super::a;\npub struct B(a::A);")], &two);
+    check(&[a, ("src/b.rs", "use crate::{a::{self, A as C}, c};\npub struct B(C);")], &two);
+    check(&[a, ("src/b.rs", "pub struct B;"), ("src/c.rs", "use crate::a::A;")], &[]);
+    check(&[a, ("src/b.rs", "pub struct B;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}")], &[]);
+    check(&[a, ("src/b.rs", "pub struct B;\n#[cfg(test)]\nmod c;"), ("src/b/c.rs", "use crate::a::A;")], &[]);
+    // Over a re-export the tie is to the file that defines the item; the re-export itself ties nothing.
+    let hub = ("src/m/mod.rs", "mod x;\nmod y;\npub use x::X;\npub use y::Y;");
+    let x = ("src/m/x.rs", "use super::Y;\npub struct X(Y);");
+    check(&[hub, x, ("src/m/y.rs", "pub struct Y;")], &[]);
+    let both = ["src/m/x.rs uses of src/m/y.rs: Y", "src/m/y.rs uses of src/m/x.rs: X"];
+    check(&[hub, x, ("src/m/y.rs", "pub struct Y(super::X);")], &both);
+    // A module and what stands in it.
+    let parent = ("src/m/mod.rs", "mod x;\nuse x::X;\npub struct M(X);\npub struct N;");
+    check(&[parent, ("src/m/x.rs", "use super::N;\npub struct X(N);")], &[]);
+    let around =
+        ["src/m/mod.rs uses of src/m/x.rs: X", "src/m/x.rs uses of src/z.rs: Z", "src/z.rs uses of src/m/mod.rs: N"];
+    let z = ("src/z.rs", "use crate::m::N;\npub struct Z(N);");
+    check(&[parent, ("src/m/x.rs", "use crate::z::Z;\npub struct X(Z);"), z], &around);
+    // Two crates of one shape.
+    check(&[a, ("loadtest/src/b.rs", "pub struct B(crate::a::A);"), ("loadtest/src/a.rs", "pub struct A;")], &[]);
+    // What a macro defines belongs to the file that names it.
+    check(
+        &[a, ("src/b.rs", "made! { B }\nfn f() { crate::a::f(); }\nfn g() -> B { crate::a::A }")],
+        &["src/a.rs uses of src/b.rs: B", "src/b.rs uses of src/a.rs: A, f"],
+    );
 }
 
 #[test]
