@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
-use siod::app::kit::identity::jwt;
+use siod::app::identity::jwt;
 use siod::shard::Shard;
 use siod::shard::io::{Input, Output};
 

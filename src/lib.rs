@@ -1,8 +1,9 @@
 //! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, real-time applications on top. Two exist:
-//! [`app::signage`], which drives fleets of displays, and [`app::lab`], the smallest one, for trying things out. The names
+//! [`apps::signage`], which drives fleets of displays, and [`apps::lab`], the smallest one, for trying things out. The names
 //! of four more are reserved ([`app::name`]).
 //!
-//! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`shard`], all pure:
+//! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
+//! all pure:
 //! values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
 //! assembled by [`server`] and started by [`cli`].
 //!
@@ -11,6 +12,7 @@
 
 pub mod api;
 pub mod app;
+pub mod apps;
 pub mod base;
 pub mod cli;
 pub mod config;

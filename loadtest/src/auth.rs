@@ -77,8 +77,8 @@ fn object(template: &str, number: u32) -> Option<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use siod::app::kit::identity::AuthSettings;
-    use siod::app::kit::identity::jwt::Verifier;
+    use siod::app::identity::AuthSettings;
+    use siod::app::identity::jwt::Verifier;
     use siod::base::secret::Secret;
     use siod::base::time::WallMillis;
 

@@ -17,7 +17,7 @@ use super::backend::Reply;
 use super::{Api, reply};
 use crate::app::Home;
 use crate::app::event::Call;
-use crate::app::signage::call::{Ask, Call as SignageCall};
+use crate::apps::signage::call::{Ask, Call as SignageCall};
 use crate::base::limit::NAME_BYTES_MAX;
 
 pub fn routes() -> Router<Api> {

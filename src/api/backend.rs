@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
-use crate::app::kit::identity::Identity;
-use crate::app::signage::job::Snapshot;
+use crate::app::identity::Identity;
 use crate::app::{AuthFailure, Home};
+use crate::apps::signage::job::Snapshot;
 use crate::shard::sample::ShardSample;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,10 +12,10 @@ use super::{Api, reply};
 use crate::app::Home;
 use crate::app::effect::{Outcome, Query as StoreQuery};
 use crate::app::event::Call;
-use crate::app::kit::identity::Identity;
-use crate::app::signage::call::{Ask, Call as SignageCall};
-use crate::app::signage::job::{Answer, Query as SignageQuery, Snapshot};
-use crate::app::signage::rules::{self, Scope};
+use crate::app::identity::Identity;
+use crate::apps::signage::call::{Ask, Call as SignageCall};
+use crate::apps::signage::job::{Answer, Query as SignageQuery, Snapshot};
+use crate::apps::signage::rules::{self, Scope};
 use crate::base::ids::Sid;
 use crate::base::limit::TOKEN_BYTES_MAX;
 
@@ -127,7 +127,7 @@ mod tests {
     use super::super::public;
     use super::super::testing::{Fake, ask, identity, public_get};
     use super::*;
-    use crate::app::kit::identity::Claims;
+    use crate::app::identity::Claims;
     use crate::base::time::WallMillis;
 
     const ID: &str = "abcdefghijklmnopqrst";

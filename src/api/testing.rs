@@ -17,9 +17,9 @@ use super::backend::{Backend, BoxFuture, Readiness, Reply};
 use super::{Api, Settings};
 use crate::app::effect::{JobError, JobErrorKind, Outcome, Query};
 use crate::app::event::Call;
-use crate::app::kit::identity::{AuthMethod, Claims, Identity};
-use crate::app::signage::job::Snapshot;
+use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::{AuthFailure, Home};
+use crate::apps::signage::job::Snapshot;
 use crate::shard::sample::ShardSample;
 
 /// What the daemon would say.

@@ -151,20 +151,20 @@ pub enum Job {
     /// A question to the store.
     Read(Query),
     /// Decodes, hashes and stores a snapshot picture, records it, and deletes what the quota pushes out.
-    Snapshot(super::signage::job::SnapshotJob),
+    Snapshot(crate::apps::signage::job::SnapshotJob),
 }
 
 /// One change in the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     Audit(audit::Entry),
-    Signage(super::signage::job::Write),
+    Signage(crate::apps::signage::job::Write),
 }
 
 /// One question to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Query {
-    Signage(super::signage::job::Query),
+    Signage(crate::apps::signage::job::Query),
     /// The newest audit entries of a domain, newest first.
     Audit {
         domain: String,
@@ -177,7 +177,7 @@ pub enum Query {
 pub enum Outcome {
     /// On disk.
     Written,
-    Signage(super::signage::job::Answer),
+    Signage(crate::apps::signage::job::Answer),
     Audit(Vec<audit::Entry>),
     Failed(JobError),
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::effect::{Outcome, Token};
-use super::kit::identity::Identity;
+use super::identity::Identity;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ReqId, Sid, SocketRef};
 use crate::base::percent;
@@ -201,7 +201,7 @@ pub struct AckAnswer {
 /// A request from the HTTP side to an application.
 #[derive(Debug)]
 pub enum Call {
-    Signage(super::signage::call::Call),
+    Signage(crate::apps::signage::call::Call),
 }
 
 #[cfg(test)]

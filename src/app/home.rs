@@ -181,7 +181,7 @@ fn park(parked: &mut Parked, input: AppInput) -> Effects {
 mod tests {
     use super::*;
     use crate::app::effect::{JobError, JobErrorKind, Query};
-    use crate::app::kit::identity::Identity;
+    use crate::app::identity::Identity;
     use crate::app::{Asked, AuthFailure, Home, Refusal};
     use crate::base::rng::Rng;
     use crate::base::time::Now;
@@ -299,8 +299,8 @@ mod tests {
                 home.on_input(cx, timer(2), out);
             }
             let req = crate::base::ids::ReqId { shard: Default::default(), key: Default::default() };
-            let ask = crate::app::signage::call::Ask::Devices;
-            let call = crate::app::event::Call::Signage(crate::app::signage::call::Call { fleet: "f".into(), ask });
+            let ask = crate::apps::signage::call::Ask::Devices;
+            let call = crate::app::event::Call::Signage(crate::apps::signage::call::Call { fleet: "f".into(), ask });
             texts(out);
             home.on_input(cx, AppInput::Call { req, call }, out);
             assert!(texts(out)[0].contains("status: 503"));

@@ -4,16 +4,16 @@
 pub mod effect;
 pub mod event;
 pub mod home;
+pub mod identity;
 pub mod kit;
-pub mod lab;
+
 pub mod name;
-pub mod signage;
 
 use std::sync::Arc;
 
 use crate::app::effect::{Effects, Job};
 use crate::app::event::{AppInput, Handshake};
-use crate::app::kit::identity::Identity;
+use crate::app::identity::Identity;
 use crate::base::time::Now;
 
 /// Where the handlers of one socket run.

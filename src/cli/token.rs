@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
-use crate::app::kit::identity::jwt;
+use crate::app::identity::jwt;
 use crate::base::time::WallMillis;
 use crate::config::args::Token;
 use crate::config::{AuthMode, AuthSettings, Config};
@@ -63,7 +63,7 @@ fn mint(auth: &AuthSettings, asked: &Token, now: WallMillis) -> Result<String, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::kit::identity::Authenticator;
+    use crate::app::identity::Authenticator;
     use crate::config::Secret;
     use serde_json::json;
     use std::time::Duration;

@@ -13,9 +13,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use crate::app::kit::identity::{AuthMode, AuthSettings};
+pub use crate::app::identity::{AuthMode, AuthSettings};
 pub use crate::app::name::AppName;
-pub use crate::app::signage::settings::Settings as SignageSettings;
+pub use crate::apps::signage::settings::Settings as SignageSettings;
 pub use crate::base::limit::{EngineLimits, Limits};
 pub use crate::base::secret::Secret;
 pub use raw::Source;

@@ -15,9 +15,9 @@ use crate::api::backend::{Backend, BoxFuture, Reply};
 use crate::api::{self, Api, Served, ServedApplication, ServedListener};
 use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
-use crate::app::kit::identity::Identity;
-use crate::app::signage::job::Snapshot;
+use crate::app::identity::Identity;
 use crate::app::{AuthFailure, Home};
+use crate::apps::signage::job::Snapshot;
 use crate::base::ids::{Key, NspId, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
@@ -301,7 +301,7 @@ fn served(plan: &Plan) -> Served {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::signage::call::{Ask, Call as SignageCall};
+    use crate::apps::signage::call::{Ask, Call as SignageCall};
 
     /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
     fn daemon(shards: usize) -> Arc<Daemon> {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::memory;
 use crate::app::Application;
-use crate::app::kit::identity::Authenticator;
-use crate::app::lab::Lab;
+use crate::app::identity::Authenticator;
 use crate::app::name::AppName;
-use crate::app::signage::Signage;
-use crate::app::signage::settings::Settings as SignageSettings;
+use crate::apps::lab::Lab;
+use crate::apps::signage::Signage;
+use crate::apps::signage::settings::Settings as SignageSettings;
 use crate::base::ids::{ListenerId, NspId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};

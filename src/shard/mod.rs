@@ -51,7 +51,7 @@ use crate::app::Application;
 use crate::app::effect::Token;
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, HomeState};
-use crate::app::kit::identity::Authenticator;
+use crate::app::identity::Authenticator;
 use crate::base::hash::Keyed;
 use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};

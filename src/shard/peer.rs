@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::app::event::Handshake;
-use crate::app::kit::identity::Identity;
+use crate::app::identity::Identity;
 use crate::base::ids::{Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
 use crate::base::wheel::TimerKey;
 use crate::engine::session::Session;

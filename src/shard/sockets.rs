@@ -10,7 +10,7 @@ use super::Shard;
 use super::lane::Route;
 use super::peer::{Socket, Timer};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
-use crate::app::kit::identity::Identity;
+use crate::app::identity::Identity;
 use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};

@@ -7,7 +7,7 @@ use super::sqlite::Sqlite;
 use super::{Batch, Bounds, Repository};
 use crate::app::effect::{Outcome, Query, Write};
 use crate::app::kit::audit;
-use crate::app::signage::job::{self as signage, Alert, Answer, Change, Command, Device, Failure, Snapshot, State};
+use crate::apps::signage::job::{self as signage, Alert, Answer, Change, Command, Device, Failure, Snapshot, State};
 use crate::base::time::WallMillis;
 
 const BOUNDS: Bounds = Bounds { history_rows_max: 5, append_rows_max: 6 };

@@ -21,7 +21,7 @@ use super::status::{Counters, Health, Status};
 use super::writer::Writer;
 use super::{Batch, OpenError, Repository, Settings};
 use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Query};
-use crate::app::signage::job::{Snapshot, SnapshotJob};
+use crate::apps::signage::job::{Snapshot, SnapshotJob};
 use crate::base::limit;
 use crate::base::stats::Histogram;
 

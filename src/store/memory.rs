@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{Batch, Bounds, Repository};
 use crate::app::effect::{JobError, Outcome, Query, Write};
 use crate::app::kit::audit;
-use crate::app::signage::job::{self as signage, Alert, Answer, Change, Device, Failure, Snapshot, State};
+use crate::apps::signage::job::{self as signage, Alert, Answer, Change, Device, Failure, Snapshot, State};
 use crate::base::time::WallMillis;
 
 /// `(fleet, device_id)`.

@@ -30,7 +30,7 @@ pub use self::handle::Store;
 pub use self::queue::OnOutcome;
 pub use self::status::{Counters, Health};
 use crate::app::effect::{JobError, Outcome, Query, Write};
-use crate::app::signage::job::Snapshot;
+use crate::apps::signage::job::Snapshot;
 use crate::base::time::WallMillis;
 
 /// Where the store lives and what it may hold.

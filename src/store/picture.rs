@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::app::effect::{JobError, JobErrorKind};
-use crate::app::signage::job::SnapshotData;
+use crate::apps::signage::job::SnapshotData;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Picture {

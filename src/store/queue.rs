@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Write};
-use crate::app::signage::job::{self as signage, Answer, SnapshotData};
+use crate::apps::signage::job::{self as signage, Answer, SnapshotData};
 
 /// Hears what came of a job. Called on a thread of the store, or inside [`Store::submit`](super::Store::submit) where the job is refused at once: it
 /// should only pass the outcome on.

@@ -13,7 +13,7 @@ use super::shelf::{self, Shelf};
 use super::status::{Status, wall_now};
 use super::{Batch, SnapshotSettings, picture};
 use crate::app::effect::{JobError, JobErrorKind, Outcome};
-use crate::app::signage::job::{Answer, Snapshot, SnapshotJob};
+use crate::apps::signage::job::{Answer, Snapshot, SnapshotJob};
 use crate::base::time::WallMillis;
 
 /// Has a batch committed and waits for it.
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::app::effect::Query;
-    use crate::app::signage::job::{self as signage, SnapshotData};
+    use crate::apps::signage::job::{self as signage, SnapshotData};
     use crate::store::memory::Memory;
     use crate::store::{Bounds, Repository};
 

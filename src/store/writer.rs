@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::app::effect::Query;
-    use crate::app::signage::job::Snapshot;
+    use crate::apps::signage::job::Snapshot;
     use crate::store::queue::Gauge;
     use crate::store::status::{Counters, Health};
 

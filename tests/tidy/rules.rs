@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("socketio", 3),
     ("hub", 4),
     ("app", 5),
+    ("apps", 6),
     ("shard", 6),
     ("config", 7),
     ("store", 7),
@@ -34,9 +35,6 @@ const SHELL_IMPORTS: &[(&str, &str, &str)] = &[
 
 /// What of an application the lists of jobs and calls name: the types of its questions to the store and from HTTP.
 const APPLICATION_TYPES: &[(&str, &str)] = &[("src/app/effect.rs", "job"), ("src/app/event.rs", "call")];
-
-/// What every application may use of `app`; anything else there is an application.
-const APP_SHARED: &[&str] = &["effect", "event", "home", "kit", "name"];
 
 /// Names a pure layer does not use, and why.
 const IMPURE: &[(&str, &str)] = &[
@@ -138,14 +136,13 @@ fn imports(source: &Source) -> Complaints {
         }
         let to = &path[1];
         let Some(theirs) = layer_of(to) else { continue };
+        if to == "apps" && number <= PURE_MAX {
+            out.extend(application_import(source, &module, token, &path));
+            continue;
+        }
         let excepted = SHELL_IMPORTS.iter().any(|(from, into, _)| from == own && into == to);
         if to != own && theirs >= number && !excepted {
             out.push(at(source, token, &format!("`{own}` (layer {number}) imports `{to}` (layer {theirs})")));
-        }
-        if to == "app"
-            && let Some(complaint) = application_import(source, &module, token, &path)
-        {
-            out.push(complaint);
         }
     }
     out
@@ -154,11 +151,7 @@ fn imports(source: &Source) -> Complaints {
 /// Applications do not know each other, and nothing below the shell knows one, except for the types of its jobs and calls.
 fn application_import(source: &Source, module: &[String], token: &Token, path: &[String]) -> Option<String> {
     let application = path.get(2)?;
-    let names_one = |name: &str| name.starts_with(|first: char| first.is_lowercase()) && !APP_SHARED.contains(&name);
-    if !names_one(application) || layer(source)? > PURE_MAX {
-        return None;
-    }
-    let inside = module[0] == "app" && module.get(1) == Some(application);
+    let inside = module[0] == "apps" && module.get(1) == Some(application);
     let listed = |(file, part): &(&str, &str)| *file == source.path && path.get(3).is_some_and(|name| name == part);
     let carries_applications = module[0] == "shard" || source.path == "src/app/home.rs";
     let tries_one = carries_applications && (token.test || source.test_only);

@@ -34,21 +34,21 @@ fn imports_point_down() {
 
 #[test]
 fn applications_do_not_know_each_other() {
-    check("src/app/lab/mod.rs", "use super::effect::Effect;\nuse crate::app::kit::rate;", &[]);
-    check("src/app/lab/mod.rs", "use super::signage::job;", &[(2, "the application `signage`")]);
-    check("src/app/lab/rules.rs", "use super::super::signage::job;", &[(2, "the application `signage`")]);
-    check("src/app/signage/rules.rs", "use super::job;\nuse crate::app::signage::state;", &[]);
-    check("src/app/kit/a.rs", "use crate::app::signage::job;", &[(2, "the application `signage`")]);
+    check("src/apps/lab/mod.rs", "use crate::app::effect::Effect;\nuse crate::app::kit::rate;", &[]);
+    check("src/apps/lab/mod.rs", "use super::signage::job;", &[(2, "the application `signage`")]);
+    check("src/apps/lab/rules.rs", "use super::super::signage::job;", &[(2, "the application `signage`")]);
+    check("src/apps/signage/rules.rs", "use super::job;\nuse crate::apps::signage::fleet;", &[]);
+    check("src/app/kit/a.rs", "use crate::apps::signage::job;", &[(2, "the application `signage`")]);
     check(
         "src/app/effect.rs",
-        "use super::signage::job;\nuse super::signage::state;",
+        "use crate::apps::signage::job;\nuse crate::apps::signage::fleet;",
         &[(3, "the application `signage`")],
     );
-    check("src/shard/a.rs", "use crate::app::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
-    let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::app::lab::Lab;\n}";
+    check("src/shard/a.rs", "use crate::apps::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
+    let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::apps::lab::Lab;\n}";
     check("src/shard/a.rs", in_tests, &[]);
-    check("src/app/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
-    check("src/store/a.rs", "use crate::app::signage::job;", &[]);
+    check("src/apps/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
+    check("src/store/a.rs", "use crate::apps::signage::job;", &[]);
 }
 
 #[test]

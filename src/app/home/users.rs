@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
-use crate::app::kit::identity::AuthMethod;
+use crate::app::identity::AuthMethod;
 use crate::app::{Application, Home};
 use crate::base::ids::SocketRef;
 

@@ -3,7 +3,7 @@
 pub mod alert;
 pub mod audit;
 pub mod command;
-pub mod identity;
+
 pub mod patch;
 pub mod presence;
 pub mod rate;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Query, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Connect, Event};
-use crate::app::kit::identity::Identity;
+use crate::app::identity::Identity;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 use crate::base::ids::SocketRef;
 

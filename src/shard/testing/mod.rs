@@ -26,7 +26,7 @@ use super::{Shard, ShardConfig};
 use crate::app::Application;
 use crate::app::effect::{Job, Outcome};
 use crate::app::event::{Call, Handshake};
-use crate::app::kit::identity::{AuthSettings, Authenticator};
+use crate::app::identity::{AuthSettings, Authenticator};
 use crate::base::ids::{ListenerId, NspId, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::time::{Millis, Now, WallMillis};

@@ -12,7 +12,7 @@ mod websocket;
 
 use super::testing::fleet::Fleet;
 use super::testing::{Apps, Peer, World};
-use crate::app::lab::Lab;
+use crate::apps::lab::Lab;
 
 /// `/lab` on the socket's own shard, `/fleet` at home by its token.
 fn apps() -> Apps {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{apps, world};
-use crate::app::kit::identity::{AuthMode, AuthSettings, jwt};
+use crate::app::identity::{AuthMode, AuthSettings, jwt};
 use crate::base::secret::Secret;
 use crate::base::time::WallMillis;
 use crate::shard::testing::socket::Frame;
@@ -240,7 +240,7 @@ fn t11_namespaces_of_a_client_are_bounded() {
     let world = World::new(1, || {
         names
             .iter()
-            .map(|name| (*name, Box::new(crate::app::lab::Lab::default()) as Box<dyn crate::app::Application>))
+            .map(|name| (*name, Box::new(crate::apps::lab::Lab::default()) as Box<dyn crate::app::Application>))
             .collect()
     });
     let peer = world.websocket("/socket.io/");

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 
 use super::{apps, fleet, world};
-use crate::app::lab::Lab;
+use crate::apps::lab::Lab;
 use crate::shard::testing::fleet::Fleet;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::super::testing::fleet::Fleet;
 use super::apps;
-use crate::app::lab::Lab;
+use crate::apps::lab::Lab;
 use crate::base::ids::SocketRef;
 use crate::base::limit::Limits;
 use crate::base::rng::Rng;

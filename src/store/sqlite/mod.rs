@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Batch, Bounds, OpenError, Repository};
 use crate::app::effect::{JobError, JobErrorKind, Outcome, Query};
-use crate::app::signage::job::Snapshot;
+use crate::apps::signage::job::Snapshot;
 
 /// One connection, reopened after an error that leaves its state in doubt.
 pub struct Sqlite {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::{integer, unsigned};
 use crate::app::effect::{Outcome, Query};
 use crate::app::kit::audit;
-use crate::app::signage::job::{self as signage, Alert, Answer, Change, Device, Failure, Snapshot, State};
+use crate::apps::signage::job::{self as signage, Alert, Answer, Change, Device, Failure, Snapshot, State};
 use crate::base::time::WallMillis;
 use crate::store::Bounds;
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Params, params};
 use super::{integer, job_error};
 use crate::app::effect::{JobError, JobErrorKind, Write};
 use crate::app::kit::audit;
-use crate::app::signage::job::{self as signage, Alert, Change, Command, Device, Failure, Snapshot, State};
+use crate::apps::signage::job::{self as signage, Alert, Change, Command, Device, Failure, Snapshot, State};
 use crate::base::time::WallMillis;
 use crate::store::{Batch, Bounds};
 

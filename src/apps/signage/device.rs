@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Info, Listed};
 use super::job;
+use super::payload::{Info, Listed};
 use super::rules::short_hash;
 use crate::app::effect::Room;
 use crate::base::time::{Millis, WallMillis};

@@ -2,28 +2,32 @@
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
-//! In reading order: this table of events → `event` (payloads) → `state`, `device`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
-//! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `watch`, `grant`,
-//! `pulse` → `job`, `call` (what it asks of the store, what HTTP asks of it).
+//! In reading order: this table of events → `payload` → `fleet`, `device`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
+//! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
+//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `job`, `call` (what it asks of the store, what HTTP asks of it).
 //!
-//! A device's state goes out once for all who watch it: see `watch`. What a fleet holds follows the disk only where somebody
+//! A device's state goes out once for all who watch it: see `subscription`. What a fleet holds follows the disk only where somebody
 //! relies on it (who may come in, revisions); everything else is written behind, and goes on while the store fails.
 
 #[cfg(test)]
 mod acceptance;
+mod agenda;
+mod alerts;
 mod answer;
+mod authorization;
 pub mod call;
 mod command;
 mod connect;
+mod counters;
 mod device;
 mod dispatch;
-pub mod event;
 #[cfg(test)]
 mod failures;
-mod grant;
+mod fleet;
 pub mod job;
+mod outcome;
+pub mod payload;
 pub mod picture;
-mod pulse;
 mod register;
 mod report;
 #[cfg(test)]
@@ -32,31 +36,30 @@ pub mod rules;
 pub mod settings;
 #[cfg(test)]
 mod simulation;
-mod state;
 mod stats;
+mod subscription;
 #[cfg(test)]
 mod testing;
 mod turn;
 mod waiting;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use self::authorization::{entity_of, fleet_of_entity};
 use self::connect::named_device;
-use self::event::Fail;
-use self::grant::{entity_of, fleet_of_entity};
+use self::counters::Counts;
+use self::fleet::Fleet;
+use self::payload::Fail;
 use self::rules::{NOT_AUTHORIZED, Role, fleet_of};
 use self::settings::Settings;
-use self::state::Fleet;
-use self::stats::Counts;
-use self::turn::{Books, Turn};
-use super::effect::{Effects, Job, Outcome, Query};
-use super::event::{AppInput, Call, Connect, Event};
-use super::kit::identity::{AuthMethod, Claims, Identity};
-use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use self::turn::{Shared, Turn};
+use crate::app::effect::{Effects, Job, Outcome, Query};
+use crate::app::event::{AppInput, Call, Connect, Event};
+use crate::app::identity::{AuthMethod, Claims, Identity};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 
 /// Fleets one shard holds.
 const FLEETS_MAX: usize = 4_096;
@@ -125,21 +128,21 @@ pub struct Signage {
     fleets: BTreeMap<String, Fleet>,
     /// The fleet of each timer.
     timers: BTreeMap<u64, Arc<str>>,
-    books: Books,
+    shared: Shared,
 }
 
 impl Signage {
     pub fn new(settings: Settings) -> Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
         let (counts, waiting) = (Counts::default(), BTreeMap::new());
-        let books = Books { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
-        Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), books }
+        let shared = Shared { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
+        Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), shared }
     }
 
     /// Runs one turn of a fleet that is loaded; `false` if it is not.
     fn turn(&mut self, cx: &mut Context<'_>, fleet: &str, fx: &mut Effects, run: impl FnOnce(&mut Turn<'_>)) -> bool {
         let Some(fleet) = self.fleets.get_mut(fleet) else { return false };
-        let mut turn = Turn { now: cx.now, rng: cx.rng, settings: &self.settings, fleet, books: &mut self.books, fx };
+        let mut turn = Turn { now: cx.now, rng: cx.rng, settings: &self.settings, fleet, shared: &mut self.shared, fx };
         run(&mut turn);
         turn.finish();
         true
@@ -209,12 +212,12 @@ impl Application for Signage {
 
     fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
         let name = fleet_of_entity(entity);
-        let timer = self.books.token();
+        let timer = self.shared.token();
         let mut fleet = Fleet::new(name, timer, cx.now, &self.settings);
         self.timers.insert(timer.0, fleet.name.clone());
         let works = match outcome {
             Outcome::Signage(job::Answer::Fleet { devices, states, alerts }) => {
-                grant::restore(&mut fleet, devices, states, alerts);
+                authorization::restore(&mut fleet, devices, states, alerts);
                 true
             }
             _ => false,
@@ -240,21 +243,21 @@ impl Application for Signage {
                 self.turn(cx, &fleet, fx, |turn| turn.on_timer());
             }
             AppInput::Done { token, outcome } => {
-                if let Some((fleet, wait)) = self.books.waiting.remove(&token.0) {
+                if let Some((fleet, wait)) = self.shared.waiting.remove(&token.0) {
                     self.turn(cx, &fleet, fx, |turn| turn.on_done(wait, outcome));
                 }
             }
             AppInput::Call { req, call: Call::Signage(call) } => {
                 if !self.turn(cx, &call.fleet, fx, |turn| turn.on_call(req, call.ask)) {
                     let body = json!({"error": Fail::new("TOO_MANY_FLEETS", "No room for another fleet")}).to_string();
-                    fx.push(super::effect::Effect::Reply { req, status: 503, body });
+                    fx.push(crate::app::effect::Effect::Reply { req, status: 503, body });
                 }
             }
             AppInput::Drained { socket, identity, keys } => {
                 self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_drained(socket, &keys));
             }
             AppInput::Draining => {
-                self.books.draining = true;
+                self.shared.draining = true;
                 let fleets: Vec<Arc<str>> = self.fleets.values().map(|fleet| fleet.name.clone()).collect();
                 for fleet in fleets {
                     self.turn(cx, &fleet, fx, |_| {});
@@ -266,7 +269,7 @@ impl Application for Signage {
     }
 
     fn metrics(&self, out: &mut Vec<Metric>) {
-        self.books.counts.metrics(self.fleets.values(), out);
+        self.shared.counts.metrics(self.fleets.values(), out);
     }
 
     fn name(&self) -> &'static str {
@@ -274,6 +277,6 @@ impl Application for Signage {
     }
 
     fn tally(&self) -> Tally {
-        self.books.counts.tally
+        self.shared.counts.tally
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::event::Fail;
+use super::payload::Fail;
 use super::turn::Turn;
 use super::{From, ROUTES, Route, Run, rules};
 use crate::app::event::Event;
@@ -16,7 +16,7 @@ impl Turn<'_> {
         }
         let name = event.args.name();
         let Some(route) = ROUTES.iter().find(|route| route.name == name) else {
-            self.books.counts.tally.unknown += 1;
+            self.shared.counts.tally.unknown += 1;
             return self.ack_error(event, &Fail::new("UNKNOWN_EVENT", "No such event"));
         };
         let outcome = match self.admit_event(event, route) {
@@ -28,8 +28,8 @@ impl Turn<'_> {
             },
         };
         match outcome {
-            Ok(_) => self.books.counts.tally.handled += 1,
-            Err(_) => self.books.counts.tally.rejected += 1,
+            Ok(_) => self.shared.counts.tally.handled += 1,
+            Err(_) => self.shared.counts.tally.rejected += 1,
         }
         match outcome {
             Ok(Some(reply)) => self.ack_reply(event, reply),

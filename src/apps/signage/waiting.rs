@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::fleet::Origin;
 use super::job;
-use super::state::Origin;
 use crate::app::effect::Write;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::command::{Key, Row};

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::connect::{rooms_of_scope, watches_of};
 use super::device::Watch;
-use super::event::{Fail, List};
+use super::fleet::AdminSeat;
 use super::job;
+use super::payload::{Fail, List};
 use super::rules;
-use super::state::AdminSeat;
 use super::turn::Turn;
 use super::waiting::Reader;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};

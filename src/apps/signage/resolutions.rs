@@ -9,7 +9,7 @@ use super::call::Ask;
 use super::settings::Settings;
 use super::testing::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
-use crate::app::kit::identity::{Claims, Identity};
+use crate::app::identity::{Claims, Identity};
 use crate::base::close::CloseReason;
 
 /// A person in development mode.

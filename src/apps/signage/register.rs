@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::connect::new_row;
 use super::device::{Rooms, Watch};
-use super::event::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
+use super::fleet::{AlertKind, DeviceSeat, Due, Seat};
+use super::payload::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
 use super::rules;
-use super::state::{AlertKind, DeviceSeat, Due, Seat};
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect};
 use crate::app::event::Event;

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
-use crate::app::kit::identity::{Claims, Identity};
+use crate::app::identity::{Claims, Identity};
 use crate::base::close::CloseReason;
 
 #[test]

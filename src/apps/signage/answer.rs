@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::event::{CommandResponse, Fail};
+use super::fleet::Origin;
+use super::payload::{CommandResponse, Fail};
 use super::report::Answering;
 use super::rules;
-use super::state::Origin;
 use super::turn::Turn;
 use crate::app::event::Event;
 use crate::app::kit::command::{Answered, Expired, Key, Row};
@@ -30,7 +30,7 @@ impl Turn<'_> {
                     Answered::Foreign => "foreign",
                     _ => "unknown",
                 };
-                self.books.counts.response_ignored(why);
+                self.shared.counts.response_ignored(why);
                 return Ok(json!({"commandId": &*key.id, "ignored": why}));
             }
         };
@@ -84,9 +84,9 @@ impl Turn<'_> {
     ) {
         let duration_ms = self.now.mono.since(row.first_sent);
         let label = rules::command_label(&row.origin.command, self.settings);
-        self.books.counts.command(label, status);
-        self.books.counts.command_ms_sum += duration_ms;
-        self.books.counts.command_count += 1;
+        self.shared.counts.command(label, status);
+        self.shared.counts.command_ms_sum += duration_ms;
+        self.shared.counts.command_count += 1;
         let code = fail.as_ref().map(|fail| fail.code);
         let response = CommandResponse {
             command_id: key.id.to_string(),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Address, Ask, CommandResponse, Fail, Order};
+use super::fleet::{AdminSeat, Origin};
 use super::job;
+use super::payload::{Address, Ask, CommandResponse, Fail, Order};
 use super::rules::{self, Role};
-use super::state::{AdminSeat, Origin};
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
 use crate::app::event::Event;
@@ -201,7 +201,7 @@ impl Turn<'_> {
         let Some(admin) = self.fleet.admin(event.socket) else { return };
         let actor = admin.actor();
         let label = rules::command_label(command, self.settings);
-        self.books.counts.command(label, "rejected");
+        self.shared.counts.command(label, "rejected");
         let response = CommandResponse {
             command_id: id.to_owned(),
             device_id: device.as_deref().map(clip),

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::call::Ask;
 use super::connect::new_row;
-use super::event::Fail;
+use super::fleet::{AdminSeat, AlertKind, Fleet, Seat};
 use super::job;
+use super::payload::Fail;
 use super::rules;
-use super::state::{AdminSeat, AlertKind, Fleet, Seat};
+use super::subscription::subject;
 use super::turn::Turn;
 use super::waiting::{Change, GrantWait, Reader, Wait};
-use super::watch::subject;
 use crate::app::Entity;
 use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
 use crate::app::event::Event;

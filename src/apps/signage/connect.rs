@@ -6,16 +6,16 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::device::Watch;
-use super::event::Fail;
+use super::fleet::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::job;
+use super::payload::Fail;
 use super::rules::{self, NOT_AUTHORIZED, Role, Scope, short_hash};
-use super::state::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
 use super::turn::Turn;
 use crate::app::Asked;
 use crate::app::effect::{Room, Write};
 use crate::app::event::{Connect, Handshake};
+use crate::app::identity::{AuthMethod, Identity, intake};
 use crate::app::kit::audit::Actor;
-use crate::app::kit::identity::{AuthMethod, Identity, intake};
 use crate::base::time::WallMillis;
 
 /// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.
@@ -128,7 +128,7 @@ impl Turn<'_> {
                 if device.is_some_and(|device| accepts(&device.row)) {
                     return Ok(named.map(Arc::from));
                 }
-                if hash == self.books.fleet_token_hash {
+                if hash == self.shared.fleet_token_hash {
                     return named.map(|named| self.room_for(named)).transpose();
                 }
                 let owner = if named.is_none() { self.fleet.token_owner(&hash) } else { None };
@@ -157,7 +157,7 @@ impl Turn<'_> {
     fn failed_attempt(&mut self, connect: &Connect, why: Refused, device_id: &str, hash: &str) -> Value {
         let ip = connect.handshake.ip;
         if let Err(exceeded) = self.fleet.failures.take(self.now.mono, &ip) {
-            self.books.counts.auth_failure("throttled");
+            self.shared.counts.auth_failure("throttled");
             if self.fleet.throttled_rows.take(self.now.mono, THROTTLED_ROWS).is_ok() {
                 self.record_failure(ip.to_string(), device_id, "throttled");
             }
@@ -166,7 +166,7 @@ impl Turn<'_> {
             let (limit, window_ms) = (exceeded.limit, exceeded.window_ms);
             return json!({"code": "THROTTLED", "limit": limit, "windowMs": window_ms, "resetAt": reset_at});
         }
-        self.books.counts.auth_failure(why.reason());
+        self.shared.counts.auth_failure(why.reason());
         self.record_failure(ip.to_string(), device_id, why.reason());
         let knocks =
             matches!(why, Refused::UnknownToken | Refused::Revoked) && !device_id.is_empty() && !hash.is_empty();
@@ -176,7 +176,7 @@ impl Turn<'_> {
 
     /// A registration under somebody else's id is a failed attempt like a bad token.
     pub fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
-        self.books.counts.auth_failure(Refused::Mismatch.reason());
+        self.shared.counts.auth_failure(Refused::Mismatch.reason());
         if self.fleet.failures.take(self.now.mono, &seat_ip).is_ok() {
             self.record_failure(seat_ip.to_string(), device_id, Refused::Mismatch.reason());
         }

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::event::{Address, Answer, Ask, Fail, Info, Report};
+use super::payload::{Address, Answer, Ask, Fail, Info, Report};
 use super::settings::Settings;
-use crate::app::kit::identity::{AuthMethod, Identity};
+use crate::app::identity::{AuthMethod, Identity};
 use crate::app::kit::patch;
 
 /// The text clients and admins see when a device may not come in, exactly.
@@ -326,7 +326,7 @@ pub fn weight(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::kit::identity::Claims;
+    use crate::app::identity::Claims;
 
     fn map(value: Value) -> Map<String, Value> {
         object(Some(value)).expect("tests write objects")

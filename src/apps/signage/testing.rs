@@ -17,7 +17,7 @@ use crate::app::effect::{
     Delivery, Effect, Effects, Job, JobError, JobErrorKind, Outcome, Query, Room, Target, Token, Write,
 };
 use crate::app::event::{AppInput, Args, Call, Connect, Event, Handshake};
-use crate::app::kit::identity::{AuthMethod, Claims, Identity};
+use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::{Application, Asked, AuthFailure, Context, Metric};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, ReqId, ShardId, SocketRef};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::counters::Counts;
 use super::device::Device;
-use super::event::{Fail, PlayerError, StateUpdated};
+use super::fleet::{Due, Fleet};
 use super::job;
+use super::payload::{Fail, PlayerError, StateUpdated};
 use super::rules;
 use super::settings::Settings;
-use super::state::{Due, Fleet};
-use super::stats::Counts;
 use super::waiting::{Flushed, Reader, Wait};
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Query, Room, Target, Token, Write};
 use crate::app::kit::audit::{Actor, Entry};
@@ -33,7 +33,7 @@ const REV_BLOCK: u64 = 1_000;
 const REV_AHEAD: u64 = 200;
 
 /// What the whole application keeps beside its fleets.
-pub struct Books {
+pub struct Shared {
     pub counts: Counts,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     /// Hash of the token that admits any device; empty: none does.
@@ -43,7 +43,7 @@ pub struct Books {
     pub draining: bool,
 }
 
-impl Books {
+impl Shared {
     /// A name no timer or job has had.
     pub fn token(&mut self) -> Token {
         self.next_token += 1;
@@ -57,7 +57,7 @@ pub struct Turn<'a> {
     pub rng: &'a mut Rng,
     pub settings: &'a Settings,
     pub fleet: &'a mut Fleet,
-    pub books: &'a mut Books,
+    pub shared: &'a mut Shared,
     pub fx: &'a mut Effects,
 }
 
@@ -96,8 +96,8 @@ impl Turn<'_> {
 
     /// A job's outcome will come back as this.
     pub fn wait(&mut self, wait: Wait) -> Token {
-        let token = self.books.token();
-        self.books.waiting.insert(token.0, (self.fleet.name.clone(), wait));
+        let token = self.shared.token();
+        self.shared.waiting.insert(token.0, (self.fleet.name.clone(), wait));
         token
     }
 
@@ -144,7 +144,7 @@ impl Turn<'_> {
     pub fn flush(&mut self) {
         let unsaved = &mut self.fleet.unsaved;
         // In a drain nobody may be there to hear the answer. The store keeps the order.
-        if unsaved.in_flight > 0 && !self.books.draining {
+        if unsaved.in_flight > 0 && !self.shared.draining {
             unsaved.pressing = true;
             return;
         }
@@ -238,10 +238,10 @@ impl Turn<'_> {
             at: self.now.wall,
             patch: changes.to_string(),
         };
-        self.books.counts.state_updates += 1;
+        self.shared.counts.state_updates += 1;
         if !first {
             let saved = rules::weight(&device.published).saturating_sub(change.patch.len());
-            self.books.counts.state_bytes_saved += saved as u64;
+            self.shared.counts.state_bytes_saved += saved as u64;
         }
         self.save(Write::Signage(job::Write::AddChange(change)));
         self.fleet.unsaved.states.insert(id.clone());

@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room, Target};
-use super::event::{AppInput, Args, Connect, Event};
-use super::kit::identity::Identity;
-use super::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room, Target};
+use crate::app::event::{AppInput, Args, Connect, Event};
+use crate::app::identity::Identity;
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 use crate::base::ids::SocketRef;
 use crate::base::limit::NAME_BYTES_MAX;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Fail, Report};
+use super::fleet::Origin;
 use super::job;
+use super::payload::{Fail, Report};
 use super::picture::{self, Look, Picture};
 use super::rules;
-use super::state::Origin;
 use super::turn::Turn;
 use super::waiting::{PictureWait, Wait};
 use crate::app::effect::{Effect, Job, JobError, JobErrorKind};
@@ -191,7 +191,7 @@ impl Turn<'_> {
                 shown.insert("mime".to_owned(), json!(stored.mime));
                 shown.insert("bytes".to_owned(), json!(stored.bytes));
                 shown.insert("sha256".to_owned(), json!(stored.sha256));
-                self.books.counts.snapshot_bytes += stored.bytes;
+                self.shared.counts.snapshot_bytes += stored.bytes;
                 if newest {
                     device.picture_applied = wait.number;
                     device.current["snapshot"] = Value::Object(shown.clone());
@@ -219,7 +219,7 @@ impl Turn<'_> {
 
     /// The state goes on without the picture, and says so.
     pub fn picture_failed(&mut self, id: &Arc<str>, code: &str) {
-        self.books.counts.snapshots_failed += 1;
+        self.shared.counts.snapshots_failed += 1;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         if !device.current.get("snapshot").is_some_and(Value::is_object) {
             device.current["snapshot"] = json!({});

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::state::Fleet;
+use super::fleet::Fleet;
 use crate::app::{Metric, Tally};
 
 /// What has happened since the start. Plain numbers; a scrape copies.

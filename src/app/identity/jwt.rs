@@ -185,7 +185,7 @@ const EXP_MAX_S: u64 = 253_402_300_799;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::kit::identity::AuthMode;
+    use crate::app::identity::AuthMode;
     use jsonwebtoken::Header;
     use serde_json::json;
 
