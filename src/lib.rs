@@ -3,8 +3,7 @@
 //! of four more are reserved ([`app::name`]).
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
-//! all pure:
-//! values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
+//! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
 //! assembled by [`server`] and started by [`cli`].
 //!
 //! Comments cite the project's design, its wire reference ("protocol") and its applications' contracts, which are kept
