@@ -18,6 +18,7 @@ impl Turn<'_> {
         }
     }
 
+    /// `device:alert` to all who see the device, one line for operators, and one row.
     pub fn tell_alert(&mut self, id: &Arc<str>, kind: AlertKind, since: WallMillis, resolved: Option<WallMillis>) {
         let told = AlertTold {
             device_id: Some(&**id).filter(|id| !id.is_empty()),
