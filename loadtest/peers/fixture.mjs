@@ -1,4 +1,4 @@
-// The events of siod's lab (src/app/lab), as a server written with the official library answers them.
+// The events of siod's lab (src/apps/lab), as a server written with the official library answers them.
 
 export const OPTIONS = {
   path: "/socket.io/",

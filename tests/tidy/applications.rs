@@ -7,7 +7,7 @@ use super::lex::Source;
 const APPLICATIONS: &[&str] = &["lab", "orchestrator", "utalk", "dispatch", "iot", "signage"];
 
 /// Where they live, each in a folder of its own.
-const HOMES: &[&str] = &["src/apps/", "src/app/lab/", "src/app/signage/"];
+const HOMES: &[&str] = &["src/apps/"];
 
 /// Files that still name one: storage, HTTP and settings become rows of the applications.
 pub const STILL: &[(&str, &[&str])] = &[
@@ -16,7 +16,6 @@ pub const STILL: &[(&str, &[&str])] = &[
     ("src/api/snapshots.rs", &["signage"]),
     ("src/app/effect.rs", &["signage"]),
     ("src/app/event.rs", &["signage"]),
-    ("src/app/mod.rs", &["lab", "signage"]),
     ("src/app/name.rs", &["lab", "orchestrator", "utalk", "dispatch", "iot", "signage"]),
     ("src/cli/device.rs", &["signage"]),
     ("src/config/keys/limits.rs", &["signage"]),

@@ -9,8 +9,8 @@ use super::lex::{Found, Source};
 /// Uses that are still part of a circle: the file, and the one it takes an item from.
 pub const OPEN: &[(&str, &str)] = &[
     ("src/app/kit/audit.rs", "src/app/event.rs"),
-    ("src/app/signage/job.rs", "src/app/effect.rs"),
-    ("src/app/signage/waiting.rs", "src/app/signage/state.rs"),
+    ("src/apps/signage/job.rs", "src/app/effect.rs"),
+    ("src/apps/signage/waiting.rs", "src/apps/signage/fleet.rs"),
 ];
 
 /// What each file takes from which other one: names by the two paths.

@@ -56,7 +56,7 @@ fn no_application_is_named_outside_its_folder() {
     let check = |path: &str, code: &str, expected: &[(&str, usize)]| {
         assert_eq!(applications::named(&Source::new(path, code)), expected, "{path} {code:?}");
     };
-    check("src/net/a.rs", "use crate::app::signage::job;", &[("signage", 1)]);
+    check("src/net/a.rs", "use crate::apps::signage::job;", &[("signage", 1)]);
     check("src/net/a.rs", "\nfn f() -> &'static str {\n    \"/signage/x\"\n}", &[("signage", 3)]);
     check(
         "src/net/a.rs",

@@ -1,4 +1,4 @@
-//! socketioxide on axum, with the events of siod's lab (`src/app/lab`). One argument: the port on 127.0.0.1.
+//! socketioxide on axum, with the events of siod's lab (`src/apps/lab`). One argument: the port on 127.0.0.1.
 
 use axum::serve::ListenerExt;
 use serde_json::Value;
