@@ -77,7 +77,7 @@ fn names_loopback(host: &str) -> bool {
     let address = host.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| host.parse());
     let bracketed = || host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))?.parse().ok();
     if let Some(address) = address.ok().or_else(bracketed) {
-        return IpAddr::is_loopback(&address);
+        return address.to_canonical().is_loopback();
     }
     host.split_once(':')
         .is_some_and(|(name, port)| name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok())
@@ -154,6 +154,7 @@ mod tests {
             ("[::1]:40000", vec![("host", "[::1]:9464")], 200),
             ("[::ffff:127.0.0.1]:40000", vec![("host", "localhost:9464")], 200),
             ("127.8.9.10:40000", vec![("host", "LOCALHOST")], 200),
+            (LOCAL, vec![("host", "[::ffff:127.0.0.1]:9464")], 200),
             ("10.0.0.7:40000", vec![host], 403),
             ("[2001:db8::1]:40000", vec![host], 403),
             (LOCAL, vec![host, ("origin", "http://127.0.0.1:9464")], 403),

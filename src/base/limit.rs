@@ -23,8 +23,10 @@ pub const PACKETS_PER_POST_MAX: usize = 16_384;
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// Bytes of a token in a CONNECT packet, header, query or cookie.
 pub const TOKEN_BYTES_MAX: usize = 8_192;
-/// Bytes kept of the handshake's query string and user agent, once the engine's own parameters are taken out.
-pub const HANDSHAKE_QUERY_BYTES_MAX: usize = 2_048;
+/// Bytes kept of the handshake's query string, once the engine's own parameters are taken out: all that a request line can
+/// bring, since a token may stand there.
+pub const HANDSHAKE_QUERY_BYTES_MAX: usize = REQUEST_LINE_BYTES_MAX;
+/// Bytes kept of the handshake's user agent.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// Request line of an HTTP request, in bytes.
 pub const REQUEST_LINE_BYTES_MAX: usize = 8_192;

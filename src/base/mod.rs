@@ -5,6 +5,7 @@ pub mod hash;
 pub mod ids;
 pub mod json;
 pub mod limit;
+pub mod origin;
 pub mod percent;
 pub mod rng;
 pub mod secret;

@@ -173,9 +173,10 @@ fn every_wrong_value_gives_its_sentence() {
     const WORDS: &str = "must be one of lab, signage, none";
     const ADDRESS: &str = "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000";
     const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
-    const ORIGINS: &str =
-        "must be [\"*\"] or exact origins, such as \"https://app.example\" or \"http://10.0.0.4:8080\"";
+    const ORIGINS: &str = "must be [\"*\"] or exact origins as browsers send them, such as \"https://app.example\", \
+        \"http://[::1]:8080\", \"capacitor://localhost\" or \"null\"";
     const STORE: &str = "must be \"sqlite:FILE\" or \"memory:\"";
+    const FLEET: &str = "must be at most 8192 bytes, without \"Bearer\" and spaces around it";
     const HEADER: &str = "must be at most 8192 visible ASCII characters without spaces";
     for (key, value, wanted) in [
         ("listener[0].ping_interval_ms", "5", "must be between 100 and 3600000 (milliseconds)"),
@@ -196,6 +197,9 @@ fn every_wrong_value_gives_its_sentence() {
         ("listener[0].cors_origins", "[\"*\", \"https://a\"]", ORIGINS),
         ("listener[0].cors_origins", "[\"https://a/\"]", ORIGINS),
         ("listener[0].cors_origins", "[\"a.example\"]", ORIGINS),
+        ("listener[0].cors_origins", "[\"https://*.example\"]", ORIGINS),
+        ("listener[0].cors_origins", "[\"https://bücher.example\"]", ORIGINS),
+        ("listener[0].cors_origins", "[\"\"]", ORIGINS),
         ("server.shards", "257", "must be between 0 and 256"),
         ("server.shards", "1.0", "must be between 0 and 256"),
         ("server.shards", "\"1\"", "must be between 0 and 256"),
@@ -218,8 +222,42 @@ fn every_wrong_value_gives_its_sentence() {
     ] {
         assert_eq!(refusals(&written(key, value)), [format!("{key} = {value}: {wanted}")]);
     }
-    for key in ["admin.token", "apps.signage.fleet_token"] {
-        assert_eq!(refusals(&written(key, "\"a b\"")), [format!("{key} = ***: {HEADER}")]);
+    assert_eq!(refusals(&written("admin.token", "\"a b\"")), [format!("admin.token = ***: {HEADER}")]);
+    for token in ["\" a\"", "\"a \"", "\"Bearer a\"", "\" \""] {
+        let expected = format!("apps.signage.fleet_token = ***: {FLEET}");
+        assert_eq!(refusals(&written("apps.signage.fleet_token", token)), [expected]);
+    }
+    for token in ["", "player_token", "one for all", "contraseña"] {
+        let config = parse(&written("apps.signage.fleet_token", &format!("\"{token}\"")));
+        assert_eq!(config.apps.signage.settings.fleet_token, Secret::new(token));
+    }
+}
+
+#[test]
+fn every_serialised_origin_can_be_listed() {
+    let listed = |origin: &str| {
+        parse(&written("listener[0].cors_origins", &format!("[\"{origin}\"]"))).listeners[0].cors.clone()
+    };
+    for origin in [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "app://obsidian.md",
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+        "http://[::1]:8080",
+        "https://xn--bcher-kva.example",
+        "https://App.example:8443",
+        "file://",
+        "null",
+    ] {
+        assert_eq!(listed(origin), Cors::List(vec![origin.to_owned()]));
+    }
+    // Browsers never send these ports, so that the entries would admit nobody.
+    for (written, sent) in [
+        ("https://a.example:443", "https://a.example"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://a:443", "http://a:443"),
+    ] {
+        assert_eq!(listed(written), Cors::List(vec![sent.to_owned()]));
     }
 }
 

@@ -241,6 +241,12 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_the_query_may_be_as_long_as_a_request_line_can_bring() {
+        let token = format!("token={}", "x".repeat(HANDSHAKE_QUERY_BYTES_MAX - 100));
+        assert_eq!(EngineQuery::parse(&format!("EIO=4&transport=polling&{token}&t=1")).rest, token);
+    }
+
+    #[test]
     fn requests_are_judged_in_the_order_of_the_reference() {
         use EngineError::*;
         let session = |transport| Ok(Asked::Session { sid: Sid::parse(SID).unwrap(), transport });

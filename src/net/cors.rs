@@ -4,15 +4,20 @@
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderName, HeaderValue};
 
+use crate::base::origin;
+
 /// Whom a listener admits.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     /// Every origin.
     pub any: bool,
-    /// Exactly these: scheme, host and port as browsers write them, compared without regard to case.
+    /// Exactly these, as browsers write them (`null` included), compared without regard to case.
     pub listed: Vec<String>,
     /// Pages on this machine, on any port: development only.
     pub loopback: bool,
+    /// Pages of the host and port that the request is for, whatever their scheme. Never in development, where a token is no
+    /// obstacle: a stranger's name may be made to point to this machine (DNS rebinding), and is in `Host` and `Origin` alike.
+    pub same_host: bool,
 }
 
 /// The origin of a request, as far as it matters.
@@ -34,27 +39,27 @@ impl Origins {
         match (values.next(), values.next()) {
             (None, _) => Origin::None,
             (Some(_), None) if self.any => Origin::Anyone,
-            (Some(value), None) if self.admits(value) => Origin::Admitted(value.clone()),
+            (Some(value), None) if self.admits(value, headers) => Origin::Admitted(value.clone()),
             _ => Origin::Foreign,
         }
     }
 
-    fn admits(&self, value: &HeaderValue) -> bool {
-        let Ok(origin) = value.to_str() else { return false };
-        self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) || self.loopback && is_loopback(origin)
+    fn admits(&self, value: &HeaderValue, headers: &HeaderMap) -> bool {
+        let Ok(text) = value.to_str() else { return false };
+        if self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(text)) {
+            return true;
+        }
+        let Some(origin) = origin::Origin::parse(text) else { return false };
+        self.loopback && origin.is_loopback()
+            || self.same_host && only_host(headers).is_some_and(|host| origin.is_of_host(host))
     }
 }
 
-/// `http://localhost:8080` and the like, http or https, any port.
-fn is_loopback(origin: &str) -> bool {
-    let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
-        return false;
-    };
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+/// The `Host` of a request that has exactly one.
+fn only_host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    hosts.next().is_none().then_some(host)
 }
 
 impl Origin {
@@ -91,7 +96,14 @@ mod tests {
     use super::*;
 
     fn judge(origins: &Origins, values: &[&str]) -> &'static str {
+        judge_at(origins, values, &["panel.example"])
+    }
+
+    fn judge_at(origins: &Origins, values: &[&str], hosts: &[&str]) -> &'static str {
         let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
+        }
         for value in values {
             headers.append(header::ORIGIN, HeaderValue::from_str(value).unwrap());
         }
@@ -132,12 +144,49 @@ mod tests {
             ("http://localhost:8080", "admitted"),
             ("https://127.0.0.1", "admitted"),
             ("http://[::1]:3000", "admitted"),
+            ("http://127.8.8.8:5173", "admitted"),
+            ("http://shop.localhost:5173", "admitted"),
+            ("https://LOCALHOST", "admitted"),
+            ("http://panel.example", "foreign"),
+            ("http://notlocalhost", "foreign"),
             ("http://localhost.evil.com", "foreign"),
             ("http://localhost:80@evil.com", "foreign"),
             ("http://127.0.0.1.nip.io", "foreign"),
             ("file://localhost", "foreign"),
+            ("capacitor://localhost", "foreign"),
         ] {
             assert_eq!(judge(&origins, &[value]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn t01_a_page_of_the_same_host_is_not_foreign_in_production() {
+        let production = Origins { same_host: true, ..Origins::default() };
+        for (values, hosts, expected) in [
+            (&["https://panel.example"][..], &["panel.example"][..], "admitted"),
+            (&["https://panel.example"], &["panel.example:443"], "admitted"),
+            (&["http://panel.example:3000"], &["panel.example:3000"], "admitted"),
+            (&["https://evil.example"], &["panel.example"], "foreign"),
+            (&["https://panel.example"], &["panel.example", "panel.example"], "foreign"),
+            (&["https://panel.example", "https://panel.example"], &["panel.example"], "foreign"),
+            (&["https://panel.example"], &[], "foreign"),
+            (&["null"], &["null"], "foreign"),
+            (&["http://localhost:5173"], &["localhost:3000"], "foreign"),
+        ] {
+            assert_eq!(judge_at(&production, values, hosts), expected, "{values:?} at {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn every_origin_that_can_be_listed_is_admitted_and_no_other_for_it() {
+        for listed in ["capacitor://localhost", "app://obsidian.md", "http://[::1]:8080", "null", "file://"] {
+            let origins = Origins { listed: vec![listed.to_owned()], ..Origins::default() };
+            assert_eq!(judge(&origins, &[listed]), "admitted");
+            for other in
+                ["capacitor://evil", "app://obsidian.md.evil", "http://[::1]:8081", "https://localhost", "file:"]
+            {
+                assert_eq!(judge(&origins, &[other]), "foreign", "{other} for {listed}");
+            }
         }
     }
 

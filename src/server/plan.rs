@@ -175,7 +175,7 @@ fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(AppName)
 fn origins(cors: &Cors, dev: bool) -> Origins {
     match cors {
         Cors::Any => Origins { any: true, ..Origins::default() },
-        Cors::List(listed) => Origins { listed: listed.clone(), loopback: dev, any: false },
+        Cors::List(listed) => Origins { listed: listed.clone(), loopback: dev, same_host: !dev, any: false },
     }
 }
 

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { lab } from "./lib/config.mjs";
+import { lab, signage } from "./lib/config.mjs";
 import { daemonOnly, startDaemon } from "./lib/daemon.mjs";
 import { Polling, Ws, upgrade } from "./lib/engine.mjs";
 import { raw, request } from "./lib/http.mjs";
@@ -219,6 +219,46 @@ describe("beside the engine", { skip: daemonOnly }, () => {
       assert.equal(headers["access-control-allow-origin"], undefined);
     });
   });
+});
+
+describe("origins in production: a page of the same host is not foreign", { skip: daemonOnly }, () => {
+  const WEBSOCKET = "/socket.io/?EIO=4&transport=websocket";
+  // `null` stands for what files and sandboxed frames send, and is admitted since it is listed.
+  const LISTED = ["https://good.example", "capacitor://localhost", "app://obsidian.md", "http://[::1]:8080", "null"];
+  let daemon;
+  let port;
+  before(async () => {
+    daemon = await startDaemon((daemon) => signage()(daemon).replace('root = "signage"', `root = "signage"\ncors_origins = ${JSON.stringify(LISTED)}`));
+    port = daemon.port;
+  });
+  after(() => daemon?.stop());
+
+  for (const [origin, host, admitted] of [
+    ["https://panel.example", "panel.example", true],
+    ["https://panel.example", "panel.example:443", true],
+    ["http://panel.example", "panel.example", true],
+    ["http://panel.example:3000", "panel.example:3000", true],
+    ["https://evil.example", "panel.example", false],
+    ["https://panel.example:8443", "panel.example", false],
+    ["https://panel.example.evil.example", "panel.example", false],
+    // A page of this machine is nobody special here.
+    ["http://localhost:5173", "localhost:3000", false],
+    ["ionic://localhost", "localhost", false],
+    ...LISTED.map((origin) => [origin, "panel.example", true]),
+  ]) {
+    test(`${origin} at ${host}: ${admitted ? "admitted" : "refused"} on both transports and by the preflight`, async () => {
+      const answer = await request(port, HANDSHAKE, { headers: { origin, host } });
+      assert.equal(answer.status, admitted ? 200 : 403);
+      assert.equal(answer.headers["access-control-allow-origin"], admitted ? origin : undefined);
+      const up = await upgrade(port, WEBSOCKET, { Origin: origin, Host: host });
+      assert.equal(up.status === 101, admitted, String(up.status));
+      // Not plain enough for the fast way in: the same answer by the other one.
+      const slow = await request(port, HANDSHAKE, { headers: { origin, host, expect: "100-continue" } });
+      assert.equal(slow.status, answer.status);
+      const preflight = await request(port, "/socket.io/", { method: "OPTIONS", headers: { origin, host, "access-control-request-method": "POST" } });
+      assert.equal(preflight.headers["access-control-allow-origin"], admitted ? origin : undefined);
+    });
+  }
 });
 
 describe("bad HTTP", { skip: daemonOnly }, () => {

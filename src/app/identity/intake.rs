@@ -4,16 +4,17 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::jwt;
 use crate::app::{Asked, AuthFailure};
 
 /// The token a CONNECT brings, without `Bearer `; `None` where no place holds one (empty and `null` count as none).
 ///
 /// # Errors
-/// `Invalid` where the auth object is no JSON object, names a token twice, or holds one that is not a string.
+/// `Invalid` where the auth object is no JSON object, names a token twice, or holds one that is neither text nor a whole number.
 pub fn token(asked: &Asked<'_>) -> Result<Option<String>, AuthFailure> {
     let auth: AuthObject = serde_json::from_slice(asked.auth).map_err(|_| AuthFailure::Invalid)?;
     for written in [auth.token, auth.auth_token].into_iter().flatten() {
-        let Value::String(text) = written else { return Err(AuthFailure::Invalid) };
+        let text = jwt::plain(&written).ok_or(AuthFailure::Invalid)?;
         if let Some(token) = bare(&text) {
             return Ok(Some(token.to_owned()));
         }
@@ -26,11 +27,12 @@ pub fn token(asked: &Asked<'_>) -> Result<Option<String>, AuthFailure> {
     Ok(bare(&query).map(str::to_owned))
 }
 
-/// A token without the word `Bearer` and the spaces around it; `None` if nothing is left.
+/// A token without the word `Bearer` and the white space around it (one that was read from a file ends in a newline);
+/// `None` if nothing is left.
 pub fn bare(text: &str) -> Option<&str> {
-    let text = text.trim_matches(' ');
+    let text = text.trim_ascii();
     let token = match text.split_at_checked(7) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer ") => rest.trim_start_matches(' '),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer ") => rest.trim_ascii_start(),
         _ if text.eq_ignore_ascii_case("bearer") => "",
         _ => text,
     };
@@ -76,11 +78,23 @@ mod tests {
         check("{}", "Bearer c", "", Ok(Some("c")));
         check("{}", "Basic dXNlcjpwYXNz", "token=d", Ok(Some("d")));
         check(r#"{"token":"Bearér"}"#, "", "", Ok(Some("Bearér")));
+        check(r#"{"token":"\ta.b.c\r\n"}"#, "", "", Ok(Some("a.b.c")));
+        check(r#"{"token":"Bearer a.b.c\n"}"#, "", "", Ok(Some("a.b.c")));
+        check("{}", "", "token=a.b.c%0A", Ok(Some("a.b.c")));
+        check(r#"{"authToken":20250820}"#, "", "", Ok(Some("20250820")));
     }
 
     #[test]
     fn what_is_no_token_is_refused_rather_than_passed_over() {
-        for auth in [r#"{"token":1}"#, r#"{"token":["a"]}"#, r#"{"token":"a","token":"b"}"#, r#"["#, r#""a""#, ""] {
+        for auth in [
+            r#"{"token":1.5}"#,
+            r#"{"token":true}"#,
+            r#"{"token":["a"]}"#,
+            r#"{"token":"a","token":"b"}"#,
+            r#"["#,
+            r#""a""#,
+            "",
+        ] {
             check(auth, "c", "token=d", Err(AuthFailure::Invalid));
         }
     }

@@ -84,12 +84,11 @@ impl Verifier {
         issued && audience.is_some_and(|named| self.audience.is_empty() || named.contains(&self.audience))
     }
 
-    /// Whether `nbf` and `iat`, if there, are whole seconds no further ahead than the leeway.
+    /// Whether `nbf` and `iat`, if there, are seconds no further ahead than the leeway.
     fn begun(&self, claims: &Map<String, Value>, now: WallMillis) -> bool {
         let latest = now.as_secs().saturating_add(self.leeway_s);
-        ["nbf", "iat"]
-            .iter()
-            .all(|name| claims.get(*name).is_none_or(|at| at.as_u64().is_some_and(|seconds| seconds <= latest)))
+        let is_past = |at: &Value| seconds(at).is_some_and(|seconds| seconds <= latest);
+        ["nbf", "iat"].iter().all(|name| claims.get(*name).is_none_or(is_past))
     }
 }
 
@@ -106,7 +105,7 @@ pub fn mint(claims: &Value, secret: &Secret) -> String {
 fn identity(claims: &Map<String, Value>) -> Option<Claims> {
     let sub = text(claims, "sub")?.filter(|sub| !sub.is_empty() && sub.len() <= limit::NAME_BYTES_MAX)?;
     // Every role at once exists in development mode only; nobody is given it by a signature.
-    let role = text(claims, "role")?.unwrap_or_default();
+    let role = text(claims, "role")?.unwrap_or_default().to_ascii_lowercase();
     if role == "*" {
         return None;
     }
@@ -121,26 +120,40 @@ fn identity(claims: &Map<String, Value>) -> Option<Claims> {
         tenant_id: text(claims, "tenantId")?,
         system_id: text(claims, "systemId")?,
         device_id: text(claims, "deviceId")?,
-        expires_at_s: Some(claims.get("exp")?.as_u64().filter(|exp| *exp <= EXP_MAX_S)?),
+        expires_at_s: Some(seconds(claims.get("exp")?).filter(|exp| *exp <= EXP_MAX_S)?),
         method: AuthMethod::Jwt,
     })
 }
 
-/// An optional string: `Some(None)` if absent or null, `None` if it is something else.
+/// A NumericDate (RFC 7519 section 2), which may have a fraction, in whole seconds.
+fn seconds(value: &Value) -> Option<u64> {
+    // A float beyond the integers saturates, and is too late for every use.
+    value.as_u64().or_else(|| value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64))
+}
+
+/// An optional text: `Some(None)` if absent or null, `None` if it is something else.
 fn text(claims: &Map<String, Value>, name: &str) -> Option<Option<String>> {
     match claims.get(name) {
         None | Some(Value::Null) => Some(None),
-        Some(Value::String(text)) => Some(Some(text.clone())),
+        Some(value) => plain(value).map(Some),
+    }
+}
+
+/// An optional array of texts: empty if absent or null, `None` if it is something else.
+fn strings(claims: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(items)) => items.iter().map(plain).collect(),
         Some(_) => None,
     }
 }
 
-/// An optional array of strings: empty if absent or null, `None` if it is something else.
-fn strings(claims: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-        Some(_) => None,
+/// A string, or a whole number as its digits: ids are numbers where databases count them.
+pub(super) fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -355,8 +368,7 @@ mod tests {
             ("a claim nobody reads, twice", claims(r#""x":1,"x":2"#)),
             ("sub twice, once escaped", claims(r#""\u0073ub":"root""#)),
             ("exp as a string", exp(r#""1755684091""#)),
-            ("exp as a float", exp("1755684091.5")),
-            ("exp as a whole float", exp("1755684091.0")),
+            ("exp in milliseconds, as a float", exp("1755684091000.5")),
             ("exp 1e400", exp("1e400")),
             ("exp 1e12", exp("1e12")),
             ("exp negative", exp("-1")),
@@ -368,21 +380,22 @@ mod tests {
             ("exp absent", signed(HEADER, r#"{"sub":"u1"}"#)),
             ("nbf past the leeway", claims(r#""nbf":1755684062"#)),
             ("nbf as a string", claims(r#""nbf":"0""#)),
-            ("nbf as a float", claims(r#""nbf":0.5"#)),
+            ("nbf past the leeway, as a float", claims(r#""nbf":1755684062.0"#)),
             ("nbf null", claims(r#""nbf":null"#)),
             ("iat past the leeway", claims(r#""iat":1755684062"#)),
             ("iat 1e400", claims(r#""iat":1e400"#)),
             ("sub absent", signed(HEADER, r#"{"exp":1755684091}"#)),
             ("sub empty", signed(HEADER, r#"{"sub":"","exp":1755684091}"#)),
-            ("sub a number", signed(HEADER, r#"{"sub":1,"exp":1755684091}"#)),
+            ("sub a fraction", signed(HEADER, r#"{"sub":1.5,"exp":1755684091}"#)),
+            ("sub true", signed(HEADER, r#"{"sub":true,"exp":1755684091}"#)),
             ("sub too long", signed(HEADER, &format!(r#"{{"sub":"{}","exp":1755684091}}"#, "u".repeat(256)))),
             ("every role", claims(r#""role":"*""#)),
             ("role an array", claims(r#""role":["admin"]"#)),
             ("permissions a string", claims(r#""permissions":"all""#)),
-            ("groups of numbers", claims(r#""groups":[1]"#)),
+            ("groups of lists", claims(r#""groups":[["g1"]]"#)),
             ("tenantId an object", claims(r#""tenantId":{}"#)),
             ("aud a number", claims(r#""aud":1"#)),
-            ("aud of numbers", claims(r#""aud":["a",1]"#)),
+            ("aud of objects", claims(r#""aud":["a",{}]"#)),
             ("payload an array", signed(HEADER, r#"["sub"]"#)),
             ("payload not UTF-8", sign_as(Algorithm::HS256, secret().expose(), &b64(HEADER), &b64([b'"', 0xff, b'"']))),
             ("payload nested beyond reason", claims(&format!(r#""x":{}{}"#, "[".repeat(2_000), "]".repeat(2_000)))),
@@ -430,6 +443,28 @@ mod tests {
             check(&claims(&format!(r#""{name}":{}"#, NOW_S - 60)), Ok("u1"), name);
         }
         check(&signed(HEADER, r#"{"sub":"u1","exp":1,"nbf":9999999999}"#), Err(AuthFailure::Invalid), "both");
+    }
+
+    /// What other implementations sign: clocks with fractions, ids that a database counts, roles in capitals.
+    #[test]
+    fn numbers_and_capitals_are_read_as_they_are_meant() {
+        let read = |claims: &str| verifier("", "").verify(&signed(HEADER, claims), NOW).unwrap().claims();
+        for exp in ["1755684091.5", "1755684091.0", "1.755684091e9"] {
+            let claims = read(&format!(r#"{{"sub":"u1","exp":{exp},"nbf":0.5,"iat":1755684031.25}}"#));
+            assert_eq!(claims.expires_at_s, Some(1_755_684_091), "{exp}");
+        }
+        let ended = signed(HEADER, r#"{"sub":"u1","exp":1755684031.9}"#);
+        check(&ended, Err(AuthFailure::Expired), "the fraction of the last second is not given");
+        let counted =
+            read(r#"{"sub":42,"tenantId":-7,"groups":[1,"g2"],"permissions":[9],"role":"ADMIN","exp":1755684091}"#);
+        assert_eq!(
+            (counted.sub.as_str(), counted.tenant_id.as_deref(), counted.role.as_str()),
+            ("42", Some("-7"), "admin")
+        );
+        assert_eq!(
+            (counted.groups, counted.permissions),
+            (vec!["1".to_owned(), "g2".to_owned()], vec!["9".to_owned()])
+        );
     }
 
     #[test]

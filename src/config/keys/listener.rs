@@ -2,6 +2,7 @@
 
 use super::{Access, Key, Section, address, int, is_plain, switch};
 use crate::base::limit;
+use crate::base::origin::Origin;
 use crate::config::{AppName, Cors, Listener};
 
 /// `[[listener]]`; `root` comes first, since it decides the default of another key.
@@ -67,7 +68,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     switch!(ping_jitter in engine, "Pings come up to a tenth early, at random, so that they spread."),
     Key {
         name: "cors_origins",
-        doc: "Web origins whose pages may connect: [\"*\"] or exact ones (\"https://app.example\").\nIn dev mode loopback origins are admitted too.",
+        doc: "Web origins whose pages may connect: [\"*\"] or exact ones as browsers send them (\"https://app.example\",\n\"capacitor://localhost\", \"null\"). Admitted too: in dev mode pages of this machine, in jwt mode pages of\nthe same host and port as the request's Host, which a proxy must pass on.",
         access: Access::List {
             get: |listener| match &listener.cors {
                 Cors::Any => vec!["*".to_owned()],
@@ -91,14 +92,19 @@ fn cors(list: Vec<String>) -> Result<Cors, String> {
     if list == ["*"] {
         return Ok(Cors::Any);
     }
-    let is_origin = |origin: &String| {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        host.is_some_and(|host| !host.is_empty() && is_plain(host) && !host.contains(['/', '*']))
-    };
-    if !list.iter().all(is_origin) {
-        return Err(
-            "must be [\"*\"] or exact origins, such as \"https://app.example\" or \"http://10.0.0.4:8080\"".to_owned()
-        );
+    let list: Option<Vec<String>> = list.iter().map(|origin| as_sent(origin)).collect();
+    list.map(Cors::List).ok_or_else(|| {
+        "must be [\"*\"] or exact origins as browsers send them, such as \"https://app.example\", \"http://[::1]:8080\", \
+         \"capacitor://localhost\" or \"null\""
+            .to_owned()
+    })
+}
+
+/// An origin as browsers send it: without the port that its scheme has anyway.
+fn as_sent(text: &str) -> Option<String> {
+    if text == "null" {
+        return Some(text.to_owned());
     }
-    Ok(Cors::List(list))
+    let origin = Origin::parse(text)?;
+    Some(if origin.has_default_port() { format!("{}://{}", origin.scheme, origin.host) } else { text.to_owned() })
 }

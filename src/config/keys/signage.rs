@@ -1,8 +1,9 @@
 //! The rows of `[apps.signage]` ([`super`]).
 
-use super::{Access, Key, for_a_header, int, is_plain, switch};
+use super::{Access, Key, int, is_plain, switch};
+use crate::app::identity::intake;
 use crate::base::limit;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 
 const HOUR_MS: u64 = 3_600_000;
 const GIB: u64 = 1_073_741_824;
@@ -47,7 +48,9 @@ pub const SIGNAGE: &[Key<Config>] = &[
         doc: "A token that admits any device (existing players all send the same one); empty: each\ndevice has its own. Better kept out of this file: SIOD__APPS__SIGNAGE__FLEET_TOKEN=…",
         access: Access::Secret {
             get: |config| &config.apps.signage.settings.fleet_token,
-            set: |config, token| for_a_header(token).map(|token| config.apps.signage.settings.fleet_token = token),
+            set: |config, token| {
+                for_an_auth_object(token).map(|token| config.apps.signage.settings.fleet_token = token)
+            },
         },
     },
     int!(auth_failures_max in apps.signage.settings: 1, 1_000_000, "",
@@ -70,3 +73,14 @@ pub const SIGNAGE: &[Key<Config>] = &[
         },
     },
 ];
+
+/// A secret that devices present as `auth.token` or `auth.authToken`: any text that arrives there as it is.
+fn for_an_auth_object(secret: Secret) -> Result<Secret, String> {
+    let text = secret.expose();
+    match text.is_empty() || text.len() <= limit::TOKEN_BYTES_MAX && intake::bare(text) == Some(text) {
+        true => Ok(secret),
+        false => {
+            Err(format!("must be at most {} bytes, without \"Bearer\" and spaces around it", limit::TOKEN_BYTES_MAX))
+        }
+    }
+}
