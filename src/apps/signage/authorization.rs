@@ -7,11 +7,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::call::Ask;
-use super::connect::new_row;
 use super::fleet::{AdminSeat, AlertKind, Fleet, Seat};
 use super::job;
 use super::payload::Fail;
-use super::rules;
+use super::rules::{self, Scope};
 use super::subscription::subject;
 use super::turn::Turn;
 use super::waiting::{Change, GrantWait, Reader, Wait};
@@ -55,8 +54,8 @@ impl Turn<'_> {
         let actor = Actor { sub: "admin-api".to_owned(), ..Actor::default() };
         let outcome = match ask {
             Ask::Devices => {
-                let devices = self.fleet.devices.iter();
-                let devices: Vec<_> = devices.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
+                let newcomers = self.fleet.newcomers();
+                let devices = self.fleet.listed(&newcomers, &Scope::All);
                 let body = json!({"devices": devices, "serverTime": self.now.wall.to_string()});
                 self.reply(req, 200, &body);
                 Ok(())
@@ -87,7 +86,7 @@ impl Turn<'_> {
 
     fn show(&mut self, req: ReqId, id: &str) -> Result<(), Fail> {
         let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
-        let body = json!(device.listed(self.fleet.here.is_here(id)));
+        let body = json!(self.fleet.listed_one(id, device));
         self.reply(req, 200, &body);
         Ok(())
     }
@@ -125,7 +124,7 @@ impl Turn<'_> {
         let mut row = match (known, change) {
             (Some(row), _) => row,
             (None, Change::Issue(_)) if self.fleet.devices.len() < self.settings.devices_max => {
-                new_row(self.fleet, id, self.now.wall)
+                self.fleet.new_row(id, self.now.wall)
             }
             (None, Change::Issue(_)) => return Err(Fail::new("FLEET_FULL", "The fleet has no room for a device more")),
             (None, _) => return Err(Fail::no_device(id)),

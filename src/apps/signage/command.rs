@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::fleet::{AdminSeat, Origin};
 use super::job;
 use super::payload::{Address, Ask, CommandResponse, Fail, Order};
-use super::rules::{self, Role};
+use super::rules::{self, Role, Scope};
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
 use crate::app::event::Event;
@@ -91,14 +91,20 @@ impl Turn<'_> {
     }
 
     fn reachable(&self, admin: &AdminSeat, id: &str) -> Result<Arc<str>, Fail> {
-        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
+        let silent = self.fleet.is_silent(id);
+        let (id, device) = match self.fleet.devices.get_key_value(id) {
+            Some(known) => known,
+            None if silent && admin.scope() == Scope::All => return Err(Fail::unregistered(id)),
+            None => return Err(Fail::no_device(id)),
+        };
         if !admin.scope().covers(&device.row.group) {
             return Err(Fail::forbidden());
         }
-        if !self.fleet.here.is_here(id) {
-            return Err(Fail::new("DEVICE_OFFLINE", format!("Device is offline: {id}")));
+        match self.fleet.here.is_here(id) {
+            true => Ok(id.clone()),
+            false if silent => Err(Fail::unregistered(id)),
+            false => Err(Fail::new("DEVICE_OFFLINE", format!("Device is offline: {id}"))),
         }
-        Ok(id.clone())
     }
 
     /// Accepts, sends, and answers for those that could not be sent to, in this order.

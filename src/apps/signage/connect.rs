@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::device::Watch;
-use super::fleet::{AdminSeat, DeviceSeat, Due, Fleet, Seat, THROTTLED_ROWS};
+use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, THROTTLED_ROWS};
 use super::job;
 use super::payload::Fail;
 use super::rules::{self, NOT_AUTHORIZED, Role, Scope, short_hash};
@@ -96,7 +96,7 @@ impl Turn<'_> {
                 let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
                 let ip = connect.handshake.ip;
                 let seat = DeviceSeat { actor, ip, sid: connect.sid, bound, registered: false, info };
-                self.fleet.seats.insert(connect.socket, Seat::Device(Box::new(seat)));
+                self.fleet.seat_device(connect.socket, seat, self.now.wall);
                 self.fx.accept(connect.socket);
             }
             Err((why, named)) => {
@@ -193,7 +193,7 @@ impl Turn<'_> {
         let id = match self.fleet.known(device_id) {
             Some(id) => id,
             None if self.make_room_for_stranger() => {
-                let row = new_row(self.fleet, device_id, self.now.wall);
+                let row = self.fleet.new_row(device_id, self.now.wall);
                 self.fleet.insert(row)
             }
             None => return false,
@@ -266,17 +266,5 @@ pub fn room_of_scope(scope: &Scope<'_>, fleet: &str) -> Room {
     match scope {
         Scope::All => Watch::All.room("see", fleet),
         Scope::Groups(groups) => format!("scope/{}/{fleet}", short_hash(&json!(groups).to_string())).into(),
-    }
-}
-
-/// The row of a device nobody knew.
-pub fn new_row(fleet: &Fleet, device_id: &str, now: WallMillis) -> job::Device {
-    job::Device {
-        fleet: fleet.name.to_string(),
-        device_id: device_id.to_owned(),
-        first_seen: now,
-        last_seen: now,
-        register_info: "{}".to_owned(),
-        ..job::Device::default()
     }
 }

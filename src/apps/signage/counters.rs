@@ -45,12 +45,13 @@ impl Counts {
             out.push(Metric { name, labels, value: value as f64 });
         };
         let mut devices: BTreeMap<&str, u64> =
-            ["pending", "online", "offline", "retired"].map(|state| (state, 0)).into();
+            ["pending", "online", "silent", "offline", "retired"].map(|state| (state, 0)).into();
         let (mut in_flight, mut degraded, mut admins) = (0, 0, 0);
         for fleet in fleets {
             for (id, device) in &fleet.devices {
-                *devices.entry(device.status(fleet.here.is_here(id))).or_default() += 1;
+                *devices.entry(fleet.status(id, device)).or_default() += 1;
             }
+            *devices.entry("silent").or_default() += fleet.newcomers().len() as u64;
             in_flight += fleet.commands.len() as u64;
             degraded += u64::from(fleet.degraded);
             admins += fleet.admins().count() as u64;

@@ -110,18 +110,20 @@ impl Device {
         self.row.authorized && !self.row.retired && self.row.register_info != "{}"
     }
 
-    /// Where it stands: `unknown → pending → online ↔ offline → retired` (contract, state machines).
-    pub fn status(&self, online: bool) -> &'static str {
-        match (self.row.retired, self.row.authorized, online) {
+    /// Where it stands: `unknown → pending → online ↔ offline → retired` (contract, state machines), and `silent` for one that
+    /// is connected and has not registered.
+    pub fn status(&self, online: bool, silent: bool) -> &'static str {
+        match (self.row.retired, online, silent, self.row.authorized) {
             (true, ..) => "retired",
-            (_, false, _) => "pending",
-            (_, _, true) => "online",
-            (_, _, false) => "offline",
+            (_, true, ..) => "online",
+            (_, _, true, _) => "silent",
+            (.., false) => "pending",
+            (.., true) => "offline",
         }
     }
 
     /// As lists show it.
-    pub fn listed(&self, online: bool) -> Listed<'_> {
+    pub fn listed(&self, online: bool, silent: bool) -> Listed<'_> {
         Listed {
             device_id: &self.row.device_id,
             device_name: &self.row.name,
@@ -133,7 +135,7 @@ impl Device {
             last_seen: self.row.last_seen.to_string(),
             authorized: self.row.authorized,
             ip: &self.row.ip,
-            status: self.status(online),
+            status: self.status(online, silent),
             pending: !self.row.pending_hash.is_empty(),
         }
     }

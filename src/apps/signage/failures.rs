@@ -262,3 +262,63 @@ fn a_stranger_is_on_disk_only_once_it_is_let_in() {
     let p1 = world.device("p1", "mine");
     assert!(world.is_open(p1));
 }
+
+/// A player that registers only once is connected after a restart and hears no command: operators see what it lacks.
+#[test]
+fn a_device_that_is_connected_and_silent_is_shown_as_that() {
+    let mut world = World::new();
+    world.player("p1", "g1");
+    world.restart();
+    let (admin, p1) = (world.admin(), world.device("p1", "token-p1"));
+    assert!(world.is_open(p1));
+    for _ in 0..2 {
+        let listed = shown(&mut world, admin, "p1");
+        assert_eq!((&listed["status"], &listed["online"]), (&json!("silent"), &json!(false)));
+        assert_eq!((world.metric("sg_devices", "silent"), world.metric("sg_devices", "offline")), (1.0, 0.0));
+        let refused = world.asks(admin, "player:command", json!({"deviceId": "p1", "command": "vlc:play"}));
+        assert_eq!(refused["error"]["code"], "DEVICE_OFFLINE");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("has not sent player:register"), "{refused}");
+        world.pass(5_000);
+        let stats = world.all(admin, "devices:stats").pop().unwrap();
+        assert_eq!((&stats["total"], &stats["silent"], &stats["offline"]), (&json!(1), &json!(1), &json!(0)));
+        // A socket more changes nothing, nor that it leaves.
+        let other = world.device("p1", "token-p1");
+        world.leaves(other, CloseReason::TransportClose);
+    }
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    assert_eq!(shown(&mut world, admin, "p1")["status"], "online");
+    world.device("p1", "token-p1");
+    assert_eq!(shown(&mut world, admin, "p1")["status"], "online", "one socket of it is registered");
+    world.leaves(p1, CloseReason::TransportClose);
+    assert_eq!(shown(&mut world, admin, "p1")["status"], "silent", "and the other one is still here");
+    world.call(Ask::Revoke { device_id: "p1".to_owned() });
+    assert_eq!(shown(&mut world, admin, "p1")["status"], "retired");
+    assert_eq!(world.metric("sg_devices", "silent"), 0.0);
+}
+
+#[test]
+fn a_device_nobody_knows_is_shown_while_it_is_connected_and_silent() {
+    let mut world = fleet_world();
+    let (admin, viewer) = (world.admin(), world.person("viewer", &["g7"]));
+    let p7 = by_fleet_token(&mut world, json!({"deviceId": "p7", "deviceName": "Door", "deviceGroup": "g7"}));
+    assert!(world.is_open(p7));
+    for who in [admin, viewer] {
+        let listed = shown(&mut world, who, "p7");
+        assert_eq!((&listed["status"], &listed["deviceName"]), (&json!("silent"), &json!("Door")));
+    }
+    world.call(Ask::Devices);
+    assert_eq!(world.replies.pop().unwrap().1["devices"][0]["status"], "silent");
+    let refused = world.asks(admin, "player:command", json!({"deviceId": "p7", "command": "vlc:play"}));
+    assert_eq!(refused["error"]["code"], "DEVICE_OFFLINE");
+    world.leaves(p7, CloseReason::TransportClose);
+    assert_eq!(shown(&mut world, admin, "p7"), Value::Null, "it has never registered");
+    assert!(world.store.devices.is_empty());
+}
+
+/// A device's entry in `devices:list`; `null` if it is not there.
+fn shown(world: &mut World, admin: u32, id: &str) -> Value {
+    world.all(admin, "devices:list");
+    world.send(admin, "devices:list", json!({}));
+    let list = world.hears(admin, "devices:list");
+    list["devices"].as_array().unwrap().iter().find(|device| device["deviceId"] == id).cloned().unwrap_or_default()
+}

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::device::{Device, Watch};
 use super::job;
-use super::payload::{CommandResponse, Info};
+use super::payload::{CommandResponse, Info, Listed};
 use super::rules::{self, Role, Scope};
 use super::settings::Settings;
 use super::waiting::Unsaved;
@@ -45,6 +46,8 @@ pub struct Fleet {
     /// Devices that have only ever knocked, those not seen for longest first.
     strangers: BTreeSet<(WallMillis, Arc<str>)>,
     pub seats: BTreeMap<SocketRef, Seat>,
+    /// Sockets that stand for a device and have not registered, with the time they came: they get no commands.
+    silent: BTreeMap<Arc<str>, SmallVec<[(SocketRef, WallMillis); 1]>>,
     /// Registered devices, by their one socket.
     pub here: Presence<Arc<str>>,
     pub commands: Table<Origin>,
@@ -82,6 +85,7 @@ impl Fleet {
             tokens: BTreeSet::new(),
             strangers: BTreeSet::new(),
             seats: BTreeMap::new(),
+            silent: BTreeMap::new(),
             here: Presence::new(0),
             commands: Table::new(COMMANDS),
             answered: VecDeque::new(),
@@ -97,6 +101,18 @@ impl Fleet {
             degraded: false,
             stats_scheduled: false,
             picture_bytes: 0,
+        }
+    }
+
+    /// The row of a device nobody knew.
+    pub fn new_row(&self, device_id: &str, now: WallMillis) -> job::Device {
+        job::Device {
+            fleet: self.name.to_string(),
+            device_id: device_id.to_owned(),
+            first_seen: now,
+            last_seen: now,
+            register_info: "{}".to_owned(),
+            ..job::Device::default()
         }
     }
 
@@ -205,6 +221,60 @@ impl Fleet {
             Seat::Device(seat) => Some(seat),
             Seat::Admin(_) => None,
         }
+    }
+
+    /// Lets a device's socket in. It is silent until it registers.
+    pub fn seat_device(&mut self, socket: SocketRef, seat: DeviceSeat, now: WallMillis) {
+        if let Some(id) = &seat.bound {
+            self.silent.entry(id.clone()).or_default().push((socket, now));
+        }
+        self.seats.insert(socket, Seat::Device(Box::new(seat)));
+    }
+
+    /// A device's socket registers, or goes.
+    pub fn end_silence(&mut self, socket: SocketRef) {
+        let Some(id) = self.device_seat(socket).and_then(|seat| seat.bound.clone()) else { return };
+        let Some(sockets) = self.silent.get_mut(&id) else { return };
+        sockets.retain(|(silent, _)| *silent != socket);
+        if sockets.is_empty() {
+            self.silent.remove(&id);
+        }
+    }
+
+    /// Whether a socket stands for this device and has not registered.
+    pub fn is_silent(&self, id: &str) -> bool {
+        self.silent.contains_key(id)
+    }
+
+    /// Where a known device stands.
+    pub fn status(&self, id: &Arc<str>, device: &Device) -> &'static str {
+        device.status(self.here.is_here(id), self.is_silent(id))
+    }
+
+    /// Devices nobody knows yet of which a socket is here: they become known when they register.
+    pub fn newcomers(&self) -> Vec<Device> {
+        let unknown = self.silent.iter().filter(|(id, _)| !self.devices.contains_key(*id));
+        let described = unknown.filter_map(|(id, sockets)| {
+            let (socket, since) = sockets.last()?;
+            let seat = self.device_seat(*socket)?;
+            let row = job::Device { authorized: true, ip: seat.ip.to_string(), ..self.new_row(id, *since) };
+            let mut device = Device::new(row, u64::MAX, &self.name);
+            device.learn(&seat.info);
+            Some(device)
+        });
+        described.collect()
+    }
+
+    /// The devices of a scope as lists show them, the newcomers behind those that are known.
+    pub fn listed<'a>(&'a self, newcomers: &'a [Device], scope: &Scope<'_>) -> Vec<Listed<'a>> {
+        let known = self.devices.iter().map(|(id, device)| (device, self.listed_one(id, device)));
+        let all = known.chain(newcomers.iter().map(|device| (device, device.listed(false, true))));
+        all.filter(|(device, _)| scope.covers(&device.row.group)).map(|(_, listed)| listed).collect()
+    }
+
+    /// A known device as lists show it.
+    pub fn listed_one<'a>(&self, id: &Arc<str>, device: &'a Device) -> Listed<'a> {
+        device.listed(self.here.is_here(id), self.is_silent(id))
     }
 
     /// All people who are connected.

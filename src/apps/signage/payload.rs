@@ -27,6 +27,11 @@ impl Fail {
         Fail::new("FORBIDDEN", "Not allowed for this role or group")
     }
 
+    /// To operators a device that does not hear commands is offline; what it lacks is in the text.
+    pub fn unregistered(device_id: &str) -> Fail {
+        Fail::new("DEVICE_OFFLINE", format!("Device is connected, but has not sent player:register: {device_id}"))
+    }
+
     pub fn no_device(device_id: &str) -> Fail {
         Fail::new("DEVICE_NOT_FOUND", format!("No such device: {device_id}"))
     }
@@ -110,7 +115,7 @@ pub struct Listed<'a> {
     pub last_seen: String,
     pub authorized: bool,
     pub ip: &'a str,
-    /// `pending`, `online`, `offline` or `retired`.
+    /// `pending`, `online`, `silent` (connected, not registered), `offline` or `retired`.
     pub status: &'static str,
     /// A token waits for `device:authorize`.
     pub pending: bool,
@@ -189,6 +194,8 @@ pub struct AlertTold<'a> {
 pub struct Stats {
     pub total: usize,
     pub online: usize,
+    /// Connected, not registered.
+    pub silent: usize,
     pub offline: usize,
     pub pending: usize,
     pub retired: usize,

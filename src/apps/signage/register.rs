@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::connect::new_row;
 use super::device::{Rooms, Watch};
 use super::fleet::{AlertKind, DeviceSeat, Due, Seat};
 use super::payload::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
@@ -90,17 +89,18 @@ impl Turn<'_> {
         let (actor, ip, sid) = (admin.actor(), admin.handshake.ip, admin.sid);
         self.leave_all(socket);
         let seat = DeviceSeat { actor, ip, sid, bound: None, registered: false, info: Info::default() };
-        self.fleet.seats.insert(socket, Seat::Device(Box::new(seat)));
+        self.fleet.seat_device(socket, seat, self.now.wall);
     }
 
     fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: core::net::IpAddr) {
+        self.fleet.end_silence(socket);
         if let Some(seat) = self.fleet.device_seat_mut(socket) {
             seat.bound = Some(id.clone());
             seat.registered = true;
             seat.actor.sub = id.to_string();
         }
         if !self.fleet.devices.contains_key(id) {
-            let row = new_row(self.fleet, id, self.now.wall);
+            let row = self.fleet.new_row(id, self.now.wall);
             self.fleet.insert(row);
         }
         let (arrival, replaced) = self.fleet.here.take_over(id, socket);
@@ -236,6 +236,7 @@ impl Turn<'_> {
 
     /// A socket has gone.
     pub fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason) {
+        self.fleet.end_silence(socket);
         match self.fleet.seats.get(&socket) {
             Some(Seat::Admin(_)) => self.forget_watches(socket),
             Some(Seat::Device(seat)) => {

@@ -23,6 +23,8 @@ pub const DEVICES_PER_COMMAND_MAX: usize = 1_000;
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// What `timeoutMs` of a command may be.
 pub const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
+/// The largest whole number that a double holds without doubt.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// Bytes of what a device says about its network.
 const NETWORK_BYTES_MAX: usize = 4_096;
 
@@ -106,7 +108,10 @@ fn hex(bytes: &[u8]) -> String {
 pub fn id(value: Option<&Value>, what: &str) -> Result<String, Fail> {
     let text = match value {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) if number.is_u64() => number.to_string(),
+        Some(number @ Value::Number(_)) => match whole(number) {
+            Some(number) => number.to_string(),
+            None => return Err(Fail::validation(format!("{what} must be a string or a whole number"))),
+        },
         None | Some(Value::Null) => return Err(Fail::validation(format!("{what} is required"))),
         Some(_) => return Err(Fail::validation(format!("{what} must be a string"))),
     };
@@ -114,6 +119,12 @@ pub fn id(value: Option<&Value>, what: &str) -> Result<String, Fail> {
         return Err(Fail::validation(format!("{what} must have 1 to {ID_BYTES_MAX} bytes and no control characters")));
     }
     Ok(text)
+}
+
+/// A whole number that is not negative, also as languages with one kind of number write it (`500.0`).
+pub fn whole(value: &Value) -> Option<u64> {
+    let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as u64))
 }
 
 /// The one argument of most events.
@@ -185,7 +196,7 @@ pub fn ask(map: &Map<String, Value>) -> Result<Ask, Fail> {
     let command_id = map.get("commandId").filter(|value| !value.is_null()).map(|value| id(Some(value), "commandId"));
     let timeout_ms = match map.get("timeoutMs").filter(|value| !value.is_null()) {
         None => None,
-        Some(value) => Some(value.as_u64().filter(|ms| COMMAND_TIMEOUT_MS_RANGE.contains(ms)).ok_or_else(|| {
+        Some(value) => Some(whole(value).filter(|ms| COMMAND_TIMEOUT_MS_RANGE.contains(ms)).ok_or_else(|| {
             let range = COMMAND_TIMEOUT_MS_RANGE;
             Fail::validation(format!("timeoutMs must be {} to {}", range.start(), range.end()))
         })?),
@@ -337,6 +348,8 @@ mod tests {
         for (value, expected) in [
             (json!("p1"), Some("p1")),
             (json!(7), Some("7")),
+            (json!(7.0), Some("7")),
+            (json!(7.5), None),
             (json!(""), None),
             (json!("*"), None),
             (json!(null), None),
@@ -355,7 +368,7 @@ mod tests {
         let good = ask(&map(json!({"command":"vlc:play","deviceId":"p1"}))).unwrap();
         assert_eq!(good.to, Address::Device("p1".into()));
         assert_eq!((good.params, good.command_id, good.timeout_ms), (json!({}), None, None));
-        let many = ask(&map(json!({"command":"vlc:play","deviceIds":["a","b","a"],"timeoutMs":500}))).unwrap();
+        let many = ask(&map(json!({"command":"vlc:play","deviceIds":["a","b","a"],"timeoutMs":500.0}))).unwrap();
         assert_eq!((many.to, many.timeout_ms), (Address::Devices(vec!["a".into(), "b".into()]), Some(500)));
         for bad in [
             json!({"deviceId":"p1"}),

@@ -30,10 +30,14 @@ impl Turn<'_> {
 
     fn stats(&self, scope: &Scope<'_>) -> Stats {
         let mut stats = Stats { server_time: self.now.wall.to_string(), ..Stats::default() };
+        let newcomers = self.fleet.newcomers();
+        let newcomers = newcomers.iter().filter(|device| scope.covers(&device.row.group)).count();
+        (stats.total, stats.silent) = (newcomers, newcomers);
         for (id, device) in self.fleet.devices.iter().filter(|(_, device)| scope.covers(&device.row.group)) {
             stats.total += 1;
-            match device.status(self.fleet.here.is_here(id)) {
+            match self.fleet.status(id, device) {
                 "online" => stats.online += 1,
+                "silent" => stats.silent += 1,
                 "offline" => stats.offline += 1,
                 "pending" => stats.pending += 1,
                 _ => stats.retired += 1,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::connect::{rooms_of_scope, watches_of};
-use super::device::Watch;
+use super::device::{Device, Watch};
 use super::fleet::AdminSeat;
 use super::job;
 use super::payload::{Fail, List};
@@ -43,20 +43,20 @@ impl Turn<'_> {
     /// `devices:list`.
     pub fn on_list(&mut self, event: &Event) -> Result<Value, Fail> {
         self.tell_list(event.socket);
-        Ok(serde_json::to_value(self.list(event.socket)).unwrap_or_default())
+        let newcomers = self.fleet.newcomers();
+        Ok(serde_json::to_value(self.list(event.socket, &newcomers)).unwrap_or_default())
     }
 
     /// `devices:list`, as far as its scope goes.
     pub fn tell_list(&mut self, socket: SocketRef) {
-        let event = Emission::new("devices:list", &self.list(socket));
+        let newcomers = self.fleet.newcomers();
+        let event = Emission::new("devices:list", &self.list(socket, &newcomers));
         self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
     }
 
-    fn list(&self, socket: SocketRef) -> List<'_> {
+    fn list<'a>(&'a self, socket: SocketRef, newcomers: &'a [Device]) -> List<'a> {
         let scope = self.fleet.admin(socket).map(AdminSeat::scope);
-        let devices = self.fleet.devices.iter();
-        let seen = devices.filter(|(_, device)| scope.as_ref().is_some_and(|scope| scope.covers(&device.row.group)));
-        let devices = seen.map(|(id, device)| device.listed(self.fleet.here.is_here(id))).collect();
+        let devices = scope.map(|scope| self.fleet.listed(newcomers, &scope)).unwrap_or_default();
         List { devices, server_time: self.now.wall.to_string() }
     }
 
@@ -110,7 +110,7 @@ impl Turn<'_> {
         let map = rules::object(event.args.parse(0))?;
         let number = |key: &str, default: u64| match map.get(key).filter(|value| !value.is_null()) {
             None => Ok(default),
-            Some(value) => value.as_u64().ok_or_else(|| Fail::validation(format!("{key} must be a whole number"))),
+            Some(value) => rules::whole(value).ok_or_else(|| Fail::validation(format!("{key} must be a whole number"))),
         };
         let since = number("since", 0)?;
         let limit = number("limit", 100)?;
