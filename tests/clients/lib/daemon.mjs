@@ -11,7 +11,7 @@ import { until } from "./wait.mjs";
 
 export const ORACLE = process.env.SIOD_ORACLE === "1";
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
-const BIN = process.env.SIOD_BIN ?? join(HERE, "../../target/debug/siod");
+export const BIN = process.env.SIOD_BIN ?? join(HERE, "../../target/debug/siod");
 const LOG_CHARACTERS_MAX = 20_000;
 
 /** Why a test does not run against the oracle; `undefined` (the test runs) against the daemon. */
