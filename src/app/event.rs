@@ -11,6 +11,7 @@ use super::effect::{Outcome, Token};
 use super::identity::Identity;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ReqId, Sid, SocketRef};
+use crate::base::json::surrogate;
 use crate::base::percent;
 
 /// One thing that happened, as its home sees it.
@@ -173,9 +174,10 @@ impl Args {
         }
     }
 
-    /// The argument `index` read as `T`; `None` if absent or of another shape.
+    /// The argument `index` read as `T`; `None` if absent or of another shape. Half a character in it reads as U+FFFD.
     pub fn parse<T: serde::de::DeserializeOwned>(&self, index: usize) -> Option<T> {
-        serde_json::from_slice(self.raw(index)?).ok()
+        let raw = self.raw(index)?;
+        serde_json::from_slice(raw).ok().or_else(|| serde_json::from_slice(&surrogate::mend(raw)?).ok())
     }
 
     /// Binary attachments; a placeholder `{"_placeholder":true,"num":n}` stands for the n-th.

@@ -5,6 +5,7 @@
 mod nesting;
 mod placeholder;
 mod scalar;
+pub mod surrogate;
 
 use std::ops::Range;
 

@@ -14,6 +14,7 @@ use crate::app::identity::Identity;
 use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};
+use crate::base::json::surrogate;
 use crate::base::wheel::TimerKey;
 use crate::engine::session::Transport;
 use crate::socketio::ack::{AckKey, Answer, Gathered};
@@ -28,11 +29,13 @@ impl Shard {
             return self.close_peer(key, CloseReason::ParseError);
         }
         let auth = if auth.is_empty() { "{}" } else { auth };
-        let asked = Asked { auth: auth.as_bytes(), handshake: &peer.handshake };
+        let mended = surrogate::mend(auth.as_bytes());
+        let auth = mended.as_deref().unwrap_or(auth.as_bytes());
+        let asked = Asked { auth, handshake: &peer.handshake };
         let verified = self.config.authenticator.identify(&asked, self.now.wall);
         let home = &self.homes[usize::from(nsp.id.0)];
         match home.app().admit(verified, &asked) {
-            Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth.as_bytes())),
+            Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth)),
             Err(Refusal { message, data }) => {
                 self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
                 let name = super::peer::wire_name(nsp, &self.config.namespaces).to_owned();

@@ -65,6 +65,18 @@ fn bad_input_is_refused_with_a_code_and_changes_nothing() {
 }
 
 #[test]
+fn a_name_that_was_cut_inside_an_emoji_is_no_reason_to_refuse_a_report() {
+    let mut world = World::new();
+    let p1 = world.player("p1", "g1");
+    let array = br#"["player:state",{"app":{"title":"Feliz \ud83d"}}]"#;
+    let args = Args::new(array[..].into(), [1..15, 16..array.len() as u32 - 1].into_iter().collect(), Vec::new());
+    world.event(p1, args, None);
+    world.hears_nothing(p1, "player:error");
+    let admin = world.admin();
+    assert_eq!(world.hears(admin, "state:updated")["state"]["app"]["title"], "Feliz \u{fffd}");
+}
+
+#[test]
 fn bad_handshakes_are_refused_with_the_one_message() {
     let mut world = World::with(Settings { devices_max: 1, ..fleet_settings() });
     world.player("p1", "g1");
