@@ -37,8 +37,17 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// An HTTP connection that has been answered may rest for so long before it sends its next request.
 pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 75_000;
-/// The whole body of an HTTP request arrives within this time.
+/// The whole body of an HTTP request arrives within this time, and what it takes at this pace: a slow line may bring a
+/// large picture.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
+pub const BODY_BYTES_PER_S_MIN: u64 = 1_024;
+/// The shard hears of a body or an answer on its way so often, or twice within a ping timeout where that is shorter.
+pub const MOVING_INTERVAL_MS: u64 = 1_000;
+/// A turn that comes so late looks first at what lies in the sockets.
+pub const LATE_TURN_MS: u64 = 20;
+/// Where not all that had arrived was read, nobody is declared dead for so long: other cores and HTTP connections catch up,
+/// too.
+pub const HEARING_GRACE_MS: u64 = 1_000;
 /// A polling client that upgrades finishes within this time (protocol 2.5).
 pub const UPGRADE_TIMEOUT_MS: u64 = 10_000;
 /// While an upgrade goes on, a parked GET is answered with a noop this often (protocol 2.5).

@@ -1,10 +1,13 @@
-//! The heartbeat of one session: the server pings, the client answers in time or is gone. Spec: protocol 2.6.
+//! The heartbeat of one session: the server pings, and the client is heard of in time or is gone. Spec: protocol 2.6.
 //!
 //! ```text
-//!   Resting ──interval──► ping sent, Waiting ──pong──► Resting
-//!                                     └──timeout──► the session ends: ping timeout
+//!   Resting ──interval──► ping sent, Waiting ──anything arrives──► Resting
+//!                           ▲   │      └──timeout──► the session ends: ping timeout
+//!                           └───┘ what is sent to it still moves: one timeout more
 //! ```
-//! An unsolicited pong restarts the interval, and there is never more than one timer (B69).
+//! Whatever arrives is a sign of life: a slow line brings the pong behind a picture. Where the process itself was late, the
+//! end of a timeout is [`Phase::Overdue`] first: what lies in the sockets is read before anybody is declared dead. An
+//! unsolicited pong restarts the interval, and there is never more than one timer (B69).
 
 use crate::base::limit::EngineLimits;
 use crate::base::rng::Rng;
@@ -17,6 +20,8 @@ pub enum Phase {
     Resting,
     /// A ping is out; until the pong is overdue.
     Waiting,
+    /// The pong is overdue, but not all that had arrived by then was read: judged a moment later.
+    Overdue,
 }
 
 /// The state: phase and armed timer.

@@ -44,8 +44,8 @@ enum State {
     Listening { due: Millis },
     /// A shard works on it.
     Waiting(Asked),
-    /// The kernel has taken a part of the answer.
-    Writing { answer: Vec<u8>, written: usize },
+    /// The kernel has taken a part of the answer. The session it is for hears of it, last at `told`.
+    Writing { answer: Vec<u8>, written: usize, sid: Option<Sid>, told: Millis },
 }
 
 /// What is to be done with a connection that has something to read.
@@ -127,10 +127,7 @@ impl Callers {
 
     /// The request whose answer has come.
     pub fn asked(&self, conn: ConnKey, req: ReqId) -> Option<&Asked> {
-        match &self.callers.get(&conn)?.state {
-            State::Waiting(asked) if asked.req == req => Some(asked),
-            _ => None,
-        }
+        self.callers.get(&conn)?.asked().filter(|asked| asked.req == req)
     }
 
     /// Writes an answer, as much as the kernel takes.
@@ -140,7 +137,8 @@ impl Callers {
             None => Sent::Broken,
             Some(written) if written == answer.len() => self.rest(conn, now),
             Some(written) => {
-                caller.state = State::Writing { answer: answer.to_vec(), written };
+                let sid = caller.asked().and_then(|asked| asked.sid);
+                caller.state = State::Writing { answer: answer.to_vec(), written, sid, told: now };
                 Sent::Part
             }
         }
@@ -151,9 +149,19 @@ impl Callers {
         matches!(self.callers.get(&conn), Some(Caller { state: State::Writing { .. }, .. }))
     }
 
+    /// The session whose answer moves, if it has not heard so for `interval_ms`.
+    pub fn moving(&mut self, conn: ConnKey, now: Millis, interval_ms: u64) -> Option<Sid> {
+        let State::Writing { sid, told, .. } = &mut self.callers.get_mut(&conn)?.state else { return None };
+        if now.since(*told) < interval_ms {
+            return None;
+        }
+        *told = now;
+        *sid
+    }
+
     /// The kernel takes bytes again.
     pub fn on_writable(&mut self, conn: ConnKey, tcp: &TcpStream, now: Millis) -> Sent {
-        let Some(Caller { state: State::Writing { answer, written }, .. }) = self.callers.get_mut(&conn) else {
+        let Some(Caller { state: State::Writing { answer, written, .. }, .. }) = self.callers.get_mut(&conn) else {
             return Sent::Part;
         };
         match write(tcp, &answer[*written..]) {
@@ -189,6 +197,14 @@ impl Caller {
         match self.state {
             State::Listening { due } if is_new => due,
             _ => now + HEAD_TIMEOUT_MS,
+        }
+    }
+
+    /// The request a shard works on.
+    fn asked(&self) -> Option<&Asked> {
+        match &self.state {
+            State::Waiting(asked) => Some(asked),
+            State::Listening { .. } | State::Writing { .. } => None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::cors::Origins;
 use super::guard::Guard;
 use super::mailbox::{Mailbox, Mailboxes, Message};
 use crate::base::ids::{ConnKey, ListenerId, ReqId, ShardId, Sid};
+use crate::base::limit::MOVING_INTERVAL_MS;
 use crate::base::slab::Slab;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
@@ -115,6 +116,12 @@ impl Core {
     /// The shard that owns a session.
     pub fn owner(&self, sid: &Sid) -> ShardId {
         self.process.shard_config.placement.of_sid(sid)
+    }
+
+    /// How often a session's shard hears of what is on its way.
+    pub fn moving_interval_ms(&self) -> u64 {
+        let timeouts = self.process.shard_config.engines.iter().map(|engine| engine.ping_timeout_ms / 2);
+        timeouts.chain([MOVING_INTERVAL_MS]).min().unwrap_or(MOVING_INTERVAL_MS)
     }
 
     pub fn send(&self, to: ShardId, message: Message) {

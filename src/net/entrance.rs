@@ -18,16 +18,19 @@ use super::reactor::{Outside, Reactor};
 use super::streams::Kind;
 use super::{flush, http, listen};
 use crate::base::ids::{ConnKey, ReqId};
-use crate::base::limit::ACCEPTS_PER_TURN_MAX;
-use crate::base::time::Now;
+use crate::base::limit::{ACCEPTS_PER_TURN_MAX, HEARING_GRACE_MS};
+use crate::base::time::{Millis, Now};
 use crate::engine::polling::Reply;
 use crate::shard::Input;
 
 impl<O: Outside> Reactor<O> {
-    /// Lets in who waits, within the turn's budget, and closes on who has said nothing in time. Returns how many came in.
-    pub(super) fn receive(&mut self, now: Now) -> usize {
-        while let Some(conn) = self.callers.next_late(now.mono) {
-            self.on_hung_up(conn);
+    /// Lets in who waits, within the turn's budget, and closes on who has said nothing in time, if all that had arrived by
+    /// then has been read: up to `heard` it has. Returns how many came in.
+    pub(super) fn receive(&mut self, now: Now, heard: Millis) -> usize {
+        if heard + HEARING_GRACE_MS >= now.mono {
+            while let Some(conn) = self.callers.next_late(now.mono) {
+                self.on_hung_up(conn);
+            }
         }
         for count in 0..ACCEPTS_PER_TURN_MAX {
             let Some((listener, stream, peer)) = self.doors.accept(now.mono) else { return count };
@@ -95,8 +98,12 @@ impl<O: Outside> Reactor<O> {
     pub(super) fn finish_answers(&mut self, now: Now) {
         while let Some(conn) = self.unfinished.pop() {
             let Some(stream) = self.streams.get_mut(conn) else { continue };
+            let moving = self.callers.moving(conn, now.mono, self.core.moving_interval_ms());
             let sent = self.callers.on_writable(conn, &stream.tcp, now.mono);
             self.on_sent(conn, sent);
+            if let Some(sid) = moving {
+                self.core.send(self.core.owner(&sid), Message::Request(Input::Leaving { sid }));
+            }
         }
     }
 

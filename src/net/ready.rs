@@ -10,10 +10,17 @@ use super::callers::{Callers, Next};
 use super::streams::{Kind, Stream, Streams};
 use crate::base::ids::ConnKey;
 use crate::base::limit::{FIRST_READS_PER_TURN_MAX, LAST_READS_PER_TURN_MAX, READS_PER_TURN_MAX};
+use crate::base::time::Millis;
 
 /// The list, line by line.
 #[derive(Default)]
-pub struct Ready([VecDeque<ConnKey>; Line::ALL.len()]);
+pub struct Ready {
+    lines: [VecDeque<ConnKey>; Line::ALL.len()],
+    /// Of each line so many at its front were there at `noted`, and have yet to be read.
+    owed: [usize; Line::ALL.len()],
+    noted: Millis,
+    heard: Millis,
+}
 
 /// Who waits together.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +57,33 @@ pub enum Taken {
 }
 
 impl Ready {
+    /// A turn begins `now`, when all sockets that have something are in the list.
+    pub fn begin(&mut self, now: Millis) {
+        if self.is_read_through() {
+            self.owed = std::array::from_fn(|line| self.lines[line].len());
+            self.noted = now;
+        }
+    }
+
+    /// Until when all that had arrived by then has been read. The list need not be empty for that: each socket that stood
+    /// in it then has been read since.
+    pub fn heard(&mut self) -> Millis {
+        if self.is_read_through() {
+            self.heard = self.noted;
+        }
+        self.heard
+    }
+
+    fn is_read_through(&self) -> bool {
+        self.owed.iter().all(|owed| *owed == 0)
+    }
+
     /// The socket has become readable.
     pub fn mark(&mut self, conn: ConnKey, streams: &mut Streams) {
         if let Some(stream) = streams.get_mut(conn)
             && !std::mem::replace(&mut stream.ready, true)
         {
-            self.0[Line::of(stream) as usize].push_back(conn);
+            self.lines[Line::of(stream) as usize].push_back(conn);
         }
     }
 
@@ -75,11 +103,11 @@ impl Ready {
             Line::Fresh => FIRST_READS_PER_TURN_MAX,
             Line::Ended => LAST_READS_PER_TURN_MAX,
         };
-        self.0[line as usize].len().min(max)
+        self.lines[line as usize].len().min(max)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(VecDeque::is_empty)
+        self.lines.iter().all(VecDeque::is_empty)
     }
 
     /// Reads the next socket of one line into `buffer`. A full buffer leaves it in the list, behind the others.
@@ -90,7 +118,9 @@ impl Ready {
         callers: &mut Callers,
         buffer: &mut [u8],
     ) -> Option<(ConnKey, Taken)> {
-        let conn = self.0[line as usize].pop_front()?;
+        let conn = self.lines[line as usize].pop_front()?;
+        let owed = &mut self.owed[line as usize];
+        *owed = owed.saturating_sub(1);
         let Some(stream) = streams.get_mut(conn) else { return Some((conn, Taken::Nothing)) };
         stream.ready = false;
         if stream.kind == Kind::Polling {
@@ -105,18 +135,40 @@ impl Ready {
             Ok(count) => {
                 if count == buffer.len() || stream.ended {
                     stream.ready = true;
-                    self.0[Line::of(stream) as usize].push_back(conn);
+                    self.lines[Line::of(stream) as usize].push_back(conn);
                 }
                 Taken::Bytes(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Taken::Nothing,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 stream.ready = true;
-                self.0[Line::of(stream) as usize].push_back(conn);
+                self.lines[Line::of(stream) as usize].push_back(conn);
                 Taken::Nothing
             }
             Err(_) => Taken::Gone { broken: true },
         };
         Some((conn, taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Key;
+
+    #[test]
+    fn f14_a_list_that_is_never_empty_is_read_through_all_the_same() {
+        let (mut ready, mut streams, mut callers) = (Ready::default(), Streams::default(), Callers::new(Millis(0)));
+        let known = |slot| ConnKey(Key { slot, generation: 0 });
+        // Keys that lead nowhere do for the order.
+        (0..3).for_each(|slot| ready.lines[0].push_back(known(slot)));
+        let mut turn = |ready: &mut Ready, now| {
+            ready.begin(Millis(now));
+            ready.read_next(Line::Known, &mut streams, &mut callers, &mut []);
+            ready.lines[0].push_back(known(9));
+            ready.heard()
+        };
+        let heard: Vec<u64> = (10..17).map(|now| turn(&mut ready, now).0).collect();
+        assert_eq!(heard, [0, 0, 10, 10, 10, 13, 13]);
     }
 }

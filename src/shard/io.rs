@@ -50,6 +50,10 @@ pub enum Input<'a> {
     UpgradeAsked { req: ReqId, sid: Sid },
     /// The client gave a request up before it was answered.
     Aborted { req: ReqId, sid: Sid },
+    /// Bytes of a POST have come whose body is not complete.
+    Arriving { sid: Sid },
+    /// Bytes of an answer have been taken that is not written whole.
+    Leaving { sid: Sid },
     /// A WebSocket without a sid is open.
     Connected { conn: ConnKey, hello: Hello },
     /// A WebSocket with a sid is open, on the shard of that sid.

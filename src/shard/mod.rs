@@ -89,6 +89,8 @@ pub struct Shard {
     pub id: ShardId,
     config: Arc<ShardConfig>,
     now: Now,
+    /// All that had arrived by then has been read.
+    heard: Millis,
     rng: Rng,
     wheel: Wheel<Timer>,
 
@@ -151,6 +153,7 @@ impl Shard {
         Shard {
             id,
             now: Now::default(),
+            heard: start,
             hub: Hub::new(Keyed::draw(&mut rng)),
             rng,
             wheel: Wheel::new(start),

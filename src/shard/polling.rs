@@ -33,6 +33,7 @@ impl Shard {
     /// A GET with sid: answered with what waits, or parked.
     pub(super) fn on_poll(&mut self, req: ReqId, sid: Sid) {
         let Some(key) = self.find_polling(req, sid) else { return };
+        self.hear(key);
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         let closing = peer.session.is_closing();
         let Some(polling) = peer.session.polling_mut() else { return };
@@ -59,6 +60,7 @@ impl Shard {
     /// The head of a POST. The body follows, unless it is refused here.
     pub(super) fn on_post_opened(&mut self, req: ReqId, sid: Sid, acceptable: bool) {
         let Some(key) = self.find_polling(req, sid) else { return };
+        self.hear(key);
         let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else { return };
         if !acceptable {
             self.respond(req, Reply::Empty(400));
@@ -85,6 +87,7 @@ impl Shard {
         if !admitted {
             return;
         }
+        self.hear(key);
         let Posted::Body(body) = body else { return self.respond(req, Reply::Empty(413)) };
         self.stats.bytes_in += body.len() as u64;
         if closing {
@@ -132,6 +135,13 @@ impl Shard {
         let polling = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut());
         if polling.is_some_and(|polling| polling.on_aborted(req)) {
             self.close_peer(key, CloseReason::TransportError);
+        }
+    }
+
+    /// A body or an answer of this session is on its way.
+    pub(super) fn on_moving(&mut self, sid: &Sid, note: impl FnOnce(&mut Shard, PeerKey)) {
+        if let Some(key) = self.find_peer(sid) {
+            note(self, key);
         }
     }
 

@@ -139,6 +139,30 @@ impl Shard {
         self.close_peer(key, reason);
     }
 
+    /// Something of this client has arrived: while a ping is out, that is its pong (protocol 2.6).
+    pub(super) fn hear(&mut self, key: PeerKey) {
+        if self.is_waited_for(key) {
+            self.rest_heartbeat(key);
+        }
+    }
+
+    /// What is sent to this client moves: while a ping is out, its pong has one timeout more.
+    pub(super) fn wait_on(&mut self, key: PeerKey) {
+        if self.is_waited_for(key)
+            && let Some(peer) = self.peers.get_mut(key.0)
+        {
+            let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
+            self.wheel.cancel(peer.session.heartbeat.timer);
+            let timer = self.wheel.arm(self.now.mono + timeout, Timer::Heartbeat(key));
+            peer.session.heartbeat = Heartbeat { phase: Phase::Waiting, timer };
+        }
+    }
+
+    fn is_waited_for(&self, key: PeerKey) -> bool {
+        let session = self.peers.get(key.0).map(|peer| &peer.session);
+        session.is_some_and(|session| session.heartbeat.phase != Phase::Resting && !session.is_closing())
+    }
+
     /// A pong, or a finished upgrade: the next ping is one interval away.
     pub(super) fn rest_heartbeat(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key.0) else { return };

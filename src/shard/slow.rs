@@ -83,9 +83,11 @@ impl Shard {
             return;
         }
         let Some(slow) = self.conns.slow_mut(conn, self.now.mono) else { return };
+        let mut was_behind = false;
         if written > 0 || left == 0 {
             slow.progress_at = self.now.mono;
             if let Some(timer) = slow.timer.take() {
+                was_behind = true;
                 self.wheel.cancel(timer);
             }
         }
@@ -107,7 +109,22 @@ impl Shard {
         if slow.stale.is_empty() {
             self.conns.forget_slow(conn);
         }
+        // A ping may be among what the kernel has now: its pong cannot be here yet.
+        if was_behind && let Some(Role::Session(key)) = self.conns.get(conn).map(|connection| connection.role) {
+            self.wait_on(key);
+        }
         self.tell_drained(dropped);
+    }
+
+    /// A reader has taken nothing for too long. One that can be written to by now has: the turn was late, and writes next.
+    pub(super) fn on_stall(&mut self, conn: ConnKey) {
+        if self.conns.lane(conn).is_some_and(|lane| lane.blocked) {
+            return self.end_slow_reader(conn);
+        }
+        let again = self.wheel.arm(self.now.mono + self.config.limits.outbox_stall_ms, Timer::Stall(conn));
+        if let Some(slow) = self.conns.slow_mut(conn, self.now.mono) {
+            slow.timer = Some(again);
+        }
     }
 
     fn tell_drained(&mut self, dropped: Vec<(Key, u64)>) {

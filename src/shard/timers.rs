@@ -7,7 +7,8 @@ use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, PeerKey};
-use crate::base::limit::UPGRADE_NOOP_INTERVAL_MS;
+use crate::base::limit::{HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
+use crate::base::time::Millis;
 use crate::engine::heartbeat::{Heartbeat, Phase};
 use crate::engine::polling::Reply;
 use crate::engine::session::Transport;
@@ -18,13 +19,13 @@ impl Shard {
         match timer {
             Timer::Heartbeat(peer) => self.on_heartbeat(peer),
             Timer::Connect(peer) => self.on_connect_timeout(peer),
-            Timer::UpgradeLimit(peer) => self.fail_upgrade(peer, None),
+            Timer::UpgradeLimit(peer) => self.on_upgrade_timeout(peer),
             Timer::UpgradeNoop(peer) => self.on_upgrade_noop(peer),
             Timer::ForgetClosing(peer) => self.forget(peer),
             Timer::Cut(conn) => {
                 self.drop_connection(conn);
             }
-            Timer::Stall(conn) => self.end_slow_reader(conn),
+            Timer::Stall(conn) => self.on_stall(conn),
             Timer::TokenExpiry(socket) => self.on_token_expiry(socket),
             Timer::Ack(key) => self.on_ack_timeout(key),
             Timer::App(nsp, token) => {
@@ -35,13 +36,13 @@ impl Shard {
         }
     }
 
-    /// The interval is over: ping. Or the pong is overdue: the session ends (protocol 2.6).
+    /// The interval is over: ping. Or the pong is overdue (protocol 2.6).
     fn on_heartbeat(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key.0) else { return };
-        if peer.session.heartbeat.phase == Phase::Waiting {
-            return self.close_peer(key, CloseReason::PingTimeout);
-        }
         let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
+        if peer.session.heartbeat.phase != Phase::Resting {
+            return self.on_overdue(key, timeout);
+        }
         let timer = self.wheel.arm(self.now.mono + timeout, Timer::Heartbeat(key));
         peer.session.heartbeat = Heartbeat { phase: Phase::Waiting, timer };
         match peer.session.transport {
@@ -59,11 +60,61 @@ impl Shard {
         }
     }
 
+    /// Nothing has arrived within the timeout: the session ends, unless what is sent to it has moved meanwhile, or not all
+    /// that lay in the sockets has been read.
+    fn on_overdue(&mut self, key: PeerKey, timeout: u64) {
+        let Some(peer) = self.peers.get(key.0) else { return };
+        let now = self.now.mono;
+        let grace = timeout.min(HEARING_GRACE_MS);
+        let read_up_to = match peer.session.heartbeat.phase {
+            Phase::Overdue => self.heard + grace,
+            Phase::Waiting | Phase::Resting => self.heard,
+        };
+        let (phase, at) = match self.moved_at(&peer.session.transport) {
+            Some(moved_at) if moved_at + timeout > now => (Phase::Waiting, moved_at + timeout),
+            _ if read_up_to < now => (Phase::Overdue, now + grace),
+            _ => return self.close_peer(key, CloseReason::PingTimeout),
+        };
+        let timer = self.wheel.arm(at, Timer::Heartbeat(key));
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.session.heartbeat = Heartbeat { phase, timer };
+        }
+    }
+
+    /// When the kernel last took something of what waits for a WebSocket.
+    fn moved_at(&self, transport: &Transport) -> Option<Millis> {
+        let Transport::WebSocket(conn) = *transport else { return None };
+        self.conns.lane(conn).filter(|lane| !lane.outbox.is_empty())?;
+        Some(self.conns.get(conn)?.slow()?.progress_at)
+    }
+
+    /// The process was late, and what lay in the sockets has not been read since: time limits that a packet would have met
+    /// wait until it has.
+    fn is_behind(&self) -> bool {
+        self.heard + HEARING_GRACE_MS < self.now.mono
+    }
+
     /// No namespace was joined in time (protocol 1.2).
     fn on_connect_timeout(&mut self, key: PeerKey) {
+        let again = self.is_behind().then(|| self.wheel.arm(self.now.mono + HEARING_GRACE_MS, Timer::Connect(key)));
         if let Some(peer) = self.peers.get_mut(key.0) {
-            peer.connect_timer = None;
-            self.close_peer(key, CloseReason::ConnectTimeout);
+            peer.connect_timer = again;
+            if again.is_none() {
+                self.close_peer(key, CloseReason::ConnectTimeout);
+            }
+        }
+    }
+
+    /// The WebSocket did not take over in time (protocol 2.5).
+    fn on_upgrade_timeout(&mut self, key: PeerKey) {
+        if !self.is_behind() {
+            return self.fail_upgrade(key, None);
+        }
+        let again = self.wheel.arm(self.now.mono + HEARING_GRACE_MS, Timer::UpgradeLimit(key));
+        if let Some(peer) = self.peers.get_mut(key.0)
+            && let Transport::Probing(probing) = &mut peer.session.transport
+        {
+            probing.timeout = again;
         }
     }
 

@@ -15,7 +15,7 @@ use crate::app::Context;
 use crate::app::effect::Outcome;
 use crate::app::event::AppInput;
 use crate::base::ids::{ConnKey, NspId, ShardId};
-use crate::base::time::Now;
+use crate::base::time::{Millis, Now};
 
 impl Shard {
     /// Takes one input in and carries it through the applications at home here.
@@ -33,6 +33,8 @@ impl Shard {
             Input::WrongMethod { req, sid } => self.on_wrong_method(req, sid),
             Input::UpgradeAsked { req, sid } => self.on_upgrade_asked(req, sid),
             Input::Aborted { req, sid } => self.on_aborted(req, sid),
+            Input::Arriving { sid } => self.on_moving(&sid, Shard::hear),
+            Input::Leaving { sid } => self.on_moving(&sid, Shard::wait_on),
             Input::Mail(mail) => mail.into_iter().for_each(|mail| self.on_mail(mail)),
             Input::Done { ticket, outcome } => self.on_done(ticket, outcome),
             Input::Call { req, nsp, call } => self.local.push_back((nsp, AppInput::Call { req, call })),
@@ -41,9 +43,11 @@ impl Shard {
         self.run_homes();
     }
 
-    /// Fires what is due.
-    pub fn on_time(&mut self, now: Now) {
+    /// Fires what is due. All that had arrived by `heard` has been read, on every socket of this core: who is silent since
+    /// then may be declared dead.
+    pub fn on_time(&mut self, now: Now, heard: Millis) {
         self.now = now;
+        self.heard = heard;
         while let Some(timer) = self.wheel.pop(now.mono) {
             self.on_timer(timer);
             self.run_homes();

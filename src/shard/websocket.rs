@@ -93,8 +93,11 @@ impl Shard {
                 _ => return,
             }
         }
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.decoder = decoder;
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.decoder = decoder;
+        // Behind the messages: where the pong is among them, there is nothing left to do.
+        if let Role::Session(key) | Role::Probe(key) = connection.role {
+            self.hear(key);
         }
     }
 

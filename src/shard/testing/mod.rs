@@ -133,6 +133,17 @@ impl World {
         self.0.borrow_mut().advance(milliseconds);
     }
 
+    /// From now on nothing more is read of the sockets, until [`World::catches_up`]: so it is to a shard whose process is late.
+    pub fn falls_behind(&self) {
+        let mut state = self.0.borrow_mut();
+        state.heard = Some(state.now.mono);
+    }
+
+    /// All that lies in the sockets is read again.
+    pub fn catches_up(&self) {
+        self.0.borrow_mut().heard = None;
+    }
+
     /// The wall clock jumps; the monotonic one does not (F-16).
     pub fn wall_jumps_to(&self, wall: WallMillis) {
         self.0.borrow_mut().now.wall = wall;

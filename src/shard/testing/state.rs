@@ -18,6 +18,8 @@ pub struct State {
     pub shards: Vec<Shard>,
     pub config: Arc<ShardConfig>,
     pub now: Now,
+    /// What lies in the sockets has been read up to then; `None`: all of it.
+    pub heard: Option<Millis>,
     pub next_shard: u16,
     /// Inputs are taken in, but nothing is asked of the shards.
     pub held: bool,
@@ -58,6 +60,7 @@ impl State {
             shards,
             config,
             now,
+            heard: None,
             next_shard: 0,
             held: false,
             mail_held: false,
@@ -132,7 +135,7 @@ impl State {
         for _ in 0..100_000 {
             let mut busy = false;
             for shard in 0..self.shards.len() {
-                self.shards[shard].on_time(self.now);
+                self.shards[shard].on_time(self.now, self.heard.unwrap_or(self.now.mono));
                 busy |= self.take_outputs(shard);
                 busy |= self.flush(shard);
                 if !self.mail_held {
