@@ -5,6 +5,8 @@
 mod end;
 #[path = "daemon/hostile.rs"]
 mod hostile;
+#[path = "daemon/liveness.rs"]
+mod liveness;
 #[path = "daemon/process.rs"]
 mod process;
 #[path = "daemon/start.rs"]

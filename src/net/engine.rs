@@ -14,11 +14,12 @@ use super::connection::Connection;
 use super::core::{Held, Route};
 use super::cors::Origin;
 use super::mailbox::{Arrival, Message};
+use super::moving::{self, Moving, Way};
 use super::respond::{self, Body};
 use super::upgrade;
 use crate::app::event::Handshake;
 use crate::base::ids::Sid;
-use crate::base::limit::{BODY_TIMEOUT_MS, USER_AGENT_BYTES_MAX};
+use crate::base::limit::{BODY_BYTES_PER_S_MIN, BODY_TIMEOUT_MS, USER_AGENT_BYTES_MAX};
 use crate::engine::open::{self, Asked, EngineError, EngineQuery, Transport};
 use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Input, Posted, Service};
@@ -93,13 +94,17 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
     let mut held = Held::new(core, Some(sid));
     let req = held.req;
     match *request.method() {
-        Method::GET => core.send(owner, Message::Request(Input::Poll { req, sid })),
+        Method::GET => {
+            core.send(owner, Message::Request(Input::Poll { req, sid }));
+            let Some(reply) = held.answer().await else { return respond::empty(503) };
+            return moving::answer(reply, Moving::new(core, sid, Way::Out));
+        }
         Method::POST => {
             let acceptable = is_acceptable(request.headers());
             core.send(owner, Message::Request(Input::PostOpened { req, sid, acceptable }));
             if acceptable {
                 let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
-                let body = match read_body(request, max, &mut held).await {
+                let body = match read_body(request, max, &mut held, Moving::new(core, sid, Way::In)).await {
                     Ok(body) => body,
                     Err(early) => return respond::closing(early),
                 };
@@ -123,16 +128,23 @@ pub fn is_acceptable(headers: &HeaderMap) -> bool {
 }
 
 /// The whole body within its limit and its time, unless the shard refuses the request meanwhile.
-async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) -> Result<Posted, Response<Body>> {
+async fn read_body(
+    request: Request<Incoming>,
+    max: usize,
+    held: &mut Held<'_>,
+    mut moving: Moving,
+) -> Result<Posted, Response<Body>> {
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > max) {
         return Ok(Posted::TooLarge);
     }
     let mut body = request.into_body();
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(BODY_TIMEOUT_MS);
+    let begun = tokio::time::Instant::now();
     let mut whole = Vec::new();
     loop {
+        let for_bytes_ms = whole.len() as u64 * 1_000 / BODY_BYTES_PER_S_MIN;
+        let deadline = begun + Duration::from_millis(BODY_TIMEOUT_MS + for_bytes_ms);
         let frame = tokio::select! {
             frame = body.frame() => frame,
             reply = held.answer() => return Err(answer(reply)),
@@ -148,6 +160,7 @@ async fn read_body(request: Request<Incoming>, max: usize, held: &mut Held<'_>) 
             return Ok(Posted::TooLarge);
         }
         whole.extend_from_slice(&data);
+        moving.on_bytes();
     }
     Ok(Posted::Body(Bytes::from(whole)))
 }

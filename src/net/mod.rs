@@ -13,6 +13,7 @@
 //! | `connection` | what the requests of one such connection share |
 //! | [`head`] | how long the head of a request may take, and a connection may rest |
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
+//! | [`moving`] | bodies and answers on their way: their session hears of them |
 //! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
@@ -34,6 +35,7 @@ pub mod head;
 pub mod http;
 pub mod listen;
 pub mod mailbox;
+pub mod moving;
 pub mod polls;
 pub mod quick;
 pub mod reactor;

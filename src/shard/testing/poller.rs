@@ -52,6 +52,16 @@ impl Poller {
         }
     }
 
+    /// A piece of a POST's body has come.
+    pub fn sends_a_piece(&self) {
+        self.world.input(self.shard, Input::Arriving { sid: self.sid });
+    }
+
+    /// A piece of an answer has been taken.
+    pub fn takes_a_piece(&self) {
+        self.world.input(self.shard, Input::Leaving { sid: self.sid });
+    }
+
     /// PUT, DELETE, HEAD…
     pub fn puts(&self) -> Request {
         self.asks(|req, sid| Input::WrongMethod { req, sid })
