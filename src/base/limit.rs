@@ -45,9 +45,9 @@ pub const BODY_BYTES_PER_S_MIN: u64 = 1_024;
 pub const MOVING_INTERVAL_MS: u64 = 1_000;
 /// A turn that comes so late looks first at what lies in the sockets.
 pub const LATE_TURN_MS: u64 = 20;
-/// Where not all that had arrived was read, nobody is declared dead for so long: other cores and HTTP connections catch up,
-/// too.
-pub const HEARING_GRACE_MS: u64 = 1_000;
+/// Where not all that had arrived was read, nobody is declared dead for so long, or one ping timeout where that is shorter:
+/// other cores, newcomers and HTTP connections catch up, too.
+pub const HEARING_GRACE_MS: u64 = 3_000;
 /// A polling client that upgrades finishes within this time (protocol 2.5).
 pub const UPGRADE_TIMEOUT_MS: u64 = 10_000;
 /// While an upgrade goes on, a parked GET is answered with a noop this often (protocol 2.5).

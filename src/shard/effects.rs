@@ -7,7 +7,8 @@ use super::Shard;
 use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers, Ticket};
 use super::peer::Timer;
 use super::send::Variants;
-use crate::app::effect::{Effect, Emission, Target};
+use crate::app::effect::{Effect, Emission, Target, Token};
+use crate::app::event::AckAnswer;
 use crate::app::home::Decision;
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspId, ShardId, SocketRef};
@@ -15,7 +16,14 @@ use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
 
-use super::AskedFor;
+/// An `EmitWithAck` whose answers are being gathered.
+pub(super) struct AskedFor {
+    pub(super) token: Token,
+    /// Shards that have not reported yet.
+    pub(super) shards_left: u16,
+    pub(super) answers: Vec<AckAnswer>,
+    pub(super) missing: u32,
+}
 
 impl Shard {
     /// Applies what one application decided in one run; gives the emptied list back for the next run.

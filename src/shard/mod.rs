@@ -49,7 +49,7 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::app::Application;
 use crate::app::effect::Token;
-use crate::app::event::{AckAnswer, AppInput};
+use crate::app::event::AppInput;
 use crate::app::home::{Decision, HomeState};
 use crate::app::identity::Authenticator;
 use crate::base::hash::Keyed;
@@ -63,6 +63,7 @@ use crate::hub::Hub;
 use crate::socketio::ack::AckTable;
 
 use connection::Connections;
+use effects::AskedFor;
 use io::{Directive, Mail, Output};
 use lane::Routes;
 use outbox::Pool;
@@ -126,15 +127,6 @@ pub struct Shard {
 
     pub stats: Stats,
     draining: bool,
-}
-
-/// An `EmitWithAck` whose answers are being gathered.
-struct AskedFor {
-    token: Token,
-    /// Shards that have not reported yet.
-    shards_left: u16,
-    answers: Vec<AckAnswer>,
-    missing: u32,
 }
 
 impl Shard {

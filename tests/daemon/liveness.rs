@@ -18,12 +18,12 @@ const PING_TIMEOUTS: &str = "siod_connections_closed_total{reason=\"ping_timeout
 #[test]
 fn f14_a_process_that_was_stopped_finds_all_its_clients_again() {
     let daemon =
-        Daemon::with(Setup { listener: "ping_interval_ms = 1500\nping_timeout_ms = 2000", ..Setup::default() });
+        Daemon::with(Setup { listener: "ping_interval_ms = 2000\nping_timeout_ms = 4000", ..Setup::default() });
     let (ended, lost, late) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let (stopped, ready) = (AtomicBool::new(false), AtomicUsize::new(0));
     let pong_after = || {
         let began_before = !stopped.load(Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(800));
+        thread::sleep(Duration::from_millis(1_000));
         late.fetch_add(usize::from(began_before && stopped.load(Ordering::Relaxed)), Ordering::Relaxed);
     };
     thread::scope(|scope| {
@@ -42,9 +42,9 @@ fn f14_a_process_that_was_stopped_finds_all_its_clients_again() {
         thread::sleep(Duration::from_millis(2_000));
         daemon.signal("-STOP");
         stopped.store(true, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(5_000));
+        thread::sleep(Duration::from_millis(7_000));
         daemon.signal("-CONT");
-        thread::sleep(Duration::from_millis(5_000));
+        thread::sleep(Duration::from_millis(8_000));
         ended.store(true, Ordering::Relaxed);
     });
     assert!(late.load(Ordering::Relaxed) > 20, "pongs were sent while nobody read: {late:?}");

@@ -203,13 +203,13 @@ fn f14_nobody_is_declared_dead_before_what_lies_in_the_sockets_is_read() {
     let poller = world.polling("/engine.io/");
     world.advance(25_000);
     world.falls_behind();
-    world.advance(20_000 + 500);
+    world.advance(20_000 + HEARING_GRACE_MS / 2);
     assert_eq!(world.look(0, |shard| shard.peer_count()), 401, "nobody has been heard of");
     world.catches_up();
     let (alive, silent) = clients.split_at(399);
     alive.iter().for_each(|peer| peer.sends("3"));
     poller.gets("2");
-    world.advance(499);
+    world.advance(HEARING_GRACE_MS / 2 - 1);
     assert_eq!(world.look(0, |shard| shard.peer_count()), 401);
     world.advance(1);
     assert_eq!(world.look(0, |shard| shard.peer_count()), 400, "who is silent is noticed one grace later");
