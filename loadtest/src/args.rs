@@ -1,27 +1,22 @@
-//! What the command line may say, and its bounds: every scenario takes the same options.
+//! The command line: which subcommand is asked for, and with what. What makes no sense ends the process with 2, before
+//! anything is sent.
 
-use std::net::SocketAddr;
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command, FromArgMatches};
-use serde::{Deserialize, Serialize};
 
 use crate::compare::{self, Compare};
-use crate::scenario::storm::BackOff;
-use crate::scenario::{Kind, SCENARIOS};
+use crate::floor::Floor;
+use crate::options::Options;
+use crate::processes::PART;
+use crate::request;
+use crate::scenario::SCENARIOS;
+use crate::scenario::kind::Kind;
 use crate::table::{self, Table};
 
-/// Sockets of one process: below the usual limit of descriptors, and of ports per address.
-pub const CLIENTS_MAX: u32 = 19_000;
-/// Values of `--room-sizes`.
-const ROOM_SIZES_MAX: usize = 32;
-/// Broadcasts on their way in all rooms together.
-const BROADCASTS_MAX: u64 = 1_000_000;
-
-/// Processes of one run.
-pub const PROCESSES_MAX: u32 = 64;
-
+/// What the command line asks for.
 pub enum Asked {
     Scenario(&'static Kind, Box<Options>),
     Floor(Floor),
@@ -31,265 +26,56 @@ pub enum Asked {
     Table(Table),
 }
 
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Options {
-    /// The server: http://host:port[/path/]; the path is /socket.io/ unless it is said
-    #[arg(long, default_value = "http://127.0.0.1:3000")]
-    pub url: String,
-    /// Namespace that every client joins
-    #[arg(long, default_value = "/")]
-    pub namespace: String,
-    /// JSON sent with the join; {n} in it is the client's number
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub auth: String,
-    /// Header of every request, may be repeated
-    #[arg(long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
-    /// Clients in all: 19,000 of each process at most
-    #[arg(long, default_value_t = 100, value_parser = clients)]
-    pub clients: u32,
-    /// Measured time
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    pub seconds: u64,
-    /// Time between the last join and the first measurement
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
-    pub warm_up_ms: u64,
-    /// Processes of the clients, for more of them than one may have sockets
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PROCESSES_MAX)))]
-    pub processes: u32,
-    /// Threads of the clients, in each process
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub threads: u32,
-    /// Requests or broadcasts per second, in all, whatever the answers do (open loop); 0: the next one follows an answer
-    #[arg(long, default_value_t = 0.0, value_parser = rate)]
-    pub rate: f64,
-    /// Connections begun per second, in all; 0: as fast as handshakes end
-    #[arg(long, default_value_t = 0.0, value_parser = rate)]
-    pub connect_rate: f64,
-    /// Handshakes under way at a time, in all
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
-    pub connecting_max: u32,
-    /// A handshake that takes longer has failed
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub join_timeout_s: u64,
-    /// Payload: bytes of the string in an event; a broadcast has 24 at least
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub size: u32,
-    /// Broadcasts on their way at a time (fanout), requests per client (echo)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
-    pub in_flight: u32,
-    /// Clients that stop reading, of a hundred (slow)
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=90))]
-    pub slow_percent: u32,
-    /// Event that the server answers with its arguments
-    #[arg(long, default_value = "echo")]
-    pub echo_event: String,
-    /// Event that the server emits to everybody, with its arguments, under the same name
-    #[arg(long, default_value = "bcast")]
-    pub bcast_event: String,
-    #[command(flatten)]
-    pub identity: Identity,
-    #[command(flatten)]
-    pub rooms: Rooms,
-    #[command(flatten)]
-    pub storm: Storm,
-    /// Processes of the server, may be repeated; without it: who listens on the port, if that is on this machine
-    #[arg(long = "pid")]
-    pub pids: Vec<u32>,
-    /// The server's Prometheus metrics: http://host:port/metrics
-    #[arg(long)]
-    pub metrics: Option<String>,
-    /// Writes all figures to this file
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Writes a page with plots to this file: one HTML file that needs nothing else
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Fails if the 99th percentile of the latency is above
-    #[arg(long)]
-    pub max_p99_ms: Option<f64>,
-    /// Fails if fewer units per second were done
-    #[arg(long)]
-    pub min_rate: Option<f64>,
-    /// What a process is told by the one that began it.
-    #[arg(skip)]
-    pub share: Share,
-}
-
-/// Which part of a run's clients are those of a process.
-#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
-pub struct Share {
-    /// Chooses the range of source addresses; without it the number of the process does.
-    pub source: Option<u32>,
-    /// Number of its first client among those of all processes.
-    pub first_client: u32,
-}
-
-/// Who clients are.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Identity {
-    /// JSON object of claims: each client joins with a token of its own, {"token": …}; {n} in it is the client's number
-    #[arg(long)]
-    pub claims: Option<String>,
-    /// Key that tokens are signed with (HS256)
-    #[arg(long)]
-    pub jwt_secret: Option<String>,
-    /// How many clients have this role, may be repeated (signage: admin, player)
-    #[arg(long = "role", value_name = "NAME=COUNT", value_parser = role)]
-    pub roles: Vec<(String, u32)>,
-}
-
-/// Who speaks to whom (`fanout`, `rooms`).
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Rooms {
-    /// Clients that speak: in all, or to each room
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub senders: u32,
-    /// Rooms (rooms)
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub rooms: u32,
-    /// Members of each room (rooms); at most all clients
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
-    pub room_size: u32,
-    /// Instead of one broadcast to all: a room of each of these sizes (fanout); at most all clients
-    #[arg(long, value_delimiter = ',', num_args = 1..=ROOM_SIZES_MAX,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
-    pub room_sizes: Vec<u32>,
-    /// Event by which a client enters a room; answered
-    #[arg(long, default_value = "join")]
-    pub join_event: String,
-    /// Event that the server emits to a room, its first argument, with the others, under the same name
-    #[arg(long, default_value = "room")]
-    pub room_event: String,
-}
-
-/// Who loses the connection, and how it comes back (`storm`).
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Storm {
-    /// How long a client waits before it tries to come back
-    #[arg(long, value_enum, default_value = "none")]
-    pub back_off: BackOff,
-    /// Of the clients, those that keep their connection and echo, on a thread of their own
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(CLIENTS_MAX)))]
-    pub neighbours: u32,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct Floor {
-    #[arg(long, default_value = "127.0.0.1:3900")]
-    pub listen: SocketAddr,
-    /// What an event does
-    #[arg(long, value_enum, default_value = "echo")]
-    pub mode: Mode,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// It is answered with its arguments
-    Echo,
-    /// It goes to everybody, one send() each
-    Fanout,
-}
-
-impl Options {
-    /// With as many threads as there is work for, the neighbours' included.
-    pub fn settled(&self) -> Options {
-        let mut options = self.clone();
-        options.threads = options.threads.min(options.clients - options.storm.neighbours);
-        options.threads += u32::from(options.storm.neighbours > 0);
-        options
-    }
-
-    /// Clients of one thread: they differ by one at most, but for the neighbours, who have the last one.
-    pub fn clients_of(&self, thread: u32) -> u32 {
-        if self.is_neighbours(thread) {
-            return self.storm.neighbours;
-        }
-        let threads = self.threads - u32::from(self.storm.neighbours > 0);
-        let clients = self.clients - self.storm.neighbours;
-        clients / threads + u32::from(thread < clients % threads)
-    }
-
-    pub fn is_neighbours(&self, thread: u32) -> bool {
-        self.storm.neighbours > 0 && thread + 1 == self.threads
-    }
-
-    /// Whether the arguments go together.
-    ///
-    /// # Errors
-    /// A sentence that says which do not.
-    pub fn check(&self) -> Result<(), String> {
-        if self.storm.neighbours >= self.clients {
-            return Err("--neighbours are some of the --clients, not all".to_owned());
-        }
-        let Rooms { rooms, senders, .. } = self.rooms;
-        let in_flight = u64::from(rooms) * u64::from(senders) * u64::from(self.in_flight);
-        if in_flight > BROADCASTS_MAX {
-            return Err(format!("--rooms × --senders × --in-flight is {in_flight}, above {BROADCASTS_MAX}"));
-        }
-        Ok(())
-    }
-
-    /// What a scenario does unless the command line says otherwise: for tests.
-    pub fn of(arguments: &[&str]) -> Options {
-        let command = Options::augment_args(Command::new("loadtest").no_binary_name(true).args_override_self(true));
-        Options::from_arg_matches(&command.get_matches_from(arguments)).expect("they were just matched")
-    }
-}
-
 /// Reads the process's arguments; ends the process with 2 if they make no sense.
 pub fn parse() -> Asked {
     let matches = command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands one");
-    match name {
-        PART => return Asked::Part,
-        "floor" => return Asked::Floor(Floor::from_arg_matches(matches).unwrap_or_else(|error| error.exit())),
-        "compare" => return Asked::Compare(Box::new(Compare::from(matches).unwrap_or_else(|error| error.exit()))),
-        "table" => return Asked::Table(Table::from_arg_matches(matches).unwrap_or_else(|error| error.exit())),
-        _ => {}
+    let asked = match name {
+        PART => Ok(Asked::Part),
+        "floor" => Floor::from_arg_matches(matches).map(Asked::Floor),
+        "compare" => Compare::from(matches).map(|asked| Asked::Compare(Box::new(asked))),
+        "table" => Table::from_arg_matches(matches).map(Asked::Table),
+        _ => {
+            let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
+            request::read(kind, matches).map(|options| Asked::Scenario(kind, Box::new(options)))
+        }
+    };
+    let asked = asked.unwrap_or_else(|error| error.exit());
+    match can_write(&asked) {
+        Ok(()) => asked,
+        Err(sentence) => command().error(ErrorKind::Io, sentence).exit(),
     }
-    let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
-    let options = Options::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
-    if let Err(sentence) = options.check() {
-        command().error(ErrorKind::ArgumentConflict, sentence).exit();
-    }
-    Asked::Scenario(kind, Box::new(options))
 }
 
-fn command() -> Command {
-    let floor =
-        Floor::augment_args(Command::new("floor").about("A server that does as little as one can, to compare with"));
-    let scenarios = SCENARIOS.iter().map(|kind| Options::augment_args(Command::new(kind.name).about(kind.about)));
+/// Every subcommand, with what it is told.
+pub fn command() -> Command {
     Command::new("loadtest")
         .about("Load tests of a Socket.IO v4 server")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands(scenarios)
+        .subcommands(SCENARIOS.iter().map(request::command))
         .subcommand(compare::command())
-        .subcommand(floor)
-        .subcommand(Table::augment_args(Command::new("table").about(table::ABOUT)))
+        .subcommand(
+            Floor::augment_args(Command::new("floor"))
+                .about("A server that does as little as one can, to compare with"),
+        )
+        .subcommand(Table::augment_args(Command::new("table")).about(table::ABOUT))
         .subcommand(Command::new(PART).hide(true))
 }
 
-/// The subcommand by which a process of clients is begun: what it is to do comes over its standard input.
-pub const PART: &str = "part";
-
-fn clients(text: &str) -> Result<u32, String> {
-    let most = CLIENTS_MAX * PROCESSES_MAX;
-    let clients: u32 = text.replace('_', "").parse().map_err(|_| "not a number".to_owned())?;
-    if (1..=most).contains(&clients) { Ok(clients) } else { Err(format!("not between 1 and {most}")) }
-}
-
-fn role(text: &str) -> Result<(String, u32), String> {
-    let (name, count) = text.split_once('=').ok_or("not NAME=COUNT")?;
-    let count = count.parse().ok().filter(|count| (1..=CLIENTS_MAX).contains(count));
-    Ok((name.to_owned(), count.ok_or_else(|| format!("not between 1 and {CLIENTS_MAX}"))?))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=10_000_000.0).contains(&rate) { Ok(rate) } else { Err("not between 0 and 10,000,000".to_owned()) }
+/// Whether what is found will have a place: a run may take an hour.
+fn can_write(asked: &Asked) -> Result<(), String> {
+    let paths: [Option<&PathBuf>; 2] = match asked {
+        Asked::Scenario(_, options) => [options.json.as_ref(), options.report.as_ref()],
+        Asked::Compare(asked) => [asked.json.as_ref(), None],
+        Asked::Table(asked) => return asked.check(),
+        Asked::Floor(_) | Asked::Part => [None, None],
+    };
+    paths.into_iter().flatten().try_for_each(|path| {
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 #[cfg(test)]
@@ -299,17 +85,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
-        let options = Options::of(&["--clients", "10", "--threads", "4"]);
-        assert_eq!([0, 1, 2, 3].map(|thread| options.clients_of(thread)), [3, 3, 2, 2]);
-        assert!(command().try_get_matches_from(["loadtest", "hold", "--clients", "1216001"]).is_err());
-        assert_eq!((clients("19_000"), clients("0").is_err()), (Ok(19_000), true));
-        assert!(options.check().is_ok());
-        let with = Options::of(&["--clients", "10", "--threads", "2", "--neighbours", "3"]).settled();
-        assert_eq!((0..with.threads).map(|thread| with.clients_of(thread)).collect::<Vec<_>>(), [4, 3, 3]);
-        assert!(Options::of(&["--clients", "3", "--neighbours", "3"]).check().is_err());
-        assert!(Options::of(&["--rooms", "10000", "--senders", "64", "--in-flight", "2"]).check().is_err());
-        assert_eq!(role("admin=7"), Ok(("admin".to_owned(), 7)));
-        assert!(role("admin").is_err() && role("admin=0").is_err() && role("admin=x").is_err());
-        assert!(rate("-1").is_err() && rate("NaN").is_err() && rate("0.5").is_ok());
+    }
+
+    #[test]
+    fn every_subcommand_is_described_by_its_own_sentence() {
+        let mut command = command();
+        command.build();
+        let about = |name: &str| {
+            let found = command.find_subcommand(name).expect("it is there").clone();
+            assert_eq!(found.get_long_about(), None, "{name}: --help says what -h does");
+            found.get_about().expect("it has one").to_string()
+        };
+        for kind in SCENARIOS {
+            assert_eq!(about(kind.name), kind.about);
+        }
+        let others = ["compare", "floor", "table"].map(about);
+        let all: std::collections::BTreeSet<_> =
+            SCENARIOS.iter().map(|kind| kind.about.to_owned()).chain(others).collect();
+        assert_eq!(all.len(), SCENARIOS.len() + 3, "no two say the same");
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use crate::args::Options;
+use crate::options::Options;
 
 /// A token is good for this long.
 const LIFE_S: u64 = 24 * 3_600;
@@ -49,12 +49,20 @@ pub struct Auth {
 
 impl Auth {
     /// # Errors
-    /// A sentence where `--claims` is no JSON object, or where there is no secret to sign it with.
+    /// A sentence where `--auth` or `--claims` is no JSON object, or where there is no secret to sign claims with.
     pub fn new(options: &Options) -> Result<Auth, String> {
         let template = options.auth.clone();
+        // Of the first and of the last client: a number that is too long for its place is so for the last one.
+        let last = options.share.first_client + options.clients - 1;
+        let is_object = |text: &str| [0, last].into_iter().all(|number| object(text, number).is_some());
+        if !template.is_empty() && !is_object(&template) {
+            return Err("--auth is a JSON object".to_owned());
+        }
         let Some(claims) = options.identity.claims.clone() else { return Ok(Auth { template, minter: None }) };
         let minter = Minter::new(options).ok_or("--claims needs --jwt-secret")?;
-        object(&claims, 0).ok_or("--claims is a JSON object")?;
+        if !is_object(&claims) {
+            return Err("--claims is a JSON object".to_owned());
+        }
         Ok(Auth { template, minter: Some((minter, claims)) })
     }
 
@@ -97,8 +105,22 @@ mod tests {
     }
 
     #[test]
-    fn claims_need_a_secret_and_a_shape() {
+    fn what_is_no_object_is_refused() {
+        let check = |words: &[&str], fits: bool| assert_eq!(Auth::new(&Options::of(words)).is_ok(), fits, "{words:?}");
+        for text in ["token", "{", "{\"token\":}", "[]", "\"x\"", "1", "null", "{\"a\":0{n}}", "{} {}", " "] {
+            check(&["--auth", text], false);
+            check(&["--claims", text, "--jwt-secret", "s"], false);
+        }
+        for text in ["{}", "{\"n\":{n}}", "{\"token\":\"t{n}\"}"] {
+            check(&["--auth", text], true);
+            check(&["--claims", text, "--jwt-secret", "s"], true);
+        }
+        check(&["--clients", "400", "--auth", "{\"a\":1e{n}}"], false);
+        check(&["--clients", "300", "--auth", "{\"a\":1e{n}}"], true);
+    }
+
+    #[test]
+    fn claims_need_a_secret() {
         assert!(Auth::new(&Options::of(&["--claims", "{}"])).is_err());
-        assert!(Auth::new(&Options::of(&["--claims", "[]", "--jwt-secret", "s"])).is_err());
     }
 }

@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::parser::ValueSource;
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde_json::{Map, Value, json};
 
-use crate::args::Options;
 use crate::measurement::Measurement;
-use crate::scenario::{Kind, SCENARIOS};
+use crate::options::Options;
+use crate::request;
+use crate::scenario::SCENARIOS;
+use crate::scenario::kind::Kind;
 use crate::spread::Spread;
 
 /// What is compared, where both sides have it: key, label and unit.
@@ -32,6 +35,8 @@ pub struct Compare {
     pub pairs: u32,
     /// Of A and of B.
     pub sides: [Options; 2],
+    /// Where all figures are written to.
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -56,11 +61,20 @@ struct Asked {
     pairs: u32,
 }
 
-/// The subcommand: its own options, and those of all scenarios.
+/// The subcommand: its own options, and those of all scenarios, each with the scenarios it does something in.
 pub fn command() -> Command {
     let about = "Two servers in turns on the same work, and the ratios of their figures";
-    Options::augment_args(Asked::augment_args(Command::new("compare").about(about)))
-        .mut_arg("url", |url| url.hide(true))
+    // Behind our own options, which are not so many.
+    let all = Options::augment_args(Command::new("options").next_display_order(OWN_MAX)).mut_args(|option| {
+        let name = request::long(&option).to_owned();
+        let scenarios = request::scenarios_of(&name);
+        if scenarios.len() == SCENARIOS.len() {
+            return option.hide(NOT_OF_A_SIDE.contains(&&*name) && name != "json");
+        }
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        option.help(format!("{help} ({})", scenarios.join(", ")))
+    });
+    Asked::augment_args(Command::new("compare")).about(about).args(all.get_arguments())
 }
 
 impl Compare {
@@ -68,14 +82,17 @@ impl Compare {
     /// Those of the subcommand's arguments.
     pub fn from(matches: &ArgMatches) -> Result<Compare, clap::Error> {
         let asked = Asked::from_arg_matches(matches)?;
-        let common = words(matches);
-        let side = |url: &str, with: &str| {
-            let own = ["--url", url].into_iter().chain(with.split_whitespace());
-            Options::of(&common.iter().map(String::as_str).chain(own).collect::<Vec<_>>())
-        };
-        let sides = [side(&asked.a, &asked.a_with), side(&asked.b, &asked.b_with)];
         let kind = SCENARIOS.iter().find(|kind| kind.name == asked.scenario).expect("clap knows these names only");
-        Ok(Compare { kind, pairs: asked.pairs, sides })
+        let json = matches.get_one::<PathBuf>("json").cloned();
+        let common = words(matches, &["json"])?;
+        let side = |url: &str, with: &str| {
+            let own = Options::augment_args(Command::new("options").no_binary_name(true));
+            let own = words(&own.try_get_matches_from(with.split_whitespace())?, &[])?;
+            let all = common.iter().chain(&own).map(String::as_str).chain(["--url", url]);
+            request::parse(kind, &all.collect::<Vec<_>>())
+        };
+        let sides = [side(&asked.a, &asked.a_with)?, side(&asked.b, &asked.b_with)?];
+        Ok(Compare { kind, pairs: asked.pairs, sides, json })
     }
 
     /// Runs all pairs; `told` hears of each before it begins.
@@ -95,20 +112,27 @@ impl Compare {
 }
 
 /// The scenario's options that were said, as words.
-fn words(matches: &ArgMatches) -> Vec<String> {
-    let all = Options::augment_args(Command::new("options"));
-    let said = all.get_arguments().filter(|argument| {
-        let id = argument.get_id().as_str();
-        id != "url" && matches.value_source(id) == Some(ValueSource::CommandLine)
-    });
+///
+/// # Errors
+/// Where one was said that a side does not have, unless it is among those that `stay`.
+fn words(matches: &ArgMatches, stay: &[&str]) -> Result<Vec<String>, clap::Error> {
+    let said = request::said(matches);
+    let said: Vec<_> = said.iter().filter(|option| !stay.contains(&request::long(option))).collect();
+    if let Some(option) = said.iter().find(|option| NOT_OF_A_SIDE.contains(&request::long(option))) {
+        let sentence = format!("--{} is no option of a side", request::long(option));
+        return Err(command().error(ErrorKind::ArgumentConflict, sentence));
+    }
     let texts = |raw: &OsStr| raw.to_string_lossy().into_owned();
-    said.flat_map(|argument| {
-        let flag = format!("--{}", argument.get_long().expect("options have long names"));
-        let values = matches.get_raw(argument.get_id().as_str()).into_iter().flatten().map(texts);
-        values.map(|value| format!("{flag}={value}")).collect::<Vec<_>>()
-    })
-    .collect()
+    let words = said.into_iter().flat_map(|option| {
+        let values = matches.get_raw(option.get_id().as_str()).into_iter().flatten().map(texts);
+        values.map(|value| format!("--{}={value}", request::long(option))).collect::<Vec<_>>()
+    });
+    Ok(words.collect())
 }
+
+const OWN_MAX: usize = 100;
+/// Options of a scenario that a side does not have: its server is `--a` or `--b`, and what is found is of both.
+const NOT_OF_A_SIDE: [&str; 3] = ["url", "json", "report"];
 
 /// What was found.
 pub struct Comparison {
@@ -124,7 +148,7 @@ impl Comparison {
     }
 
     pub fn to_text(&self) -> String {
-        let Compare { kind, pairs, sides: [a, b] } = &self.asked;
+        let Compare { kind, pairs, sides: [a, b], .. } = &self.asked;
         let mut text =
             format!("{} · {} clients · {pairs} pairs\n  A: {}\n  B: {}\n", kind.name, a.clients, a.url, b.url);
         let of = "median (least to most)";

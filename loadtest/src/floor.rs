@@ -5,10 +5,10 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
+use clap::Args;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::args::{Floor, Mode};
 use crate::target::HANDSHAKE_ACCEPT;
 use crate::wire::frame;
 
@@ -18,6 +18,24 @@ const BACKLOG: i32 = 4_096;
 const LISTENER: Token = Token(usize::MAX);
 const OPEN: &str =
     r#"0{"sid":"floor","upgrades":[],"pingInterval":86400000,"pingTimeout":86400000,"maxPayload":1000000}"#;
+
+#[derive(Args, Clone, Debug)]
+pub struct Floor {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:3900")]
+    pub listen: SocketAddr,
+    /// What an event does
+    #[arg(long, value_enum, default_value = "echo")]
+    pub mode: Mode,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It is answered with its arguments
+    Echo,
+    /// It goes to everybody, one send() each
+    Fanout,
+}
 
 /// Serves until the process is ended.
 pub fn serve(asked: &Floor) -> io::Result<()> {

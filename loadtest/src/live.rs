@@ -7,26 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::R
 
 use serde::{Deserialize, Serialize};
 
+use crate::phase::{PHASES, Phase};
 use crate::series::Part;
-
-/// Where a run is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Phase {
-    Joining,
-    Warming,
-    Measuring,
-    Stopping,
-    Finished,
-}
-
-const PHASES: [Phase; 5] = [Phase::Joining, Phase::Warming, Phase::Measuring, Phase::Stopping, Phase::Finished];
-
-impl Phase {
-    pub fn name(self) -> &'static str {
-        ["joining", "warming up", "measuring", "stopping", "finished"][self as usize]
-    }
-}
 
 /// What all threads are to do: the phase, and the number of the interval. One word, so that the two change together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use loadtest::args::{self, Asked, Options};
+use loadtest::args::{self, Asked};
 use loadtest::compare::Compare;
+use loadtest::options::Options;
 use loadtest::report::Report;
-use loadtest::{floor, host, html, part, run, table};
+use loadtest::{floor, host, html, processes, run, table};
 
 fn main() -> ExitCode {
     host::raise_descriptor_limit();
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{}: {error}", asked.listen), 1),
         },
-        Asked::Part => match part::follow() {
+        Asked::Part => match processes::follow() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("a process of clients: {error}"), 1),
         },
@@ -26,14 +27,14 @@ fn main() -> ExitCode {
         },
         Asked::Scenario(kind, options) => match run::run(kind, &options) {
             Ok(outcome) => {
-                let report = Report::of(&outcome);
+                let report = Report::of(kind, &outcome);
                 print!("{}", report.to_text());
                 match write_files(&options, &report) {
                     Err(sentence) => fail(&sentence, 1),
                     Ok(()) => ExitCode::from(u8::from(!report.failures.is_empty())),
                 }
             }
-            Err(sentence) => fail(&sentence, 2),
+            Err(sentence) => fail(&sentence, 1),
         },
     }
 }
@@ -49,11 +50,10 @@ fn write_files(options: &Options, report: &Report) -> Result<(), String> {
 fn compare(asked: &Compare) -> ExitCode {
     let comparison = match asked.run(|sentence| eprintln!("{sentence}")) {
         Ok(comparison) => comparison,
-        Err(sentence) => return fail(&sentence, 2),
+        Err(sentence) => return fail(&sentence, 1),
     };
     print!("{}", comparison.to_text());
-    let path = asked.sides[0].json.as_ref();
-    match path.map(|path| std::fs::write(path, comparison.to_json())) {
+    match asked.json.as_ref().map(|path| std::fs::write(path, comparison.to_json())) {
         Some(Err(error)) => fail(&format!("cannot write the JSON: {error}"), 1),
         _ => ExitCode::from(u8::from(!comparison.failures().is_empty())),
     }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::args::Options;
+use crate::options::Options;
 use crate::report::Report;
 use crate::run;
-use crate::scenario::Kind;
+use crate::scenario::kind::Kind;
 
 pub struct Measurement {
     whole: Value,
@@ -17,7 +17,7 @@ impl Measurement {
     /// # Errors
     /// A sentence that says why it could not begin. What went wrong later is among the failures.
     pub fn take(kind: &'static Kind, options: &Options) -> Result<Measurement, String> {
-        let report = Report::of(&run::run(kind, options)?);
+        let report = Report::of(kind, &run::run(kind, options)?);
         Ok(Measurement { whole: serde_json::from_str(&report.to_json()).expect("a report's JSON is JSON") })
     }
 

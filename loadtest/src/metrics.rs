@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::wire::http;
@@ -11,10 +11,20 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub type Metrics = HashMap<String, f64>;
 
+/// Where `http://host:port/path` is, its host and port, and its path without the first slash.
+///
+/// # Errors
+/// A sentence where that is something else, or nowhere.
+pub fn address(url: &str) -> Result<(SocketAddr, &str, &str), String> {
+    let parts = url.strip_prefix("http://").and_then(|rest| rest.split_once('/'));
+    let (host, path) = parts.ok_or_else(|| format!("--metrics {url}: it is http://host:port/path"))?;
+    let mut found = host.to_socket_addrs().map_err(|error| format!("--metrics {url}: {error}"))?;
+    Ok((found.next().ok_or_else(|| format!("--metrics {url}: no address"))?, host, path))
+}
+
 /// Asks `http://host:port/path`; nothing if it is not answered.
 pub fn scrape(url: &str) -> Option<Metrics> {
-    let (host, path) = url.strip_prefix("http://")?.split_once('/')?;
-    let addr = host.to_socket_addrs().ok()?.next()?;
+    let (addr, host, path) = address(url).ok()?;
     let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT).ok()?;
     stream.set_read_timeout(Some(TIMEOUT)).ok()?;
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::Options;
 use crate::clock::{self, Nanos, SECOND_NS};
-use crate::live::{Phase, Shared};
-use crate::report::grouped;
-use crate::scenario::Kind;
+use crate::lines::grouped;
+use crate::live::Shared;
+use crate::options::Options;
+use crate::phase::Phase;
+use crate::scenario::kind::Kind;
 use crate::series::Series;
 
 const REDRAW_NS: Nanos = 200_000_000;

@@ -4,10 +4,12 @@
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use crate::about::Circumstances;
+use crate::circumstances::Circumstances;
 use crate::clock::Nanos;
 use crate::host::MachineSample;
-use crate::run::Outcome;
+use crate::lines::{Line, Lines, grouped, number};
+use crate::outcome::Outcome;
+use crate::scenario::kind::Kind;
 use crate::series::{Interval, Latency, Series};
 use crate::verdict;
 
@@ -19,50 +21,6 @@ const CURVE_STEPS: u32 = 10;
 const CURVE_POINTS_MAX: u32 = 7 * CURVE_STEPS;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
-
-/// Named figures in the order in which they are printed.
-#[derive(Default)]
-pub struct Lines {
-    lines: Vec<Line>,
-    pub(crate) failures: Vec<String>,
-}
-
-pub(crate) struct Line {
-    key: String,
-    pub label: String,
-    pub value: f64,
-    pub unit: &'static str,
-}
-
-impl Line {
-    fn to_text(&self) -> String {
-        format!("{:<42} {:>14} {}", self.label, number(self.value), self.unit)
-    }
-
-    /// Its name for programs.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-}
-
-impl Lines {
-    /// `key` is for programs: it ends with its unit.
-    pub fn add(&mut self, key: &str, label: &str, value: f64, unit: &'static str) {
-        self.lines.push(Line { key: key.to_owned(), label: label.to_owned(), value, unit });
-    }
-
-    /// A count that is a failure unless it is zero.
-    pub fn must_be_zero(&mut self, name: &str, count: u64) {
-        self.add(&name.replace(' ', "_"), name, count as f64, "");
-        if count > 0 {
-            self.failures.push(format!("{count} {name}"));
-        }
-    }
-
-    pub(crate) fn find(&self, key: &str) -> Option<f64> {
-        self.lines.iter().find(|line| line.key == key).map(|line| line.value)
-    }
-}
 
 /// A finished run, ready to be shown.
 pub struct Report {
@@ -84,21 +42,21 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn of(outcome: &Outcome) -> Report {
+    pub fn of(kind: &Kind, outcome: &Outcome) -> Report {
         let mut lines = Lines::default();
         let options = &outcome.options;
         lines.add("clients_joined", "clients joined", outcome.joined.joined as f64, "");
         lines.add("seconds", "measured for", outcome.seconds(), "s");
-        add_units(outcome, &mut lines);
-        (outcome.kind.describe)(outcome, &mut lines);
-        let work_lines = lines.lines.len();
-        add_cpu(outcome, &mut lines);
+        add_units(kind, outcome, &mut lines);
+        (kind.describe)(outcome, &mut lines);
+        let work_lines = lines.all.len();
+        add_cpu(kind, outcome, &mut lines);
         add_drops(outcome, &mut lines);
         let failures = verdict::failures(outcome, &mut lines);
         let figures = &outcome.figures;
         Report {
-            title: format!("{} · {} · {} clients", outcome.kind.name, options.url, grouped(options.clients.into())),
-            units: outcome.kind.unit.1,
+            title: format!("{} · {} · {} clients", kind.name, options.url, grouped(options.clients.into())),
+            units: kind.unit.1,
             latency_ms: quantiles(&figures.latency),
             curve: curve(&figures.latency),
             lateness_p99_ms: verdict::lateness_p99_ms(outcome),
@@ -106,7 +64,7 @@ impl Report {
             warnings: verdict::warnings(outcome, &lines),
             failures,
             about: json!({
-                "scenario": outcome.kind.name, "url": options.url, "namespace": options.namespace,
+                "scenario": kind.name, "url": options.url, "namespace": options.namespace,
                 "clients": options.clients, "threads": options.threads, "processes": options.processes,
                 "size_bytes": options.size, "in_flight": options.in_flight, "rate": options.rate,
                 "connect_rate": options.connect_rate, "server_pids": options.pids,
@@ -119,7 +77,7 @@ impl Report {
     }
 
     pub(crate) fn lines(&self) -> &[Line] {
-        &self.lines.lines
+        &self.lines.all
     }
 
     pub fn to_text(&self) -> String {
@@ -154,7 +112,7 @@ impl Report {
 
     pub fn to_json(&self) -> String {
         let values = |pairs: Vec<(String, f64)>| pairs.into_iter().map(|(key, value)| (key, json!(value)));
-        let figures = self.lines().iter().map(|line| (line.key.clone(), line.value)).collect();
+        let figures = self.lines().iter().map(|line| (line.key().to_owned(), line.value)).collect();
         let latency = self.latency_ms.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
         let began = self.series.intervals().first().map_or(0, |first| first.from.at);
         let whole = json!({
@@ -198,8 +156,8 @@ fn sample(interval: &Interval, began: Nanos) -> Value {
     })
 }
 
-fn add_units(outcome: &Outcome, lines: &mut Lines) {
-    let (unit, units) = outcome.kind.unit;
+fn add_units(kind: &Kind, outcome: &Outcome, lines: &mut Lines) {
+    let (unit, units) = kind.unit;
     if unit.is_empty() {
         return;
     }
@@ -211,7 +169,7 @@ fn add_units(outcome: &Outcome, lines: &mut Lines) {
     }
 }
 
-fn add_cpu(outcome: &Outcome, lines: &mut Lines) {
+fn add_cpu(kind: &Kind, outcome: &Outcome, lines: &mut Lines) {
     let wall_ns = outcome.seconds() * 1e9;
     if let Some(cpu_ns) = outcome.server_cpu_ns() {
         lines.add("server_cpus", "server CPU", cpu_ns / wall_ns, "CPUs");
@@ -224,7 +182,7 @@ fn add_cpu(outcome: &Outcome, lines: &mut Lines) {
     }
     let own_ns = (outcome.to.own_cpu_ns - outcome.from.own_cpu_ns) as f64;
     lines.add("own_cpus", "our own CPU", own_ns / wall_ns, "CPUs");
-    let unit = outcome.kind.unit.0;
+    let unit = kind.unit.0;
     if !unit.is_empty() {
         lines.add(
             "own_cpu_us_per_unit",
@@ -270,58 +228,4 @@ fn curve(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
         known.map(|quantile| (quantile, latency.value_at_quantile(quantile) as f64 / 1e6)).collect();
     curve.extend((!latency.is_empty()).then(|| (1.0, latency.max() as f64 / 1e6)));
     curve
-}
-
-/// Three significant digits where it matters, all of them where they are whole.
-pub(crate) fn number(value: f64) -> String {
-    match value.abs() {
-        _ if !value.is_finite() => "-".to_owned(),
-        magnitude if magnitude >= 1_000.0 || value.fract() == 0.0 => grouped(value),
-        magnitude if magnitude >= 100.0 => format!("{value:.1}"),
-        magnitude if magnitude >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
-/// `1234567.8` → `1,234,568`.
-pub(crate) fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_read_well() {
-        for (value, expected) in [
-            (0.0, "0"),
-            (12.0, "12"),
-            (0.5512, "0.551"),
-            (5.912, "5.91"),
-            (123.45, "123.5"),
-            (98765.4, "98,765"),
-            (-1234567.0, "-1,234,567"),
-            (f64::NAN, "-"),
-        ] {
-            assert_eq!(number(value), expected);
-        }
-    }
-
-    #[test]
-    fn a_count_that_must_be_zero_fails_the_run() {
-        let mut lines = Lines::default();
-        lines.must_be_zero("missing", 0);
-        lines.must_be_zero("out of order", 2);
-        assert_eq!(lines.failures, ["2 out of order"]);
-        assert_eq!(lines.find("out_of_order"), Some(2.0));
-    }
 }

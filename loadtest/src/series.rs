@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{MS_NS, Nanos};
 use crate::figures::{self, Values};
 use crate::host::ServerSample;
-use crate::live::Phase;
+use crate::phase::Phase;
 
 /// Length of an interval at first.
 const INTERVAL_NS: Nanos = 500 * MS_NS;

@@ -22,9 +22,21 @@ pub struct Target {
 
 impl Target {
     /// `http://host:port[/path/]`; the path is `/socket.io/` unless it is said.
+    ///
+    /// # Errors
+    /// A sentence that says what cannot be asked, or whose address is not known.
     pub fn new(url: &str, namespace: &str, headers: &[String]) -> Result<Target, String> {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
         let rest = rest.ok_or_else(|| format!("{url}: only http:// (plain TCP) is spoken"))?;
+        if rest.contains(|char: char| char.is_whitespace() || char.is_control() || matches!(char, '?' | '#' | '@')) {
+            return Err(format!("{url}: it is http://host:port/path/"));
+        }
+        if !headers.iter().all(|header| is_header(header)) {
+            return Err("--header is NAME: VALUE".to_owned());
+        }
+        if namespace.contains(|char: char| char.is_control() || char == ',') {
+            return Err(format!("--namespace {namespace:?}: no commas, no control characters"));
+        }
         let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
         let path = if path.is_empty() { "/socket.io/".into() } else { format!("/{}/", path.trim_end_matches('/')) };
         let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -99,6 +111,11 @@ impl Target {
     }
 }
 
+fn is_header(header: &str) -> bool {
+    let is_token = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    header.split_once(':').is_some_and(|(name, value)| is_token(name) && !value.contains(char::is_control))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +132,18 @@ mod tests {
         let mut event = Vec::new();
         target.write_event(&mut event, Some(7), "echo", "1");
         assert_eq!(event, b"42/lab,7[\"echo\",1]");
-        assert!(Target::new("https://x", "/", &[]).is_err());
+        for (url, namespace, header) in [
+            ("https://127.0.0.1", "/", "X: y"),
+            ("http://127.0.0.1/?a=b", "/", "X: y"),
+            ("http://127.0.0.1/a b", "/", "X: y"),
+            ("http://127.0.0.1:99999", "/", "X: y"),
+            ("http://127.0.0.1", "/a,b", "X: y"),
+            ("http://127.0.0.1", "/", "X"),
+            ("http://127.0.0.1", "/", "X Y: z"),
+            ("http://127.0.0.1", "/", "X: y\r\nZ: 1"),
+        ] {
+            assert!(Target::new(url, namespace, &[header.to_owned()]).is_err(), "{url} {namespace} {header:?}");
+        }
         let other = Target::new("ws://127.0.0.1/api/socket", "/", &[]).unwrap();
         assert_eq!(
             (other.addr.port(), other.path.as_str(), other.join("").as_slice()),

@@ -1,7 +1,7 @@
 //! Whether a run went well, and what spoils its figures: failures end the process with 1, warnings are shown with them.
 
-use crate::report::{Lines, number};
-use crate::run::Outcome;
+use crate::lines::{Lines, number};
+use crate::outcome::Outcome;
 
 /// A thread that has less than this left over may have been what was measured.
 const BUSY_SHARE_MAX: f64 = 0.9;
@@ -109,12 +109,11 @@ fn late(outcome: &Outcome) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::about::Circumstances;
-    use crate::args::Options;
+    use crate::circumstances::Circumstances;
     use crate::clock::SECOND_NS;
     use crate::figures::Figures;
-    use crate::run::Sample;
-    use crate::scenario::SCENARIOS;
+    use crate::options::Options;
+    use crate::outcome::Sample;
     use crate::series::Series;
 
     /// Ten seconds of echo by one thread that was busy for `busy_s` of them, and 1,000 requests, each `late_ms` late.
@@ -129,7 +128,6 @@ mod tests {
         figures.cut(true);
         (0..1_000).for_each(|_| figures.lateness.saturating_record(late_ms * 1_000_000));
         Outcome {
-            kind: SCENARIOS.iter().find(|kind| kind.name == "echo").unwrap(),
             options,
             figures,
             before: Sample::default(),

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::args::Options;
 use crate::auth::Auth;
+use crate::clock::SECOND_NS;
 use crate::figures::Figures;
 use crate::host;
-use crate::live::{Live, Order, Phase, Shared};
+use crate::live::{Live, Order, Shared};
+use crate::options::Options;
+use crate::phase::Phase;
 use crate::pool::{ClientId, Handler, Happening, Pool, Rules};
-use crate::scenario::{Cx, Measured, Scenario};
+use crate::scenario::kind::{Cx, Kind, Measured, Scenario};
 use crate::series::Part;
 use crate::target::Target;
 
@@ -19,6 +21,30 @@ pub struct Crew {
     pub auth: Auth,
     pub rules: Rules,
     pub measured: Measured,
+}
+
+/// What the threads of this process need: what they have in common, their scenarios, and the options for as many threads
+/// as there is work for.
+type Prepared = (Crew, Vec<Box<dyn Scenario>>, Options);
+
+/// # Errors
+/// A sentence that says which options make no sense.
+pub fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
+    let target = Arc::new(Target::new(&options.url, &options.namespace, &options.headers)?);
+    let auth = Auth::new(options)?;
+    let options = options.settled();
+    let threads = f64::from(options.threads);
+    let rules = Rules {
+        transport: kind.transport,
+        connects_per_s: options.connect_rate / threads,
+        connecting_max: (options.connecting_max / options.threads).max(1) as usize,
+        join_timeout_ns: options.join_timeout_s * SECOND_NS,
+        source: options.share.source.unwrap_or_else(std::process::id),
+    };
+    let crew = Crew { target, auth, rules, measured: kind.measured };
+    // Where there are several processes, each builds its own.
+    let scenarios = if options.processes > 1 { Vec::new() } else { (kind.build)(&options) };
+    Ok((crew, scenarios, options))
 }
 
 /// Its scenario and what it found.

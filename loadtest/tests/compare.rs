@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use loadtest::args::Mode;
 use loadtest::compare::{self, Compare};
-use loadtest::floor;
+use loadtest::floor::{self, Mode};
 
 fn floor() -> SocketAddr {
     let any = "127.0.0.1:0".parse().expect("an address");

@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use loadtest::args::{Mode, Options};
-use loadtest::run::{self, Outcome};
+use loadtest::floor::Mode;
+use loadtest::outcome::Outcome;
 use loadtest::scenario::SCENARIOS;
+use loadtest::{request, run};
 use serde_json::Value;
 
 const STALL: Duration = Duration::from_millis(500);
@@ -20,7 +21,7 @@ fn run(scenario: &str, addr: SocketAddr, more: &[&str]) -> Outcome {
     let url = format!("http://{addr}");
     let mut arguments = vec!["--url", url.as_str(), "--clients", "1", "--seconds", "2", "--warm-up-ms", "100"];
     arguments.extend(more);
-    run::run(kind, &Options::of(&arguments)).expect("the arguments are valid")
+    run::run(kind, &request::parse(kind, &arguments).expect("the arguments are valid")).expect("it can be run")
 }
 
 /// How many had to wait for longer than a fifth of the stall.
@@ -103,7 +104,8 @@ fn exit_codes() {
     check(&["echo", "--url", "https://127.0.0.1"], 2, "only http://");
     check(&["echo", "--clients", "0"], 2, "--clients");
     check(&["hold", "--clients", "19001"], 2, "--processes 2");
-    check(&["fanout", "--processes", "2"], 2, "one process only");
+    check(&["fanout", "--processes", "2"], 2, "fanout has no --processes");
+    check(&["fanout", "--clients", "19001"], 2, "19000 clients at most");
     check(&["echo", "--max-p99-ms", "fast"], 2, "--max-p99-ms");
 }
 

@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use loadtest::args::{Mode, Options};
-use loadtest::floor;
+use loadtest::floor::{self, Mode};
+use loadtest::outcome::Outcome;
 use loadtest::report::Report;
-use loadtest::run::{self, Outcome};
 use loadtest::scenario::SCENARIOS;
+use loadtest::{request, run};
 
 /// Signs tokens; without one any text is a token too.
 const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -57,10 +57,14 @@ fn floor(mode: Mode) -> SocketAddr {
 fn run(scenario: &str, addr: SocketAddr, more: &[&str]) -> (Outcome, Report) {
     let kind = SCENARIOS.iter().find(|kind| kind.name == scenario).expect("it is in the table");
     let url = format!("http://{addr}");
-    let mut arguments = vec!["--url", url.as_str(), "--clients", "20", "--seconds", "1", "--warm-up-ms", "100"];
+    let mut arguments = vec!["--url", url.as_str(), "--clients", "20"];
+    if kind.option("seconds").is_some() {
+        arguments.extend(["--seconds", "1", "--warm-up-ms", "100"]);
+    }
     arguments.extend(more);
-    let outcome = run::run(kind, &Options::of(&arguments)).expect("the arguments are valid");
-    let report = Report::of(&outcome);
+    let outcome =
+        run::run(kind, &request::parse(kind, &arguments).expect("the arguments are valid")).expect("it can be run");
+    let report = Report::of(kind, &outcome);
     (outcome, report)
 }
 

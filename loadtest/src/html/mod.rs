@@ -13,7 +13,8 @@ mod scale;
 
 use std::fmt::Write;
 
-use crate::report::{Line, Report, number};
+use crate::lines::{Line, number};
+use crate::report::Report;
 
 const STYLE: &str = include_str!("style.css");
 /// The page may load nothing: a browser holds it to that.

@@ -2,8 +2,9 @@
 
 use super::plot::{Curve, Plot};
 use super::scale::{Scale, nines};
-use crate::live::Phase;
-use crate::report::{Report, number};
+use crate::lines::number;
+use crate::phase::Phase;
+use crate::report::Report;
 use crate::series::{Edge, Interval, Latency};
 
 /// A shorter interval at the seam of two phases says little and would jump.
@@ -136,7 +137,9 @@ fn latency_over_time(time: &Timeline<'_>) -> String {
 fn by_percentile(report: &Report) -> String {
     // The longest has a place of its own, a little to the right of the last percentile that is known.
     let last = report.curve.iter().rev().nth(1).map_or(0.0, |(quantile, _)| nines(*quantile)) + 0.1;
-    let place = |quantile: f64| if quantile >= 1.0 { 1.0 - 10f64.powf(-last) } else { quantile };
+    let place = |quantile: f64| {
+        if quantile >= 1.0 { 1.0 - 10f64.powf(-last) } else { quantile }
+    };
     let points: Vec<(f64, Option<f64>)> =
         report.curve.iter().map(|(quantile, ms)| (place(*quantile), Some(*ms))).collect();
     let y = Scale::fitting(report.curve.iter().map(|(_, ms)| *ms));

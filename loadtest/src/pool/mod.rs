@@ -84,7 +84,7 @@ pub struct Rules {
 ///                     └── fault ────────┴─────────────┴───────────────────────────►
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub enum ClientState {
     Ended,
     Opening,
     Joining,
@@ -93,7 +93,7 @@ pub enum Phase {
 }
 
 struct Client {
-    phase: Phase,
+    phase: ClientState,
     /// Nothing is read for it: it plays the slow reader.
     paused: bool,
     /// Since when it meant to connect, or to upgrade.
@@ -158,7 +158,7 @@ const TIME: Token = Token(usize::MAX - 1);
 impl Pool {
     pub fn new(target: Arc<Target>, rules: Rules, clients: u32, thread: usize) -> io::Result<Pool> {
         let poll = Poll::new()?;
-        let blank = || Client { phase: Phase::Ended, paused: false, since: 0, ws: None, http: None };
+        let blank = || Client { phase: ClientState::Ended, paused: false, since: 0, ws: None, http: None };
         Ok(Pool {
             waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
             timer: Timer::new(poll.registry(), TIME)?,
@@ -210,12 +210,12 @@ impl Pool {
 
     /// Leaves as a client does that says goodbye: namespace first, then the connection.
     pub fn leave(&mut self, client: ClientId) {
-        if self.phase(client) != Phase::Joined {
+        if self.phase(client) != ClientState::Joined {
             return;
         }
         let leave = self.target.leave();
         self.send(client, &leave);
-        self.set_phase(client, Phase::Leaving);
+        self.set_phase(client, ClientState::Leaving);
         if self.clients[client.0 as usize].http.is_some() {
             self.send(client, b"1");
         } else {
@@ -258,7 +258,7 @@ impl Pool {
         self.clients[client.0 as usize].paused = true;
     }
 
-    pub fn phase(&self, client: ClientId) -> Phase {
+    pub fn phase(&self, client: ClientId) -> ClientState {
         self.clients[client.0 as usize].phase
     }
 
@@ -343,13 +343,13 @@ impl Pool {
             self.joins.pop_front();
             let slot = &self.clients[client.0 as usize];
             let same = slot.since + self.rules.join_timeout_ns == deadline;
-            if same && matches!(slot.phase, Phase::Opening | Phase::Joining) {
+            if same && matches!(slot.phase, ClientState::Opening | ClientState::Joining) {
                 self.end(client, Some(Fault::Timeout("connect and join")));
             }
         }
         while let Some(&(_, client)) = self.leaves.front().filter(|(deadline, _)| *deadline <= self.now) {
             self.leaves.pop_front();
-            if self.phase(client) == Phase::Leaving {
+            if self.phase(client) == ClientState::Leaving {
                 self.end(client, Some(Fault::Timeout("the server did not end a session that we left")));
             }
         }
@@ -358,7 +358,7 @@ impl Pool {
     fn begin(&mut self, client: ClientId, since: Nanos) {
         self.joins.push_back((since + self.rules.join_timeout_ns, client));
         let slot = &mut self.clients[client.0 as usize];
-        (slot.phase, slot.paused, slot.since) = (Phase::Opening, false, since);
+        (slot.phase, slot.paused, slot.since) = (ClientState::Opening, false, since);
         let polls = self.rules.transport == Transport::Polling;
         let lane = if polls { Lane::Get } else { Lane::WebSocket };
         match self.open(client, lane) {
@@ -374,21 +374,23 @@ impl Pool {
         }
     }
 
-    fn set_phase(&mut self, client: ClientId, phase: Phase) {
+    fn set_phase(&mut self, client: ClientId, phase: ClientState) {
         let before = std::mem::replace(&mut self.clients[client.0 as usize].phase, phase);
-        if matches!(before, Phase::Opening | Phase::Joining) && !matches!(phase, Phase::Opening | Phase::Joining) {
+        if matches!(before, ClientState::Opening | ClientState::Joining)
+            && !matches!(phase, ClientState::Opening | ClientState::Joining)
+        {
             self.connecting.in_flight -= 1;
         }
-        let is_in = |phase| u64::from(phase == Phase::Joined);
+        let is_in = |phase| u64::from(phase == ClientState::Joined);
         self.tally.joined = self.tally.joined + is_in(phase) - is_in(before);
     }
 
     /// The end of a session; the handler hears of it at the end of the turn.
     fn end(&mut self, client: ClientId, fault: Option<Fault>) {
-        if self.phase(client) == Phase::Ended {
+        if self.phase(client) == ClientState::Ended {
             return;
         }
-        self.set_phase(client, Phase::Ended);
+        self.set_phase(client, ClientState::Ended);
         let slot = &mut self.clients[client.0 as usize];
         (slot.ws, slot.http) = (None, None);
         self.ended.push((client, fault));

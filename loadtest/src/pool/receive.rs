@@ -2,7 +2,7 @@
 
 use super::link::Got;
 use super::polling::Upgrade;
-use super::{ClientId, Handler, Happening, Lane, Phase, Pool};
+use super::{ClientId, ClientState, Handler, Happening, Lane, Pool};
 use crate::clock;
 use crate::fault::Fault;
 use crate::target::HANDSHAKE_ACCEPT;
@@ -40,7 +40,7 @@ impl Pool {
                     break;
                 }
                 Err(fault) => {
-                    let left = self.phase(client) == Phase::Leaving;
+                    let left = self.phase(client) == ClientState::Leaving;
                     self.end(client, (!left).then_some(fault));
                     break;
                 }
@@ -59,8 +59,8 @@ impl Pool {
 
     fn on_end(&mut self, client: ClientId, lane: Lane) {
         match (self.phase(client), lane) {
-            (Phase::Leaving, _) => self.end(client, None),
-            (Phase::Opening | Phase::Joining, _) => {
+            (ClientState::Leaving, _) => self.end(client, None),
+            (ClientState::Opening | ClientState::Joining, _) => {
                 self.end(client, Some(Fault::Protocol("connection ended before the namespace was joined")));
             }
             _ => self.end(client, Some(Fault::Closed(None))),
@@ -109,7 +109,7 @@ impl Pool {
     }
 
     fn on_close(&mut self, client: ClientId, payload: &[u8]) -> Result<(), Fault> {
-        if self.phase(client) == Phase::Leaving {
+        if self.phase(client) == ClientState::Leaving {
             self.end(client, None);
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Pool {
             used += size;
             match (response.status, self.phase(client)) {
                 (200, _) => {}
-                (_, Phase::Leaving) => {
+                (_, ClientState::Leaving) => {
                     self.end(client, None);
                     return Ok(bytes.len());
                 }
@@ -170,7 +170,7 @@ impl Pool {
     }
 
     fn on_posted(&mut self, client: ClientId, to: &mut dyn Handler) {
-        let leaving = self.phase(client) == Phase::Leaving;
+        let leaving = self.phase(client) == ClientState::Leaving;
         let Some(polling) = &mut self.clients[client.0 as usize].http else { return };
         polling.posting = false;
         self.post(client);
@@ -197,24 +197,24 @@ impl Pool {
         let target = self.target.clone();
         let packet = packet::parse(bytes, &target.namespace).ok_or(Fault::Protocol("not a packet of Socket.IO"))?;
         match (packet, self.phase(client)) {
-            (Packet::Open(json), Phase::Opening) => {
+            (Packet::Open(json), ClientState::Opening) => {
                 let sid = packet::string_of(json, "sid").ok_or(Fault::Protocol("no sid in the handshake"))?;
                 if let Some(polling) = &mut self.clients[client.0 as usize].http {
                     polling.sid = sid.to_owned();
                 }
-                self.set_phase(client, Phase::Joining);
+                self.set_phase(client, ClientState::Joining);
                 self.send(client, &target.join(&to.auth(client)));
             }
-            (Packet::Connected, Phase::Joining) => {
-                self.set_phase(client, Phase::Joined);
+            (Packet::Connected, ClientState::Joining) => {
+                self.set_phase(client, ClientState::Joined);
                 let since = self.clients[client.0 as usize].since;
                 to.on(self, client, Happening::Joined { since });
             }
-            (Packet::Event(array), Phase::Joined) => to.on(self, client, Happening::Event(array)),
-            (Packet::Ack { id, args }, Phase::Joined) => to.on(self, client, Happening::Ack { id, args }),
+            (Packet::Event(array), ClientState::Joined) => to.on(self, client, Happening::Event(array)),
+            (Packet::Ack { id, args }, ClientState::Joined) => to.on(self, client, Happening::Ack { id, args }),
             (Packet::Ping, _) => self.send(client, b"3"),
             (Packet::Pong(b"probe"), _) if lane == Lane::WebSocket => self.on_probed(client, to),
-            (Packet::Close | Packet::Disconnected, Phase::Leaving) => self.end(client, None),
+            (Packet::Close | Packet::Disconnected, ClientState::Leaving) => self.end(client, None),
             (Packet::Close | Packet::Disconnected, _) => return Err(Fault::Closed(None)),
             (Packet::Refused(why), _) => {
                 return Err(Fault::Refused(String::from_utf8_lossy(why).chars().take(100).collect()));

@@ -5,7 +5,7 @@ use std::io;
 use mio::Token;
 
 use super::link::Link;
-use super::{ClientId, Lane, Phase, Pool};
+use super::{ClientId, ClientState, Lane, Pool};
 use crate::fault::Fault;
 use crate::wire::frame;
 
@@ -80,7 +80,7 @@ impl Pool {
         match flushed {
             Ok(calls) => self.tally.writes += calls,
             // What the server said before it broke the connection is read first, if anything is left.
-            Err(Fault::Broken(_)) if self.phase(client) == Phase::Leaving => self.end(client, None),
+            Err(Fault::Broken(_)) if self.phase(client) == ClientState::Leaving => self.end(client, None),
             Err(fault) => self.end(client, Some(fault)),
         }
     }

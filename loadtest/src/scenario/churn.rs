@@ -1,8 +1,8 @@
 //! Clients that come and go all the time: each leaves as soon as it has joined, and comes back as soon as it has left.
 
-use super::{Cx, Kind, Measured, Scenario, each};
+use super::kind::{Cx, IDENTITY, Kind, MEASURED_TIME, Measured, Own, PROCESSES, Scenario, THRESHOLDS, each, own};
 use crate::clock::Nanos;
-use crate::pool::{ClientId, Phase, Transport};
+use crate::pool::{ClientId, ClientState, Transport};
 
 pub const KIND: Kind = Kind {
     name: "churn",
@@ -10,9 +10,16 @@ pub const KIND: Kind = Kind {
     unit: ("visit", "visits"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS, OWN],
+    check: |_| Ok(()),
     build: |options| each(options, |_| Churn { started: false, stopped: false, away: 0 }),
     describe: |_, _| {},
 };
+
+const OWN: &[Own] = &[own(
+    "connect-rate",
+    "Connections begun per second, in all (open loop); 0: each client comes back as soon as it has left",
+)];
 
 struct Churn {
     started: bool,
@@ -31,7 +38,7 @@ impl Churn {
 impl Scenario for Churn {
     fn start(&mut self, cx: &mut Cx<'_>) {
         self.started = true;
-        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == Phase::Joined).collect::<Vec<_>>() {
+        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == ClientState::Joined).collect::<Vec<_>>() {
             self.leave(cx, client);
         }
     }

@@ -1,6 +1,6 @@
 //! How fast clients connect and join, and what one of them costs.
 
-use super::{Cx, Kind, Measured, Scenario, each};
+use super::kind::{Cx, IDENTITY, Kind, Measured, PROCESSES, Scenario, THRESHOLDS, each};
 use crate::clock::Nanos;
 use crate::pool::{ClientId, Transport};
 
@@ -10,6 +10,8 @@ pub const KIND: Kind = Kind {
     unit: ("join", "joins"),
     measured: Measured::Joining,
     transport: Transport::WebSocket,
+    options: &[IDENTITY, PROCESSES, THRESHOLDS],
+    check: |_| Ok(()),
     build: |options| each(options, |_| Connect),
     describe: |_, _| {},
 };

@@ -1,13 +1,13 @@
 //! Emits that the server answers. Closed loop: the next one follows the answer. Open loop (`--rate`): they go out at their
 //! times whatever the answers do, and latency counts from then.
 
-use super::{Cx, Kind, Measured, Scenario, each};
-use crate::args::Options;
+use super::kind::{Cx, IDENTITY, Kind, MEASURED_TIME, Measured, Own, PROCESSES, Scenario, THRESHOLDS, each, own};
 use crate::clock::{Nanos, Pace};
 use crate::flights::{Flight, Flights};
-use crate::pool::{ClientId, Phase, Transport};
-use crate::report::Lines;
-use crate::run::Outcome;
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::pool::{ClientId, ClientState, Transport};
 
 pub const KIND: Kind = Kind {
     name: "echo",
@@ -15,9 +15,23 @@ pub const KIND: Kind = Kind {
     unit: ("round trip", "round trips"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS, REQUESTS],
+    check: |_| Ok(()),
     build,
     describe,
 };
+
+/// What a scenario of requests may be told of them.
+pub(super) const REQUESTS: &[Own] = &[
+    own("rate", "Requests per second, in all, whatever the answers do (open loop); 0: the next one follows an answer"),
+    own("size", "Bytes of the string in a request"),
+    Own {
+        option: "in-flight",
+        help: "Requests of each client at a time, in a closed loop",
+        idle: |options| (options.rate > 0.0).then_some("--in-flight is for a closed loop, --rate makes an open one"),
+    },
+    own("echo-event", ""),
+];
 
 /// Beyond this many unanswered requests of one thread an open loop waits, and its requests become late.
 const FLIGHTS_MAX: usize = 1_000_000;
@@ -79,7 +93,7 @@ impl Echo {
         (0..clients).find_map(|_| {
             self.turn = (self.turn + 1) % clients;
             let client = ClientId(self.turn);
-            (cx.pool.phase(client) == Phase::Joined).then_some(client)
+            (cx.pool.phase(client) == ClientState::Joined).then_some(client)
         })
     }
 }
@@ -90,7 +104,7 @@ impl Scenario for Echo {
             self.pace = Some(Pace::new(cx.now(), self.per_second));
             return;
         }
-        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == Phase::Joined).collect::<Vec<_>>() {
+        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == ClientState::Joined).collect::<Vec<_>>() {
             (0..self.in_flight).for_each(|_| self.send(cx, client, cx.now()));
         }
     }

@@ -1,9 +1,9 @@
 //! Clients that join and then say nothing: what one costs in memory, and in CPU for its heartbeats.
 
-use super::{Kind, Measured, Scenario, each};
+use super::kind::{IDENTITY, Kind, MEASURED_TIME, Measured, PROCESSES, Scenario, each};
+use crate::lines::Lines;
+use crate::outcome::Outcome;
 use crate::pool::Transport;
-use crate::report::Lines;
-use crate::run::Outcome;
 
 pub const KIND: Kind = Kind {
     name: "hold",
@@ -11,6 +11,8 @@ pub const KIND: Kind = Kind {
     unit: ("", ""),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[IDENTITY, PROCESSES, MEASURED_TIME],
+    check: |_| Ok(()),
     build: |options| each(options, |_| Hold),
     describe,
 };

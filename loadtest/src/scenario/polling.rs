@@ -1,6 +1,7 @@
 //! Emits with acks over HTTP long-polling: a POST carries the request, the parked GET brings the answer.
 
-use super::{Kind, Measured, echo};
+use super::echo;
+use super::kind::{IDENTITY, Kind, MEASURED_TIME, Measured, PROCESSES, THRESHOLDS};
 use crate::pool::Transport;
 
 pub const KIND: Kind = Kind {
@@ -9,6 +10,8 @@ pub const KIND: Kind = Kind {
     unit: ("round trip", "round trips"),
     measured: Measured::Running,
     transport: Transport::Polling,
+    options: &[IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS, echo::REQUESTS],
+    check: |_| Ok(()),
     build: echo::build,
     describe: echo::describe,
 };

@@ -1,13 +1,13 @@
 //! Many small rooms: every client is in one or more, and each room has its senders. What reaches somebody who is not a
 //! member is counted as leaked.
 
+use super::cast;
 use super::cast::plan::Plan;
-use super::cast::{self};
-use super::{Kind, Measured, Scenario};
-use crate::args::Options;
+use super::kind::{IDENTITY, Kind, MEASURED_TIME, Measured, Own, Scenario, THRESHOLDS, own};
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
 use crate::pool::Transport;
-use crate::report::Lines;
-use crate::run::Outcome;
 
 pub const KIND: Kind = Kind {
     name: "rooms",
@@ -15,9 +15,19 @@ pub const KIND: Kind = Kind {
     unit: ("delivery", "deliveries"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[IDENTITY, MEASURED_TIME, THRESHOLDS, cast::BROADCASTS, OWN],
+    check: |_| Ok(()),
     build,
     describe,
 };
+
+const OWN: &[Own] = &[
+    own("rooms", ""),
+    own("room-size", ""),
+    own("senders", "Clients that speak to each room: as many at most as are in it"),
+    own("join-event", ""),
+    own("room-event", ""),
+];
 
 fn build(options: &Options) -> Vec<Box<dyn Scenario>> {
     let casts = cast::casts(options, Plan::many_rooms(options));

@@ -2,12 +2,12 @@
 
 use super::cast::plan::Plan;
 use super::cast::{self, Cast};
-use super::{Cx, Kind, Measured, Scenario};
-use crate::args::Options;
+use super::kind::{Cx, IDENTITY, Kind, MEASURED_TIME, Measured, Scenario, THRESHOLDS, own};
 use crate::clock::Nanos;
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
 use crate::pool::{ClientId, Transport};
-use crate::report::Lines;
-use crate::run::Outcome;
 
 pub const KIND: Kind = Kind {
     name: "slow",
@@ -15,6 +15,14 @@ pub const KIND: Kind = Kind {
     unit: ("delivery", "deliveries"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[
+        IDENTITY,
+        MEASURED_TIME,
+        THRESHOLDS,
+        cast::BROADCASTS,
+        &[own("slow-percent", ""), own("bcast-event", "")],
+    ],
+    check: |_| Ok(()),
     build,
     describe,
 };

@@ -1,20 +1,19 @@
 //! Everybody loses the connection at once and comes back at once, as after the restart of a proxy: how long until each is
 //! back, counted from the loss, and what those notice whose connection stayed (`--neighbours`, on a thread of their own).
 
-mod back_off;
+mod waits;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use self::back_off::BackOff as Waits;
-pub use self::back_off::Kind as BackOff;
+use self::waits::Waits;
 use super::echo::{self, Echo};
-use super::{Cx, Kind, Measured, Scenario};
-use crate::args::Options;
+use super::kind::{Cx, IDENTITY, Kind, MEASURED_TIME, Measured, Own, PROCESSES, Scenario, THRESHOLDS, own};
 use crate::clock::{Nanos, SECOND_NS};
-use crate::pool::{ClientId, Phase, Transport};
-use crate::report::Lines;
-use crate::run::Outcome;
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::pool::{ClientId, ClientState, Transport};
 
 pub const KIND: Kind = Kind {
     name: "storm",
@@ -22,9 +21,28 @@ pub const KIND: Kind = Kind {
     unit: ("return", "returns"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[OWN, IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS],
+    check: |_| Ok(()),
     build,
     describe,
 };
+
+const OWN: &[Own] = &[
+    own("seconds", "Measured time at most: it is over when all are back"),
+    own(
+        "connecting-max",
+        "Handshakes under way at a time, in all, until the connections are lost; then as many as there are clients",
+    ),
+    own("back-off", ""),
+    own("neighbours", ""),
+    Own { option: "rate", help: "Requests per second of all neighbours; 0: five of each", idle: of_nobody },
+    Own { option: "size", help: "Bytes of the string in a neighbour's request", idle: of_nobody },
+    Own { option: "echo-event", help: "", idle: of_nobody },
+];
+
+fn of_nobody(options: &Options) -> Option<&'static str> {
+    (options.storm.neighbours == 0).then_some("only --neighbours send something, and there are none")
+}
 
 /// Attempts of one thread's clients together, after which those that are not back stay away.
 const TRIES_MAX: u64 = 1_000_000;
@@ -72,7 +90,7 @@ impl Scenario for Storm {
         // All at once is the point.
         cx.pool.lift_connecting_max();
         self.began = Some(cx.now());
-        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == Phase::Joined).collect::<Vec<_>>() {
+        for client in cx.pool.ids().filter(|client| cx.pool.phase(*client) == ClientState::Joined).collect::<Vec<_>>() {
             self.lost += 1;
             cx.pool.abort(client);
         }
@@ -176,7 +194,7 @@ fn describe(outcome: &Outcome, lines: &mut Lines) {
     lines.add("tries_failed", "of them refused or failed", tries.saturating_sub(back) as f64, "");
     let dropped = outcome.to.machine.listen_drops.saturating_sub(outcome.from.machine.listen_drops);
     lines.add("kernel_dropped", "handshakes the kernel dropped meanwhile", dropped as f64, "");
-    super::describe_parts(figures, lines);
+    lines.add_parts(figures);
     lines.must_be_zero("not back", figures.count("not back"));
     if outcome.options.storm.neighbours > 0 {
         echo::describe(outcome, lines);

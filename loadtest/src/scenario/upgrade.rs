@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cx, Kind, Measured, Scenario, each};
+use super::kind::{Cx, IDENTITY, Kind, Measured, PROCESSES, Scenario, THRESHOLDS, each, own};
 use crate::clock::Nanos;
 use crate::pool::{ClientId, Transport};
 
@@ -13,6 +13,8 @@ pub const KIND: Kind = Kind {
     unit: ("upgrade", "upgrades"),
     measured: Measured::Joining,
     transport: Transport::Polling,
+    options: &[IDENTITY, PROCESSES, THRESHOLDS, &[own("echo-event", "")]],
+    check: |_| Ok(()),
     build: |options| each(options, |_| Upgrade { event: options.echo_event.clone(), moving: HashMap::new() }),
     describe: |outcome, lines| lines.must_be_zero("unanswered", outcome.figures.count("unanswered")),
 };

@@ -6,16 +6,16 @@ pub mod page;
 pub mod rows;
 pub mod servers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::about::Circumstances;
-use crate::args::Options;
+use crate::circumstances::Circumstances;
 use crate::measurement::Measurement;
+use crate::request;
 use crate::scenario::SCENARIOS;
 use crate::spread::{Spread, digits};
 use rows::{How, Part, ROWS, Rival, Row, Runs};
@@ -41,6 +41,23 @@ pub struct Table {
     /// After this time each rival runs only once more a row
     #[arg(long, default_value_t = 450, value_parser = clap::value_parser!(u64).range(1..=7_200))]
     pub budget_s: u64,
+}
+
+impl Table {
+    /// Whether there is the core, and a page with a place for the table.
+    ///
+    /// # Errors
+    /// A sentence that says what there is not.
+    pub fn check(&self) -> Result<(), String> {
+        let cpu = format!("/sys/devices/system/cpu/cpu{}", self.server_cpu);
+        if !Path::new(&cpu).exists() {
+            return Err(format!("--server-cpu {}: there is no such core", self.server_cpu));
+        }
+        self.page.as_ref().map_or(Ok(()), |path| {
+            let page = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            page::put(&page, "").map(drop).ok_or_else(|| format!("{} has no place for the table", path.display()))
+        })
+    }
 }
 
 /// What was found of a row.
@@ -154,7 +171,8 @@ impl Run {
         let own = running.words();
         let words = words.chain(rival.with.split_whitespace()).chain(own.iter().map(String::as_str));
         running.settle();
-        let measured = Measurement::take(kind, &Options::of(&words.collect::<Vec<_>>()));
+        let options = request::parse(kind, &words.collect::<Vec<_>>()).map_err(|error| error.to_string());
+        let measured = options.and_then(|options| Measurement::take(kind, &options));
         running.settle();
         *server = Some(running);
         measured

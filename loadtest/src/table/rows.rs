@@ -310,7 +310,7 @@ const ADMIN: &str = r#"--jwt-secret=0123456789abcdef0123456789abcdef --claims={"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Options;
+    use crate::options::Options;
     use crate::scenario::SCENARIOS;
     use crate::table::servers;
 

@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use loadtest::args::Mode;
-use loadtest::floor;
+use loadtest::floor::{self, Mode};
 use loadtest::target::HANDSHAKE_ACCEPT;
 use loadtest::wire::frame;
 

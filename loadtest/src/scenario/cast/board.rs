@@ -62,7 +62,7 @@ impl Board {
             plan.spoken_on(thread).into_iter().for_each(|(channel, _)| owners[channel as usize] = thread);
         }
         Board {
-            run: crate::scenario::random(),
+            run: crate::scenario::kind::random(),
             window,
             channels: (0..channels).map(|_| Channel::default()).collect(),
             receivers: plan.groups.iter().map(|_| AtomicI64::new(0)).collect(),
@@ -172,7 +172,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Options;
+    use crate::options::Options;
 
     fn board() -> Board {
         let options = Options::of(&["--clients", "4", "--rooms", "2", "--room-size", "2", "--senders", "2"]);

@@ -19,18 +19,32 @@ mod voices;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{Cx, Scenario};
-use crate::args::Options;
+use super::kind::{Cx, Own, Scenario, own};
 use crate::clock::{Nanos, SECOND_NS};
-use crate::pool::{ClientId, Phase};
-use crate::report::Lines;
-use crate::run::Outcome;
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::pool::{ClientId, ClientState};
 use crate::sequence::{Seen, Sequence};
 use board::Board;
 use members::Members;
 use payload::Stamp;
 use plan::Plan;
 use voices::Voices;
+
+/// What a scenario of broadcasts may be told of them.
+pub const BROADCASTS: &[Own] = &[
+    own(
+        "rate",
+        "Broadcasts per second, in all, whatever becomes of them (open loop); 0: the next one follows when all have one",
+    ),
+    own("size", "Bytes of the string in a broadcast: 24 at least, they are its number"),
+    Own {
+        option: "in-flight",
+        help: "Broadcasts of each sender on their way at a time, in a closed loop",
+        idle: |options| (options.rate > 0.0).then_some("--in-flight is for a closed loop, --rate makes an open one"),
+    },
+];
 
 /// A channel that makes no progress for this long is given up; joins that nobody answers too.
 const PATIENCE_NS: Nanos = 5 * SECOND_NS;
@@ -97,7 +111,7 @@ impl Cast {
         let voice = self.voices.voice(own);
         let group = self.board.plan.group_of(voice.channel);
         let is_there =
-            |client: &ClientId| cx.pool.phase(*client) == Phase::Joined && self.members.contain(*client, group);
+            |client: &ClientId| cx.pool.phase(*client) == ClientState::Joined && self.members.contain(*client, group);
         voice.speaker = Some(voice.speaker).filter(is_there).or_else(|| cx.pool.ids().find(is_there))?;
         Some(voice.speaker)
     }
@@ -249,7 +263,7 @@ pub fn describe(outcome: &Outcome, lines: &mut Lines) {
             lines.add("sends_per_delivery", "send calls per delivery, of the server", writes / done, "");
         }
     }
-    super::describe_parts(figures, lines);
+    lines.add_parts(figures);
     for name in ["missing", "duplicate", "out of order", "leaked", "incomplete broadcasts"] {
         lines.must_be_zero(name, figures.count(name));
     }

@@ -1,7 +1,7 @@
 //! Who is in which group and who speaks to it, decided before anybody connects: from the arguments alone, so that all
 //! threads agree without a word.
 
-use crate::args::Options;
+use crate::options::Options;
 
 /// A client of this process, whichever thread it is on.
 pub type Global = u32;

@@ -7,15 +7,15 @@ pub mod signage;
 mod spans;
 mod stage;
 
-use super::{Cx, Scenario};
-use crate::args::Options;
+use super::kind::{Cx, Scenario};
 use crate::auth::Minter;
 use crate::clock::{Nanos, Pace, SECOND_NS};
-use crate::pool::{ClientId, Phase};
-use crate::report::Lines;
-use crate::run::Outcome;
+use crate::lines::Lines;
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::pool::{ClientId, ClientState};
 use spans::Spans;
-pub use stage::{Cast, Stage, Who};
+pub use stage::{Casting, Stage, Who};
 
 /// Unless `--rate` says how many all clients do together: actions of one client in a second.
 const RATE_PER_CLIENT: f64 = 0.2;
@@ -61,9 +61,31 @@ pub trait Play: Send {
     fn on_ack(&mut self, stage: &mut Stage<'_, '_>, who: Who, number: u64, args: &[u8]);
 }
 
+/// Whether the roles that are asked for are some of the script's, and leave enough clients.
+///
+/// # Errors
+/// A sentence that says which do not.
+pub fn check(options: &Options, script: &Script) -> Result<(), String> {
+    let [counted @ .., rest] = script.roles else { return Ok(()) };
+    for (name, _) in &options.identity.roles {
+        if name == rest.name {
+            return Err(format!("--role {name}: all are {name} who have no other role"));
+        }
+        if !counted.iter().any(|role| role.name == name) {
+            let known = counted.iter().map(|role| role.name).collect::<Vec<_>>().join(", ");
+            return Err(format!("--role {name}: there is no such role, but {known}"));
+        }
+    }
+    let asked: u64 = options.identity.roles.iter().map(|(_, count)| u64::from(*count)).sum();
+    if asked >= u64::from(options.clients) {
+        return Err(format!("--role: {asked} of {} clients leave none that is {}", options.clients, rest.name));
+    }
+    Ok(())
+}
+
 /// One for each thread.
 pub fn build(options: &Options, script: &'static Script) -> Vec<Box<dyn Scenario>> {
-    let cast = Cast::new(options, script);
+    let cast = Casting::new(options, script);
     let one = |thread: u32| Box::new(Mix::new(options, script, cast.clone(), thread)) as Box<dyn Scenario>;
     (0..options.threads).map(one).collect()
 }
@@ -71,7 +93,7 @@ pub fn build(options: &Options, script: &'static Script) -> Vec<Box<dyn Scenario
 struct Mix {
     script: &'static Script,
     play: Box<dyn Play>,
-    cast: Cast,
+    cast: Casting,
     minter: Option<Minter>,
     /// Number of this thread's first client.
     first: u32,
@@ -94,7 +116,7 @@ struct Loop {
 }
 
 impl Mix {
-    fn new(options: &Options, script: &'static Script, cast: Cast, thread: u32) -> Mix {
+    fn new(options: &Options, script: &'static Script, cast: Casting, thread: u32) -> Mix {
         let first = (0..thread).map(|before| options.clients_of(before)).sum();
         let rate = if options.rate > 0.0 { options.rate } else { RATE_PER_CLIENT * f64::from(options.clients) };
         let weights: u32 = script.actions.iter().map(|action| action.weight).sum();
@@ -135,7 +157,7 @@ impl Loop {
         (0..count).find_map(|_| {
             self.turn = (self.turn + 1) % count;
             let client = self.clients[self.turn as usize];
-            (cx.pool.phase(client) == Phase::Joined).then_some(client)
+            (cx.pool.phase(client) == ClientState::Joined).then_some(client)
         })
     }
 
@@ -206,7 +228,7 @@ impl Scenario for Mix {
         cx.figures.add("unanswered", self.spans.open());
         for (role, of) in self.script.roles.iter().enumerate() {
             let here = cx.pool.ids().filter(|client| self.cast.who(self.first, *client).role == role);
-            cx.figures.add(of.name, here.filter(|client| cx.pool.phase(*client) == Phase::Joined).count() as u64);
+            cx.figures.add(of.name, here.filter(|client| cx.pool.phase(*client) == ClientState::Joined).count() as u64);
         }
     }
 }
@@ -223,6 +245,6 @@ pub fn describe(outcome: &Outcome, lines: &mut Lines, script: &Script) {
     for role in script.roles {
         lines.add(&format!("role_{}", role.name), role.name, outcome.figures.count(role.name) as f64, "");
     }
-    super::describe_parts(&outcome.figures, lines);
+    lines.add_parts(&outcome.figures);
     lines.must_be_zero("unanswered", outcome.figures.count("unanswered"));
 }

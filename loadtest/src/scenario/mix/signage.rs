@@ -8,10 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use super::{Action, Play, Role, Script, Stage, Who};
 use crate::auth::Minter;
 use crate::clock::Nanos;
+use crate::lines::Lines;
+use crate::outcome::Outcome;
 use crate::pool::{ClientId, Transport};
-use crate::report::Lines;
-use crate::run::Outcome;
-use crate::scenario::{Kind, Measured, random};
+use crate::scenario::kind::{Kind, MEASURED_TIME, Measured, Own, THRESHOLDS, own, random};
 
 pub const KIND: Kind = Kind {
     name: "signage",
@@ -19,9 +19,23 @@ pub const KIND: Kind = Kind {
     unit: ("answer or sight", "answers and sights"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
+    options: &[MEASURED_TIME, THRESHOLDS, OWN],
+    check: |options| super::check(options, &SCRIPT),
     build: |options| super::build(options, &SCRIPT),
     describe,
 };
+
+const OWN: &[Own] = &[
+    own(
+        "rate",
+        "Actions per second, in all, whatever the answers do (open loop); 0: one of each client in five seconds",
+    ),
+    own("role", "How many clients are admins, admin=COUNT, instead of one in a hundred; all others are players"),
+    own(
+        "jwt-secret",
+        "Key that the clients' tokens are signed with (HS256); without it a token is a name, as development mode takes it",
+    ),
+];
 
 const ADMIN: usize = 0;
 const PLAYER: usize = 1;
@@ -66,7 +80,9 @@ impl Play for Signage {
     fn auth(&self, who: Who, minter: Option<&Minter>) -> String {
         let id = device(who.number);
         let claims = match who.role {
-            ADMIN => serde_json::json!({"sub": format!("load-admin-{}", who.number), "role": "admin"}),
+            ADMIN => {
+                serde_json::json!({"sub": format!("load-admin-{}", who.number), "role": "admin"})
+            }
             _ => serde_json::json!({"sub": id, "role": "device", "deviceId": id}),
         };
         let token = match (minter, claims) {

@@ -2,11 +2,11 @@
 
 use super::Script;
 use super::spans::{Span, Spans};
-use crate::args::Options;
 use crate::clock::Nanos;
 use crate::fault::Fault;
+use crate::options::Options;
 use crate::pool::ClientId;
-use crate::scenario::Cx;
+use crate::scenario::kind::Cx;
 
 /// A reason is told up to this length.
 const CODE_CHARS_MAX: usize = 40;
@@ -23,12 +23,12 @@ pub struct Who {
 
 /// How many clients each role has, one role after the other.
 #[derive(Clone, Debug)]
-pub struct Cast {
+pub struct Casting {
     counts: Vec<u32>,
 }
 
-impl Cast {
-    pub fn new(options: &Options, script: &Script) -> Cast {
+impl Casting {
+    pub fn new(options: &Options, script: &Script) -> Casting {
         let mut left = options.clients;
         let last = script.roles.len() - 1;
         let counts = script.roles.iter().enumerate().map(|(at, role)| {
@@ -39,7 +39,7 @@ impl Cast {
             left -= count;
             count
         });
-        Cast { counts: counts.collect() }
+        Casting { counts: counts.collect() }
     }
 
     /// Clients of a role, on all threads.
@@ -62,7 +62,7 @@ impl Cast {
 pub struct Stage<'a, 'b> {
     pub cx: &'a mut Cx<'b>,
     pub(super) spans: &'a mut Spans,
-    pub cast: &'a Cast,
+    pub cast: &'a Casting,
 }
 
 impl Stage<'_, '_> {
@@ -107,7 +107,7 @@ mod tests {
     use crate::scenario::mix::signage;
 
     fn counts(arguments: &[&str]) -> Vec<u32> {
-        let cast = Cast::new(&Options::of(arguments), &signage::SCRIPT);
+        let cast = Casting::new(&Options::of(arguments), &signage::SCRIPT);
         (0..signage::SCRIPT.roles.len()).map(|role| cast.count(role)).collect()
     }
 
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(counts(&["--clients", "10"]), [1, 9]);
         assert_eq!(counts(&["--clients", "10", "--role", "admin=4"]), [4, 6]);
         assert_eq!(counts(&["--clients", "3", "--role", "admin=4"]), [3, 0]);
-        let cast = Cast::new(&Options::of(&["--clients", "10", "--role", "admin=4"]), &signage::SCRIPT);
+        let cast = Casting::new(&Options::of(&["--clients", "10", "--role", "admin=4"]), &signage::SCRIPT);
         assert_eq!(cast.who(2, ClientId(1)), Who { client: ClientId(1), role: 0, number: 3 });
         assert_eq!(cast.who(2, ClientId(2)), Who { client: ClientId(2), role: 1, number: 0 });
     }

@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::{CLIENTS_MAX, Options, PART};
 use crate::figures::Figures;
-use crate::live::{Live, Order, Phase, Shared};
-use crate::run;
-use crate::scenario::{Kind, SCENARIOS};
+use crate::live::{Live, Order, Shared};
+use crate::options::Options;
+use crate::phase::Phase;
+use crate::scenario::SCENARIOS;
+use crate::scenario::kind::Kind;
 use crate::series::Part;
 use crate::worker;
 
-/// Scenarios whose clients need not know of each other.
-const APART: [&str; 7] = ["hold", "connect", "echo", "polling", "upgrade", "churn", "storm"];
+/// The subcommand by which a process of clients is begun: what it is to do comes over its standard input.
+pub const PART: &str = "part";
 /// How often a process says how it is, and hears what it is to do.
 const WORD_EVERY: Duration = Duration::from_millis(5);
 
@@ -41,22 +42,6 @@ enum Word {
     Failed(String),
 }
 
-/// Whether this many processes can do this.
-pub fn check(kind: &Kind, options: &Options) -> Result<(), String> {
-    let Options { clients, processes, .. } = *options;
-    if processes > 1 && !APART.contains(&kind.name) {
-        return Err(format!("{}: one process only, its clients know of each other", kind.name));
-    }
-    if clients < processes {
-        return Err(format!("{clients} clients are too few for {processes} processes"));
-    }
-    if clients.div_ceil(processes) > CLIENTS_MAX {
-        let needed = clients.div_ceil(CLIENTS_MAX);
-        return Err(format!("{clients} clients need --processes {needed}: one has {CLIENTS_MAX} at most"));
-    }
-    (0..processes).try_for_each(|process| share(options, process).check())
-}
-
 /// Threads of all errands together.
 pub fn threads(errands: &[Errand]) -> usize {
     errands.last().map_or(0, |last| last.first + last.options.settled().threads as usize)
@@ -67,7 +52,7 @@ impl Errand {
     pub fn all(kind: &Kind, options: &Options) -> Vec<Errand> {
         let (mut first_client, mut first) = (0, 0);
         let one = |process| {
-            let mut part = share(options, process);
+            let mut part = options.share_of(process);
             part.share.first_client = first_client;
             let errand = Errand { scenario: kind.name.to_owned(), options: part, first };
             first_client += errand.options.clients;
@@ -76,21 +61,6 @@ impl Errand {
         };
         (0..options.processes).map(one).collect()
     }
-}
-
-/// The options of one process.
-fn share(options: &Options, process: u32) -> Options {
-    let processes = options.processes;
-    let part_of = |all: u32| all / processes + u32::from(process < all % processes);
-    let mut part = options.clone();
-    (part.clients, part.processes, part.metrics) = (part_of(options.clients), 1, None);
-    part.storm.neighbours = part_of(options.storm.neighbours);
-    part.connecting_max = part_of(options.connecting_max).max(1);
-    let share = f64::from(part.clients) / f64::from(options.clients);
-    (part.rate, part.connect_rate) = (options.rate * share, options.connect_rate * share);
-    // Next to each other, so that no two have the same.
-    part.share.source = Some((std::process::id() + process) % 254);
-    part
 }
 
 /// Begins a process, passes orders on and takes what it says, until it has said what it found.
@@ -146,7 +116,7 @@ pub fn follow() -> io::Result<()> {
     let errand: Errand = serde_json::from_str(&line)?;
     let kind = SCENARIOS.iter().find(|kind| kind.name == errand.scenario);
     let kind = kind.ok_or_else(|| io::Error::other("an unknown scenario"))?;
-    let (crew, scenarios, options) = run::prepare(kind, &errand.options).map_err(io::Error::other)?;
+    let (crew, scenarios, options) = worker::prepare(kind, &errand.options).map_err(io::Error::other)?;
     let (shared, options) = (&Shared::new(scenarios.len()), &options);
     std::thread::scope(|scope| {
         let each = scenarios.into_iter().enumerate();

@@ -2,9 +2,8 @@
 //! told otherwise (1 s, twice as long each time, 5 s at most, each moved by up to half of itself in either direction).
 //! Spec: <https://socket.io/docs/v4/client-options/#reconnectiondelay>.
 
-use serde::{Deserialize, Serialize};
-
 use crate::clock::{MS_NS, Nanos};
+use crate::options::BackOff;
 use crate::pool::ClientId;
 
 const FIRST_NS: Nanos = 1_000 * MS_NS;
@@ -14,29 +13,21 @@ const JITTER: f64 = 0.5;
 /// More tries than this change nothing: the longest wait is long reached.
 const TRIES_COUNTED_MAX: u8 = 16;
 
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Kind {
-    /// As the official client does
-    Stock,
-    /// At once
-    None,
-}
-
-pub struct BackOff {
-    kind: Kind,
+pub struct Waits {
+    back_off: BackOff,
     /// Tries of each client since it was last connected.
     tries: Vec<u8>,
     seed: u64,
 }
 
-impl BackOff {
-    pub fn new(kind: Kind, clients: u32, seed: u32) -> BackOff {
-        BackOff { kind, tries: vec![0; clients as usize], seed: u64::from(seed) + 1 }
+impl Waits {
+    pub fn new(back_off: BackOff, clients: u32, seed: u32) -> Waits {
+        Waits { back_off, tries: vec![0; clients as usize], seed: u64::from(seed) + 1 }
     }
 
     /// How long a client waits before its next try.
     pub fn next_ns(&mut self, client: ClientId) -> Nanos {
-        if self.kind == Kind::None {
+        if self.back_off == BackOff::None {
             return 0;
         }
         let tries = &mut self.tries[client.0 as usize];
@@ -66,16 +57,16 @@ mod tests {
 
     #[test]
     fn the_stock_waits_double_up_to_five_seconds_and_spread() {
-        let mut back_off = BackOff::new(Kind::Stock, 2_000, 0);
+        let mut waits = Waits::new(BackOff::Stock, 2_000, 0);
         for (first, last) in [(500, 1_500), (1_000, 3_000), (2_000, 5_000), (4_000, 5_000), (5_000, 5_000)] {
-            let waits: Vec<_> = (0..2_000).map(|client| back_off.next_ns(ClientId(client)) / MS_NS).collect();
-            let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+            let all: Vec<_> = (0..2_000).map(|client| waits.next_ns(ClientId(client)) / MS_NS).collect();
+            let (least, most) = (*all.iter().min().unwrap(), *all.iter().max().unwrap());
             assert!(least >= first && most <= last, "{least} to {most}, not {first} to {last}");
             assert!(least < first + 50 && most + 50 > last, "{least} to {most} is not spread over {first} to {last}");
         }
-        back_off.reset(ClientId(0));
-        assert!(back_off.next_ns(ClientId(0)) <= 1_500 * MS_NS);
-        assert!((0..1_000).all(|_| back_off.next_ns(ClientId(1)) == LONGEST_NS));
-        assert_eq!(BackOff::new(Kind::None, 1, 0).next_ns(ClientId(0)), 0);
+        waits.reset(ClientId(0));
+        assert!(waits.next_ns(ClientId(0)) <= 1_500 * MS_NS);
+        assert!((0..1_000).all(|_| waits.next_ns(ClientId(1)) == LONGEST_NS));
+        assert_eq!(Waits::new(BackOff::None, 1, 0).next_ns(ClientId(0)), 0);
     }
 }

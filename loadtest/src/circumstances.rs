@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 /// Options whose values are nobody's business: the command line is shown without them.
-const SECRET: [&str; 3] = ["--auth", "--header", "--jwt-secret"];
+const SECRET: [&str; 5] = ["--auth", "--header", "--jwt-secret", "--a-with", "--b-with"];
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Circumstances {
@@ -68,6 +68,7 @@ mod tests {
         };
         check(&["target/release/loadtest", "echo", "--clients", "3"], "loadtest echo --clients 3");
         check(&["loadtest", "--auth", "{\"token\":1}", "--size", "1"], "loadtest --auth … --size 1");
+        check(&["loadtest", "compare", "--a-with", "--jwt-secret k"], "loadtest compare --a-with …");
         check(&["loadtest", "--header=Authorization: x", "--url", "a b"], "loadtest --header=… --url 'a b'");
     }
 
