@@ -12,8 +12,8 @@ use crate::floor::Floor;
 use crate::options::Options;
 use crate::processes::PART;
 use crate::request;
-use crate::scenario::SCENARIOS;
 use crate::scenario::kind::Kind;
+use crate::scenario::{self, SCENARIOS};
 use crate::table::{self, Table};
 
 /// What the command line asks for.
@@ -36,7 +36,7 @@ pub fn parse() -> Asked {
         "compare" => Compare::from(matches).map(|asked| Asked::Compare(Box::new(asked))),
         "table" => Table::from_arg_matches(matches).map(Asked::Table),
         _ => {
-            let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("clap knows these names only");
+            let kind = scenario::find(name).expect("clap knows these names only");
             request::read(kind, matches).map(|options| Asked::Scenario(kind, Box::new(options)))
         }
     };

@@ -42,7 +42,7 @@ impl Minter {
 }
 
 /// The auth object of every client, by its number.
-pub struct Auth {
+pub(crate) struct Auth {
     template: String,
     minter: Option<(Minter, String)>,
 }
@@ -50,7 +50,7 @@ pub struct Auth {
 impl Auth {
     /// # Errors
     /// A sentence where `--auth` or `--claims` is no JSON object, or where there is no secret to sign claims with.
-    pub fn new(options: &Options) -> Result<Auth, String> {
+    pub(crate) fn new(options: &Options) -> Result<Auth, String> {
         let template = options.auth.clone();
         // Of the first and of the last client: a number that is too long for its place is so for the last one.
         let last = options.share.first_client + options.clients - 1;
@@ -67,7 +67,7 @@ impl Auth {
     }
 
     /// JSON, or nothing at all.
-    pub fn of(&self, number: u32) -> String {
+    pub(crate) fn of(&self, number: u32) -> String {
         match &self.minter {
             Some((minter, claims)) => {
                 let claims = object(claims, number).expect("it was one when it was checked");

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::measurement::Measurement;
 use crate::options::Options;
 use crate::request;
-use crate::scenario::SCENARIOS;
 use crate::scenario::kind::Kind;
+use crate::scenario::{self, SCENARIOS};
 use crate::spread::Spread;
 
 /// What is compared, where both sides have it: key, label and unit.
@@ -82,7 +82,7 @@ impl Compare {
     /// Those of the subcommand's arguments.
     pub fn from(matches: &ArgMatches) -> Result<Compare, clap::Error> {
         let asked = Asked::from_arg_matches(matches)?;
-        let kind = SCENARIOS.iter().find(|kind| kind.name == asked.scenario).expect("clap knows these names only");
+        let kind = scenario::find(&asked.scenario).expect("clap knows these names only");
         let json = matches.get_one::<PathBuf>("json").cloned();
         let common = words(matches, &["json"])?;
         let side = |url: &str, with: &str| {

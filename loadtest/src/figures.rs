@@ -65,11 +65,11 @@ mod as_values {
     use super::{Histogram, Values, histogram};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(histogram: &Histogram<u64>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(histogram: &Histogram<u64>, to: S) -> Result<S::Ok, S::Error> {
         Values::of(histogram).serialize(to)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Histogram<u64>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Histogram<u64>, D::Error> {
         let mut blank = histogram();
         Values::deserialize(from)?.add_to(&mut blank);
         Ok(blank)
@@ -82,11 +82,11 @@ mod as_values_of_parts {
 
     type Parts = BTreeMap<String, Histogram<u64>>;
 
-    pub fn serialize<S: Serializer>(parts: &Parts, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(parts: &Parts, to: S) -> Result<S::Ok, S::Error> {
         parts.iter().map(|(name, part)| (name, Values::of(part))).collect::<BTreeMap<_, _>>().serialize(to)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Parts, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Parts, D::Error> {
         let parts = BTreeMap::<String, Values>::deserialize(from)?.into_iter();
         let filled = parts.map(|(name, values)| {
             let mut part = histogram();
@@ -113,7 +113,7 @@ impl Default for Figures {
 }
 
 /// An empty one for latencies in nanoseconds: from a microsecond to an hour, to three digits.
-pub fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(LATENCY_NS_MIN, LATENCY_NS_MAX, 3).expect("these bounds are valid")
 }
 

@@ -7,13 +7,13 @@ use crate::pool::ClientId;
 
 /// One request: who asked, and when it was meant to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flight {
+pub(crate) struct Flight {
     pub client: ClientId,
     pub intended: Nanos,
 }
 
 #[derive(Default, Debug)]
-pub struct Flights {
+pub(crate) struct Flights {
     first: u64,
     slots: VecDeque<Option<Flight>>,
     open: usize,
@@ -21,14 +21,14 @@ pub struct Flights {
 
 impl Flights {
     /// The number of a new request.
-    pub fn depart(&mut self, flight: Flight) -> u64 {
+    pub(crate) fn depart(&mut self, flight: Flight) -> u64 {
         self.slots.push_back(Some(flight));
         self.open += 1;
         self.first + self.slots.len() as u64 - 1
     }
 
     /// The request that was answered; `None` if it was answered before, or never asked by this client.
-    pub fn arrive(&mut self, number: u64, client: ClientId) -> Option<Flight> {
+    pub(crate) fn arrive(&mut self, number: u64, client: ClientId) -> Option<Flight> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let slot = self.slots.get_mut(at)?;
         let flight = slot.take_if(|flight| flight.client == client)?;
@@ -38,7 +38,7 @@ impl Flights {
     }
 
     /// The requests of a client that is gone; how many there were.
-    pub fn forget(&mut self, client: ClientId) -> usize {
+    pub(crate) fn forget(&mut self, client: ClientId) -> usize {
         let mut gone = 0;
         for slot in &mut self.slots {
             gone += usize::from(slot.take_if(|flight| flight.client == client).is_some());
@@ -48,7 +48,7 @@ impl Flights {
         gone
     }
 
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open
     }
 

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::run;
 use crate::scenario::kind::Kind;
 
-pub struct Measurement {
+pub(crate) struct Measurement {
     whole: Value,
 }
 
@@ -16,23 +16,23 @@ impl Measurement {
     ///
     /// # Errors
     /// A sentence that says why it could not begin. What went wrong later is among the failures.
-    pub fn take(kind: &'static Kind, options: &Options) -> Result<Measurement, String> {
+    pub(crate) fn take(kind: &'static Kind, options: &Options) -> Result<Measurement, String> {
         let report = Report::of(kind, &run::run(kind, options)?);
         Ok(Measurement { whole: serde_json::from_str(&report.to_json()).expect("a report's JSON is JSON") })
     }
 
     /// A figure by its key, or a quantile of the latency in milliseconds by its name (`p50`, `p99`).
-    pub fn figure(&self, key: &str) -> Option<f64> {
+    pub(crate) fn figure(&self, key: &str) -> Option<f64> {
         ["figures", "latency_ms"].iter().find_map(|part| self.whole[*part][key].as_f64())
     }
 
     /// Why the run failed: lost clients, lost messages, thresholds.
-    pub fn failures(&self) -> Vec<&str> {
+    pub(crate) fn failures(&self) -> Vec<&str> {
         self.sentences("failures")
     }
 
     /// What may spoil its figures.
-    pub fn warnings(&self) -> Vec<&str> {
+    pub(crate) fn warnings(&self) -> Vec<&str> {
         self.sentences("warnings")
     }
 
@@ -41,7 +41,7 @@ impl Measurement {
     }
 
     /// Everything.
-    pub fn to_json(&self) -> &Value {
+    pub(crate) fn to_json(&self) -> &Value {
         &self.whole
     }
 }

@@ -9,13 +9,13 @@ use crate::wire::http;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-pub type Metrics = HashMap<String, f64>;
+pub(crate) type Metrics = HashMap<String, f64>;
 
 /// Where `http://host:port/path` is, its host and port, and its path without the first slash.
 ///
 /// # Errors
 /// A sentence where that is something else, or nowhere.
-pub fn address(url: &str) -> Result<(SocketAddr, &str, &str), String> {
+pub(crate) fn address(url: &str) -> Result<(SocketAddr, &str, &str), String> {
     let parts = url.strip_prefix("http://").and_then(|rest| rest.split_once('/'));
     let (host, path) = parts.ok_or_else(|| format!("--metrics {url}: it is http://host:port/path"))?;
     let mut found = host.to_socket_addrs().map_err(|error| format!("--metrics {url}: {error}"))?;
@@ -23,7 +23,7 @@ pub fn address(url: &str) -> Result<(SocketAddr, &str, &str), String> {
 }
 
 /// Asks `http://host:port/path`; nothing if it is not answered.
-pub fn scrape(url: &str) -> Option<Metrics> {
+pub(crate) fn scrape(url: &str) -> Option<Metrics> {
     let (addr, host, path) = address(url).ok()?;
     let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT).ok()?;
     stream.set_read_timeout(Some(TIMEOUT)).ok()?;

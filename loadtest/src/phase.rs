@@ -12,7 +12,8 @@ pub enum Phase {
 }
 
 /// In their order.
-pub const PHASES: [Phase; 5] = [Phase::Joining, Phase::Warming, Phase::Measuring, Phase::Stopping, Phase::Finished];
+pub(crate) const PHASES: [Phase; 5] =
+    [Phase::Joining, Phase::Warming, Phase::Measuring, Phase::Stopping, Phase::Finished];
 
 impl Phase {
     pub fn name(self) -> &'static str {

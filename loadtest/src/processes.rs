@@ -14,7 +14,7 @@ use crate::figures::Figures;
 use crate::live::{Live, Order, Shared};
 use crate::options::Options;
 use crate::phase::Phase;
-use crate::scenario::SCENARIOS;
+use crate::scenario;
 use crate::scenario::kind::Kind;
 use crate::series::Part;
 use crate::worker;
@@ -114,7 +114,7 @@ pub fn follow() -> io::Result<()> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let errand: Errand = serde_json::from_str(&line)?;
-    let kind = SCENARIOS.iter().find(|kind| kind.name == errand.scenario);
+    let kind = scenario::find(&errand.scenario);
     let kind = kind.ok_or_else(|| io::Error::other("an unknown scenario"))?;
     let (crew, scenarios, options) = worker::prepare(kind, &errand.options).map_err(io::Error::other)?;
     let (shared, options) = (&Shared::new(scenarios.len()), &options);

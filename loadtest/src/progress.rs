@@ -17,7 +17,7 @@ use crate::series::Series;
 const REDRAW_NS: Nanos = 200_000_000;
 const BAR: &str = "{spinner:.cyan} {bar:10.cyan/dim} {wide_msg}";
 
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     units: &'static str,
     clients: u64,
@@ -27,7 +27,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(kind: &Kind, options: &Options) -> Progress {
+    pub(crate) fn new(kind: &Kind, options: &Options) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::with_template(BAR).expect("the template is valid").progress_chars("━━─"));
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// Draws the line, at most a few times a second. `since_ns`: for how long the phase has lasted.
-    pub fn show(&self, phase: Phase, since_ns: Nanos, shared: &Shared, series: &Series) {
+    pub(crate) fn show(&self, phase: Phase, since_ns: Nanos, shared: &Shared, series: &Series) {
         let now = clock::now();
         if self.bar.is_hidden() || now < self.drawn_at.get() + REDRAW_NS {
             return;
@@ -83,7 +83,7 @@ impl Progress {
         line
     }
 
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

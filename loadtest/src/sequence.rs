@@ -2,7 +2,7 @@
 
 /// What one number was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// The next one, or one after a gap.
     InOrder,
     /// One that was missing until now.
@@ -12,18 +12,18 @@ pub enum Seen {
 
 /// One receiver. Without gaps it is a number and an empty list.
 #[derive(Clone, Default, Debug)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     next: u64,
     gaps: Vec<std::ops::Range<u64>>,
 }
 
 impl Sequence {
     /// A receiver that need not see what is before `next`.
-    pub fn from(next: u64) -> Sequence {
+    pub(crate) fn from(next: u64) -> Sequence {
         Sequence { next, gaps: Vec::new() }
     }
 
-    pub fn on(&mut self, number: u64) -> Seen {
+    pub(crate) fn on(&mut self, number: u64) -> Seen {
         if number >= self.next {
             if number > self.next {
                 self.gaps.push(self.next..number);
@@ -38,12 +38,12 @@ impl Sequence {
     }
 
     /// The number after the highest that came.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
     /// How many of those before `sent` have not come.
-    pub fn missing(&self, sent: u64) -> u64 {
+    pub(crate) fn missing(&self, sent: u64) -> u64 {
         let gaps: u64 = self.gaps.iter().map(|gap| gap.end - gap.start).sum();
         gaps + sent.saturating_sub(self.next)
     }

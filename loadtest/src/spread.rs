@@ -3,7 +3,7 @@
 
 /// Of at least one value.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Spread {
+pub(crate) struct Spread {
     pub median: f64,
     pub min: f64,
     pub max: f64,
@@ -13,7 +13,7 @@ pub struct Spread {
 
 impl Spread {
     /// Values that are not finite are left out; `None` if nothing is left.
-    pub fn of(values: &[f64]) -> Option<Spread> {
+    pub(crate) fn of(values: &[f64]) -> Option<Spread> {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let (min, max, middle) = (*sorted.first()?, *sorted.last()?, sorted.len() / 2);
@@ -23,19 +23,19 @@ impl Spread {
     }
 
     /// Of `a` to `b`, pair by pair; what has no partner is left out.
-    pub fn of_ratios(a: &[f64], b: &[f64]) -> Option<Spread> {
+    pub(crate) fn of_ratios(a: &[f64], b: &[f64]) -> Option<Spread> {
         Spread::of(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>())
     }
 
     /// `5.91 (5.70 to 6.30)`; of one value, that value.
-    pub fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         let [median, min, max] = [self.median, self.min, self.max].map(digits);
         if self.count == 1 { median } else { format!("{median} ({min} to {max})") }
     }
 }
 
 /// Three significant digits, and whole numbers whole.
-pub fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "-".to_owned(),
         magnitude if magnitude >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),

@@ -14,7 +14,7 @@ const LATE_MS_MAX: f64 = 1.0;
 /// Of the rate that was asked, so much must have gone out.
 const RATE_SHARE_MIN: f64 = 0.98;
 
-pub fn failures(outcome: &Outcome, lines: &mut Lines) -> Vec<String> {
+pub(crate) fn failures(outcome: &Outcome, lines: &mut Lines) -> Vec<String> {
     let mut failures = std::mem::take(&mut lines.failures);
     let options = &outcome.options;
     let faults = outcome.figures.faults_total();
@@ -38,12 +38,12 @@ pub fn failures(outcome: &Outcome, lines: &mut Lines) -> Vec<String> {
 }
 
 /// How late a hundredth of what an open loop sent went out at least; `None` in a closed loop.
-pub fn lateness_p99_ms(outcome: &Outcome) -> Option<f64> {
+pub(crate) fn lateness_p99_ms(outcome: &Outcome) -> Option<f64> {
     let lateness = &outcome.figures.lateness;
     (!lateness.is_empty() && outcome.options.rate > 0.0).then(|| lateness.value_at_quantile(0.99) as f64 / 1e6)
 }
 
-pub fn warnings(outcome: &Outcome, lines: &Lines) -> Vec<String> {
+pub(crate) fn warnings(outcome: &Outcome, lines: &Lines) -> Vec<String> {
     let mut warnings = ours(outcome, lines);
     warnings.extend(late(outcome));
     if lines.find("others_cpus").is_some_and(|others| others > OTHERS_CPUS_MAX) {

@@ -16,7 +16,7 @@ use crate::series::Part;
 use crate::target::Target;
 
 /// What the threads of a process have in common.
-pub struct Crew {
+pub(crate) struct Crew {
     pub target: Arc<Target>,
     pub auth: Auth,
     pub rules: Rules,
@@ -29,7 +29,7 @@ type Prepared = (Crew, Vec<Box<dyn Scenario>>, Options);
 
 /// # Errors
 /// A sentence that says which options make no sense.
-pub fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
+pub(crate) fn prepare(kind: &Kind, options: &Options) -> Result<Prepared, String> {
     let target = Arc::new(Target::new(&options.url, &options.namespace, &options.headers)?);
     let auth = Auth::new(options)?;
     let options = options.settled();
@@ -62,7 +62,7 @@ struct Worker<'a> {
 
 /// Whether latencies that are noted in this phase are part of the whole. What was on its way when the measured time
 /// ended belongs to it too: left out, the slowest would be missing.
-pub fn counts(measured: Measured, phase: Phase) -> bool {
+pub(crate) fn counts(measured: Measured, phase: Phase) -> bool {
     match measured {
         Measured::Joining => phase == Phase::Joining,
         Measured::Running => matches!(phase, Phase::Measuring | Phase::Stopping),
@@ -70,7 +70,7 @@ pub fn counts(measured: Measured, phase: Phase) -> bool {
 }
 
 /// Does what is ordered until that is to finish.
-pub fn work(
+pub(crate) fn work(
     shared: &Shared,
     crew: &Crew,
     options: &Options,

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use loadtest::floor::Mode;
 use loadtest::outcome::Outcome;
-use loadtest::scenario::SCENARIOS;
+use loadtest::scenario;
 use loadtest::{request, run};
 use serde_json::Value;
 
 const STALL: Duration = Duration::from_millis(500);
 
 fn run(scenario: &str, addr: SocketAddr, more: &[&str]) -> Outcome {
-    let kind = SCENARIOS.iter().find(|kind| kind.name == scenario).expect("it is in the table");
+    let kind = scenario::find(scenario).expect("it is in the table");
     let url = format!("http://{addr}");
     let mut arguments = vec!["--url", url.as_str(), "--clients", "1", "--seconds", "2", "--warm-up-ms", "100"];
     arguments.extend(more);

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use clap::Args;
 use loadtest::options::Options;
 use loadtest::request;
-use loadtest::scenario::SCENARIOS;
+use loadtest::scenario::{self, SCENARIOS};
 use loadtest::table::rows::{How, ROWS};
 
 /// The columns of [`TABLE`].
@@ -129,7 +129,7 @@ fn the_table_is_whole() {
 #[test]
 fn an_option_is_taken_where_it_does_something() {
     for (scenario, option, word, letter) in cells("http://127.0.0.1:9") {
-        let kind = SCENARIOS.iter().find(|kind| kind.name == scenario).expect("the table is whole");
+        let kind = scenario::find(scenario).expect("the table is whole");
         let with = WITH.iter().find(|(of, beside, _)| *of == option && (beside.is_empty() || *beside == scenario));
         let words = match (letter, with) {
             ('y', _) => vec![word.as_str()],
@@ -273,7 +273,7 @@ fn rows_of_the_table_are_sound() {
     });
     for (command, with) in runs.flat_map(|runs| runs.rivals.iter().map(|rival| (runs.command, rival.with))) {
         let (name, words) = command.split_once(' ').expect("a scenario and options");
-        let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("rows name scenarios of the list");
+        let kind = scenario::find(name).expect("rows name scenarios of the list");
         let words = words.split_whitespace().chain(with.split_whitespace()).collect::<Vec<_>>();
         let parsed = request::parse(kind, &words).map_err(|error| error.to_string());
         assert!(parsed.is_ok(), "{command} {with}: {parsed:?}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use loadtest::floor::{self, Mode};
 use loadtest::outcome::Outcome;
 use loadtest::report::Report;
-use loadtest::scenario::SCENARIOS;
+use loadtest::scenario;
 use loadtest::{request, run};
 
 /// Signs tokens; without one any text is a token too.
@@ -55,7 +55,7 @@ fn floor(mode: Mode) -> SocketAddr {
 }
 
 fn run(scenario: &str, addr: SocketAddr, more: &[&str]) -> (Outcome, Report) {
-    let kind = SCENARIOS.iter().find(|kind| kind.name == scenario).expect("it is in the table");
+    let kind = scenario::find(scenario).expect("it is in the table");
     let url = format!("http://{addr}");
     let mut arguments = vec!["--url", url.as_str(), "--clients", "20"];
     if kind.option("seconds").is_some() {

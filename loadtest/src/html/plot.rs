@@ -16,7 +16,7 @@ const BOTTOM: f64 = 32.0;
 const DOTS_MAX: usize = 40;
 
 /// A line, or an area above the one before it.
-pub struct Curve {
+pub(super) struct Curve {
     pub name: &'static str,
     /// Its colour: 1 to 4.
     pub colour: u8,
@@ -25,7 +25,7 @@ pub struct Curve {
     pub points: Vec<(f64, Option<f64>)>,
 }
 
-pub struct Plot<'a> {
+pub(super) struct Plot<'a> {
     pub title: String,
     pub x: Scale,
     pub y: Scale,
@@ -39,7 +39,7 @@ pub struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    pub fn to_html(&self) -> String {
+    pub(super) fn to_html(&self) -> String {
         let mut out = format!("<figure><figcaption>{}{}</figcaption>", escape(&self.title), self.legend());
         let title = escape(&self.title);
         let _ = write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">");

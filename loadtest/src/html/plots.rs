@@ -21,7 +21,7 @@ struct Timeline<'a> {
 }
 
 /// All of them, as HTML.
-pub fn of(report: &Report) -> String {
+pub(super) fn of(report: &Report) -> String {
     let time = Timeline::of(report);
     let has_units = !report.units.is_empty();
     let mut out = String::new();

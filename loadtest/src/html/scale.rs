@@ -2,7 +2,7 @@
 
 /// An axis. Places are between 0 and 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Scale {
+pub(super) enum Scale {
     /// From zero to a value, in steps.
     Linear { to: f64, step: f64 },
     /// Each factor of ten has the same room: exponents of ten at both ends.
@@ -17,7 +17,7 @@ const STEPS: f64 = 5.0;
 
 impl Scale {
     /// From zero to at least `max`, with about five steps of 1, 2 or 5 times a power of ten.
-    pub fn linear(max: f64) -> Scale {
+    pub(super) fn linear(max: f64) -> Scale {
         let max = if max > 0.0 { max } else { 1.0 };
         let power = 10f64.powf((max / STEPS).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| step * STEPS >= max);
@@ -26,7 +26,7 @@ impl Scale {
     }
 
     /// For time: it ends where the time ends.
-    pub fn time(max: f64) -> Scale {
+    pub(super) fn time(max: f64) -> Scale {
         match Scale::linear(max) {
             Scale::Linear { step, .. } => Scale::Linear { to: max, step },
             other => other,
@@ -34,7 +34,7 @@ impl Scale {
     }
 
     /// Logarithmic if the values, all above zero, are far apart; otherwise from zero.
-    pub fn fitting(values: impl Iterator<Item = f64>) -> Scale {
+    pub(super) fn fitting(values: impl Iterator<Item = f64>) -> Scale {
         let (min, max) = values.fold((f64::INFINITY, 0.0f64), |(min, max), value| (min.min(value), max.max(value)));
         if max / min < LOG_RATIO_MIN || !min.is_finite() || min <= 0.0 {
             return Scale::linear(max);
@@ -42,11 +42,11 @@ impl Scale {
         Scale::Log { from: round_to_125(min, f64::floor), to: round_to_125(max, f64::ceil) }
     }
 
-    pub fn is_log(self) -> bool {
+    pub(super) fn is_log(self) -> bool {
         matches!(self, Scale::Log { .. })
     }
 
-    pub fn place(self, value: f64) -> f64 {
+    pub(super) fn place(self, value: f64) -> f64 {
         let place = match self {
             Scale::Linear { to, .. } => value / to,
             Scale::Log { from, to } => (value.max(f64::MIN_POSITIVE).log10() - from) / (to - from),
@@ -56,7 +56,7 @@ impl Scale {
     }
 
     /// The values that are named.
-    pub fn ticks(self) -> Vec<f64> {
+    pub(super) fn ticks(self) -> Vec<f64> {
         match self {
             Scale::Linear { to, step } => {
                 let count = (to / step + 1e-9).floor() as u32;
@@ -77,7 +77,7 @@ impl Scale {
 }
 
 /// 0.9 → 1, 0.99 → 2.
-pub fn nines(quantile: f64) -> f64 {
+pub(super) fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).max(1e-12).log10()
 }
 

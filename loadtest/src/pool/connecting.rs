@@ -11,7 +11,7 @@ use crate::clock::{Nanos, SECOND_NS};
 const PORTS_PER_SOURCE: u64 = 5_000;
 
 /// The clients that are to connect, and the rules by which they may.
-pub struct Connecting {
+pub(super) struct Connecting {
     /// Each with the time since when it wants to.
     queue: VecDeque<(ClientId, Nanos)>,
     /// Apart from each other at least; 0: as fast as handshakes end.
@@ -24,18 +24,18 @@ pub struct Connecting {
 
 impl Connecting {
     /// `per_second` 0: as fast as handshakes end.
-    pub fn new(per_second: f64, in_flight_max: usize) -> Connecting {
+    pub(super) fn new(per_second: f64, in_flight_max: usize) -> Connecting {
         let interval_ns = if per_second > 0.0 { SECOND_NS as f64 / per_second } else { 0.0 };
         Connecting { queue: VecDeque::new(), interval_ns, next_at: 0.0, in_flight: 0, in_flight_max }
     }
 
-    pub fn push(&mut self, client: ClientId, now: Nanos) {
+    pub(super) fn push(&mut self, client: ClientId, now: Nanos) {
         self.queue.push_back((client, now));
     }
 
     /// The next client that may connect, and since when it was meant to: with a rate its time counts from then, however
     /// late we are; without one from now.
-    pub fn next(&mut self, now: Nanos) -> Option<(ClientId, Nanos)> {
+    pub(super) fn next(&mut self, now: Nanos) -> Option<(ClientId, Nanos)> {
         let (client, due) = (self.queue.front()?.0, self.deadline()?);
         if due > now {
             return None;
@@ -47,31 +47,31 @@ impl Connecting {
     }
 
     /// When the next one is due, if it waits for nothing else.
-    pub fn deadline(&self) -> Option<Nanos> {
+    pub(super) fn deadline(&self) -> Option<Nanos> {
         let (_, since) = self.queue.front()?;
         (self.in_flight < self.in_flight_max).then_some((self.next_at as Nanos).max(*since))
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight == 0
     }
 }
 
 /// Source addresses in 127.0.0.0/8, so that ports do not run out; another range for each process and thread.
-pub struct Sources {
+pub(super) struct Sources {
     loopback: bool,
     base: u32,
     opened: u64,
 }
 
 impl Sources {
-    pub fn new(loopback: bool, process: u32, thread: usize) -> Sources {
+    pub(super) fn new(loopback: bool, process: u32, thread: usize) -> Sources {
         // 127.x.y.z: x from the process, y from the thread, z counts on. Zero is left out everywhere.
         let base = 127 << 24 | (1 + process % 254) << 16 | (1 + thread as u32 % 254) << 8;
         Sources { loopback, base, opened: 0 }
     }
 
-    pub fn next(&mut self) -> Option<SocketAddr> {
+    pub(super) fn next(&mut self) -> Option<SocketAddr> {
         let block = (self.opened / PORTS_PER_SOURCE % 254) as u32;
         self.opened += 1;
         self.loopback.then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(self.base | (1 + block))), 0))

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::fault::Fault;
 
 /// An idle one owns no buffer.
-pub struct Link {
+pub(super) struct Link {
     stream: TcpStream,
     out: Vec<u8>,
     partial: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Link {
 }
 
 /// What one read brought.
-pub enum Got {
+pub(super) enum Got {
     /// So many bytes at the front of the buffer, earlier ones included; there may be more to read.
     Bytes {
         filled: usize,
@@ -35,7 +35,12 @@ pub enum Got {
 
 impl Link {
     /// Begins to connect, from `source` if it is said.
-    pub fn open(registry: &Registry, token: Token, to: SocketAddr, source: Option<SocketAddr>) -> io::Result<Link> {
+    pub(super) fn open(
+        registry: &Registry,
+        token: Token,
+        to: SocketAddr,
+        source: Option<SocketAddr>,
+    ) -> io::Result<Link> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if let Some(source) = source {
@@ -54,12 +59,12 @@ impl Link {
     }
 
     /// Where bytes to be sent are appended; [`Link::flush`] sends them.
-    pub fn out(&mut self) -> &mut Vec<u8> {
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
     /// Writes what waits, as far as the kernel takes it. Gives back the number of write calls.
-    pub fn flush(&mut self) -> Result<u64, Fault> {
+    pub(super) fn flush(&mut self) -> Result<u64, Fault> {
         if !self.connected {
             return Ok(0);
         }
@@ -82,7 +87,7 @@ impl Link {
     }
 
     /// The socket is writable: connected, if it was not before.
-    pub fn on_writable(&mut self) -> Result<u64, Fault> {
+    pub(super) fn on_writable(&mut self) -> Result<u64, Fault> {
         if !self.connected {
             match self.stream.take_error() {
                 Ok(None) => {}
@@ -98,7 +103,7 @@ impl Link {
     }
 
     /// Reads once: what was left over goes to the front of `buffer`, what comes now behind it.
-    pub fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Fault> {
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Got, Fault> {
         let kept = self.partial.len();
         if buffer.len() < kept * 2 {
             buffer.resize(kept * 2, 0);
@@ -120,12 +125,12 @@ impl Link {
     }
 
     /// Its end will be a reset, which waits for nothing; where the kernel refuses that, a plain end.
-    pub fn reset_on_close(&self) {
+    pub(super) fn reset_on_close(&self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Keeps what could not be used yet.
-    pub fn keep(&mut self, rest: &[u8]) {
+    pub(super) fn keep(&mut self, rest: &[u8]) {
         self.partial = rest.to_vec();
     }
 }

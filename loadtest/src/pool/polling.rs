@@ -3,7 +3,7 @@
 use super::link::Link;
 use crate::wire::packet::SEPARATOR;
 
-pub struct Polling {
+pub(super) struct Polling {
     pub get: Link,
     /// Opened with the first thing to send.
     pub post: Option<Link>,
@@ -18,7 +18,7 @@ pub struct Polling {
 
 /// How far the move to WebSocket is. Spec: <https://socket.io/docs/v4/engine-io-protocol/#upgrade>.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Upgrade {
+pub(super) enum Upgrade {
     No,
     /// The WebSocket is open, the probe is sent.
     Probing,
@@ -27,7 +27,7 @@ pub enum Upgrade {
 }
 
 impl Polling {
-    pub fn new(get: Link) -> Polling {
+    pub(super) fn new(get: Link) -> Polling {
         Polling {
             get,
             post: None,
@@ -40,7 +40,7 @@ impl Polling {
     }
 
     /// Puts a message into the next body.
-    pub fn push(&mut self, message: &[u8]) {
+    pub(super) fn push(&mut self, message: &[u8]) {
         if !self.waiting.is_empty() {
             self.waiting.push(SEPARATOR);
         }
@@ -48,7 +48,7 @@ impl Polling {
     }
 
     /// The body of a POST that may go now.
-    pub fn next_body(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn next_body(&mut self) -> Option<Vec<u8>> {
         let may = !self.posting && !self.sid.is_empty() && !self.waiting.is_empty();
         may.then(|| {
             self.posting = true;
@@ -56,7 +56,7 @@ impl Polling {
         })
     }
 
-    pub fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         !self.posting && !self.parked && self.waiting.is_empty()
     }
 }

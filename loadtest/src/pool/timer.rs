@@ -8,10 +8,10 @@ use mio::{Interest, Registry, Token};
 
 use crate::clock::{Nanos, SECOND_NS};
 
-pub struct Timer(OwnedFd);
+pub(super) struct Timer(OwnedFd);
 
 impl Timer {
-    pub fn new(registry: &Registry, token: Token) -> io::Result<Timer> {
+    pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Timer> {
         // SAFETY: takes two constants and returns a descriptor that nobody else owns.
         let timer = unsafe {
             let fd = libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC);
@@ -25,7 +25,7 @@ impl Timer {
     }
 
     /// Wakes once, after `delay_ns`; what was set before is forgotten.
-    pub fn set(&self, delay_ns: Nanos) {
+    pub(super) fn set(&self, delay_ns: Nanos) {
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let value = libc::timespec {
             tv_sec: (delay_ns / SECOND_NS) as libc::time_t,

@@ -30,3 +30,8 @@ pub const SCENARIOS: &[Kind] = &[
     slow::KIND,
     mix::signage::KIND,
 ];
+
+/// The scenario of a name.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    SCENARIOS.iter().find(|kind| kind.name == name)
+}

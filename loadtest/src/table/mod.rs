@@ -16,7 +16,7 @@ use clap::builder::PossibleValuesParser;
 use crate::circumstances::Circumstances;
 use crate::measurement::Measurement;
 use crate::request;
-use crate::scenario::SCENARIOS;
+use crate::scenario;
 use crate::spread::{Spread, digits};
 use rows::{How, Part, ROWS, Rival, Row, Runs};
 use servers::{Place, ROOT, Running};
@@ -167,7 +167,7 @@ impl Run {
         };
         let mut words = runs.command.split_whitespace();
         let name = words.next().expect("a command begins with a scenario");
-        let kind = SCENARIOS.iter().find(|kind| kind.name == name).expect("rows name scenarios of the list");
+        let kind = scenario::find(name).expect("rows name scenarios of the list");
         let own = running.words();
         let words = words.chain(rival.with.split_whitespace()).chain(own.iter().map(String::as_str));
         running.settle();

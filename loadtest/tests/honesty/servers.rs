@@ -10,7 +10,7 @@ use loadtest::target::HANDSHAKE_ACCEPT;
 use loadtest::wire::frame;
 
 /// The floor, on a port of its own.
-pub fn floor(mode: Mode) -> SocketAddr {
+pub(crate) fn floor(mode: Mode) -> SocketAddr {
     let server = floor::Server::bind("127.0.0.1:0".parse().expect("an address"), mode).expect("a port is free");
     let addr = server.local_addr().expect("it is bound");
     std::thread::spawn(move || server.run());
@@ -18,7 +18,7 @@ pub fn floor(mode: Mode) -> SocketAddr {
 }
 
 /// A way to `server` for one client, on which nothing moves towards it for `stall`, once, `after` the client came.
-pub fn stalling(server: SocketAddr, after: Duration, stall: Duration) -> SocketAddr {
+pub(crate) fn stalling(server: SocketAddr, after: Duration, stall: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let addr = listener.local_addr().expect("it is bound");
     std::thread::spawn(move || {
@@ -52,7 +52,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, mut before: impl FnMut()) {
 }
 
 /// A server for one client: of ten broadcasts it doubles one, loses one, and sends one after the next one.
-pub fn careless() -> SocketAddr {
+pub(crate) fn careless() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let addr = listener.local_addr().expect("it is bound");
     std::thread::spawn(move || {

@@ -16,7 +16,7 @@ const WINDOW_MAX: u64 = 4_096;
 const WINDOW_MIN: u64 = 16;
 const WINDOWS_TOTAL: u64 = 1 << 18;
 
-pub struct Board {
+pub(super) struct Board {
     pub plan: Plan,
     /// See [`super::payload::Stamp`].
     pub run: u32,
@@ -53,7 +53,7 @@ struct Door {
 
 impl Board {
     /// `in_flight` broadcasts of each channel in a closed loop; one of the `doors` for each thread.
-    pub fn new(plan: Plan, in_flight: u32, doors: Vec<Sender<u32>>) -> Board {
+    pub(super) fn new(plan: Plan, in_flight: u32, doors: Vec<Sender<u32>>) -> Board {
         let channels = plan.channels() as usize;
         let share = (WINDOWS_TOTAL / channels.max(1) as u64).clamp(WINDOW_MIN, WINDOW_MAX).next_power_of_two();
         let window = share.max(u64::from(in_flight).next_power_of_two());
@@ -74,7 +74,7 @@ impl Board {
     }
 
     /// A thread can be woken from now on.
-    pub fn open_door(&self, thread: u32, waker: Arc<Waker>) {
+    pub(super) fn open_door(&self, thread: u32, waker: Arc<Waker>) {
         // Set once; a second start does not happen.
         let _ = self.doors[thread as usize].waker.set(waker);
     }
@@ -83,29 +83,29 @@ impl Board {
         &self.slots[(u64::from(channel) * self.window + number % self.window) as usize]
     }
 
-    pub fn sent(&self, channel: u32) -> u64 {
+    pub(super) fn sent(&self, channel: u32) -> u64 {
         self.channels[channel as usize].sent.load(Relaxed)
     }
 
-    pub fn completed(&self, channel: u32) -> u64 {
+    pub(super) fn completed(&self, channel: u32) -> u64 {
         self.channels[channel as usize].completed.load(Relaxed)
     }
 
-    pub fn on_their_way(&self, channel: u32) -> u64 {
+    pub(super) fn on_their_way(&self, channel: u32) -> u64 {
         self.sent(channel) - self.completed(channel)
     }
 
     /// An open loop may send no further.
-    pub fn is_full(&self, channel: u32) -> bool {
+    pub(super) fn is_full(&self, channel: u32) -> bool {
         self.on_their_way(channel) >= self.window
     }
 
-    pub fn intended(&self, channel: u32, number: u64) -> Nanos {
+    pub(super) fn intended(&self, channel: u32, number: u64) -> Nanos {
         self.slot(channel, number).intended.load(Relaxed)
     }
 
     /// The number of a new broadcast. Only the thread of the channel's speaker calls this.
-    pub fn depart(&self, channel: u32, intended: Nanos) -> u64 {
+    pub(super) fn depart(&self, channel: u32, intended: Nanos) -> u64 {
         let number = self.sent(channel);
         let slot = self.slot(channel, number);
         slot.intended.store(intended, Relaxed);
@@ -115,7 +115,7 @@ impl Board {
     }
 
     /// One receiver has it; whether it was the last.
-    pub fn arrive(&self, channel: u32, number: u64) -> bool {
+    pub(super) fn arrive(&self, channel: u32, number: u64) -> bool {
         let last = self.slot(channel, number).left.fetch_sub(1, Relaxed) == 1;
         if last {
             self.channels[channel as usize].completed.fetch_add(1, Relaxed);
@@ -124,7 +124,7 @@ impl Board {
     }
 
     /// Tells the thread of a channel's speaker that it may go on.
-    pub fn notify(&self, channel: u32) {
+    pub(super) fn notify(&self, channel: u32) {
         let door = &self.doors[self.owners[channel as usize] as usize];
         // A thread that has ended hears nothing, and need not; one that has not started looks when it does.
         if door.channels.send(channel).is_ok()
@@ -135,7 +135,7 @@ impl Board {
     }
 
     /// Nobody waits for what is on its way in a channel any more; how many broadcasts that were.
-    pub fn give_up(&self, channel: u32) -> u64 {
+    pub(super) fn give_up(&self, channel: u32) -> u64 {
         let sent = self.sent(channel);
         let open = (sent.saturating_sub(self.window)..sent).filter(|number| {
             // Far below zero: those that still arrive do not complete it a second time.
@@ -147,14 +147,14 @@ impl Board {
     }
 
     /// A member of a group is there: the numbers it will see first, of each of its channels.
-    pub fn enter(&self, group: u32) -> Vec<u64> {
+    pub(super) fn enter(&self, group: u32) -> Vec<u64> {
         self.receivers[group as usize].fetch_add(1, Relaxed);
         self.channels_of(group).map(|channel| self.sent(channel)).collect()
     }
 
     /// A member is gone that would have seen `next` of each channel: what is on its way need not reach it. Gives back
     /// the channels that this completed something in.
-    pub fn exit(&self, group: u32, next: impl Iterator<Item = u64>) -> Vec<u32> {
+    pub(super) fn exit(&self, group: u32, next: impl Iterator<Item = u64>) -> Vec<u32> {
         self.receivers[group as usize].fetch_sub(1, Relaxed);
         let moved = self.channels_of(group).zip(next).filter(|(channel, next)| {
             let sent = self.sent(*channel);

@@ -10,7 +10,7 @@ use crate::clock::{Nanos, Pace, SECOND_NS};
 /// How often is looked for channels that are stuck.
 const WATCH_NS: Nanos = SECOND_NS / 2;
 
-pub struct Voices {
+pub(super) struct Voices {
     /// The channels whose speaker is here, in ascending order.
     own: Vec<Voice>,
     in_flight: u64,
@@ -26,7 +26,7 @@ pub struct Voices {
 }
 
 /// A channel and who speaks in it.
-pub struct Voice {
+pub(super) struct Voice {
     pub channel: u32,
     pub speaker: ClientId,
     /// Broadcasts completed when that changed last, and when that was.
@@ -35,20 +35,20 @@ pub struct Voice {
 
 impl Voices {
     /// `own` in ascending order of channels; `per_second` 0: closed loop.
-    pub fn new(own: Vec<(u32, ClientId)>, in_flight: u64, per_second: f64, inbox: Receiver<u32>) -> Voices {
+    pub(super) fn new(own: Vec<(u32, ClientId)>, in_flight: u64, per_second: f64, inbox: Receiver<u32>) -> Voices {
         let voice = |(channel, speaker)| Voice { channel, speaker, progress: (0, 0) };
         let own = own.into_iter().map(voice).collect();
         Voices { own, in_flight, per_second, pace: None, turn: 0, inbox, ready: Vec::new(), watched_at: 0 }
     }
 
-    pub fn start(&mut self, now: Nanos) {
+    pub(super) fn start(&mut self, now: Nanos) {
         self.own.iter_mut().for_each(|voice| voice.progress.1 = now);
         self.pace = (self.per_second > 0.0).then(|| Pace::new(now, self.per_second));
         self.ready = self.own.iter().map(|voice| voice.channel).collect();
     }
 
     /// A channel has completed a broadcast; whether it is one of ours.
-    pub fn on_complete(&mut self, channel: u32) -> bool {
+    pub(super) fn on_complete(&mut self, channel: u32) -> bool {
         let ours = self.find(channel).is_some();
         if ours {
             self.ready.push(channel);
@@ -57,7 +57,7 @@ impl Voices {
     }
 
     /// The next broadcast that may be sent: by which of our voices, and when it was meant to be.
-    pub fn next(&mut self, board: &Board, now: Nanos) -> Option<(usize, Nanos)> {
+    pub(super) fn next(&mut self, board: &Board, now: Nanos) -> Option<(usize, Nanos)> {
         self.ready.extend(self.inbox.try_iter());
         if self.pace.is_some() {
             self.ready.clear();
@@ -89,13 +89,13 @@ impl Voices {
     }
 
     /// It cannot speak now; it is asked again when something of its channel completes.
-    pub fn skip(&mut self, own: usize) {
+    pub(super) fn skip(&mut self, own: usize) {
         let channel = self.own[own].channel;
         self.ready.retain(|ready| *ready != channel);
     }
 
     /// Gives up what makes no progress; how many broadcasts that were.
-    pub fn give_up_stuck(&mut self, board: &Board, now: Nanos) -> u64 {
+    pub(super) fn give_up_stuck(&mut self, board: &Board, now: Nanos) -> u64 {
         if now < self.watched_at + WATCH_NS {
             return 0;
         }
@@ -114,15 +114,15 @@ impl Voices {
     }
 
     /// When the next broadcast of an open loop is due.
-    pub fn deadline(&self, board: &Board) -> Option<Nanos> {
+    pub(super) fn deadline(&self, board: &Board) -> Option<Nanos> {
         self.pace.filter(|_| self.next_free(board).is_some()).map(|pace| pace.next_at())
     }
 
-    pub fn voice(&mut self, own: usize) -> &mut Voice {
+    pub(super) fn voice(&mut self, own: usize) -> &mut Voice {
         &mut self.own[own]
     }
 
-    pub fn all(&self) -> &[Voice] {
+    pub(super) fn all(&self) -> &[Voice] {
         &self.own
     }
 

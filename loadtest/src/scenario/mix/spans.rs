@@ -9,25 +9,25 @@ use crate::pool::ClientId;
 const THREADS_MAX: u64 = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
+pub(super) struct Span {
     /// The part of the work under which its latency is told.
     pub part: &'static str,
     pub client: ClientId,
     pub intended: Nanos,
 }
 
-pub struct Spans {
+pub(super) struct Spans {
     next: u64,
     open: HashMap<u64, Span>,
 }
 
 impl Spans {
-    pub fn new(thread: u32) -> Spans {
+    pub(super) fn new(thread: u32) -> Spans {
         Spans { next: u64::from(thread), open: HashMap::new() }
     }
 
     /// The number of a new question; no other thread of this process has it.
-    pub fn begin(&mut self, span: Span) -> u64 {
+    pub(super) fn begin(&mut self, span: Span) -> u64 {
         let number = self.next;
         self.next += THREADS_MAX;
         self.open.insert(number, span);
@@ -35,19 +35,19 @@ impl Spans {
     }
 
     /// The question that was answered, if it was this client's and had not been.
-    pub fn end(&mut self, number: u64, client: ClientId) -> Option<Span> {
+    pub(super) fn end(&mut self, number: u64, client: ClientId) -> Option<Span> {
         self.open.get(&number).filter(|span| span.client == client)?;
         self.open.remove(&number)
     }
 
     /// The questions of a client that is gone; how many there were.
-    pub fn forget(&mut self, client: ClientId) -> u64 {
+    pub(super) fn forget(&mut self, client: ClientId) -> u64 {
         let before = self.open();
         self.open.retain(|_, span| span.client != client);
         before - self.open()
     }
 
-    pub fn open(&self) -> u64 {
+    pub(super) fn open(&self) -> u64 {
         self.open.len() as u64
     }
 }

@@ -13,7 +13,7 @@ const JITTER: f64 = 0.5;
 /// More tries than this change nothing: the longest wait is long reached.
 const TRIES_COUNTED_MAX: u8 = 16;
 
-pub struct Waits {
+pub(super) struct Waits {
     back_off: BackOff,
     /// Tries of each client since it was last connected.
     tries: Vec<u8>,
@@ -21,12 +21,12 @@ pub struct Waits {
 }
 
 impl Waits {
-    pub fn new(back_off: BackOff, clients: u32, seed: u32) -> Waits {
+    pub(super) fn new(back_off: BackOff, clients: u32, seed: u32) -> Waits {
         Waits { back_off, tries: vec![0; clients as usize], seed: u64::from(seed) + 1 }
     }
 
     /// How long a client waits before its next try.
-    pub fn next_ns(&mut self, client: ClientId) -> Nanos {
+    pub(super) fn next_ns(&mut self, client: ClientId) -> Nanos {
         if self.back_off == BackOff::None {
             return 0;
         }
@@ -38,7 +38,7 @@ impl Waits {
     }
 
     /// It is connected.
-    pub fn reset(&mut self, client: ClientId) {
+    pub(super) fn reset(&mut self, client: ClientId) {
         self.tries[client.0 as usize] = 0;
     }
 
