@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::fleet::Origin;
+use super::origin::CommandOrigin;
 use super::payload::{CommandResponse, Fail};
 use super::report::Answering;
 use super::rules;
@@ -77,7 +77,7 @@ impl Turn<'_> {
     pub fn end_command(
         &mut self,
         key: &Key,
-        row: &Row<Origin>,
+        row: &Row<CommandOrigin>,
         status: &'static str,
         result: Option<Value>,
         fail: Option<Fail>,

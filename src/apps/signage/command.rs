@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::fleet::{AdminSeat, Origin};
+use super::fleet::AdminSeat;
 use super::job;
+use super::origin::CommandOrigin;
 use super::payload::{Address, Ask, CommandResponse, Fail, Order};
 use super::rules::{self, Role, Scope};
 use super::turn::Turn;
@@ -18,7 +19,7 @@ struct Request {
     ask: Ask,
     id: Arc<str>,
     idempotent: bool,
-    origin: Origin,
+    origin: CommandOrigin,
 }
 
 /// Devices a command reaches, and those it cannot reach with the reason.
@@ -52,7 +53,7 @@ impl Turn<'_> {
         let Some(idempotent) = rules::command_kind(&ask.command, self.settings) else {
             return Err(Fail::new("UNSUPPORTED_COMMAND", format!("Comando no soportado: {}", ask.command)));
         };
-        let origin = Origin {
+        let origin = CommandOrigin {
             socket: event.socket,
             actor: admin.actor(),
             command: ask.command.clone(),
@@ -184,7 +185,7 @@ impl Turn<'_> {
         }
     }
 
-    fn order(&self, id: &str, origin: &Origin) -> Emission {
+    fn order(&self, id: &str, origin: &CommandOrigin) -> Emission {
         let order = Order { command: &origin.command, params: &origin.params, command_id: id };
         Emission::new("player:command", &order)
     }
@@ -233,7 +234,7 @@ impl Turn<'_> {
         &mut self,
         device: &str,
         id: &str,
-        origin: &Origin,
+        origin: &CommandOrigin,
         status: &str,
         attempts: u32,
         duration_ms: u64,

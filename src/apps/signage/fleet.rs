@@ -5,11 +5,11 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use serde_json::Value;
 use smallvec::SmallVec;
 
 use super::device::{Device, Watch};
 use super::job;
+use super::origin::CommandOrigin;
 use super::payload::{CommandResponse, Info, Listed};
 use super::rules::{self, Role, Scope};
 use super::settings::Settings;
@@ -50,7 +50,7 @@ pub struct Fleet {
     silent: BTreeMap<Arc<str>, SmallVec<[(SocketRef, WallMillis); 1]>>,
     /// Registered devices, by their one socket.
     pub here: Presence<Arc<str>>,
-    pub commands: Table<Origin>,
+    pub commands: Table<CommandOrigin>,
     /// The newest ends of commands, with who had asked, for those who ask again under the same id.
     pub answered: VecDeque<(Key, String, CommandResponse)>,
     pub alerts: Alerts<(Arc<str>, AlertKind)>,
@@ -352,16 +352,6 @@ impl AdminSeat {
         let index = self.watches.iter().position(|(watched, _)| watched == watch)?;
         Some(self.watches.remove(index).1)
     }
-}
-
-/// Who asked for a command, and what is needed to send it again and to answer.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    pub socket: SocketRef,
-    pub actor: Actor,
-    pub command: String,
-    pub params: Arc<Value>,
-    pub at: WallMillis,
 }
 
 /// Kinds of `device:alert`.

@@ -2,7 +2,7 @@
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
-//! In reading order: this table of events → `payload` → `fleet`, `device`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
+//! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
 //! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
 //! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `job`, `call` (what it asks of the store, what HTTP asks of it).
 //!
@@ -25,6 +25,7 @@ mod dispatch;
 mod failures;
 mod fleet;
 pub mod job;
+mod origin;
 mod outcome;
 pub mod payload;
 pub mod picture;

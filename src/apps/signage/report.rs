@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::fleet::Origin;
 use super::job;
+use super::origin::CommandOrigin;
 use super::payload::{Fail, Report};
 use super::picture::{self, Look, Picture};
 use super::rules;
@@ -23,11 +23,11 @@ const PICTURE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 /// What a successful answer to a command amounts to.
 pub enum Answering {
     /// It is told as it is.
-    Plain(Row<Origin>, Option<Value>),
+    Plain(Row<CommandOrigin>, Option<Value>),
     /// It is told when its picture is stored.
     Waiting,
     /// Its picture could not be taken in.
-    Failed(Row<Origin>, Fail),
+    Failed(Row<CommandOrigin>, Fail),
 }
 
 impl Turn<'_> {
@@ -120,7 +120,7 @@ impl Turn<'_> {
         id: &Arc<str>,
         picture: Picture,
         rest: Map<String, Value>,
-        command: Option<(Key, Row<Origin>, Option<Value>)>,
+        command: Option<(Key, Row<CommandOrigin>, Option<Value>)>,
     ) -> Result<(), Fail> {
         let bytes = picture.bytes();
         let bytes_max = self.settings.snapshot_bytes_max;
@@ -159,7 +159,7 @@ impl Turn<'_> {
     pub fn answer_with_picture(
         &mut self,
         key: &Key,
-        row: Row<Origin>,
+        row: Row<CommandOrigin>,
         mut result: Option<Value>,
         event: &Event,
     ) -> Answering {

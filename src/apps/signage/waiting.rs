@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::fleet::Origin;
 use super::job;
+use super::origin::CommandOrigin;
 use crate::app::effect::Write;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::command::{Key, Row};
@@ -72,7 +72,7 @@ pub struct PictureWait {
     pub rest: Map<String, Value>,
     pub created_at: String,
     /// The command it answers, if it came with a response.
-    pub command: Option<(Key, Row<Origin>, Option<Value>)>,
+    pub command: Option<(Key, Row<CommandOrigin>, Option<Value>)>,
 }
 
 /// A change of who may come in.
