@@ -64,7 +64,7 @@ struct Asked {
 /// The subcommand: its own options, and those of all scenarios, each with the scenarios it does something in.
 pub fn command() -> Command {
     let about = "Two servers in turns on the same work, and the ratios of their figures";
-    // Behind our own options, which are not so many.
+    // Behind our own options.
     let all = Options::augment_args(Command::new("options").next_display_order(OWN_MAX)).mut_args(|option| {
         let name = request::long(&option).to_owned();
         let scenarios = request::scenarios_of(&name);
@@ -86,7 +86,7 @@ impl Compare {
         let json = matches.get_one::<PathBuf>("json").cloned();
         let common = words(matches, &["json"])?;
         let side = |url: &str, with: &str| {
-            let own = Options::augment_args(Command::new("options").no_binary_name(true));
+            let own = Options::augment_args(Command::new("options").no_binary_name(true).disable_help_flag(true));
             let own = words(&own.try_get_matches_from(with.split_whitespace())?, &[])?;
             let all = common.iter().chain(&own).map(String::as_str).chain(["--url", url]);
             request::parse(kind, &all.collect::<Vec<_>>())
@@ -130,6 +130,7 @@ fn words(matches: &ArgMatches, stay: &[&str]) -> Result<Vec<String>, clap::Error
     Ok(words.collect())
 }
 
+/// Above the number of our own options.
 const OWN_MAX: usize = 100;
 /// Options of a scenario that a side does not have: its server is `--a` or `--b`, and what is found is of both.
 const NOT_OF_A_SIDE: [&str; 3] = ["url", "json", "report"];

@@ -50,7 +50,7 @@ pub struct Options {
     /// Connections begun per second, in all; 0: as fast as handshakes end
     #[arg(long, default_value_t = 0.0, value_parser = rate)]
     pub connect_rate: f64,
-    /// Handshakes under way at a time, in all
+    /// Handshakes under way at a time, in all; one of each thread at least
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
     pub connecting_max: u32,
     /// A handshake that takes longer has failed

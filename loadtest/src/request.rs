@@ -30,7 +30,7 @@ pub fn command(kind: &Kind) -> Command {
 /// # Errors
 /// What makes no sense, as the command line would say it.
 pub fn parse(kind: &'static Kind, words: &[&str]) -> Result<Options, clap::Error> {
-    let command = command(kind).no_binary_name(true).args_override_self(true);
+    let command = command(kind).no_binary_name(true).args_override_self(true).disable_help_flag(true);
     read(kind, &command.try_get_matches_from(words)?)
 }
 

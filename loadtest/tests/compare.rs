@@ -14,6 +14,19 @@ fn floor() -> SocketAddr {
 }
 
 #[test]
+fn options_that_take_several_values_reach_both_sides() {
+    let words = ["compare", "fanout", "--a", "http://127.0.0.1:1", "--b", "http://127.0.0.1:2", "--room-sizes", "1,5"];
+    let with = ["--header", "A: b", "--header", "C: d", "--b-with", "--header=E:f --warm-up-ms 7"];
+    let matches = compare::command().get_matches_from(words.into_iter().chain(with));
+    let [a, b] = Compare::from(&matches).expect("the arguments are valid").sides;
+    assert_eq!(
+        (&a.rooms.room_sizes, &a.headers, a.warm_up_ms),
+        (&vec![1, 5], &vec!["A: b".into(), "C: d".into()], 1_000)
+    );
+    assert_eq!((&b.rooms.room_sizes, b.headers.len(), b.warm_up_ms), (&vec![1, 5], 3, 7));
+}
+
+#[test]
 fn two_servers_take_turns() {
     let (a, b) = (format!("http://{}", floor()), format!("http://{}", floor()));
     let words = ["compare", "fanout", "--a", &a, "--b", &b, "--pairs", "2", "--clients", "5", "--seconds", "1"];

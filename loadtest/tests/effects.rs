@@ -87,13 +87,9 @@ fn check(mode: Mode, words: &str, expected: &[&str]) {
     let url = format!("http://{}", server.addr);
     let words: Vec<String> = words.split('|').map(|word| word.replace("{url}", &url)).collect();
     let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
-    if !words.iter().any(|word| word.starts_with("--url")) {
-        arguments.extend(["--url", &url]);
-    }
-    arguments.extend(["--clients", "2", "--join-timeout-s", "1"]);
-    if words[0] != "connect" {
-        arguments.extend(["--seconds", "1", "--warm-up-ms", "10"]);
-    }
+    let (short, timed) = (["--url", &url, "--clients", "2"], ["--seconds", "1", "--warm-up-ms", "10"]);
+    let others = short.chunks(2).chain(timed.chunks(2).filter(|_| words[0] != "connect"));
+    arguments.extend(others.filter(|other| !words.iter().any(|word| word == other[0])).flatten());
     let output = loadtest(&arguments);
     assert_ne!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = server.text();
@@ -112,7 +108,7 @@ fn what_options_say_is_said_to_the_server() {
         (Mode::Echo, "connect|--namespace|/lab", &["40/lab,\n"]),
         (Mode::Echo, "hold|--metrics|{url}/counted", &["GET /counted HTTP/1.1\r\n"]),
         (Mode::Echo, "echo|--echo-event|say|--size|5", &["[\"say\",\"xxxxx\"]\n"]),
-        (Mode::Echo, "storm|--neighbours|1|--echo-event|say|--size|3", &["[\"say\",\"xxx\"]\n"]),
+        (Mode::Echo, "storm|--neighbours|1|--echo-event|say|--size|3|--warm-up-ms|1000", &["[\"say\",\"xxx\"]\n"]),
         (Mode::Fanout, "fanout|--bcast-event|say|--size|26", &["[\"say\",\"", "xx\"]\n"]),
         (Mode::Fanout, "slow|--bcast-event|say|--size|27", &["[\"say\",\"", "xxx\"]\n"]),
         (

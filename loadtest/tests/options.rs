@@ -254,6 +254,7 @@ fn compare_takes_what_it_can_do() {
     check(&["echo", "--b-with", &format!("--report {file}")], "--report is no option of a side");
     check(&["echo", "--b-with", "--url http://127.0.0.1:1"], "--url is no option of a side");
     check(&["echo", "--b-with", "--nothing 1"], "--nothing");
+    check(&["echo", "--b-with", "--help"], "--help");
     check(&["echo", "--rooms", "3"], "echo has no --rooms: it is an option of rooms");
     check(&["echo", "--b-with", "--rooms 3"], "echo has no --rooms: it is an option of rooms");
     check(&["echo", "--auth", "x"], "--auth is a JSON object");
