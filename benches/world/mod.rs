@@ -13,6 +13,7 @@ use siod::base::ids::{ConnKey, Key, ListenerId, NspId, ShardId};
 use siod::base::limit::{EngineLimits, Limits};
 use siod::base::secret::Secret;
 use siod::base::time::{Millis, Now, WallMillis};
+use siod::hub::namespace::Namespaces;
 use siod::shard::io::{Hello, Input, Output, Service};
 use siod::shard::placement::Placement;
 use siod::shard::{Shard, ShardConfig};
@@ -41,7 +42,7 @@ fn shard_of(id: u16, shards: u16, app: Box<dyn Application>) -> Shard {
         placement: Placement { shards, key: (1, 2) },
         limits: Limits::default(),
         engines: vec![EngineLimits::default()],
-        namespaces: vec![format!("/{}", app.name())],
+        namespaces: Namespaces::new([vec![format!("/{}", app.name())]]),
         authenticator: Authenticator::new(&AuthSettings { jwt_secret: secret(), ..AuthSettings::default() }),
     };
     Shard::new(ShardId(id), Arc::new(config), vec![app], [id as u8; 32], Millis(0))

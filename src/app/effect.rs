@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::Entity;
+use super::event::Event;
+use super::identity::Identity;
 use super::kit::audit;
+use super::{Entity, Home};
 use crate::base::ids::{ReqId, SocketRef};
 pub use crate::hub::target::{Delivery, Emission, Room, Target};
 
@@ -17,9 +19,22 @@ pub struct Token(pub u64);
 /// One thing that should happen.
 #[derive(Debug)]
 pub enum Effect {
-    /// The CONNECT succeeds: the client gets its sid, and events may flow from here on in this list.
+    /// The CONNECT succeeds: the client gets its sid, and events may flow from here on in this list. An `identity` takes the
+    /// place of the one that `admit` made.
     Accept {
         socket: SocketRef,
+        identity: Option<Arc<Identity>>,
+    },
+    /// A live socket is somebody else from here on in this list: its identity and its token's end are replaced, its rooms and
+    /// acks stay. Where that changes its home, this one hears `Moved`, and the new one `Connect`.
+    Identify {
+        socket: SocketRef,
+        identity: Arc<Identity>,
+    },
+    /// The event is another home's to decide, which hears it as if the client had sent it there.
+    Pass {
+        home: Home,
+        event: Event,
     },
     /// The CONNECT fails: CONNECT_ERROR with `message` and, if given, `data` (JSON text).
     Refuse {
@@ -108,7 +123,7 @@ impl Effects {
 
     /// The CONNECT succeeds.
     pub fn accept(&mut self, socket: SocketRef) {
-        self.push(Effect::Accept { socket });
+        self.push(Effect::Accept { socket, identity: None });
     }
 
     /// CONNECT_ERROR with `message` and `data` as JSON.

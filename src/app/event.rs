@@ -10,14 +10,17 @@ use smallvec::SmallVec;
 use super::effect::{Outcome, Token};
 use super::identity::Identity;
 use crate::base::close::CloseReason;
-use crate::base::ids::{ReqId, Sid, SocketRef};
+use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
 use crate::base::json::surrogate;
 use crate::base::percent;
 
 /// One thing that happened, as its home sees it.
 #[derive(Debug)]
 pub enum AppInput {
-    /// A client asks to join the namespace. Answer with `Accept` or `Refuse`; nothing else of this socket arrives before.
+    /// Comes once, before anything else, on every shard: what has unfinished work is looked for now.
+    Started,
+    /// A client asks to join a namespace. Answer with `Accept` or `Refuse`; nothing else of this socket arrives before. A
+    /// [moved](Connect::moved) socket is here already and waits for no answer.
     Connect(Connect),
     /// An event of an accepted socket.
     Event(Event),
@@ -26,6 +29,12 @@ pub enum AppInput {
     /// refused it without asking. A reconnect through another shard may overtake it: compare `SocketRef`s, not users or
     /// devices.
     Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason },
+    /// The socket is somebody else's now (`Effect::Identify`), who is decided at another home. It is alive, in its rooms, and
+    /// nothing of it arrives here any more; that home hears `Connect` when this has been handled.
+    Moved { socket: SocketRef, identity: Arc<Identity> },
+    /// The token ends in `in_ms`, as [`super::Application::expiry_notice_ms`] asked to hear; 0: now, and unless the socket is
+    /// identified anew, it ends behind what is said here.
+    Expiring { socket: SocketRef, identity: Arc<Identity>, in_ms: u64 },
     /// What became of an `EmitWithAck`: `answers` are JSON arrays of arguments, in arrival order; `missing` receivers did not
     /// answer in time or went away.
     Acked { token: Token, answers: Vec<AckAnswer>, missing: u32 },
@@ -47,6 +56,10 @@ pub enum AppInput {
 #[derive(Debug)]
 pub struct Connect {
     pub socket: SocketRef,
+    /// The namespace it asks for.
+    pub nsp: NspIndex,
+    /// The socket was accepted elsewhere and has come here because of who it is now.
+    pub moved: bool,
     /// The id the client will see.
     pub sid: Sid,
     pub identity: Arc<Identity>,
@@ -93,6 +106,8 @@ impl Handshake {
 #[derive(Debug)]
 pub struct Event {
     pub socket: SocketRef,
+    /// The namespace it came by.
+    pub nsp: NspIndex,
     pub identity: Arc<Identity>,
     pub args: Args,
     /// The client wants an ack under this id; answer with `Effect::Ack`.

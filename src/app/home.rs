@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::effect::{Effect, Effects, Job, Outcome, Token};
 use super::event::AppInput;
 use super::{Application, Context, Entity, Metric};
+use crate::base::ids::SocketRef;
 use crate::base::limit::PARKED_EVENTS_MAX;
 
 use users::Users;
@@ -42,8 +43,18 @@ struct Commit {
 #[derive(Debug)]
 pub enum Decision {
     Effect(Effect),
-    Load { entity: Entity, job: Job },
-    Commit { number: u64, job: Job },
+    Load {
+        entity: Entity,
+        job: Job,
+    },
+    Commit {
+        number: u64,
+        job: Job,
+    },
+    /// The home has said its last word about a socket that has moved: its new home may hear of it.
+    Released(SocketRef),
+    /// The home has spoken to a socket whose token ends now: it ends, unless it has been identified anew.
+    Expired(SocketRef),
 }
 
 impl HomeState {
@@ -63,13 +74,14 @@ impl HomeState {
         if let Some(refusal) = self.users.on_input(&input, &*self.app) {
             return out.push(Decision::Effect(refusal));
         }
-        // About no entity are answers to jobs, and the drain.
-        let at_once = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining)
-            || (self.parked.is_empty() && self.app.has_loaded(&input));
+        // About no entity are answers to jobs, the start and the drain.
+        let about_none =
+            matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Started | AppInput::Draining);
+        let at_once = about_none || (self.parked.is_empty() && self.app.has_loaded(&input));
         let entity = if at_once { None } else { self.app.entity(&input) };
         let Some(entity) = entity else { return self.run(cx, input, out) };
         if let Some(parked) = self.parked.get_mut(&entity) {
-            let refused = park(parked, input);
+            let refused = park(&mut parked.inputs, input);
             return self.settle(refused.0, out);
         }
         match self.app.load(&entity) {
@@ -114,15 +126,25 @@ impl HomeState {
 
     fn run(&mut self, cx: &mut Context<'_>, input: AppInput, out: &mut Vec<Decision>) {
         let mut fx = Effects::default();
+        let last_word = match &input {
+            AppInput::Moved { socket, .. } => Some(Decision::Released(*socket)),
+            AppInput::Expiring { socket, in_ms: 0, .. } => Some(Decision::Expired(*socket)),
+            _ => None,
+        };
         self.app.handle(cx, input, &mut fx);
         self.settle(fx.0, out);
+        out.extend(last_word);
     }
 
     /// Turns commits into jobs and passes everything else on.
     fn settle(&mut self, effects: Vec<Effect>, out: &mut Vec<Decision>) {
         for effect in effects {
-            if let Effect::Refuse { socket, .. } = &effect {
-                self.users.leave(*socket);
+            match &effect {
+                Effect::Refuse { socket, .. } => self.users.leave(*socket),
+                Effect::Identify { socket, identity } | Effect::Accept { socket, identity: Some(identity) } => {
+                    self.users.rename(*socket, identity, &*self.app);
+                }
+                _ => {}
             }
             let Effect::Commit { entity, write, token, then, or_else } = effect else {
                 out.push(Decision::Effect(effect));
@@ -156,10 +178,10 @@ impl HomeState {
 
 /// Queues an input, or says how it is refused where too many wait. Departures and timers always queue: sockets bound their
 /// number.
-fn park(parked: &mut Parked, input: AppInput) -> Effects {
+pub fn park(parked: &mut VecDeque<AppInput>, input: AppInput) -> Effects {
     let mut fx = Effects::default();
-    if parked.inputs.len() < PARKED_EVENTS_MAX {
-        parked.inputs.push_back(input);
+    if parked.len() < PARKED_EVENTS_MAX {
+        parked.push_back(input);
         return fx;
     }
     const BUSY: &str = r#"{"ok":false,"error":{"code":"BUSY","message":"Too many requests are waiting"}}"#;
@@ -172,7 +194,7 @@ fn park(parked: &mut Parked, input: AppInput) -> Effects {
             }
         }
         AppInput::Call { req, .. } => fx.push(Effect::Reply { req, status: 503, body: BUSY.to_owned() }),
-        other => parked.inputs.push_back(other),
+        other => parked.push_back(other),
     }
     fx
 }
@@ -181,7 +203,7 @@ fn park(parked: &mut Parked, input: AppInput) -> Effects {
 mod tests {
     use super::*;
     use crate::app::effect::{JobError, JobErrorKind, Query};
-    use crate::app::identity::Identity;
+    use crate::app::identity::{AuthSettings, Authenticator, Identity};
     use crate::app::{Asked, AuthFailure, Home, Refusal};
     use crate::base::rng::Rng;
     use crate::base::time::Now;
@@ -247,13 +269,16 @@ mod tests {
                 Decision::Effect(other) => format!("{other:?}"),
                 Decision::Load { .. } => "load".into(),
                 Decision::Commit { number, .. } => format!("commit {number}"),
+                Decision::Released(_) => "released".into(),
+                Decision::Expired(_) => "expired".into(),
             })
             .collect()
     }
 
     fn run(script: impl FnOnce(&mut HomeState, &mut Context<'_>, &mut Vec<Decision>)) {
         let mut rng = Rng::from_seed([0; 32]);
-        let mut cx = Context { now: Now::default(), rng: &mut rng };
+        let authenticator = Authenticator::new(&AuthSettings::default());
+        let mut cx = Context { now: Now::default(), rng: &mut rng, authenticator: &authenticator };
         script(&mut HomeState::new(Box::new(Logger::default()), 0), &mut cx, &mut Vec::new());
     }
 

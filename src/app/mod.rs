@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::app::effect::{Effects, Job};
 use crate::app::event::{AppInput, Handshake};
-use crate::app::identity::Identity;
+use crate::app::identity::{Authenticator, Identity};
+use crate::base::rng::Rng;
 use crate::base::time::Now;
 
 /// Where the handlers of one socket run.
@@ -33,7 +34,9 @@ pub struct Entity(pub String);
 /// What a handler may read beside its own state and its input.
 pub struct Context<'a> {
     pub now: Now,
-    pub rng: &'a mut crate::base::rng::Rng,
+    pub rng: &'a mut Rng,
+    /// Reads tokens and makes them.
+    pub authenticator: &'a Authenticator,
 }
 
 /// What the CONNECT and the handshake say beside the token.
@@ -65,8 +68,15 @@ pub trait Application: Send {
     /// its own lets it pass as `AuthMethod::Application` and judges at the home.
     fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, asked: &Asked<'_>) -> Result<Arc<Identity>, Refusal>;
 
-    /// Where a socket of this identity is decided. Pure; asked on the socket's shard, once, at CONNECT.
+    /// Where a socket of this identity is decided. Pure; asked on the socket's shard, at CONNECT and whenever it is identified
+    /// anew.
     fn home(&self, identity: &Identity) -> Home;
+
+    /// How long before a token's end the application wants to speak ([`AppInput::Expiring`]); 0: at the end only. `None`: the
+    /// socket ends without a word.
+    fn expiry_notice_ms(&self) -> Option<u64> {
+        None
+    }
 
     /// The entity an input is about. While it is not loaded, or a commit of it is on its way, the input parks
     /// (bounded, in order) and runs afterwards. `None`: runs at once.

@@ -36,9 +36,17 @@ pub struct ReqId {
     pub key: Key,
 }
 
-/// Index of a namespace in the table that [`crate::app`] keeps.
+/// Index of an application among those that are served: homes, tenants, timers and jobs go by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AppId(pub u16);
+
+/// Index of a namespace among all: rooms, acks and names go by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NspId(pub u16);
+
+/// Place of a namespace in the list of the application that owns it; 0, the first, is what a listener's root stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct NspIndex(pub u8);
 
 /// Index of a configured `[[listener]]`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

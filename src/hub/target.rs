@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::base::ids::SocketRef;
+use crate::base::ids::{NspIndex, SocketRef};
 
 /// Name of a room inside a namespace. The room of a socket's own id is virtual: address the socket instead.
 pub type Room = Arc<str>;
@@ -15,8 +15,9 @@ pub type Room = Arc<str>;
 pub enum Target {
     Socket(SocketRef),
     /// The union of `rooms` (empty: the whole namespace) without the members of `except` and without the sockets of
-    /// `except_sockets`; nobody gets it twice. The namespace is the handler's own.
+    /// `except_sockets`; nobody gets it twice. All of it is in the application's namespace at `nsp`.
     Rooms {
+        nsp: NspIndex,
         rooms: Vec<Room>,
         except: Vec<Room>,
         except_sockets: Vec<SocketRef>,
@@ -24,13 +25,27 @@ pub enum Target {
 }
 
 impl Target {
+    /// One room of the application's first namespace.
     pub fn room(room: impl Into<Room>) -> Target {
-        Target::Rooms { rooms: vec![room.into()], except: Vec::new(), except_sockets: Vec::new() }
+        Target::rooms(vec![room.into()], Vec::new())
     }
 
-    /// The whole namespace.
+    /// The members of `rooms` that are in none of `except`, in the application's first namespace.
+    pub fn rooms(rooms: Vec<Room>, except: Vec<Room>) -> Target {
+        Target::Rooms { nsp: NspIndex(0), rooms, except, except_sockets: Vec::new() }
+    }
+
+    /// The whole first namespace of the application.
     pub fn all() -> Target {
-        Target::Rooms { rooms: Vec::new(), except: Vec::new(), except_sockets: Vec::new() }
+        Target::rooms(Vec::new(), Vec::new())
+    }
+
+    /// The same rooms in another namespace of the application; a socket stays where it is.
+    pub fn within(self, nsp: NspIndex) -> Target {
+        match self {
+            Target::Rooms { rooms, except, except_sockets, .. } => Target::Rooms { nsp, rooms, except, except_sockets },
+            socket => socket,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::guard::Place;
 use crate::app::event::Call;
-use crate::base::ids::{NspId, ReqId, Sid};
+use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Input, Mail, Ticket};
@@ -49,7 +49,7 @@ pub enum Message {
     /// From the control runtime.
     Call {
         req: ReqId,
-        nsp: NspId,
+        app: AppId,
         call: Call,
     },
     Sample(oneshot::Sender<ShardSample>),

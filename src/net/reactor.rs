@@ -199,7 +199,7 @@ impl<O: Outside> Reactor<O> {
             Message::Answer { req, reply } => self.answer(now, req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
-            Message::Call { req, nsp, call } => self.shard.on_input(now, Input::Call { req, nsp, call }),
+            Message::Call { req, app, call } => self.shard.on_input(now, Input::Call { req, app, call }),
             Message::Sample(asked) => {
                 let mut sample = self.shard.sample();
                 sample.mailbox_depth = self.core.mailbox().depth() as u64;

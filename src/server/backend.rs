@@ -18,7 +18,7 @@ use crate::app::event::Call;
 use crate::app::identity::Identity;
 use crate::app::{AuthFailure, Home};
 use crate::apps::signage::job::Snapshot;
-use crate::base::ids::{Key, NspId, ReqId, ShardId};
+use crate::base::ids::{AppId, Key, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
 use crate::net::core::Refusals;
@@ -55,8 +55,8 @@ pub struct Daemon {
     last: Mutex<Vec<ShardSample>>,
     /// What the last glance saw, and when.
     glance: tokio::sync::Mutex<Option<(Instant, Arc<[ShardSample]>)>>,
-    /// Namespace of signage, where it is served.
-    signage: Option<NspId>,
+    /// Signage, where it is served.
+    signage: Option<AppId>,
 }
 
 impl Daemon {
@@ -75,7 +75,7 @@ impl Daemon {
             readiness: Mutex::new(Readiness::Starting),
             drain: Notify::new(),
             calls: Mutex::default(),
-            signage: signage.map(|index| NspId(index as u16)),
+            signage: signage.map(|index| AppId(index as u16)),
         })
     }
 
@@ -220,13 +220,13 @@ impl Backend for Daemon {
 
     fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
         Box::pin(async move {
-            let nsp = match &call {
+            let app = match &call {
                 Call::Signage(_) => self.signage?,
             };
             let (caller, receiver) = Caller::new(&self.calls);
-            let shard = self.shard_config.placement.of_home(nsp, &home, ShardId(0));
+            let shard = self.shard_config.placement.of_home(app, &home, ShardId(0));
             let req = ReqId { shard, key: caller.key };
-            self.mailboxes[usize::from(shard.0)].send(Message::Call { req, nsp, call });
+            self.mailboxes[usize::from(shard.0)].send(Message::Call { req, app, call });
             tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok()
         })
     }

@@ -15,6 +15,7 @@ use crate::apps::signage::settings::Settings as SignageSettings;
 use crate::base::ids::{ListenerId, NspId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};
+use crate::hub::namespace::Namespaces;
 use crate::net::core::{Listening, Route};
 use crate::net::cors::Origins;
 use crate::shard::ShardConfig;
@@ -68,7 +69,7 @@ impl Plan {
             placement: placement(shards),
             limits: limits_of_a_shard(&config.limits, shards),
             engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
-            namespaces: apps.iter().map(|app| app.namespace.clone()).collect(),
+            namespaces: Namespaces::new(apps.iter().map(|app| vec![app.namespace.clone()])),
             authenticator: Authenticator::new(&config.auth),
         };
         Ok(Plan {
@@ -112,7 +113,7 @@ impl Plan {
             placement: placement(1),
             limits: limits_of_a_shard(&Limits::default(), 1),
             engines: vec![engine, frames],
-            namespaces: namespaces.clone(),
+            namespaces: Namespaces::new(namespaces.iter().map(|name| vec![name.clone()])),
             authenticator: Authenticator::new(&Default::default()),
         };
         Plan {

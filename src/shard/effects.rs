@@ -5,13 +5,13 @@ use tracing::{debug, warn};
 
 use super::Shard;
 use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers, Ticket};
-use super::peer::Timer;
+use super::peer::{Socket, Timer};
 use super::send::Variants;
 use crate::app::effect::{Effect, Emission, Target, Token};
-use crate::app::event::AckAnswer;
+use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::Decision;
 use crate::base::close::CloseReason;
-use crate::base::ids::{Key, NspId, ShardId, SocketRef};
+use crate::base::ids::{AppId, Key, NspId, ShardId, SocketRef};
 use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
@@ -27,12 +27,14 @@ pub(super) struct AskedFor {
 
 impl Shard {
     /// Applies what one application decided in one run; gives the emptied list back for the next run.
-    pub(super) fn apply_decisions(&mut self, nsp: NspId, mut decisions: Vec<Decision>) {
+    pub(super) fn apply_decisions(&mut self, app: AppId, mut decisions: Vec<Decision>) {
         for decision in decisions.drain(..) {
             match decision {
-                Decision::Effect(effect) => self.apply_effect(nsp, effect),
-                Decision::Load { entity, job } => self.ask(nsp, Purpose::Load(entity), job),
-                Decision::Commit { number, job } => self.ask(nsp, Purpose::Commit(number), job),
+                Decision::Effect(effect) => self.apply_effect(app, effect),
+                Decision::Load { entity, job } => self.ask(app, Purpose::Load(entity), job),
+                Decision::Commit { number, job } => self.ask(app, Purpose::Commit(number), job),
+                Decision::Released(socket) => self.stage(socket, Directive::Release { socket: socket.key }),
+                Decision::Expired(socket) => self.stage(socket, Directive::Expire { socket: socket.key }),
             }
         }
         self.decisions = decisions;
@@ -43,32 +45,41 @@ impl Shard {
             let mut list = std::mem::take(&mut self.staged[to]);
             if to == usize::from(self.id.0) {
                 // Nothing is staged meanwhile: what directives lead to waits in the local queue.
-                self.apply_directives(nsp, self.id, list.drain(..));
+                self.apply_directives(app, self.id, list.drain(..));
                 self.staged[to] = list;
             } else {
-                self.mail[to].push(Mail::Directives { nsp, home: self.id, list });
+                self.mail[to].push(Mail::Directives { app, home: self.id, list });
             }
         }
     }
 
-    fn ask(&mut self, nsp: NspId, purpose: Purpose, job: crate::app::effect::Job) {
-        self.outputs.push_back(Output::Job { ticket: Some(Ticket { nsp, purpose }), job });
+    fn ask(&mut self, app: AppId, purpose: Purpose, job: crate::app::effect::Job) {
+        self.outputs.push_back(Output::Job { ticket: Some(Ticket { app, purpose }), job });
     }
 
-    fn apply_effect(&mut self, nsp: NspId, effect: Effect) {
+    fn apply_effect(&mut self, app: AppId, effect: Effect) {
         match effect {
-            Effect::Accept { socket } => self.stage(socket, Directive::Accept { socket: socket.key }),
+            Effect::Accept { socket, identity } => {
+                self.stage(socket, Directive::Accept { socket: socket.key, identity });
+            }
+            Effect::Identify { socket, identity } => {
+                self.stage(socket, Directive::Identify { socket: socket.key, identity });
+            }
+            Effect::Pass { home, event } => {
+                let home = self.config.placement.of_home(app, &home, self.id);
+                self.hand_home(app, home, AppInput::Event(event));
+            }
             Effect::Refuse { socket, message, data } => {
                 self.stage(socket, Directive::Refuse { socket: socket.key, message, data });
             }
-            Effect::Emit { target, event, delivery } => self.stage_send(target, event, delivery, None),
+            Effect::Emit { target, event, delivery } => self.stage_send(app, target, event, delivery, None),
             Effect::EmitWithAck { target, event, timeout_ms, token } => {
-                let id =
-                    self.next_ack[usize::from(nsp.0)] * u64::from(self.config.placement.shards) + u64::from(self.id.0);
-                self.next_ack[usize::from(nsp.0)] += 1;
+                let next = &mut self.next_ack[usize::from(app.0)];
+                let id = *next * u64::from(self.config.placement.shards) + u64::from(self.id.0);
+                *next += 1;
                 let shards_left = if matches!(target, Target::Socket(_)) { 1 } else { self.config.placement.shards };
-                self.asked.insert((nsp, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
-                self.stage_send(target, event, Default::default(), Some(AckWanted { id, timeout_ms }));
+                self.asked.insert((app, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
+                self.stage_send(app, target, event, Default::default(), Some(AckWanted { id, timeout_ms }));
             }
             Effect::Ack { socket, id, args, attachments } => {
                 self.stage(socket, Directive::Ack { socket: socket.key, id, args, attachments });
@@ -80,24 +91,25 @@ impl Shard {
             }
             Effect::Reply { req, status, body } => self.outputs.push_back(Output::CallReply { req, status, body }),
             Effect::Job { job, token } => {
-                let ticket = token.map(|token| Ticket { nsp, purpose: Purpose::Token(token) });
+                let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
                 self.outputs.push_back(Output::Job { ticket, job });
             }
             Effect::Timer { token, after_ms } => {
                 // Never in the same millisecond: a timer that arms itself again would not let the turn end.
-                let timer = self.wheel.arm(self.now.mono + after_ms.max(1), Timer::App(nsp, token));
-                if let Some(old) = self.app_timers.insert((nsp, token), timer) {
+                let timer = self.wheel.arm(self.now.mono + after_ms.max(1), Timer::App(app, token));
+                if let Some(old) = self.app_timers.insert((app, token), timer) {
                     self.wheel.cancel(old);
                 }
             }
             Effect::Cancel { token } => {
-                if let Some(timer) = self.app_timers.remove(&(nsp, token)) {
+                if let Some(timer) = self.app_timers.remove(&(app, token)) {
                     self.wheel.cancel(timer);
                 }
             }
             Effect::Alert { kind, text } => {
-                *self.stats.alerts.entry((nsp.0, kind)).or_default() += 1;
-                warn!(target: "siod::alert", nsp = self.config.namespaces[usize::from(nsp.0)], kind, text, "alert");
+                *self.stats.alerts.entry((app.0, kind)).or_default() += 1;
+                let app = self.homes[usize::from(app.0)].app().name();
+                warn!(target: "siod::alert", app, kind, text, "alert");
             }
             Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),
         }
@@ -111,6 +123,7 @@ impl Shard {
 
     fn stage_send(
         &mut self,
+        app: AppId,
         target: Target,
         event: Emission,
         delivery: crate::app::effect::Delivery,
@@ -121,8 +134,9 @@ impl Shard {
                 let to = Receivers::Socket(socket.key);
                 self.stage(socket, Directive::Send { to, event, delivery, ack });
             }
-            Target::Rooms { rooms, except, except_sockets } => {
-                let to = Receivers::Rooms { rooms, except, except_sockets };
+            Target::Rooms { nsp, rooms, except, except_sockets } => {
+                let nsp = self.config.namespaces.id(app, nsp);
+                let to = Receivers::Rooms { nsp, rooms, except, except_sockets };
                 let send = Directive::Send { to, event, delivery, ack };
                 let (last, others) = self.staged.split_last_mut().expect("there is at least one shard");
                 others.iter_mut().for_each(|list| list.push(send.clone()));
@@ -132,33 +146,29 @@ impl Shard {
     }
 
     /// Carries out what a home says about sockets of this shard, in order. Sockets that have gone are passed over.
-    pub(super) fn apply_directives(&mut self, nsp: NspId, home: ShardId, list: impl IntoIterator<Item = Directive>) {
+    pub(super) fn apply_directives(&mut self, app: AppId, home: ShardId, list: impl IntoIterator<Item = Directive>) {
         for directive in list {
             match directive {
-                Directive::Send { to, event, delivery, ack } => {
-                    let absent = u32::from(matches!(to, Receivers::Socket(socket) if !self.is_accepted(socket)));
-                    let receivers = self.select(nsp, to);
-                    if let Some(wanted) = ack {
-                        self.expect_acks(nsp, &receivers, absent, wanted);
+                Directive::Send { to, event, delivery, ack } => self.send_event(app, to, event, delivery, ack),
+                Directive::Accept { socket, identity } => {
+                    self.accept_socket(socket);
+                    if let Some(identity) = identity.filter(|_| self.is_accepted(socket)) {
+                        self.identify(app, socket, identity);
                     }
-                    let variants = Variants::of_event(nsp, event, ack.map(|wanted| wanted.id));
-                    let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
-                    outcomes.emitted += 1;
-                    outcomes.delivered += receivers.len() as u64;
-                    self.deliver(&receivers, variants, delivery);
-                    self.receivers = receivers;
                 }
-                Directive::Accept { socket } => self.accept_socket(socket),
+                Directive::Identify { socket, identity } => self.identify(app, socket, identity),
+                Directive::Release { socket } => self.release(socket),
+                Directive::Expire { socket } => self.expire(socket),
                 Directive::Refuse { socket, message, data } => self.refuse_socket(socket, &message, data.as_deref()),
                 Directive::Ack { socket, id, args, attachments } => {
-                    if self.is_accepted(socket) {
+                    if let Some(nsp) = self.accepted_in(socket) {
                         self.stats.outcomes[usize::from(nsp.0)].acked += 1;
                         let variants = Variants::of_ack(nsp, id, args, attachments);
                         self.deliver(&[socket.slot], variants, Default::default());
                     }
                 }
                 Directive::Join { socket, room } => {
-                    if self.is_accepted(socket) {
+                    if let Some(nsp) = self.accepted_in(socket) {
                         let max = self.config.limits.rooms_per_socket_max;
                         if !self.hub.join(socket.slot, nsp, &room, max) {
                             self.stats.joins_refused += 1;
@@ -167,7 +177,7 @@ impl Shard {
                     }
                 }
                 Directive::Leave { socket, room } => {
-                    if self.is_accepted(socket) {
+                    if let Some(nsp) = self.accepted_in(socket) {
                         self.hub.leave(socket.slot, nsp, &room);
                     }
                 }
@@ -176,13 +186,44 @@ impl Shard {
         }
     }
 
+    /// One event to its receivers on this shard. A socket that has gone is nobody, and its answer is missing.
+    fn send_event(
+        &mut self,
+        app: AppId,
+        to: Receivers,
+        event: Emission,
+        delivery: crate::app::effect::Delivery,
+        ack: Option<AckWanted>,
+    ) {
+        let nsp = match &to {
+            Receivers::Socket(socket) => self.accepted_in(*socket),
+            Receivers::Rooms { nsp, .. } => Some(*nsp),
+        };
+        let Some(nsp) = nsp else {
+            if let Some(wanted) = ack {
+                self.report_acks(app, wanted.id, Vec::new(), 1);
+            }
+            return;
+        };
+        let receivers = self.select(to);
+        if let Some(wanted) = ack {
+            self.expect_acks(nsp, &receivers, wanted);
+        }
+        let variants = Variants::of_event(nsp, event, ack.map(|wanted| wanted.id));
+        let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
+        outcomes.emitted += 1;
+        outcomes.delivered += receivers.len() as u64;
+        self.deliver(&receivers, variants, delivery);
+        self.receivers = receivers;
+    }
+
     /// Slots of the receivers on this shard, in a vector that is given back after use.
-    fn select(&mut self, nsp: NspId, to: Receivers) -> Vec<u32> {
+    fn select(&mut self, to: Receivers) -> Vec<u32> {
         let mut receivers = std::mem::take(&mut self.receivers);
         receivers.clear();
         match to {
-            Receivers::Socket(socket) => receivers.extend(self.is_accepted(socket).then_some(socket.slot)),
-            Receivers::Rooms { rooms, except, except_sockets } => {
+            Receivers::Socket(socket) => receivers.push(socket.slot),
+            Receivers::Rooms { nsp, rooms, except, except_sockets } => {
                 // A reference that has outlived its socket must not leave out the slot's next one.
                 let except_sockets = except_sockets.iter().filter(|socket| socket.shard == self.id);
                 let except_slots: Vec<u32> = except_sockets
@@ -196,9 +237,9 @@ impl Shard {
         receivers
     }
 
-    /// Remembers whose answers are awaited. Missing already are the `absent` and who has too many acks pending. Where
-    /// nobody is left to answer, that is the outcome.
-    fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], absent: u32, wanted: AckWanted) {
+    /// Remembers whose answers are awaited. Missing already is who has too many acks pending. Where nobody is left to answer,
+    /// that is the outcome.
+    fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], wanted: AckWanted) {
         let key = AckKey { nsp, id: wanted.id };
         let max = self.config.limits.acks_per_socket_max;
         let mut asked = Vec::with_capacity(receivers.len());
@@ -209,16 +250,21 @@ impl Shard {
                 asked.push(full);
             }
         }
-        let missing = absent + (receivers.len() - asked.len()) as u32;
+        let missing = (receivers.len() - asked.len()) as u32;
         if asked.is_empty() {
-            return self.report_acks(key, Vec::new(), missing);
+            return self.report_acks(self.config.namespaces.owner(nsp), wanted.id, Vec::new(), missing);
         }
         let timer = self.wheel.arm(self.now.mono + wanted.timeout_ms, Timer::Ack(key));
         self.acks.expect(key, asked, missing, timer);
     }
 
     fn is_accepted(&self, socket: Key) -> bool {
-        self.sockets.get(socket).is_some_and(|socket| socket.accepted)
+        self.accepted_in(socket).is_some()
+    }
+
+    /// The namespace of a socket that has been accepted and is still here.
+    fn accepted_in(&self, socket: Key) -> Option<NspId> {
+        self.sockets.get(socket).filter(|socket| socket.accepted).map(Socket::nsp_id)
     }
 
     fn accept_socket(&mut self, key: Key) {
@@ -235,7 +281,7 @@ impl Shard {
         }
         self.reroute(peer_key);
         let config = self.config.clone();
-        let name = super::peer::wire_name(nsp, &config.namespaces);
+        let name = super::peer::wire_name(nsp, config.namespaces.names());
         self.send_packet(peer_key, |out| encode::connected(out, name, &sid));
     }
 
@@ -246,7 +292,7 @@ impl Shard {
         let Some(socket) = self.remove_socket(key) else { return };
         self.stats.outcomes[usize::from(socket.nsp.id.0)].refused += 1;
         let config = self.config.clone();
-        let name = socket.wire_name(&config.namespaces);
+        let name = socket.wire_name(config.namespaces.names());
         self.send_packet(socket.peer, |out| encode::connect_error(out, name, message, data));
     }
 
@@ -269,7 +315,7 @@ impl Shard {
     pub(super) fn disconnect_namespace(&mut self, key: Key, reason: CloseReason) {
         let Some(socket) = self.sockets.get(key) else { return };
         let (peer_key, config) = (socket.peer, self.config.clone());
-        let name = socket.wire_name(&config.namespaces);
+        let name = socket.wire_name(config.namespaces.names());
         self.send_packet(peer_key, |out| encode::disconnect(out, name));
         self.end_socket(key, reason);
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::app::effect::{Delivery, Emission, Job, Outcome, Room, Token};
 use crate::app::event::{AppInput, Call, Handshake};
-use crate::base::ids::{ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
+use crate::app::identity::Identity;
+use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
 
 /// What a WebSocket or a first GET brings along.
@@ -67,7 +68,7 @@ pub enum Input<'a> {
     /// A job came back.
     Done { ticket: Ticket, outcome: Outcome },
     /// From HTTP, at the home it concerns.
-    Call { req: ReqId, nsp: NspId, call: Call },
+    Call { req: ReqId, app: AppId, call: Call },
     /// Close everything, spread over `window_ms`.
     Drain { window_ms: u64 },
 }
@@ -115,7 +116,7 @@ pub enum Output {
 /// Brings a job's outcome back to the right application.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ticket {
-    pub nsp: NspId,
+    pub app: AppId,
     pub purpose: Purpose,
 }
 
@@ -134,30 +135,68 @@ pub enum Purpose {
 #[derive(Debug)]
 pub enum Mail {
     /// Towards a home: something happened to a socket of the sender.
-    Input { nsp: NspId, input: AppInput },
+    Input { app: AppId, input: AppInput },
     /// From a home: what should happen to sockets of the receiver, in order.
-    Directives { nsp: NspId, home: ShardId, list: Vec<Directive> },
+    Directives { app: AppId, home: ShardId, list: Vec<Directive> },
     /// Towards a home: what became of a packet that asked for acks on one shard.
-    Acked { nsp: NspId, id: u64, answers: Vec<crate::app::event::AckAnswer>, missing: u32 },
+    Acked { app: AppId, id: u64, answers: Vec<crate::app::event::AckAnswer>, missing: u32 },
 }
 
 /// One effect on its way to the shard of its sockets.
 #[derive(Clone, Debug)]
 pub enum Directive {
-    Accept { socket: Key },
-    Refuse { socket: Key, message: String, data: Option<String> },
-    Send { to: Receivers, event: Emission, delivery: Delivery, ack: Option<AckWanted> },
-    Ack { socket: Key, id: u64, args: Bytes, attachments: Vec<Bytes> },
-    Join { socket: Key, room: Room },
-    Leave { socket: Key, room: Room },
-    Disconnect { socket: Key, close: bool },
+    Accept {
+        socket: Key,
+        identity: Option<Arc<Identity>>,
+    },
+    Identify {
+        socket: Key,
+        identity: Arc<Identity>,
+    },
+    /// Its old home has said its last word about the socket.
+    Release {
+        socket: Key,
+    },
+    /// Its home has told the socket that its token ends.
+    Expire {
+        socket: Key,
+    },
+    Refuse {
+        socket: Key,
+        message: String,
+        data: Option<String>,
+    },
+    Send {
+        to: Receivers,
+        event: Emission,
+        delivery: Delivery,
+        ack: Option<AckWanted>,
+    },
+    Ack {
+        socket: Key,
+        id: u64,
+        args: Bytes,
+        attachments: Vec<Bytes>,
+    },
+    Join {
+        socket: Key,
+        room: Room,
+    },
+    Leave {
+        socket: Key,
+        room: Room,
+    },
+    Disconnect {
+        socket: Key,
+        close: bool,
+    },
 }
 
 /// Receivers on one shard.
 #[derive(Clone, Debug)]
 pub enum Receivers {
     Socket(Key),
-    Rooms { rooms: Vec<Room>, except: Vec<Room>, except_sockets: Vec<SocketRef> },
+    Rooms { nsp: NspId, rooms: Vec<Room>, except: Vec<Room>, except_sockets: Vec<SocketRef> },
 }
 
 /// The ack id a broadcast carries and how long answers are waited for.

@@ -8,6 +8,7 @@
 //! | [`polling`], [`websocket`] | the two transports, down to packets |
 //! | [`session`] | packets to events; the end of a client |
 //! | [`sockets`] | joining and leaving a namespace |
+//! | `moves` | a socket that is somebody else from now on, and its way to another home |
 //! | [`effects`] | decisions become directives, directives become packets |
 //! | [`send`], [`slow`], [`shed`] | packets into outboxes; readers that are behind, one by one and all together |
 //! | [`replies`] | what the protocol itself says |
@@ -19,6 +20,7 @@ pub mod effects;
 pub mod footprint;
 pub mod io;
 pub mod lane;
+mod moves;
 pub mod outbox;
 pub mod packets;
 pub mod peer;
@@ -53,19 +55,21 @@ use crate::app::event::AppInput;
 use crate::app::home::{Decision, HomeState};
 use crate::app::identity::Authenticator;
 use crate::base::hash::Keyed;
-use crate::base::ids::{ConnKey, NspId, PeerKey, ShardId};
+use crate::base::ids::{AppId, ConnKey, Key, PeerKey, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;
 use crate::base::slab::Slab;
 use crate::base::time::{Millis, Now};
 use crate::base::wheel::{TimerKey, Wheel};
 use crate::hub::Hub;
+use crate::hub::namespace::Namespaces;
 use crate::socketio::ack::AckTable;
 
 use connection::Connections;
 use effects::AskedFor;
 use io::{Directive, Mail, Output};
 use lane::Routes;
+use moves::Moving;
 use outbox::Pool;
 use peer::{Peer, Socket, Timer};
 use placement::Placement;
@@ -80,8 +84,7 @@ pub struct ShardConfig {
     pub limits: Limits,
     /// By `ListenerId`.
     pub engines: Vec<EngineLimits>,
-    /// Names of the namespaces, by `NspId`; one application each.
-    pub namespaces: Vec<String>,
+    pub namespaces: Namespaces,
     pub authenticator: Authenticator,
 }
 
@@ -106,15 +109,18 @@ pub struct Shard {
     hub: Hub,
     acks: AckTable,
 
-    /// By `NspId`.
+    /// By `AppId`.
     homes: Vec<HomeState>,
-    app_timers: HashMap<(NspId, Token), TimerKey>,
+    app_timers: HashMap<(AppId, Token), TimerKey>,
     /// Packets that asked for acks, seen from the home that sent them.
-    asked: HashMap<(NspId, u64), AskedFor>,
+    asked: HashMap<(AppId, u64), AskedFor>,
+    /// By `AppId`.
     next_ack: Vec<u64>,
+    /// Sockets between two homes, with what waits for the second.
+    moving: HashMap<Key, Moving>,
 
     /// Inputs of applications at home here, in order.
-    local: VecDeque<(NspId, AppInput)>,
+    local: VecDeque<(AppId, AppInput)>,
     outputs: VecDeque<Output>,
     /// Mail of this turn, by shard.
     mail: Vec<Vec<Mail>>,
@@ -130,7 +136,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard with its applications, one per namespace in the order of `config.namespaces`. `seed` replays it.
+    /// A shard with its applications, in the order of `config.namespaces`. `seed` replays it.
     pub fn new(
         id: ShardId,
         config: Arc<ShardConfig>,
@@ -138,10 +144,10 @@ impl Shard {
         seed: [u8; 32],
         start: Millis,
     ) -> Shard {
-        assert_eq!(apps.len(), config.namespaces.len(), "one application per namespace");
+        assert_eq!(apps.len(), config.namespaces.applications(), "every application has its namespaces");
         let shards = usize::from(config.placement.shards);
         let mut rng = Rng::from_seed(seed);
-        let stats = Stats { outcomes: vec![Outcomes::default(); apps.len()], ..Stats::default() };
+        let stats = Stats { outcomes: vec![Outcomes::default(); config.namespaces.names().len()], ..Stats::default() };
         Shard {
             id,
             now: Now::default(),
@@ -157,10 +163,11 @@ impl Shard {
             pool: Pool::default(),
             acks: AckTable::default(),
             next_ack: vec![0; apps.len()],
+            moving: HashMap::new(),
+            local: (0..apps.len()).map(|app| (AppId(app as u16), AppInput::Started)).collect(),
             homes: apps.into_iter().map(|app| HomeState::new(app, config.limits.sockets_per_user_max)).collect(),
             app_timers: HashMap::new(),
             asked: HashMap::new(),
-            local: VecDeque::new(),
             outputs: VecDeque::new(),
             mail: (0..shards).map(|_| Vec::new()).collect(),
             dirty_conns: Vec::new(),

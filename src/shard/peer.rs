@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::event::Handshake;
 use crate::app::identity::Identity;
-use crate::base::ids::{Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
+use crate::base::ids::{AppId, Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
 use crate::base::wheel::TimerKey;
 use crate::engine::session::Session;
 use crate::socketio::client::{Client, Joined};
@@ -100,7 +100,7 @@ pub enum Timer {
     Stall(crate::base::ids::ConnKey),
     TokenExpiry(Key),
     Ack(crate::socketio::ack::AckKey),
-    App(NspId, crate::app::effect::Token),
+    App(AppId, crate::app::effect::Token),
     Drain(PeerKey),
 }
 

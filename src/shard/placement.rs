@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use siphasher::sip::SipHasher13;
 
 use crate::app::Home;
-use crate::base::ids::{NspId, ShardId, Sid};
+use crate::base::ids::{AppId, ShardId, Sid};
 use crate::base::rng::Rng;
 
 /// Number of shards and the key of the hash, drawn at start.
@@ -22,10 +22,10 @@ impl Placement {
     }
 
     /// The shard that decides for a tenant; `local` where the application keeps nothing that two sockets share.
-    pub fn of_home(&self, nsp: NspId, home: &Home, local: ShardId) -> ShardId {
+    pub fn of_home(&self, app: AppId, home: &Home, local: ShardId) -> ShardId {
         match home {
             Home::Local => local,
-            Home::Tenant(tenant) => self.of(|hasher| (nsp.0, tenant).hash(hasher)),
+            Home::Tenant(tenant) => self.of(|hasher| (app.0, tenant).hash(hasher)),
         }
     }
 
@@ -65,10 +65,10 @@ mod tests {
     #[test]
     fn a_tenant_has_one_home_and_tenants_spread() {
         let placement = Placement { shards: 4, key: (1, 2) };
-        let home = |tenant: usize| placement.of_home(NspId(0), &Home::Tenant(tenant.to_string()), ShardId(9));
+        let home = |tenant: usize| placement.of_home(AppId(0), &Home::Tenant(tenant.to_string()), ShardId(9));
         assert_eq!(home(1), home(1));
         let used: std::collections::BTreeSet<ShardId> = (0..100).map(home).collect();
         assert_eq!(used.len(), 4);
-        assert_eq!(placement.of_home(NspId(0), &Home::Local, ShardId(9)), ShardId(9));
+        assert_eq!(placement.of_home(AppId(0), &Home::Local, ShardId(9)), ShardId(9));
     }
 }

@@ -185,11 +185,13 @@ impl Shard {
     }
 
     fn sample_applications(&self, sample: &mut ShardSample) {
-        for (index, home) in self.homes.iter().enumerate() {
-            let (app, nsp) = (home.app().name(), NspId(index as u16));
-            let sockets = self.hub.namespace_count(nsp) as u64;
-            let (name, outcomes) = (self.config.namespaces[index].clone(), self.stats.outcomes[index]);
-            sample.namespaces.push(NamespaceSample { name, sockets, outcomes });
+        let namespaces = self.config.namespaces.names().iter().zip(&self.stats.outcomes).enumerate();
+        sample.namespaces.extend(namespaces.map(|(index, (name, outcomes))| {
+            let sockets = self.hub.namespace_count(NspId(index as u16)) as u64;
+            NamespaceSample { name: name.clone(), sockets, outcomes: *outcomes }
+        }));
+        for home in &self.homes {
+            let app = home.app().name();
             let Tally { handled, rejected, unknown } = home.app().tally();
             let by_outcome = [
                 (EventOutcome::Handled, handled),
@@ -199,8 +201,8 @@ impl Shard {
             sample.events.extend(by_outcome.map(|(outcome, count)| EventSample { app, outcome, count }));
             home.metrics(&mut sample.app_metrics);
         }
-        for ((nsp, kind), count) in &self.stats.alerts {
-            let app = self.homes[usize::from(*nsp)].app().name();
+        for ((app, kind), count) in &self.stats.alerts {
+            let app = self.homes[usize::from(*app)].app().name();
             sample.alerts.push(AlertSample { app, kind, count: *count });
         }
     }

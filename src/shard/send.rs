@@ -115,7 +115,7 @@ impl Shard {
         let base64 = lane.base64;
         // Only what may be dropped or replaced is known by its socket.
         let owner = if must { Coalesce::NOBODY } else { self.sockets.key_at(slot).unwrap_or(Coalesce::NOBODY) };
-        let form = variants.form(as_root, &self.config.namespaces);
+        let form = variants.form(as_root, self.config.namespaces.names());
         if behind && !self.admit_behind(conn, owner, class, &form.envelope) {
             return;
         }
@@ -140,7 +140,7 @@ impl Shard {
         if polling.is_full(self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR) {
             return self.close_peer(peer_key, CloseReason::SlowConsumer);
         }
-        let form = variants.form(nsp.as_root, &self.config.namespaces);
+        let form = variants.form(nsp.as_root, self.config.namespaces.names());
         form.envelope.write_polling(polling.body_mut());
         self.stats.packets_out += 1;
         self.mark_poll_dirty(peer_key);

@@ -85,7 +85,7 @@ impl Shard {
             let echo = format!("4{text}");
             return self.send_text(key, echo.as_bytes());
         };
-        let names = &self.config.namespaces;
+        let names = self.config.namespaces.names();
         match peer.client.on_text(&text, |name| resolve(names, root, name)) {
             Ok(incoming) => self.on_incoming(key, incoming),
             Err(violation) => self.on_violation(key, violation),

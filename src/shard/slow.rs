@@ -131,10 +131,10 @@ impl Shard {
         for group in dropped.chunk_by(|left, right| left.0 == right.0) {
             let key = group[0].0;
             let Some(socket) = self.sockets.get(key) else { continue };
-            let (nsp, home, identity) = (socket.nsp_id(), socket.home, socket.identity.clone());
+            let identity = socket.identity.clone();
             let keys = group.iter().map(|(_, key)| *key).collect();
             let socket = SocketRef { shard: self.id, key };
-            self.hand_home(nsp, home, AppInput::Drained { socket, identity, keys });
+            self.hand_socket(key, AppInput::Drained { socket, identity, keys });
         }
         self.run_homes();
     }

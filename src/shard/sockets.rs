@@ -8,14 +8,13 @@ use tracing::debug;
 
 use super::Shard;
 use super::lane::Route;
-use super::peer::{Socket, Timer};
+use super::peer::Socket;
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
 use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
-use crate::base::ids::{Key, NspId, PeerKey, ShardId, SocketRef};
+use crate::base::ids::{AppId, Key, PeerKey, ShardId, SocketRef};
 use crate::base::json::surrogate;
-use crate::base::wheel::TimerKey;
 use crate::engine::session::Transport;
 use crate::socketio::ack::{AckKey, Answer, Gathered};
 use crate::socketio::client::{Joined, Message};
@@ -33,12 +32,12 @@ impl Shard {
         let auth = mended.as_deref().unwrap_or(auth.as_bytes());
         let asked = Asked { auth, handshake: &peer.handshake };
         let verified = self.config.authenticator.identify(&asked, self.now.wall);
-        let home = &self.homes[usize::from(nsp.id.0)];
-        match home.app().admit(verified, &asked) {
+        let app = self.config.namespaces.owner(nsp.id);
+        match self.homes[usize::from(app.0)].app().admit(verified, &asked) {
             Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth)),
             Err(Refusal { message, data }) => {
                 self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
-                let name = super::peer::wire_name(nsp, &self.config.namespaces).to_owned();
+                let name = super::peer::wire_name(nsp, self.config.namespaces.names()).to_owned();
                 self.send_packet(key, |out| encode::connect_error(out, &name, &message, data.as_deref()));
             }
         }
@@ -46,14 +45,9 @@ impl Shard {
 
     /// Creates the socket, undecided, and asks its home.
     fn ask_home(&mut self, key: PeerKey, nsp: Joined, identity: Arc<Identity>, auth: Bytes) {
-        let place = match self.homes[usize::from(nsp.id.0)].app().home(&identity) {
-            // Whose sockets are counted is decided in one place, wherever they connect.
-            Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
-            place => place,
-        };
-        let home = self.config.placement.of_home(nsp.id, &place, self.id);
+        let app = self.config.namespaces.owner(nsp.id);
+        let home = self.config.placement.of_home(app, &self.home_of(app, &identity), self.id);
         let sid = self.rng.sid();
-        let expiry = identity.expires_at_s;
         let socket = self.sockets.insert(Socket {
             peer: key,
             sid,
@@ -64,24 +58,23 @@ impl Shard {
             expiry: None,
             acks: Vec::new(),
         });
-        if let Some(expires_at_s) = expiry {
-            let timer = self.arm_expiry(socket, expires_at_s);
-            if let Some(socket) = self.sockets.get_mut(socket) {
-                socket.expiry = Some(timer);
-            }
-        }
+        self.arm_expiry(socket);
         let Some(peer) = self.peers.get_mut(key.0) else { return };
         peer.client.join(nsp, socket);
         let socket = SocketRef { shard: self.id, key: socket };
         let handshake = peer.handshake.clone();
-        let connect = Connect { socket, sid, identity, auth, handshake };
-        self.hand_home(nsp.id, home, AppInput::Connect(connect));
+        let nsp = self.config.namespaces.index(nsp.id);
+        let connect = Connect { socket, nsp, moved: false, sid, identity, auth, handshake };
+        self.hand_home(app, home, AppInput::Connect(connect));
     }
 
-    /// Wakes at the token's last moment, by today's wall clock.
-    pub(super) fn arm_expiry(&mut self, socket: Key, expires_at_s: u64) -> TimerKey {
-        let in_ms = expires_at_s.saturating_mul(1000).saturating_sub(self.now.wall.0);
-        self.wheel.arm(self.now.mono + in_ms, Timer::TokenExpiry(socket))
+    /// Where a socket of this identity is decided.
+    pub(super) fn home_of(&self, app: AppId, identity: &Identity) -> Home {
+        match self.homes[usize::from(app.0)].app().home(identity) {
+            // Whose sockets are counted is decided in one place, wherever they connect.
+            Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
+            home => home,
+        }
     }
 
     /// A CONNECT to a name nobody serves; the connection stays.
@@ -92,18 +85,19 @@ impl Shard {
     /// A complete event: to its home.
     pub(super) fn on_event(&mut self, message: Message) {
         let Some(socket) = self.sockets.get(message.socket) else { return };
-        let (nsp, home, identity) = (socket.nsp_id(), socket.home, socket.identity.clone());
+        let (nsp, identity) = (socket.nsp_id(), socket.identity.clone());
         self.stats.outcomes[usize::from(nsp.0)].events += 1;
         let args = Args::new(message.array, message.scan.elements, message.attachments);
         let socket = SocketRef { shard: self.id, key: message.socket };
-        self.hand_home(nsp, home, AppInput::Event(Event { socket, identity, args, ack: message.id }));
+        let nsp = self.config.namespaces.index(nsp);
+        self.hand_socket(message.socket, AppInput::Event(Event { socket, nsp, identity, args, ack: message.id }));
     }
 
     /// An ACK packet. Unknown, repeated and foreign ids are ignored and counted.
     pub(super) fn on_ack_packet(&mut self, message: Message) {
         let Some(socket) = self.sockets.get_mut(message.socket) else { return };
         let Some(id) = message.id else { return };
-        let key = AckKey { nsp: socket.nsp_id(), id };
+        let nsp = socket.nsp_id();
         let array = message.array;
         let elements = &message.scan.elements;
         let args = match (elements.first(), elements.last()) {
@@ -111,20 +105,20 @@ impl Shard {
             _ => Bytes::new(),
         };
         let answer = Answer { socket: message.socket, args, attachments: message.attachments };
-        match self.acks.on_answer(key, answer) {
+        match self.acks.on_answer(AckKey { nsp, id }, answer) {
             None => self.stats.unknown_acks += 1,
             Some(done) => {
                 socket.acks.retain(|pending| *pending != id);
                 if let Some(Gathered { answers, missing, timer }) = done {
                     self.wheel.cancel(timer);
-                    self.report_acks(key, answers, missing);
+                    self.report_acks(self.config.namespaces.owner(nsp), id, answers, missing);
                 }
             }
         }
     }
 
     /// All answers of this shard are in: they go to the home that asked. Ids are interleaved by shard, so the id names it.
-    pub(super) fn report_acks(&mut self, key: AckKey, answers: Vec<Answer>, missing: u32) {
+    pub(super) fn report_acks(&mut self, app: AppId, id: u64, answers: Vec<Answer>, missing: u32) {
         let shard = self.id;
         let answers = answers
             .into_iter()
@@ -134,25 +128,25 @@ impl Shard {
                 attachments,
             })
             .collect();
-        let home = ShardId((key.id % u64::from(self.config.placement.shards)) as u16);
+        let home = ShardId((id % u64::from(self.config.placement.shards)) as u16);
         if home == self.id {
-            self.on_acked(key.nsp, key.id, answers, missing);
+            self.on_acked(app, id, answers, missing);
         } else {
-            self.mail[usize::from(home.0)].push(super::io::Mail::Acked { nsp: key.nsp, id: key.id, answers, missing });
+            self.mail[usize::from(home.0)].push(super::io::Mail::Acked { app, id, answers, missing });
         }
     }
 
     /// At the home: one shard has reported. When all have, the application hears.
-    pub(super) fn on_acked(&mut self, nsp: NspId, id: u64, answers: Vec<AckAnswer>, missing: u32) {
-        let Some(asked) = self.asked.get_mut(&(nsp, id)) else { return };
+    pub(super) fn on_acked(&mut self, app: AppId, id: u64, answers: Vec<AckAnswer>, missing: u32) {
+        let Some(asked) = self.asked.get_mut(&(app, id)) else { return };
         asked.answers.extend(answers);
         asked.missing += missing;
         asked.shards_left -= 1;
         if asked.shards_left == 0
-            && let Some(asked) = self.asked.remove(&(nsp, id))
+            && let Some(asked) = self.asked.remove(&(app, id))
         {
             let input = AppInput::Acked { token: asked.token, answers: asked.answers, missing: asked.missing };
-            self.local.push_back((nsp, input));
+            self.local.push_back((app, input));
         }
     }
 
@@ -172,9 +166,10 @@ impl Shard {
     pub(super) fn end_socket(&mut self, key: Key, reason: CloseReason) {
         let Some(socket) = self.remove_socket(key) else { return };
         debug!(target: "siod::socket", sid = ?socket.sid, nsp = socket.nsp.id.0, reason = reason.label(), "left");
+        let (app, home) = (self.config.namespaces.owner(socket.nsp.id), socket.home);
         let input =
             AppInput::Disconnect { socket: SocketRef { shard: self.id, key }, identity: socket.identity, reason };
-        self.hand_home(socket.nsp.id, socket.home, input);
+        self.hand_or_hold(key, app, home, input);
     }
 
     /// Takes a socket out of everything on this shard.
@@ -189,7 +184,7 @@ impl Shard {
             let ack = AckKey { nsp: socket.nsp_id(), id: *id };
             if let Some(Gathered { answers, missing, timer }) = self.acks.on_gone(ack, key) {
                 self.wheel.cancel(timer);
-                self.report_acks(ack, answers, missing);
+                self.report_acks(self.config.namespaces.owner(ack.nsp), *id, answers, missing);
             }
         }
         if let Some(peer) = self.peers.get_mut(socket.peer.0) {

@@ -30,7 +30,7 @@ pub struct Stats {
     /// Entries of slow readers that a newer one of the same key replaced.
     pub coalesced: u64,
     pub slow_consumers: u64,
-    /// By namespace and kind, which the applications take from closed sets.
+    /// By application and kind, which the applications take from closed sets.
     pub alerts: BTreeMap<(u16, &'static str), u64>,
     /// Flushes of a WebSocket; as long as the kernel takes all, one system call each.
     pub writes: u64,

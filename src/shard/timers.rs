@@ -6,7 +6,7 @@ use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
-use crate::base::ids::{Key, NspId, PeerKey};
+use crate::base::ids::{AppId, PeerKey};
 use crate::base::limit::{HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
 use crate::base::time::Millis;
 use crate::engine::heartbeat::{Heartbeat, Phase};
@@ -28,9 +28,9 @@ impl Shard {
             Timer::Stall(conn) => self.on_stall(conn),
             Timer::TokenExpiry(socket) => self.on_token_expiry(socket),
             Timer::Ack(key) => self.on_ack_timeout(key),
-            Timer::App(nsp, token) => {
-                self.app_timers.remove(&(nsp, token));
-                self.local.push_back((nsp, AppInput::Timer { token }));
+            Timer::App(app, token) => {
+                self.app_timers.remove(&(app, token));
+                self.local.push_back((app, AppInput::Timer { token }));
             }
             Timer::Drain(peer) => self.close_peer(peer, CloseReason::ServerShuttingDown),
         }
@@ -94,15 +94,18 @@ impl Shard {
         self.heard + HEARING_GRACE_MS < self.now.mono
     }
 
-    /// No namespace was joined in time (protocol 1.2).
+    /// No namespace was joined in time (protocol 1.2). A CONNECT that waits for its home is no fault of the client: it gets the
+    /// time once more.
     fn on_connect_timeout(&mut self, key: PeerKey) {
-        let again = self.is_behind().then(|| self.wheel.arm(self.now.mono + HEARING_GRACE_MS, Timer::Connect(key)));
-        if let Some(peer) = self.peers.get_mut(key.0) {
-            peer.connect_timer = again;
-            if again.is_none() {
-                self.close_peer(key, CloseReason::ConnectTimeout);
-            }
-        }
+        let behind = self.is_behind();
+        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        peer.connect_timer = None;
+        let again_ms = match peer.client.memberships().is_empty() {
+            true if behind => HEARING_GRACE_MS,
+            true => return self.close_peer(key, CloseReason::ConnectTimeout),
+            false => self.config.engines[usize::from(peer.listener.0)].connect_timeout_ms,
+        };
+        peer.connect_timer = Some(self.wheel.arm(self.now.mono + again_ms, Timer::Connect(key)));
     }
 
     /// The WebSocket did not take over in time (protocol 2.5).
@@ -129,21 +132,6 @@ impl Shard {
         }
     }
 
-    /// By the wall clock of now: after a jump backwards the token still has time (F-16).
-    fn on_token_expiry(&mut self, key: Key) {
-        let Some(expires_at_s) = self.sockets.get(key).and_then(|socket| socket.identity.expires_at_s) else { return };
-        if self.now.wall.as_secs() >= expires_at_s {
-            if let Some(socket) = self.sockets.get_mut(key) {
-                socket.expiry = None;
-            }
-            return self.disconnect_namespace(key, CloseReason::TokenExpired);
-        }
-        let timer = self.arm_expiry(key, expires_at_s);
-        if let Some(socket) = self.sockets.get_mut(key) {
-            socket.expiry = Some(timer);
-        }
-    }
-
     fn on_ack_timeout(&mut self, key: AckKey) {
         let Some((gathered, late)) = self.acks.on_timeout(key) else { return };
         for socket in late {
@@ -151,14 +139,14 @@ impl Shard {
                 socket.acks.retain(|pending| *pending != key.id);
             }
         }
-        self.report_acks(key, gathered.answers, gathered.missing);
+        let app = self.config.namespaces.owner(key.nsp);
+        self.report_acks(app, key.id, gathered.answers, gathered.missing);
     }
 
     /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17).
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
-        let namespaces = (0..self.homes.len()).map(|nsp| (NspId(nsp as u16), AppInput::Draining));
-        self.local.extend(namespaces);
+        self.local.extend((0..self.homes.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
         let peers: Vec<PeerKey> = self.peers.keys().map(PeerKey).collect();
         let count = peers.len().max(1) as u64;
         for (index, peer) in peers.into_iter().enumerate() {

@@ -14,7 +14,7 @@ use super::io::{Input, Mail, Output, Purpose, Ticket};
 use crate::app::Context;
 use crate::app::effect::Outcome;
 use crate::app::event::AppInput;
-use crate::base::ids::{ConnKey, NspId, ShardId};
+use crate::base::ids::{AppId, ConnKey, ShardId};
 use crate::base::time::{Millis, Now};
 
 impl Shard {
@@ -37,7 +37,7 @@ impl Shard {
             Input::Leaving { sid } => self.on_moving(&sid, Shard::wait_on),
             Input::Mail(mail) => mail.into_iter().for_each(|mail| self.on_mail(mail)),
             Input::Done { ticket, outcome } => self.on_done(ticket, outcome),
-            Input::Call { req, nsp, call } => self.local.push_back((nsp, AppInput::Call { req, call })),
+            Input::Call { req, app, call } => self.local.push_back((app, AppInput::Call { req, call })),
             Input::Drain { window_ms } => self.on_drain(window_ms),
         }
         self.run_homes();
@@ -48,6 +48,7 @@ impl Shard {
     pub fn on_time(&mut self, now: Now, heard: Millis) {
         self.now = now;
         self.heard = heard;
+        self.run_homes();
         while let Some(timer) = self.wheel.pop(now.mono) {
             self.on_timer(timer);
             self.run_homes();
@@ -82,43 +83,45 @@ impl Shard {
     /// Runs the applications until nothing is left for them. An application's effects are applied after its handler has
     /// returned, in order, and before the next input.
     pub(super) fn run_homes(&mut self) {
-        while let Some((nsp, input)) = self.local.pop_front() {
+        while let Some((app, input)) = self.local.pop_front() {
             let mut out = std::mem::take(&mut self.decisions);
-            let mut cx = Context { now: self.now, rng: &mut self.rng };
-            self.homes[usize::from(nsp.0)].on_input(&mut cx, input, &mut out);
-            self.apply_decisions(nsp, out);
+            let authenticator = &self.config.authenticator;
+            let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator };
+            self.homes[usize::from(app.0)].on_input(&mut cx, input, &mut out);
+            self.apply_decisions(app, out);
         }
     }
 
     /// A job's outcome goes to the home that asked, whoever is still connected (design 4.7).
     fn on_done(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Ticket { nsp, purpose } = ticket;
+        let Ticket { app, purpose } = ticket;
         let mut out = std::mem::take(&mut self.decisions);
-        let mut cx = Context { now: self.now, rng: &mut self.rng };
-        let home = &mut self.homes[usize::from(nsp.0)];
+        let authenticator = &self.config.authenticator;
+        let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator };
+        let home = &mut self.homes[usize::from(app.0)];
         match purpose {
             Purpose::Token(token) => home.on_input(&mut cx, AppInput::Done { token, outcome }, &mut out),
             Purpose::Load(entity) => home.on_loaded(&mut cx, &entity, outcome, &mut out),
             Purpose::Commit(number) => home.on_committed(&mut cx, number, outcome, &mut out),
         }
-        self.apply_decisions(nsp, out);
+        self.apply_decisions(app, out);
     }
 
     fn on_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Input { nsp, input } => self.local.push_back((nsp, input)),
-            Mail::Directives { nsp, home, list } => self.apply_directives(nsp, home, list),
-            Mail::Acked { nsp, id, answers, missing } => self.on_acked(nsp, id, answers, missing),
+            Mail::Input { app, input } => self.local.push_back((app, input)),
+            Mail::Directives { app, home, list } => self.apply_directives(app, home, list),
+            Mail::Acked { app, id, answers, missing } => self.on_acked(app, id, answers, missing),
         }
         self.run_homes();
     }
 
-    /// Hands an input to the home of a socket: to the local queue, or by mail.
-    pub(super) fn hand_home(&mut self, nsp: NspId, home: ShardId, input: AppInput) {
+    /// Hands an input to a home: to the local queue, or by mail.
+    pub(super) fn hand_home(&mut self, app: AppId, home: ShardId, input: AppInput) {
         if home == self.id {
-            self.local.push_back((nsp, input));
+            self.local.push_back((app, input));
         } else {
-            self.mail[usize::from(home.0)].push(Mail::Input { nsp, input });
+            self.mail[usize::from(home.0)].push(Mail::Input { app, input });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How many sockets each identity has in one namespace, where that is bounded (`limits.sockets_per_user_max`). Counted at the
+//! How many sockets each identity has in each namespace of the application, where that is bounded (`limits.sockets_per_user_max`). Counted at the
 //! home, from the CONNECT until the refusal or the departure; a home sees all sockets of an identity of its tenant.
 //!
 //! Whoever proves himself to the application only is not counted: his name is a claim, and a stranger could use it up.
@@ -11,14 +11,14 @@ use tracing::debug;
 
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
-use crate::app::identity::AuthMethod;
+use crate::app::identity::{AuthMethod, Identity};
 use crate::app::{Application, Home};
-use crate::base::ids::SocketRef;
+use crate::base::ids::{NspIndex, SocketRef};
 
-/// Tenant and `sub`.
-type User = (Home, String);
+/// Namespace, tenant and `sub`.
+type User = (NspIndex, Home, String);
 
-/// The sockets of one namespace at home here.
+/// The sockets at home here.
 #[derive(Debug)]
 pub struct Users {
     /// 0: nothing is bounded, and nothing counted.
@@ -36,7 +36,7 @@ impl Users {
     pub fn on_input(&mut self, input: &AppInput, app: &dyn Application) -> Option<Effect> {
         let connect = match input {
             AppInput::Connect(connect) if self.sockets_max > 0 => connect,
-            AppInput::Disconnect { socket, .. } => {
+            AppInput::Disconnect { socket, .. } | AppInput::Moved { socket, .. } => {
                 self.leave(*socket);
                 return None;
             }
@@ -46,16 +46,27 @@ impl Users {
         if identity.method == AuthMethod::Application {
             return None;
         }
-        let user = Arc::new((app.home(identity), identity.sub().to_owned()));
-        let count = self.counts.entry(user.clone()).or_default();
-        if *count >= self.sockets_max {
+        let user = Arc::new((connect.nsp, app.home(identity), identity.sub().to_owned()));
+        // One that has moved is connected already, and counts whatever the bound.
+        if !connect.moved && self.counts.get(&user).is_some_and(|count| *count >= self.sockets_max) {
             let max = self.sockets_max;
             debug!(target: "siod::limit", app = app.name(), max, "sockets_per_user_max reached: not connected");
             return refusal(connect.socket);
         }
-        *count += 1;
-        self.sockets.insert(connect.socket, user);
+        self.count(connect.socket, user);
         None
+    }
+
+    /// A socket is somebody else from now on; one that was not counted stays so.
+    pub fn rename(&mut self, socket: SocketRef, identity: &Identity, app: &dyn Application) {
+        let Some(nsp) = self.sockets.get(&socket).map(|user| user.0) else { return };
+        self.leave(socket);
+        self.count(socket, Arc::new((nsp, app.home(identity), identity.sub().to_owned())));
+    }
+
+    fn count(&mut self, socket: SocketRef, user: Arc<User>) {
+        *self.counts.entry(user.clone()).or_default() += 1;
+        self.sockets.insert(socket, user);
     }
 
     /// Sockets that are counted.

@@ -22,7 +22,6 @@ use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room
 use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
-use crate::base::ids::SocketRef;
 use crate::base::limit::NAME_BYTES_MAX;
 
 /// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites
@@ -79,17 +78,17 @@ fn greet(connect: &Connect, fx: &mut Effects) {
 
 impl Lab {
     fn on_event(&mut self, event: Event, fx: &mut Effects) {
-        let Event { socket, args, ack, .. } = event;
+        let Event { socket, nsp, ref args, ack, .. } = event;
         self.tally.handled += 1;
         match &*args.name() {
-            name @ ("join" | "leave" | "room") => self.on_room(name, socket, &args, ack, fx),
+            name @ ("join" | "leave" | "room") => self.on_room(name, &event, fx),
             "echo" | "message-with-ack" => {
                 if let Some(id) = ack {
                     fx.push(Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec() });
                 }
             }
-            "message" => relay(Target::Socket(socket), "message-back", &args, fx),
-            "bcast" => relay(Target::all(), "bcast", &args, fx),
+            "message" => relay(Target::Socket(socket), "message-back", args, fx),
+            "bcast" => relay(Target::all().within(nsp), "bcast", args, fx),
             _ => {
                 self.tally.handled -= 1;
                 self.tally.unknown += 1;
@@ -98,7 +97,9 @@ impl Lab {
         }
     }
 
-    fn on_room(&mut self, name: &str, socket: SocketRef, args: &Args, ack: Option<u64>, fx: &mut Effects) {
+    fn on_room(&mut self, name: &str, event: &Event, fx: &mut Effects) {
+        let Event { socket, nsp, args, ack, .. } = event;
+        let (socket, ack) = (*socket, *ack);
         let room = args.parse::<String>(0).filter(|room| (1..=NAME_BYTES_MAX).contains(&room.len()));
         let Some(room) = room.map(Room::from) else {
             self.tally.handled -= 1;
@@ -110,7 +111,7 @@ impl Lab {
             "leave" => fx.push(Effect::Leave { socket, room }),
             _ => {
                 let event = Emission::relay("room", &args.raw_from(1), args.attachments().to_vec());
-                return emit(Target::room(room), event, fx);
+                return emit(Target::room(room).within(*nsp), event, fx);
             }
         }
         if let Some(id) = ack {
@@ -134,17 +135,19 @@ fn emit(target: Target, event: Emission, fx: &mut Effects) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Key, ShardId};
+    use crate::app::identity::{AuthSettings, Authenticator};
+    use crate::base::ids::{Key, NspIndex, ShardId, SocketRef};
     use crate::base::rng::Rng;
     use crate::base::time::Now;
     use serde_json::json;
 
     fn check(args: Args, ack: Option<u64>, expected: &str) {
         let mut rng = Rng::from_seed([0; 32]);
-        let mut cx = Context { now: Now::default(), rng: &mut rng };
+        let authenticator = Authenticator::new(&AuthSettings::default());
+        let mut cx = Context { now: Now::default(), rng: &mut rng, authenticator: &authenticator };
         let socket = SocketRef { shard: ShardId(0), key: Key { slot: 1, generation: 0 } };
         let mut fx = Effects::default();
-        let event = Event { socket, identity: Arc::default(), args, ack };
+        let event = Event { socket, nsp: NspIndex(0), identity: Arc::default(), args, ack };
         Lab::default().handle(&mut cx, AppInput::Event(event), &mut fx);
         let shown: Vec<String> = fx.0.iter().map(show).collect();
         assert_eq!(shown.join(", "), expected);

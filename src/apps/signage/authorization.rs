@@ -161,11 +161,7 @@ impl Turn<'_> {
             id.map(|id| Effect::Ack { socket, id, args: Bytes::from(payload.to_string()), attachments: Vec::new() })
         };
         let known = self.fleet.devices.get(id);
-        let told = known.map(|device| Target::Rooms {
-            rooms: device.rooms.see.clone(),
-            except: Vec::new(),
-            except_sockets: Vec::new(),
-        });
+        let told = known.map(|device| Target::rooms(device.rooms.see.clone(), Vec::new()));
         let public = json!({"deviceId": id});
         let mut then: Vec<Effect> = told.into_iter().map(|target| emit(target, change.event(), &public)).collect();
         match asker {

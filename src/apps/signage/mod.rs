@@ -156,7 +156,7 @@ impl Signage {
             AppInput::Disconnect { identity, .. } | AppInput::Drained { identity, .. } => Some(fleet_of(identity)),
             AppInput::Call { call: Call::Signage(call), .. } => Some(&call.fleet),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| &**fleet),
-            AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Draining => None,
+            _ => None,
         }
     }
 
@@ -264,8 +264,8 @@ impl Application for Signage {
                     self.turn(cx, &fleet, fx, |_| {});
                 }
             }
-            // It asks nobody for acks.
-            AppInput::Acked { .. } => {}
+            // It asks nobody for acks, nobody of it becomes somebody else, and fleets are loaded by who comes.
+            AppInput::Acked { .. } | AppInput::Moved { .. } | AppInput::Expiring { .. } | AppInput::Started => {}
         }
     }
 

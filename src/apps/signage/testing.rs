@@ -17,10 +17,10 @@ use crate::app::effect::{
     Delivery, Effect, Effects, Job, JobError, JobErrorKind, Outcome, Query, Room, Target, Token, Write,
 };
 use crate::app::event::{AppInput, Args, Call, Connect, Event, Handshake};
-use crate::app::identity::{AuthMethod, Claims, Identity};
+use crate::app::identity::{AuthMethod, AuthSettings, Authenticator, Claims, Identity};
 use crate::app::{Application, Asked, AuthFailure, Context, Metric};
 use crate::base::close::CloseReason;
-use crate::base::ids::{Key, ReqId, ShardId, SocketRef};
+use crate::base::ids::{Key, NspIndex, ReqId, ShardId, SocketRef};
 use crate::base::rng::Rng;
 use crate::base::time::{Millis, Now, WallMillis};
 
@@ -174,7 +174,15 @@ impl World {
         };
         self.clients.insert(id, Client { identity: identity.clone(), ..Client::default() });
         let sid = self.rng.sid();
-        let connect = Connect { socket: socket(id), sid, identity, auth, handshake: Arc::new(handshake) };
+        let connect = Connect {
+            socket: socket(id),
+            nsp: NspIndex(0),
+            moved: false,
+            sid,
+            identity,
+            auth,
+            handshake: Arc::new(handshake),
+        };
         self.input(AppInput::Connect(connect));
         id
     }
@@ -192,7 +200,7 @@ impl World {
 
     pub fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {
         let identity = self.clients[&id].identity.clone();
-        self.input(AppInput::Event(Event { socket: socket(id), identity, args, ack }));
+        self.input(AppInput::Event(Event { socket: socket(id), nsp: NspIndex(0), identity, args, ack }));
     }
 
     pub fn leaves(&mut self, id: Id, reason: CloseReason) {
@@ -289,14 +297,15 @@ impl World {
 
     fn input(&mut self, input: AppInput) {
         let mut fx = Effects::default();
+        let authenticator = Authenticator::new(&AuthSettings::default());
         if let Some(entity) = self.app.entity(&input)
             && let Some(job) = self.app.load(&entity)
         {
             let outcome = self.work(job);
-            let mut cx = Context { now: self.now, rng: &mut self.rng };
+            let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator: &authenticator };
             self.app.loaded(&mut cx, &entity, outcome, &mut fx);
         }
-        let mut cx = Context { now: self.now, rng: &mut self.rng };
+        let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator: &authenticator };
         self.app.handle(&mut cx, input, &mut fx);
         self.apply(fx.0);
     }
@@ -305,7 +314,7 @@ impl World {
         let mut done = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Accept { socket } => self.client(socket).open = true,
+                Effect::Accept { socket, .. } => self.client(socket).open = true,
                 Effect::Refuse { socket, message, data } => {
                     let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
                     self.client(socket).refused = Some((message, data));
@@ -335,7 +344,7 @@ impl World {
                 Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
                 Effect::Cancel { token } => drop(self.timers.remove(&token)),
                 Effect::Alert { kind, .. } => self.alerts.push(kind),
-                Effect::EmitWithAck { .. } => panic!("signage asks for no acks"),
+                other => panic!("signage says nothing of this kind: {other:?}"),
             }
         }
         // As in the shard, an outcome comes when the turn that asked has ended.
@@ -357,7 +366,7 @@ impl World {
         for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.open) {
             let hit = match target {
                 Target::Socket(one) => *one == socket(*id),
-                Target::Rooms { rooms, except, except_sockets } => {
+                Target::Rooms { rooms, except, except_sockets, .. } => {
                     rooms.iter().any(|room| client.rooms.contains(room))
                         && !except.iter().any(|room| client.rooms.contains(room))
                         && !except_sockets.contains(&socket(*id))

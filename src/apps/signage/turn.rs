@@ -86,8 +86,8 @@ impl Turn<'_> {
         if !self.fleet.is_watched(&rooms) {
             return;
         }
-        let target = Target::Rooms { rooms, except, except_sockets: Vec::new() };
-        self.fx.push(Effect::Emit { target, event: Emission::new(name, payload), delivery });
+        let (target, event) = (Target::rooms(rooms, except), Emission::new(name, payload));
+        self.fx.push(Effect::Emit { target, event, delivery });
     }
 
     pub fn is_online(&self, device: &Arc<str>) -> bool {
@@ -255,7 +255,7 @@ impl Turn<'_> {
         let (rooms, key) = (device.rooms.clone(), device.number);
         let update = whole_state(id, device, online, self.now);
         let emit = |rooms: Vec<Room>, except: Vec<Room>, update: &StateUpdated<'_>, delivery| Effect::Emit {
-            target: Target::Rooms { rooms, except, except_sockets: Vec::new() },
+            target: Target::rooms(rooms, except),
             event: Emission::new("state:updated", update),
             delivery,
         };

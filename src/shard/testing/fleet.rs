@@ -3,7 +3,9 @@
 //! | event | what happens |
 //! |---|---|
 //! | `join ROOM`, `leave ROOM` | membership |
-//! | `to {rooms, except, alone, class, key, commit} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
+//! | `become SUB`, `refresh S` | the sender is somebody else from now on; whoever's token ends is `t` until S seconds after 1970 |
+//! | `pass SUB`, `whoami` | the home of SUB answers `whoami`; acks the tenant that decides |
+//! | `to {nsp, rooms, except, alone, class, key, commit} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
 //! | `twice ARG` | two volatile `said` in one list, to the sender |
 //! | `ask {timeout, me} ARG` | `question ARG` to all (`me`: to the sender) with acks; the sender then gets `result {answers, missing}` |
 //! | `echo …` | acks its arguments |
@@ -21,10 +23,10 @@ use std::sync::mpsc::Sender;
 use serde_json::{Value, json};
 
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Query, Target, Token};
-use crate::app::event::{AckAnswer, AppInput, Connect, Event};
-use crate::app::identity::Identity;
+use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
+use crate::app::identity::{Claims, Identity};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
-use crate::base::ids::SocketRef;
+use crate::base::ids::{NspIndex, SocketRef};
 
 /// What the application saw, for tests that count: `(what, socket)`.
 pub type Log = Sender<(&'static str, SocketRef, String)>;
@@ -35,6 +37,12 @@ pub struct Fleet {
     /// Who waits for what, by token.
     waiting: BTreeMap<Token, Waiting>,
     timers: BTreeMap<SocketRef, Token>,
+    /// It has heard `Started`.
+    started: bool,
+    /// Speaks this long before the end of a token.
+    notice_ms: Option<u64>,
+    /// Who sockets become whose token has ended.
+    refreshed: Option<Arc<Identity>>,
 }
 
 enum Waiting {
@@ -46,7 +54,13 @@ enum Waiting {
 
 impl Fleet {
     pub fn new(log: Option<Log>) -> Fleet {
-        Fleet { log, next_token: 0, waiting: BTreeMap::new(), timers: BTreeMap::new() }
+        let (waiting, timers) = (BTreeMap::new(), BTreeMap::new());
+        Fleet { log, next_token: 0, waiting, timers, started: false, notice_ms: None, refreshed: None }
+    }
+
+    /// One that speaks `notice_ms` before the end of a token, and at the end.
+    pub fn speaking(notice_ms: u64) -> Fleet {
+        Fleet { notice_ms: Some(notice_ms), ..Fleet::new(None) }
     }
 
     fn logs(&self, what: &'static str, socket: SocketRef, detail: &str) {
@@ -68,7 +82,11 @@ impl Fleet {
 
     fn on_connect(&mut self, connect: &Connect, fx: &mut Effects) {
         let socket = connect.socket;
-        self.logs("connect", socket, "");
+        assert!(self.started, "the start comes first");
+        self.logs(if connect.moved { "arrived" } else { "connect" }, socket, connect.identity.sub());
+        if connect.moved {
+            return fx.emit(socket, "moved", &connect.identity.sub());
+        }
         let auth: Value = serde_json::from_slice(&connect.auth).expect("auth is a JSON object");
         if let Some(refuse) = auth.get("refuse") {
             self.logs("refuse", socket, "");
@@ -93,7 +111,7 @@ impl Fleet {
     }
 
     fn on_event(&mut self, event: Event, fx: &mut Effects) {
-        let Event { socket, args, ack, .. } = event;
+        let Event { socket, nsp, identity, args, ack } = event;
         let text = args.parse::<String>(0).unwrap_or_default();
         let option: Value = args.parse(0).unwrap_or_default();
         match &*args.name() {
@@ -133,6 +151,13 @@ impl Fleet {
                 let (then, or_else) = (vec![told("saved")], vec![told("unsaved")]);
                 fx.push(Effect::Commit { entity: Entity("e".into()), write: vec![], token: None, then, or_else });
             }
+            "become" => fx.push(Effect::Identify { socket, identity: named(&text, None) }),
+            "refresh" => self.refreshed = Some(named("t", option.as_u64())),
+            "pass" => {
+                let event = Event { socket, nsp, identity: named(&text, None), args: Args::of("whoami", &[]), ack };
+                fx.push(Effect::Pass { home: Home::Tenant(text), event });
+            }
+            "whoami" => fx.ack(socket, ack, &identity.sub()),
             "work" => {
                 let token = Some(self.wait(Waiting::Work(socket)));
                 fx.push(Effect::Job { job: Job::Read(Query::Audit { domain: "x".into(), limit: 1 }), token });
@@ -160,6 +185,11 @@ impl Fleet {
     }
 }
 
+/// Somebody of the tenant `sub`, for so long.
+fn named(sub: &str, expires_at_s: Option<u64>) -> Arc<Identity> {
+    Arc::new(Claims { sub: sub.to_owned(), expires_at_s, ..Claims::default() }.into())
+}
+
 /// The arguments after the first.
 fn rest(args: &crate::app::event::Args) -> bytes::Bytes {
     let texts: Vec<&[u8]> = (1..args.len()).filter_map(|index| args.raw(index)).collect();
@@ -172,7 +202,8 @@ fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &m
         list.iter().filter_map(Value::as_str).map(Into::into).collect()
     };
     let except_sockets = if option.get("alone").is_some() { vec![socket] } else { Vec::new() };
-    let target = Target::Rooms { rooms: names("rooms"), except: names("except"), except_sockets };
+    let nsp = NspIndex(option["nsp"].as_u64().unwrap_or(0) as u8);
+    let target = Target::Rooms { nsp, rooms: names("rooms"), except: names("except"), except_sockets };
     let key = option["key"].as_u64().unwrap_or(0);
     let delivery = match option["class"].as_str() {
         Some("volatile") => Delivery::Volatile,
@@ -197,6 +228,10 @@ impl Application for Fleet {
 
     fn home(&self, identity: &Identity) -> Home {
         Home::Tenant(identity.sub().to_owned())
+    }
+
+    fn expiry_notice_ms(&self) -> Option<u64> {
+        self.notice_ms
     }
 
     fn entity(&self, input: &AppInput) -> Option<Entity> {
@@ -230,6 +265,14 @@ impl Application for Fleet {
                     fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
                 }
             }
+            AppInput::Moved { socket, identity } => self.logs("moved", socket, identity.sub()),
+            AppInput::Expiring { socket, in_ms, .. } => {
+                fx.emit(socket, "expiring", &in_ms);
+                if let Some(identity) = self.refreshed.clone().filter(|_| in_ms == 0) {
+                    fx.push(Effect::Identify { socket, identity });
+                }
+            }
+            AppInput::Started => self.started = true,
             AppInput::Call { .. } | AppInput::Draining => {}
         }
     }

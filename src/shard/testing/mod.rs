@@ -27,16 +27,17 @@ use crate::app::Application;
 use crate::app::effect::{Job, Outcome};
 use crate::app::event::{Call, Handshake};
 use crate::app::identity::{AuthSettings, Authenticator};
-use crate::base::ids::{ListenerId, NspId, ShardId};
+use crate::base::ids::{AppId, ListenerId, NspId, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::time::{Millis, Now, WallMillis};
+use crate::hub::namespace::Namespaces;
 use crate::shard::placement::Placement;
 
 pub use poller::{Poller, Request};
 pub use socket::Peer;
 use state::State;
 
-/// Namespaces and their applications, made afresh for each shard.
+/// Applications, made afresh for each shard, with the names of their namespaces, divided by commas.
 pub type Apps = Vec<(&'static str, Box<dyn Application>)>;
 
 /// What a world is made of; the defaults are the daemon's, without jitter.
@@ -76,7 +77,9 @@ impl World {
             placement: Placement { shards: setup.shards, key: (3, u64::from(setup.seed)) },
             limits: setup.limits,
             engines: vec![setup.engine],
-            namespaces: apps().into_iter().map(|(name, _)| name.to_owned()).collect(),
+            namespaces: Namespaces::new(
+                apps().into_iter().map(|(names, _)| names.split(',').map(str::to_owned).collect()),
+            ),
             authenticator: Authenticator::new(&setup.auth),
         });
         let start = Millis(1_000);
@@ -187,9 +190,9 @@ impl World {
     }
 
     /// A call from HTTP at the home on `shard`: its status and body once they are there.
-    pub fn calls(&self, shard: u16, nsp: u16, call: Call) -> Option<(u16, String)> {
+    pub fn calls(&self, shard: u16, app: u16, call: Call) -> Option<(u16, String)> {
         let request = Request::new(self.clone());
-        self.input(shard, Input::Call { req: request.id, nsp: NspId(nsp), call });
+        self.input(shard, Input::Call { req: request.id, app: AppId(app), call });
         self.0.borrow_mut().call_replies.remove(&request.id)
     }
 
@@ -233,7 +236,7 @@ impl World {
     }
 
     fn hello(&self, path: &str) -> Hello {
-        let names = self.0.borrow().config.namespaces.clone();
+        let names = self.0.borrow().config.namespaces.names().to_vec();
         let root = path.strip_suffix("-root").map(|name| {
             let index = names.iter().position(|known| known == name).expect("the path names a namespace");
             NspId(index as u16)

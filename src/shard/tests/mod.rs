@@ -2,6 +2,7 @@
 
 mod heartbeat;
 mod limits;
+mod moves;
 mod namespaces;
 mod polling;
 mod rooms;

@@ -13,7 +13,7 @@ use crate::shard::testing::{Peer, Setup, World};
 fn foreign_tenant(world: &World, not: u16) -> String {
     let home = |name: &String| {
         let home = crate::app::Home::Tenant(name.clone());
-        world.look(not, |shard| shard.config.placement.of_home(crate::base::ids::NspId(1), &home, shard.id)).0
+        world.look(not, |shard| shard.config.placement.of_home(crate::base::ids::AppId(1), &home, shard.id)).0
     };
     let mut names = (0..).map(|number| format!("t{number}"));
     names.find(|name| world.shards() == 1 || home(name) != not).unwrap()

@@ -165,7 +165,7 @@ fn an_exception_that_has_gone_excludes_nobody_else() {
 
 fn home_shard(world: &World) -> u16 {
     let home = crate::app::Home::Tenant("t".into());
-    world.look(0, |shard| shard.config.placement.of_home(crate::base::ids::NspId(1), &home, shard.id)).0
+    world.look(0, |shard| shard.config.placement.of_home(crate::base::ids::AppId(1), &home, shard.id)).0
 }
 
 #[test]
