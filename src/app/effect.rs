@@ -9,12 +9,10 @@ use super::event::Event;
 use super::identity::Identity;
 use super::kit::audit;
 use super::{Entity, Home};
+
+pub use super::Token;
 use crate::base::ids::{ReqId, SocketRef};
 pub use crate::hub::target::{Delivery, Emission, Room, Target};
-
-/// A handler's own name for something it will hear of again (a timer, a job, an ack). Opaque to everybody else.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Token(pub u64);
 
 /// One thing that should happen.
 #[derive(Debug)]

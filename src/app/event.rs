@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::effect::{Outcome, Token};
+use super::Token;
+use super::effect::Outcome;
 use super::identity::Identity;
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};

@@ -31,6 +31,10 @@ pub enum Home {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Entity(pub String);
 
+/// A handler's own name for something it will hear of again (a timer, a job, an ack). Opaque to everybody else.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
 /// What a handler may read beside its own state and its input.
 pub struct Context<'a> {
     pub now: Now,

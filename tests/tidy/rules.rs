@@ -81,7 +81,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_AIM: usize = 250;
 
 /// Files where such programs rot.
-const BUDGETS: &[(&str, usize)] = &[("src/shard/turn.rs", 300), ("src/shard/mod.rs", 200), ("src/net/reactor.rs", 350)];
+const BUDGETS: &[(&str, usize)] = &[("src/shard/turn.rs", 300), ("src/shard/mod.rs", 250), ("src/net/reactor.rs", 350)];
 
 type Complaints = Vec<String>;
 

@@ -67,8 +67,13 @@ fn a_socket_that_becomes_somebody_else_keeps_its_rooms_and_the_order_of_its_even
             peer.joins("/", "{\"token\":\"t\"}");
             peer.sends("42[\"join\",\"r\"]");
             let _ = seen.try_iter().count();
-            let become_it = format!("42[\"become\",\"{tenant}\"]");
-            peer.sends_together(&["421[\"echo\",1]", &become_it, "422[\"echo\",2]", "423[\"whoami\"]"]);
+            // With mail on its way, what is sent after the move waits for the new home.
+            world.holds_mail();
+            peer.sends("421[\"echo\",1]");
+            peer.sends(&format!("42[\"become\",\"{tenant}\"]"));
+            world.delivers_mail();
+            peer.sends("422[\"echo\",2]");
+            peer.sends("423[\"whoami\"]");
             let moved = format!("42[\"moved\",\"{tenant}\"]");
             let whoami = format!("433[\"{tenant}\"]");
             assert_eq!(texts(&peer), ["431[1]", &moved, "432[2]", &whoami]);
