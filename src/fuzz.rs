@@ -2,10 +2,16 @@
 //! and asserts what holds for every input.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::base::json;
+use crate::base::limit::PROXY_HEAD_BYTES_MAX;
 use crate::engine::packet::Packet;
 use crate::engine::{open, packet, payload};
+use crate::net::forwarded::Proxies;
+use crate::net::proxy_head;
 use crate::wire::{Decoder, Incoming, WireError};
 
 /// Bytes of one WebSocket connection, read at once and in pieces whose size the first byte chooses: the same messages.
@@ -50,6 +56,36 @@ pub fn engine_payload(data: &[u8]) {
             }
             let body = String::from_utf8(body).expect("bodies are text");
             assert_eq!(packet::decode_text(Cow::Owned(body)), Ok(decoded));
+        }
+    }
+}
+
+/// The start of a connection of a trusted proxy: what its PROXY head says does not depend on how its bytes were split.
+pub fn proxy_head(data: &[u8]) {
+    let whole = proxy_head::read(data);
+    if let Ok(Some(head)) = whole {
+        assert!((1..=data.len().min(PROXY_HEAD_BYTES_MAX)).contains(&head.bytes));
+    }
+    for end in 0..data.len() {
+        let cut = proxy_head::read(&data[..end]);
+        assert!(cut == whole || cut == Ok(None), "{end} bytes are {cut:?}, all are {whole:?}");
+    }
+}
+
+/// What a proxy was told about its client, and what it appends itself: nobody is taken for somebody else.
+pub fn forwarded(data: &[u8]) {
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    let proxies = Proxies { trusted: vec![proxy.into()], ..Proxies::default() };
+    for (name, appended, client) in [
+        ("x-forwarded-for", "192.0.2.1", IpAddr::from([192, 0, 2, 1])),
+        ("forwarded", "for=192.0.2.1", IpAddr::from([192, 0, 2, 1])),
+        ("forwarded", "for=\"[2001:db8::1]:4711\"", IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])),
+    ] {
+        let Ok(value) = HeaderValue::from_bytes(&[data, b", ", appended.as_bytes()].concat()) else { return };
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
+        match proxies.client(proxy, &headers) {
+            Ok(found) => assert_eq!(found, client),
+            Err(refused) => assert!(name == "forwarded", "{refused:?}"),
         }
     }
 }
@@ -101,6 +137,15 @@ mod tests {
         for seed in ["4a\x1ebAQID\x1e2probe", "d=4a%5Cn%1E4b", "EIO=4&transport=polling&sid=x"] {
             engine_payload(seed.as_bytes());
         }
+        for seed in [
+            &b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\nGET"[..],
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0e\xc0\0\x02\x01\xc0\0\x02\x02\0\x01\0\x02\x20\0",
+        ] {
+            proxy_head(seed);
+        }
+        for seed in ["1.1.1.1, 10.0.0.2", "for=\"1.1.1.1;x=\"\\", "for=\"[::1]:1\";host=\"a,b\""] {
+            forwarded(seed.as_bytes());
+        }
     }
 
     proptest! {
@@ -110,6 +155,8 @@ mod tests {
                 wire_decoder(input);
                 json_scanner(input);
                 engine_payload(input);
+                proxy_head(input);
+                forwarded(input);
             }
         }
     }

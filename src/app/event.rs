@@ -74,6 +74,8 @@ pub struct Connect {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Handshake {
     pub ip: IpAddr,
+    /// The session holds a place of that address, since it came through a proxy; the shell is told when it ends.
+    pub holds_place: bool,
     /// Query, user agent, authorization.
     texts: Box<str>,
     /// Where the query ends in `texts`, and where the user agent.
@@ -85,7 +87,7 @@ impl Handshake {
     /// the header's value.
     pub fn new(ip: IpAddr, query: &str, user_agent: &str, authorization: &str) -> Handshake {
         let ends = [query.len(), query.len() + user_agent.len()].map(|end| end as u32);
-        Handshake { ip, texts: [query, user_agent, authorization].concat().into_boxed_str(), ends }
+        Handshake { ip, holds_place: false, texts: [query, user_agent, authorization].concat().into_boxed_str(), ends }
     }
 
     pub fn user_agent(&self) -> &str {

@@ -33,7 +33,9 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8_192;
 /// All headers of an HTTP request, in bytes and in number.
 pub const HEADERS_BYTES_MAX: usize = 16_384;
 pub const HEADERS_MAX: usize = 100;
-/// The whole head of an HTTP request arrives within this time.
+/// The head of the PROXY protocol, by which a trusted proxy begins a connection: the smallest bound its specification allows.
+pub const PROXY_HEAD_BYTES_MAX: usize = 536;
+/// The whole head of an HTTP request arrives within this time, a PROXY head before it included.
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// An HTTP connection that has been answered may rest for so long before it sends its next request.
 pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 75_000;

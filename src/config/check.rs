@@ -157,6 +157,12 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
                 allowed.join(", ")
             ));
         }
+        if listener.proxies.proxy_protocol && listener.proxies.trusted.is_empty() {
+            refusals.push(format!(
+                "listener[{index}].proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are \
+                 read from these only; set listener[{index}].trusted_proxies"
+            ));
+        }
         let taken = config.listeners[..index].iter().map(|other| other.bind).chain([config.admin.bind]);
         if listener.bind.port() != 0 && taken.into_iter().any(|other| other == listener.bind) {
             refusals.push(format!("{key}: must differ from every other listener and admin.bind"));

@@ -13,6 +13,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 pub use crate::app::identity::{AuthMode, AuthSettings};
 pub use crate::app::name::AppName;
 pub use crate::apps::signage::settings::Settings as SignageSettings;
@@ -76,13 +78,20 @@ pub struct Listener {
     pub paths: Vec<(String, Option<AppName>)>,
     pub engine: EngineLimits,
     pub cors: Cors,
+    pub proxies: Proxies,
 }
 
 impl Default for Listener {
     fn default() -> Self {
         let bind = SocketAddr::from(([127, 0, 0, 1], 3000));
-        let mut listener =
-            Listener { bind, root: None, paths: Vec::new(), engine: EngineLimits::default(), cors: Cors::default() };
+        let mut listener = Listener {
+            bind,
+            root: None,
+            paths: Vec::new(),
+            engine: EngineLimits::default(),
+            cors: Cors::default(),
+            proxies: Proxies::default(),
+        };
         listener.resolve_paths(vec!["/socket.io/".to_owned()]);
         listener
     }
@@ -128,6 +137,15 @@ impl Default for Cors {
     fn default() -> Self {
         Cors::List(Vec::new())
     }
+}
+
+/// Which proxies may say for whom they ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Addresses, or networks of them.
+    pub trusted: Vec<IpNet>,
+    /// They begin each connection with a PROXY head, version 1 or 2.
+    pub proxy_protocol: bool,
 }
 
 /// `[admin]`.

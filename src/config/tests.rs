@@ -70,6 +70,8 @@ fn unusual() -> Config {
         paths = ["/a/", "/b"]
         cors_origins = ["*"]
         ping_jitter = false
+        trusted_proxies = ["10.0.0.4", "2001:db8::/32", "::1"]
+        proxy_protocol = true
         [[listener]]
         bind = "10.0.0.1:2"
         paths = ["/api/socket"]
@@ -175,6 +177,7 @@ fn every_wrong_value_gives_its_sentence() {
     const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
     const ORIGINS: &str = "must be [\"*\"] or exact origins as browsers send them, such as \"https://app.example\", \
         \"http://[::1]:8080\", \"capacitor://localhost\" or \"null\"";
+    const PROXIES: &str = "must be a list of IP addresses and networks, such as \"127.0.0.1\" or \"10.1.0.0/16\"";
     const STORE: &str = "must be \"sqlite:FILE\" or \"memory:\"";
     const FLEET: &str = "must be at most 8192 bytes, without \"Bearer\" and spaces around it";
     const HEADER: &str = "must be at most 8192 visible ASCII characters without spaces";
@@ -200,6 +203,13 @@ fn every_wrong_value_gives_its_sentence() {
         ("listener[0].cors_origins", "[\"https://*.example\"]", ORIGINS),
         ("listener[0].cors_origins", "[\"https://bücher.example\"]", ORIGINS),
         ("listener[0].cors_origins", "[\"\"]", ORIGINS),
+        ("listener[0].trusted_proxies", "[\"proxy.example\"]", PROXIES),
+        ("listener[0].trusted_proxies", "[\"10.0.0.1\", \"10.0.0.0/33\"]", PROXIES),
+        ("listener[0].trusted_proxies", "[\"10.0.0.1:80\"]", PROXIES),
+        ("listener[0].trusted_proxies", "[\"::ffff:10.0.0.0/104\"]", PROXIES),
+        ("listener[0].trusted_proxies", "[\"\"]", PROXIES),
+        ("listener[0].trusted_proxies", "\"10.0.0.1\"", "must be a list of strings"),
+        ("listener[0].proxy_protocol", "\"v2\"", "must be true or false"),
         ("server.shards", "257", "must be between 0 and 256"),
         ("server.shards", "1.0", "must be between 0 and 256"),
         ("server.shards", "\"1\"", "must be between 0 and 256"),
@@ -360,6 +370,20 @@ fn keys_that_depend_on_each_other_are_checked_together() {
             "limits.outbox_total_bytes_max = 1048575: must be 0 or at least 1048576, which is limits.outbox_bytes_max for each shard"
         ]
     );
+}
+
+#[test]
+fn proxies_are_addresses_and_networks() {
+    let listener = |proxies: &str| format!("[[listener]]\ntrusted_proxies = {proxies}");
+    let written = parse(&listener("[\"10.1.2.3/8\", \"::ffff:10.0.0.4\", \"fd00::1/128\"]"));
+    let shown: Vec<String> = written.listeners[0].proxies.trusted.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "10.0.0.4/32", "fd00::1/128"]);
+    assert_eq!(
+        refusals("[[listener]]\nproxy_protocol = true"),
+        ["listener[0].proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are \
+          read from these only; set listener[0].trusted_proxies"]
+    );
+    parse(&format!("{}\nproxy_protocol = true", listener("[\"127.0.0.1\"]")));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use mio::net::TcpStream;
 
 use super::cors::Origin;
 use super::flush;
+use super::proxy_head::{self, BadHead, ProxyHead};
 use crate::base::ids::{ConnKey, ReqId, Sid};
-use crate::base::limit::{HEAD_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS};
+use crate::base::limit::{HEAD_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS, PROXY_HEAD_BYTES_MAX};
 use crate::base::time::Millis;
 use crate::base::wheel::{TimerKey, Wheel};
 
@@ -40,6 +41,8 @@ pub struct Asked {
 
 #[derive(Debug)]
 enum State {
+    /// Its PROXY head is not complete; what there is of it, and until when the first request has to be here.
+    Announcing { head: Vec<u8>, due: Millis },
     /// No request is here; until when the head of the next has to be complete.
     Listening { due: Millis },
     /// A shard works on it.
@@ -80,11 +83,32 @@ impl Callers {
         Callers { callers: HashMap::new(), timers: Wheel::new(start) }
     }
 
-    /// Somebody has come in.
-    pub fn insert(&mut self, conn: ConnKey, listener: usize, ip: IpAddr, now: Millis) {
+    /// Somebody has come in; `announces`: a PROXY head comes first.
+    pub fn insert(&mut self, conn: ConnKey, listener: usize, ip: IpAddr, announces: bool, now: Millis) {
         let due = now + HEAD_TIMEOUT_MS;
         let timer = Some(self.timers.arm(due, conn));
-        self.callers.insert(conn, Caller { listener, ip, state: State::Listening { due }, unread: false, timer });
+        let state = if announces { State::Announcing { head: Vec::new(), due } } else { State::Listening { due } };
+        self.callers.insert(conn, Caller { listener, ip, state, unread: false, timer });
+    }
+
+    /// Reads on in a PROXY head; of a complete one says how many of `bytes` belong to it. The outer `None`: no head is due.
+    pub fn announce(&mut self, conn: ConnKey, bytes: &[u8]) -> Option<Result<Option<ProxyHead>, BadHead>> {
+        let caller = self.callers.get_mut(&conn)?;
+        let State::Announcing { head, due } = &mut caller.state else { return None };
+        let before = head.len();
+        head.extend_from_slice(&bytes[..bytes.len().min(PROXY_HEAD_BYTES_MAX - before)]);
+        let read = proxy_head::read(head);
+        if let Ok(Some(_)) = read {
+            caller.state = State::Listening { due: *due };
+        }
+        Some(read.map(|whole| whole.map(|head| ProxyHead { bytes: head.bytes - before, ..head })))
+    }
+
+    /// A proxy has said for whom it speaks.
+    pub fn speaks_for(&mut self, conn: ConnKey, client: IpAddr) {
+        if let Some(caller) = self.callers.get_mut(&conn) {
+            caller.ip = client;
+        }
     }
 
     pub fn get(&self, conn: ConnKey) -> Option<&Caller> {
@@ -107,7 +131,7 @@ impl Callers {
     pub fn on_readable(&mut self, conn: ConnKey, ended: bool) -> Next {
         let Some(caller) = self.callers.get_mut(&conn) else { return Next::Read };
         match caller.state {
-            State::Listening { .. } => Next::Read,
+            State::Announcing { .. } | State::Listening { .. } => Next::Read,
             State::Waiting(_) if ended => Next::GiveUp,
             State::Waiting(_) | State::Writing { .. } => {
                 caller.unread = true;
@@ -212,7 +236,7 @@ impl Caller {
     pub fn into_asked(self) -> Option<Asked> {
         match self.state {
             State::Waiting(asked) => Some(asked),
-            State::Listening { .. } | State::Writing { .. } => None,
+            State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
         }
     }
 }
@@ -246,7 +270,7 @@ mod tests {
     fn callers(count: u32) -> Callers {
         let mut callers = Callers::new(Millis(0));
         for slot in 0..count {
-            callers.insert(ConnKey(key(slot)), 0, IpAddr::from([127, 0, 0, 1]), Millis(u64::from(slot)));
+            callers.insert(ConnKey(key(slot)), 0, IpAddr::from([127, 0, 0, 1]), false, Millis(u64::from(slot)));
         }
         callers
     }
@@ -263,6 +287,28 @@ mod tests {
         assert_eq!(callers.next_late(Millis(HEAD_TIMEOUT_MS)), None);
         assert_eq!(callers.next_late(Millis(HEAD_TIMEOUT_MS + 2)), Some(ConnKey(key(2))));
         assert_eq!(callers.next_late(Millis(u64::from(u32::MAX))), None, "a parked request has all the time");
+    }
+
+    #[test]
+    fn f22_a_proxy_head_ends_where_it_ends_however_it_is_cut() {
+        let line = b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\nGET /";
+        let whole = line.len() - 5;
+        for size in [1, 7, whole, line.len()] {
+            let (mut callers, conn) = (Callers::new(Millis(0)), ConnKey(key(0)));
+            callers.insert(conn, 0, IpAddr::from([10, 0, 0, 2]), true, Millis(0));
+            let mut read = 0;
+            let last = line.chunks(size).find_map(|piece| match callers.announce(conn, piece) {
+                Some(Ok(None)) => {
+                    read += piece.len();
+                    None
+                }
+                Some(Ok(Some(head))) => Some(head),
+                other => panic!("{other:?}"),
+            });
+            let head = last.unwrap();
+            assert_eq!((head.client, read + head.bytes), (Some(IpAddr::from([192, 0, 2, 1])), whole), "{size}");
+            assert_eq!(callers.announce(conn, b"GET /"), None, "one head for a connection");
+        }
     }
 
     #[test]

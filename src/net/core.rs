@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::cors::Origins;
+use super::forwarded::Proxies;
 use super::guard::Guard;
 use super::mailbox::{Mailbox, Mailboxes, Message};
 use crate::base::ids::{ConnKey, ListenerId, ReqId, ShardId, Sid};
@@ -62,10 +63,12 @@ impl Refusals {
     }
 }
 
-/// A listening address: its engine paths and whom it admits.
+/// A listening address: its engine paths, whom it admits, which proxies it trusts.
+#[derive(Default)]
 pub struct Listening {
     pub routes: Vec<Route>,
     pub origins: Origins,
+    pub proxies: Proxies,
 }
 
 /// An engine path.
@@ -209,8 +212,7 @@ mod tests {
     fn paths_match_as_the_reference_matches_them() {
         let route =
             |path: &str| Route { path: path.into(), service: Service::SocketIo { root: None }, engine: ListenerId(0) };
-        let listening =
-            Listening { routes: vec![route("/socket.io/"), route("/api/socket")], origins: Origins::default() };
+        let listening = Listening { routes: vec![route("/socket.io/"), route("/api/socket")], ..Listening::default() };
         for (path, matched) in [
             ("/socket.io/", Some("/socket.io/")),
             ("/socket.io/foo", Some("/socket.io/")),

@@ -1,6 +1,5 @@
 //! An engine request: judged in the order of protocol 2.1, asked of the shard that owns its session, answered.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::mailbox::{Arrival, Message};
 use super::moving::{self, Moving, Way};
 use super::respond::{self, Body};
 use super::upgrade;
+use super::visitor::{Entry, Visitor};
 use crate::app::event::Handshake;
 use crate::base::ids::Sid;
 use crate::base::limit::{BODY_BYTES_PER_S_MIN, BODY_TIMEOUT_MS, USER_AGENT_BYTES_MAX};
@@ -48,7 +48,7 @@ async fn route_request(
         return open_websocket(
             connection,
             &request,
-            Arrival::Session(hello(connection.ip, route, request.headers(), EngineQuery::default())),
+            Arrival::Session(entry(Visitor::at(connection.ip), route, request.headers(), EngineQuery::default())),
         );
     }
     let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
@@ -60,12 +60,16 @@ async fn route_request(
     match asked {
         Err(error) if wants_upgrade => refused(connection, error, respond::upgrade_refused(error)),
         Err(error) => refused(connection, error, respond::polling(Reply::Error(error))),
-        Ok(Asked::Handshake(Transport::WebSocket)) => {
-            let purpose = Arrival::Session(hello(connection.ip, route, request.headers(), query));
-            open_websocket(connection, &request, purpose)
-        }
-        Ok(Asked::Handshake(Transport::Polling)) => {
-            handshake(connection, hello(connection.ip, route, request.headers(), query)).await
+        Ok(Asked::Handshake(transport)) => {
+            let process = &connection.core.process;
+            let visitor = Visitor::of(process, connection.listening(), connection.ip, request.headers());
+            match visitor.map(|visitor| entry(visitor, route, request.headers(), query)) {
+                Err(refused) => refused.answer(process),
+                Ok(entry) if transport == Transport::WebSocket => {
+                    open_websocket(connection, &request, Arrival::Session(entry))
+                }
+                Ok(entry) => handshake(connection, entry).await,
+            }
         }
         Ok(Asked::Session { sid, transport: Transport::WebSocket }) => {
             upgrade_session(connection, &request, sid, query.b64).await
@@ -80,10 +84,10 @@ fn refused(connection: &Connection, error: EngineError, response: Response<Body>
     response
 }
 
-async fn handshake(connection: &Connection, hello: Hello) -> Response<Body> {
+async fn handshake(connection: &Connection, entry: Entry) -> Response<Body> {
     let core = &connection.core;
     let mut held = Held::new(core, None);
-    core.send(core.id, Message::Request(Input::Handshake { req: held.req, hello }));
+    core.send(core.id, Message::Request(Input::Handshake { req: held.req, hello: entry.enter() }));
     answer(held.answer().await)
 }
 
@@ -192,20 +196,22 @@ fn answer(reply: Option<Reply>) -> Response<Body> {
     reply.map_or_else(|| respond::empty(503), respond::polling)
 }
 
-/// What is kept of the request that opens a session.
-pub fn hello(ip: IpAddr, route: &Route, headers: &HeaderMap, query: EngineQuery) -> Hello {
+/// What is kept of the request by which `visitor` opens a session.
+pub fn entry(visitor: Visitor, route: &Route, headers: &HeaderMap, query: EngineQuery) -> Entry {
     let text = |name: header::HeaderName, max: usize| {
         let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         value[..value.len().min(max)].to_owned()
     };
     let authorization = text(header::AUTHORIZATION, crate::base::limit::TOKEN_BYTES_MAX + "Bearer ".len());
     let user_agent = text(header::USER_AGENT, USER_AGENT_BYTES_MAX);
-    let handshake = Handshake::new(ip, &query.rest, &user_agent, &authorization);
-    Hello {
+    let mut handshake = Handshake::new(visitor.ip, &query.rest, &user_agent, &authorization);
+    handshake.holds_place = visitor.place.is_some();
+    let hello = Hello {
         listener: route.engine,
         service: route.service,
         handshake: Arc::new(handshake),
         base64: query.b64,
         jsonp: query.jsonp.map(String::into_boxed_str),
-    }
+    };
+    Entry { hello, place: visitor.place }
 }

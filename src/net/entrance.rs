@@ -1,7 +1,7 @@
 //! From accept to the bytes of a request, and where these lead: to the shard at once if they are a plain WebSocket handshake
 //! or polling request, else to hyper, together with what has been read; and the answers of polling requests.
 
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::polls::{self, Poll};
 use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
 use super::streams::Kind;
-use super::{flush, http, listen};
+use super::{flush, forwarded, http, listen, respond};
 use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{ACCEPTS_PER_TURN_MAX, HEARING_GRACE_MS};
 use crate::base::time::{Millis, Now};
@@ -35,16 +35,22 @@ impl<O: Outside> Reactor<O> {
         for count in 0..ACCEPTS_PER_TURN_MAX {
             let Some((listener, stream, peer)) = self.doors.accept(now.mono) else { return count };
             let ip = peer.ip().to_canonical();
-            match self.core.process.guard.admit(ip) {
+            let process = self.core.process.clone();
+            let proxies = &process.listeners[listener].proxies;
+            let admitted = match proxies.trusts(ip) {
+                true => process.guard.admit_proxy(),
+                false => process.guard.admit(ip),
+            };
+            match admitted {
                 Ok(place) => {
                     if let Ok(conn) = self.streams.adopt(stream, place, Kind::Newcomer, self.poll.registry()) {
-                        self.callers.insert(conn, listener, ip, now.mono);
+                        self.callers.insert(conn, listener, ip, proxies.announces(ip), now.mono);
                     }
                 }
                 Err(limit) => {
                     debug!(target: "siod::listen", %ip, ?limit, "refused");
-                    self.core.process.refusals.count_overload();
-                    listen::refuse(stream);
+                    process.refusals.count_overload();
+                    listen::refuse(stream, listen::BUSY);
                 }
             }
         }
@@ -53,10 +59,63 @@ impl<O: Outside> Reactor<O> {
 
     /// `count` bytes of a caller are in the read buffer.
     pub(super) fn on_call(&mut self, now: Now, conn: ConnKey, count: usize) {
+        match self.callers.announce(conn, &self.read_buffer[..count]) {
+            None => self.on_request(now, conn, count),
+            Some(Ok(None)) => {}
+            Some(Ok(Some(head))) => {
+                let admitted = head.client.map_or(Ok(()), |client| self.announce(conn, client));
+                match admitted {
+                    Err(answer) => self.turn_away(conn, &answer),
+                    Ok(()) if head.bytes < count => {
+                        self.read_buffer.copy_within(head.bytes..count, 0);
+                        self.on_request(now, conn, count - head.bytes);
+                    }
+                    Ok(()) => {}
+                }
+            }
+            Some(Err(bad)) => {
+                debug!(target: "siod::listen", ?bad, "refused");
+                self.turn_away(conn, &respond::refusal(400, bad.sentence()));
+            }
+        }
+    }
+
+    /// A proxy says that a connection is `client`'s, who needs a place for it. Or what is to be answered.
+    fn announce(&mut self, conn: ConnKey, client: IpAddr) -> Result<(), Vec<u8>> {
+        let (Some(caller), Some(stream)) = (self.callers.get(conn), self.streams.get_mut(conn)) else { return Ok(()) };
+        let proxies = &self.core.process.listeners[caller.listener].proxies;
+        if proxies.development {
+            let refused = forwarded::Refused::Development;
+            return Err(respond::refusal(refused.status(), refused.sentence()));
+        }
+        if !proxies.trusts(client)
+            && let Err(limit) = stream.place.belongs_to(client)
+        {
+            debug!(target: "siod::listen", ip = %client, ?limit, "refused");
+            self.core.process.refusals.count_overload();
+            return Err(listen::BUSY.to_vec());
+        }
+        self.callers.speaks_for(conn, client);
+        Ok(())
+    }
+
+    fn turn_away(&mut self, conn: ConnKey, answer: &[u8]) {
+        self.callers.remove(conn);
+        if let Some(stream) = self.streams.remove(conn) {
+            listen::refuse(stream.tcp, answer);
+        }
+    }
+
+    /// `count` bytes of a request are in the read buffer.
+    fn on_request(&mut self, now: Now, conn: ConnKey, count: usize) {
         let Some(caller) = self.callers.get(conn) else { return };
         // Who has ended its side with the request is answered as hyper does that.
         let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
-        if !has_ended && let Some(head) = Head::parse(&self.read_buffer[..count]) {
+        let proxies = &self.core.process.listeners[caller.listener].proxies;
+        if !has_ended
+            && let Some(head) = Head::parse(&self.read_buffer[..count])
+            && proxies.check(head.request.headers()).is_ok()
+        {
             if let Some(opened) = quick::open(&self.core, caller, &head, now.wall) {
                 return self.open(now, conn, opened, head.bytes..count);
             }
@@ -125,11 +184,11 @@ impl<O: Outside> Reactor<O> {
 
     /// The 101 leaves together with what the shard has to say at once.
     fn open(&mut self, now: Now, conn: ConnKey, opened: Opened, early: Range<usize>) {
-        let Opened { hello, head } = opened;
+        let Opened { entry, head } = opened;
         self.callers.remove(conn);
         let Some(stream) = self.streams.get_mut(conn) else { return };
         stream.kind = Kind::WebSocket;
-        self.shard.on_input(now, Input::Connected { conn, hello });
+        self.shard.on_input(now, Input::Connected { conn, hello: entry.enter() });
         if self.write_head(conn, &head) < head.len()
             && let Some(stream) = self.streams.get_mut(conn)
         {

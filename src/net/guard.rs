@@ -1,5 +1,9 @@
 //! How many TCP connections there are, of the process and of each address, before anything else is done for one.
 //! The one table all cores share: a lock per accept and per close, none per packet.
+//!
+//! A connection of a trusted proxy takes a place of the process only. The address is its client's, and the place there is
+//! held by the connection where a PROXY head names the client, by the session where the request does that opens it: a proxy
+//! sends the requests of many clients over one connection, and those of one over many.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -40,11 +44,14 @@ struct Address {
     queued: bool,
 }
 
-/// One admitted connection; gives its place back when it is dropped.
+/// One place, or what is left of it: gives it back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     guard: Arc<Guard>,
-    address: IpAddr,
+    /// It is one of the process's.
+    of_process: bool,
+    /// It is one of this address's.
+    address: Option<IpAddr>,
 }
 
 /// Why a connection is not admitted; it is answered 503.
@@ -65,14 +72,36 @@ impl Guard {
         })
     }
 
-    /// Admits a new connection, or says which limit it meets.
+    /// Admits a new connection of `ip`, or says which limit it meets.
     pub fn admit(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
-        let (key, now) = (address_of(ip), Instant::now());
+        self.take(true, Some(ip))
+    }
+
+    /// Admits a new connection of a proxy, which is nobody's yet.
+    pub fn admit_proxy(self: &Arc<Guard>) -> Result<Place, Refused> {
+        self.take(true, None)
+    }
+
+    /// Admits a new session of `ip` on a connection that has been admitted.
+    pub fn admit_session(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
+        self.take(false, Some(ip))
+    }
+
+    fn take(self: &Arc<Guard>, of_process: bool, ip: Option<IpAddr>) -> Result<Place, Refused> {
+        let (address, now) = (ip.map(address_of), Instant::now());
         let mut state = self.state.lock();
         state.forget_idle(now);
-        if state.connections >= self.connections_max {
+        if of_process && state.connections >= self.connections_max {
             return Err(Refused::Process);
         }
+        if let Some(address) = address {
+            self.take_address(&mut state, address, now)?;
+        }
+        state.connections += usize::from(of_process);
+        Ok(Place { guard: self.clone(), of_process, address })
+    }
+
+    fn take_address(&self, state: &mut State, key: IpAddr, now: Instant) -> Result<(), Refused> {
         let burst = f64::from(self.handshakes_per_s_max);
         let fresh = || Address { connections: 0, tokens: burst, at: now, queued: false };
         let address = state.by_ip.entry(key).or_insert_with(fresh);
@@ -88,8 +117,30 @@ impl Guard {
             address.tokens -= 1.0;
         }
         address.connections += 1;
-        state.connections += 1;
-        Ok(Place { guard: self.clone(), address: key })
+        Ok(())
+    }
+
+    /// Gives back the place of a session ([`Place::hand_to_session`]) of `ip`.
+    pub fn leave(&self, ip: IpAddr) {
+        self.give_back(false, Some(address_of(ip)));
+    }
+
+    fn give_back(&self, of_process: bool, address: Option<IpAddr>) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        state.connections -= usize::from(of_process);
+        state.forget_idle(now);
+        let Some(key) = address else { return };
+        let Some(address) = state.by_ip.get_mut(&key) else { return };
+        address.connections -= 1;
+        if address.connections > 0 {
+            return;
+        }
+        if self.handshakes_per_s_max == 0 {
+            state.by_ip.remove(&key);
+        } else if !std::mem::replace(&mut address.queued, true) {
+            state.idle.push_back((now + REFILLED_AFTER, key));
+        }
     }
 
     /// TCP connections now.
@@ -98,21 +149,24 @@ impl Guard {
     }
 }
 
+impl Place {
+    /// From here on the session holds it, and its shard says when it has ended ([`Guard::leave`]).
+    pub fn hand_to_session(mut self) {
+        self.address = None;
+    }
+
+    /// A connection of a proxy is one of `ip`'s from here on.
+    pub fn belongs_to(&mut self, ip: IpAddr) -> Result<(), Refused> {
+        let mut of_address = self.guard.admit_session(ip)?;
+        self.address = of_address.address.take();
+        Ok(())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let now = Instant::now();
-        let mut state = self.guard.state.lock();
-        state.connections -= 1;
-        state.forget_idle(now);
-        let Some(address) = state.by_ip.get_mut(&self.address) else { return };
-        address.connections -= 1;
-        if address.connections > 0 {
-            return;
-        }
-        if self.guard.handshakes_per_s_max == 0 {
-            state.by_ip.remove(&self.address);
-        } else if !std::mem::replace(&mut address.queued, true) {
-            state.idle.push_back((now + REFILLED_AFTER, self.address));
+        if self.of_process || self.address.is_some() {
+            self.guard.give_back(self.of_process, self.address);
         }
     }
 }
@@ -172,6 +226,26 @@ mod tests {
         drop(first);
         assert!(guard.admit(ip(3)).is_ok());
         assert_eq!(guard.connections(), 2);
+    }
+
+    #[test]
+    fn f22_a_client_of_a_proxy_has_a_place_of_its_own_which_its_session_holds() {
+        let guard = guard(2, 1, 0);
+        let mut announced = guard.admit_proxy().unwrap();
+        announced.belongs_to(ip(1)).unwrap();
+        assert_eq!(guard.admit_session(ip(1)).unwrap_err(), Refused::Address);
+        let shared = guard.admit_proxy().unwrap();
+        assert_eq!(guard.admit_proxy().unwrap_err(), Refused::Process);
+        drop(guard.admit_session(ip(2)).unwrap());
+        guard.admit_session(ip(2)).unwrap().hand_to_session();
+        assert_eq!(guard.admit_session(ip(2)).unwrap_err(), Refused::Address);
+        drop(shared);
+        assert_eq!(guard.admit_session(ip(2)).unwrap_err(), Refused::Address, "the session lives on");
+        guard.leave(ip(2));
+        assert!(guard.admit_session(ip(2)).is_ok());
+        drop(announced);
+        assert!(guard.state.lock().by_ip.is_empty());
+        assert_eq!(guard.connections(), 0);
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub async fn serve(
 }
 
 async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    if let Err(refused) = connection.listening().proxies.check(request.headers()) {
+        return respond::sentence(refused.status(), refused.sentence());
+    }
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE_BYTES_MAX) {
         return respond::sentence(414, "The request line is too long");
     }
@@ -89,9 +92,13 @@ async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Resp
 /// Everything beside the engine, on the control runtime.
 async fn beside(connection: &Connection, request: Request<Incoming>) -> Response<Body> {
     let process = &connection.core.process;
+    let client = match connection.listening().proxies.client(connection.ip, request.headers()) {
+        Ok(client) => client,
+        Err(refused) => return respond::sentence(refused.status(), refused.sentence()),
+    };
     let router = process.router.clone();
     let mut request = request.map(axum::body::Body::new);
-    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(connection.ip, 0)));
+    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(client, 0)));
     match process.control.spawn(router.oneshot(request)).await {
         Ok(Ok(response)) => response.map(Either::Right),
         Ok(Err(never)) => match never {},

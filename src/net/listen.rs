@@ -137,11 +137,13 @@ impl Doors {
     }
 }
 
-/// 503 in one write, before a byte of the request is read. A client that has gone already needs no answer.
-pub fn refuse(mut stream: TcpStream) {
-    const BUSY: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
-    let _ = stream.write(BUSY);
+/// What a connection above a limit is answered.
+pub const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
+
+/// An answer in one write, before a byte of the request is read. A client that has gone already needs none.
+pub fn refuse(mut stream: TcpStream, answer: &[u8]) {
+    let _ = stream.write(answer);
     let _ = stream.shutdown(Shutdown::Write);
 }
 

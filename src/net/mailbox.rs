@@ -9,11 +9,12 @@ use crossbeam_queue::SegQueue;
 use tokio::sync::{Notify, oneshot};
 
 use super::guard::Place;
+use super::visitor::Entry;
 use crate::app::event::Call;
 use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
-use crate::shard::io::{Hello, Input, Mail, Ticket};
+use crate::shard::io::{Input, Mail, Ticket};
 use crate::shard::sample::ShardSample;
 
 /// One core's inbox.
@@ -69,7 +70,7 @@ pub struct Adopted {
 
 /// What a WebSocket was opened for.
 pub enum Arrival {
-    Session(Hello),
+    Session(Entry),
     Upgrade { sid: Sid, base64: bool },
 }
 

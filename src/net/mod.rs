@@ -22,6 +22,8 @@
 //! | [`reactor`] | the loop: mailbox, epoll, timers → the shard → writes |
 //! | [`ready`], [`flush`], [`streams`] | its parts: which sockets have something, writing, descriptors |
 //! | [`guard`] | connections by process and address |
+//! | [`proxy_head`], [`forwarded`] | who is behind a proxy: its PROXY head, its headers |
+//! | [`visitor`] | who opens a session, and that there is a place for it |
 
 pub mod callers;
 mod connection;
@@ -30,6 +32,7 @@ pub mod cors;
 pub mod engine;
 pub mod entrance;
 pub mod flush;
+pub mod forwarded;
 pub mod guard;
 pub mod head;
 pub mod http;
@@ -37,9 +40,11 @@ pub mod listen;
 pub mod mailbox;
 pub mod moving;
 pub mod polls;
+pub mod proxy_head;
 pub mod quick;
 pub mod reactor;
 pub mod ready;
 pub mod respond;
 pub mod streams;
 pub mod upgrade;
+pub mod visitor;

@@ -12,17 +12,18 @@ use super::cors::Origin;
 use super::mailbox::Message;
 use super::quick::{Head, write_date, write_fields};
 use super::respond::{self, Answer};
+use super::visitor::{Entry, Visitor};
 use super::{engine, upgrade};
 use crate::base::ids::{ConnKey, Sid};
 use crate::base::time::WallMillis;
 use crate::engine::open::{self, EngineQuery, Transport};
 use crate::engine::polling::Reply;
-use crate::shard::io::{Hello, Input, Posted};
+use crate::shard::io::{Input, Posted};
 use crate::socketio::encode::decimal;
 
 /// What a plain polling request asks for.
 pub enum Poll {
-    Handshake(Hello),
+    Handshake(Entry),
     Get(Sid),
     Post(Sid, Bytes),
 }
@@ -45,7 +46,8 @@ pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<(P
     let body = body(headers, rest)?;
     let poll = match (verified, request.method(), body) {
         (open::Asked::Handshake(Transport::Polling), &Method::GET, None) => {
-            Poll::Handshake(engine::hello(caller.ip, route, headers, query))
+            let visitor = Visitor::of(&core.process, listening, caller.ip, headers).ok()?;
+            Poll::Handshake(engine::entry(visitor, route, headers, query))
         }
         (open::Asked::Session { sid, transport: Transport::Polling }, &Method::GET, None) => Poll::Get(sid),
         (open::Asked::Session { sid, transport: Transport::Polling }, &Method::POST, Some(body)) => {
@@ -81,7 +83,7 @@ impl Poll {
     pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, SmallVec<[Input<'static>; 2]>) {
         let req = core.register_caller(conn);
         let (sid, inputs) = match self {
-            Poll::Handshake(hello) => (None, smallvec![Input::Handshake { req, hello }]),
+            Poll::Handshake(entry) => (None, smallvec![Input::Handshake { req, hello: entry.enter() }]),
             Poll::Get(sid) => (Some(sid), smallvec![Input::Poll { req, sid }]),
             Poll::Post(sid, body) => {
                 let opened = Input::PostOpened { req, sid, acceptable: true };

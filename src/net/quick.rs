@@ -12,11 +12,12 @@ use hyper::{Method, Request, Response, Uri, header};
 use super::callers::Caller;
 use super::core::{Core, Listening, Route};
 use super::cors::Origin;
+use super::visitor::{Entry, Visitor};
 use super::{engine, upgrade};
 use crate::base::limit::{HEADERS_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use crate::base::time::WallMillis;
 use crate::engine::open::{self, Asked, EngineQuery, Transport};
-use crate::shard::io::{Hello, Service};
+use crate::shard::io::Service;
 
 /// Headers of a plain handshake; a browser sends about fifteen.
 const QUICK_HEADERS_MAX: usize = 32;
@@ -25,7 +26,7 @@ const HEAD_BYTES: usize = 256;
 
 /// A handshake that has been agreed to.
 pub struct Opened {
-    pub hello: Hello,
+    pub entry: Entry,
     /// The 101.
     pub head: Vec<u8>,
 }
@@ -54,8 +55,12 @@ pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Opti
     };
     let mut response = upgrade::accept(request).ok()?;
     origin.write(response.headers_mut());
-    let hello = engine::hello(caller.ip, route, headers, query);
-    Some(Opened { hello, head: switching_protocols(&response, wall) })
+    let visitor = match route.service {
+        Service::WebSocketEcho => Visitor::at(caller.ip),
+        _ => Visitor::of(&core.process, listening, caller.ip, headers).ok()?,
+    };
+    let entry = engine::entry(visitor, route, headers, query);
+    Some(Opened { entry, head: switching_protocols(&response, wall) })
 }
 
 /// The head of a plain request.

@@ -223,7 +223,7 @@ impl<O: Outside> Reactor<O> {
         self.shard.on_input(
             now,
             match purpose {
-                Arrival::Session(hello) => Input::Connected { conn, hello },
+                Arrival::Session(entry) => Input::Connected { conn, hello: entry.enter() },
                 Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
             },
         );
@@ -286,6 +286,7 @@ impl<O: Outside> Reactor<O> {
                 }
             }
             Output::Close { conn } => drop(self.streams.remove(conn)),
+            Output::Left { ip } => self.core.process.guard.leave(ip),
             Output::CallReply { req, status, body } => self.outside.call_reply(req, status, body),
         }
     }

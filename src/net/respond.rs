@@ -52,6 +52,13 @@ pub fn sentence(code: u16, text: &'static str) -> Response<Body> {
     closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
 }
 
+/// The same as bytes, for a connection that has no request yet.
+pub fn refusal(code: u16, text: &'static str) -> Vec<u8> {
+    let status = StatusCode::from_u16(code).expect("statuses are ours");
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n");
+    format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
+}
+
 /// A status without a body.
 pub fn empty(code: u16) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));

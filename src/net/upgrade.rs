@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use sha1::{Digest, Sha1};
 
+use super::forwarded::is_token_byte;
 use super::respond::{self, Body};
 
 /// Whether a request asks for a WebSocket at all.
@@ -61,13 +62,8 @@ fn connection_says_upgrade(headers: &HeaderMap) -> bool {
 fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offer = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.as_bytes();
     let first = offer.split(|byte| *byte == b',').next()?.trim_ascii();
-    let is_token = !first.is_empty() && first.iter().all(is_token_byte);
+    let is_token = !first.is_empty() && first.iter().copied().all(is_token_byte);
     HeaderValue::from_bytes(first).ok().filter(|_| is_token)
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// RFC 6455 section 4.2.2, step 5.4.

@@ -18,6 +18,7 @@ use crate::config::{self, AuthMode, Config, Cors};
 use crate::hub::namespace::Namespaces;
 use crate::net::core::{Listening, Route};
 use crate::net::cors::Origins;
+use crate::net::forwarded::Proxies;
 use crate::shard::ShardConfig;
 use crate::shard::io::Service;
 use crate::shard::placement::Placement;
@@ -43,6 +44,7 @@ pub struct PlannedListener {
     pub root: Option<AppName>,
     pub routes: Vec<Route>,
     pub origins: Origins,
+    pub proxies: Proxies,
 }
 
 /// One application and its namespace.
@@ -63,6 +65,7 @@ impl Plan {
             root: listener.root,
             routes: routes(listener, ListenerId(index as u16), namespace_of),
             origins: origins(&listener.cors, dev),
+            proxies: proxies(&listener.proxies, dev),
         });
         let shards = shard_count(config.server.shards);
         let shard_config = ShardConfig {
@@ -107,6 +110,7 @@ impl Plan {
             root: None,
             routes: routes.clone(),
             origins: Origins { any: true, ..Origins::default() },
+            proxies: Proxies::default(),
         };
         let namespaces = vec!["/".to_owned(), "/custom".to_owned()];
         let shard_config = ShardConfig {
@@ -153,6 +157,7 @@ impl Plan {
         let listening = |listener: &PlannedListener| Listening {
             routes: listener.routes.clone(),
             origins: listener.origins.clone(),
+            proxies: listener.proxies.clone(),
         };
         self.listeners.iter().map(listening).collect()
     }
@@ -178,6 +183,11 @@ fn origins(cors: &Cors, dev: bool) -> Origins {
         Cors::Any => Origins { any: true, ..Origins::default() },
         Cors::List(listed) => Origins { listed: listed.clone(), loopback: dev, same_host: !dev, any: false },
     }
+}
+
+fn proxies(configured: &config::Proxies, dev: bool) -> Proxies {
+    let config::Proxies { trusted, proxy_protocol } = configured.clone();
+    Proxies { trusted, proxy_protocol, development: dev }
 }
 
 fn store_settings(config: &Config) -> store::Settings {

@@ -1,6 +1,7 @@
 //! The only border of a shard: everything that can happen to it ([`Input`]), everything it asks of the shell
 //! ([`Output`]), and what shards say to each other ([`Mail`]).
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,6 +105,10 @@ pub enum Output {
     /// Close the descriptor, once for each connection, [`Input::Gone`] included; everything that could be written is written.
     Close {
         conn: ConnKey,
+    },
+    /// A session has ended that held a place of its client's address ([`Handshake::holds_place`]).
+    Left {
+        ip: IpAddr,
     },
     /// The answer to a call from HTTP.
     CallReply {

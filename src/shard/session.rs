@@ -7,7 +7,7 @@ use hashbrown::hash_table::Entry;
 use tracing::{debug, info, warn};
 
 use super::Shard;
-use super::io::{Hello, Service};
+use super::io::{Hello, Output, Service};
 use super::peer::{EventBudget, Peer, Timer};
 use crate::base::close::{CloseReason, LogLevel};
 use crate::base::ids::{Key, NspId, PeerKey, Sid};
@@ -248,6 +248,9 @@ impl Shard {
         let Some(mut peer) = self.peers.remove(key.0) else { return };
         if let Some(polling) = peer.session.polling_mut() {
             self.pool.count_polling(polling.count().0, 0);
+        }
+        if peer.handshake.holds_place {
+            self.outputs.push_back(Output::Left { ip: peer.handshake.ip });
         }
         self.wheel.cancel(peer.session.heartbeat.timer);
         if let Some(timer) = peer.connect_timer {

@@ -131,6 +131,11 @@ impl World {
         Poller::opened(self.clone(), shard, &request)
     }
 
+    /// Addresses whose places sessions have given back, in order.
+    pub fn left(&self) -> Vec<String> {
+        self.0.borrow().left.iter().map(ToString::to_string).collect()
+    }
+
     /// The clock moves on; every timer fires at its deadline exactly.
     pub fn advance(&self, milliseconds: u64) {
         self.0.borrow_mut().advance(milliseconds);

@@ -1,5 +1,6 @@
 //! The inside of a [`World`](super::World): what a reactor, a mailbox, a kernel and a clock do for the shards.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct State {
     pub answer_job: AnswerJob,
     pub kept_jobs: VecDeque<(u16, Option<Ticket>, Job)>,
     pub call_replies: BTreeMap<ReqId, (u16, String)>,
+    /// Addresses whose places sessions have given back.
+    pub left: Vec<IpAddr>,
 }
 
 /// One WebSocket: what the kernel took for the peer, and how much more it would take.
@@ -76,6 +79,7 @@ impl State {
             }),
             kept_jobs: VecDeque::new(),
             call_replies: BTreeMap::new(),
+            left: Vec::new(),
         }
     }
 
@@ -185,6 +189,7 @@ impl State {
                         self.pipes[pipe].closed = true;
                     }
                 }
+                Output::Left { ip } => self.left.push(ip),
                 Output::CallReply { req, status, body } => {
                     self.waiting.remove(req.key);
                     self.call_replies.insert(req, (status, body));

@@ -1,7 +1,11 @@
 //! Bounds that more than one socket shares: sockets of an identity, and all outboxes together (F-13).
 
+use std::sync::Arc;
+
 use super::{apps, fleet, world};
+use crate::app::event::Handshake;
 use crate::base::limit::Limits;
+use crate::shard::io::Hello;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};
 
@@ -137,4 +141,42 @@ fn f13_a_burst_that_is_written_in_its_turn_closes_nobody() {
     let readers: Vec<Peer> = (0..30).map(|_| fleet(&world)).collect();
     world.in_one_turn(|| (0..5).for_each(|_| sender.sends(&format!("42[\"to\",{{}},\"{}\"]", "x".repeat(900)))));
     assert!(readers.iter().all(|reader| reader.takes_all().len() == 5));
+}
+
+#[test]
+fn f22_a_session_that_holds_a_place_says_once_that_it_has_ended() {
+    fn proxied(last: u8) -> impl FnOnce(&mut Hello) {
+        move |hello| {
+            let mut handshake = Handshake::new([192, 0, 2, last].into(), "", "", "");
+            handshake.holds_place = true;
+            hello.handshake = Arc::new(handshake);
+        }
+    }
+    for shards in [1, 4] {
+        let world = world(shards);
+        world.websocket("/lab-root").hangs_up(false);
+        let (ends, stays) =
+            (world.websocket_with("/lab-root", proxied(1)), world.websocket_with("/lab-root", proxied(1)));
+        let (silent, upgraded) =
+            (world.polling_with("/lab-root", proxied(2)), world.polling_with("/lab-root", proxied(3)));
+        let stream = upgraded.upgrades().unwrap();
+        stream.sends("2probe");
+        stream.gets("3probe");
+        stream.sends("5");
+        for client in [&ends, &stays, &stream] {
+            client.sends("40");
+        }
+        assert_eq!(world.left(), [""; 0]);
+        ends.hangs_up(true);
+        assert_eq!(world.left(), ["192.0.2.1"]);
+        // It never joins, and is told so by its last GET only.
+        world.advance(60_000);
+        let _ = silent.get();
+        assert!(world.left().contains(&"192.0.2.2".to_owned()), "{:?}", world.left());
+        stream.hangs_up(false);
+        world.advance(60_000);
+        let mut all = world.left();
+        all.sort();
+        assert_eq!(all, ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"], "none twice");
+    }
 }

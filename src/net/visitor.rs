@@ -1,0 +1,75 @@
+//! Who opens a session: the address it counts for, and that there is a place for one more of that address.
+
+use std::net::IpAddr;
+
+use hyper::Response;
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+use super::core::{Listening, Process};
+use super::guard::Place;
+use super::respond::{self, Body};
+use super::{forwarded, guard};
+use crate::shard::io::Hello;
+
+/// Whoever asks for a session.
+pub struct Visitor {
+    pub ip: IpAddr,
+    /// A place of that address, unless the connection holds one: a proxy's does not.
+    pub place: Option<Place>,
+}
+
+/// A session on its way to its shard. Dropped before it is there, it gives its place back.
+pub struct Entry {
+    pub hello: Hello,
+    pub place: Option<Place>,
+}
+
+/// Why nobody is let in.
+pub enum Refused {
+    /// For what the request says about proxies.
+    Forwarded(forwarded::Refused),
+    /// There is no place for this address.
+    Full(guard::Refused),
+}
+
+impl Visitor {
+    /// Whoever is at the other end of a connection from `peer`, whatever a request says.
+    pub fn at(peer: IpAddr) -> Visitor {
+        Visitor { ip: peer, place: None }
+    }
+
+    /// Whoever sent a request with these headers, on a connection from `peer`.
+    pub fn of(process: &Process, listening: &Listening, peer: IpAddr, headers: &HeaderMap) -> Result<Visitor, Refused> {
+        if !listening.proxies.trusts(peer) {
+            return Ok(Visitor::at(peer));
+        }
+        let ip = listening.proxies.client(peer, headers).map_err(Refused::Forwarded)?;
+        let place = process.guard.admit_session(ip).map_err(Refused::Full)?;
+        Ok(Visitor { ip, place: Some(place) })
+    }
+}
+
+impl Entry {
+    /// The shard takes it now, and will say when the session has ended.
+    pub fn enter(self) -> Hello {
+        if let Some(place) = self.place {
+            place.hand_to_session();
+        }
+        self.hello
+    }
+}
+
+impl Refused {
+    /// What whoever asked is told.
+    pub fn answer(self, process: &Process) -> Response<Body> {
+        match self {
+            Refused::Forwarded(refused) => respond::sentence(refused.status(), refused.sentence()),
+            Refused::Full(_) => {
+                process.refusals.count_overload();
+                let mut response = respond::empty(503);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+        }
+    }
+}
