@@ -9,5 +9,7 @@ mod hostile;
 mod liveness;
 #[path = "daemon/process.rs"]
 mod process;
+#[path = "daemon/proxies.rs"]
+mod proxies;
 #[path = "daemon/start.rs"]
 mod start;

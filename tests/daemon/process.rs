@@ -244,7 +244,7 @@ pub fn read_all(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn parse(text: &str) -> Option<Answer> {
+pub fn parse(text: &str) -> Option<Answer> {
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let (_, body) = text.split_once("\r\n\r\n")?;
     Some(Answer { status, body: body.to_owned() })
