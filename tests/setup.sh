@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, where it is missing: a C compiler, Node and Python, from Debian's packages.
+# Installs what the tests need beside Rust, where it is missing: a C compiler, Node and Python, nginx and haproxy, from
+# Debian's packages.
 set -euo pipefail
+# Where Debian puts servers.
+PATH=$PATH:/usr/sbin
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -23,6 +26,10 @@ need "gcc libc6-dev" cc
 need "nodejs npm" node npm
 need "python3" python3
 python3 -c 'import ensurepip, venv' 2>/dev/null || need "python3-venv" python3-venv
+
+need "openssl" openssl
+need "nginx-light" nginx
+need "haproxy" haproxy
 
 node=$(node -p 'process.versions.node.split(".")[0]')
 [ "$node" -ge 20 ] || { echo "the client tests want Node 20 or newer, here is $node" >&2; exit 1; }

@@ -9,12 +9,11 @@ use crossbeam_queue::SegQueue;
 use tokio::sync::{Notify, oneshot};
 
 use super::guard::Place;
-use super::visitor::Entry;
 use crate::app::event::Call;
 use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
-use crate::shard::io::{Input, Mail, Ticket};
+use crate::shard::io::{Hello, Input, Mail, Ticket};
 use crate::shard::sample::ShardSample;
 
 /// One core's inbox.
@@ -72,6 +71,23 @@ pub struct Adopted {
 pub enum Arrival {
     Session(Entry),
     Upgrade { sid: Sid, base64: bool },
+}
+
+/// A session on its way to its shard. Dropped before it is there, it gives its place back.
+pub struct Entry {
+    pub hello: Hello,
+    /// The place of its client's address, unless the connection holds it.
+    pub place: Option<Place>,
+}
+
+impl Entry {
+    /// The shard takes it now, and will say when the session has ended.
+    pub fn enter(self) -> Hello {
+        if let Some(place) = self.place {
+            place.hand_to_session();
+        }
+        self.hello
+    }
 }
 
 impl Mailbox {

@@ -9,18 +9,11 @@ use super::core::{Listening, Process};
 use super::guard::Place;
 use super::respond::{self, Body};
 use super::{forwarded, guard};
-use crate::shard::io::Hello;
 
 /// Whoever asks for a session.
 pub struct Visitor {
     pub ip: IpAddr,
     /// A place of that address, unless the connection holds one: a proxy's does not.
-    pub place: Option<Place>,
-}
-
-/// A session on its way to its shard. Dropped before it is there, it gives its place back.
-pub struct Entry {
-    pub hello: Hello,
     pub place: Option<Place>,
 }
 
@@ -46,16 +39,6 @@ impl Visitor {
         let ip = listening.proxies.client(peer, headers).map_err(Refused::Forwarded)?;
         let place = process.guard.admit_session(ip).map_err(Refused::Full)?;
         Ok(Visitor { ip, place: Some(place) })
-    }
-}
-
-impl Entry {
-    /// The shard takes it now, and will say when the session has ended.
-    pub fn enter(self) -> Hello {
-        if let Some(place) = self.place {
-            place.hand_to_session();
-        }
-        self.hello
     }
 }
 

@@ -46,3 +46,32 @@ url = "sqlite:${daemon.dir}/data/siod.db"
 enabled = true
 ${settings}
 `;
+
+/** `lab` at the root behind a proxy on this machine, tokens signed by [`SECRET`], talkative. */
+export const proxied = ({ shards = 2, listener = "", limits = "" } = {}) => (daemon) => `
+[server]
+shards = ${shards}
+data_dir = "${daemon.dir}/data"
+drain_timeout_s = 1
+[[listener]]
+bind = "127.0.0.1:${daemon.port}"
+root = "lab"
+ping_interval_ms = 300
+ping_timeout_ms = 1000
+trusted_proxies = ["127.0.0.1"]
+${listener}
+[admin]
+bind = "127.0.0.1:${daemon.adminPort}"
+[auth]
+mode = "jwt"
+jwt_secret = "${SECRET}"
+[store]
+url = "memory:"
+[limits]
+${limits}
+[log]
+level = "debug"
+format = "json"
+[apps.lab]
+enabled = true
+`;

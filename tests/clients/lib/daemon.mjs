@@ -117,7 +117,7 @@ class Daemon {
 }
 
 /** Ports that were free a moment ago; held open together, so that they differ. */
-async function freePorts(count) {
+export async function freePorts(count) {
   const servers = [];
   for (let index = 0; index < count; index++) {
     const server = createServer().listen(0, "127.0.0.1");
