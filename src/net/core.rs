@@ -2,12 +2,14 @@
 //! for a shard's answer.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use hyper::HeaderMap;
 use tokio::sync::oneshot;
 
-use super::cors::Origins;
+use super::cors::{Origin, Origins};
 use super::forwarded::Proxies;
 use super::guard::Guard;
 use super::mailbox::{Mailbox, Mailboxes, Message};
@@ -82,6 +84,11 @@ pub struct Route {
 }
 
 impl Listening {
+    /// Judges the origin of a request that came from `peer`.
+    pub fn judge(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+        self.origins.judge(headers, || self.proxies.host(peer, headers))
+    }
+
     /// The engine path a request is for, if it is for one.
     pub fn route(&self, path: &str) -> Option<&Route> {
         self.routes.iter().find(|route| match route.path.strip_suffix('/') {

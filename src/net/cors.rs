@@ -33,33 +33,25 @@ pub enum Origin {
 }
 
 impl Origins {
-    /// Judges the `Origin` header; more than one is foreign.
-    pub fn judge(&self, headers: &HeaderMap) -> Origin {
+    /// Judges the `Origin` header; more than one is foreign. `host` says which host and port the request is for.
+    pub fn judge<'a>(&self, headers: &HeaderMap, host: impl FnOnce() -> Option<&'a str>) -> Origin {
         let mut values = headers.get_all(header::ORIGIN).iter();
         match (values.next(), values.next()) {
             (None, _) => Origin::None,
             (Some(_), None) if self.any => Origin::Anyone,
-            (Some(value), None) if self.admits(value, headers) => Origin::Admitted(value.clone()),
+            (Some(value), None) if self.admits(value, host) => Origin::Admitted(value.clone()),
             _ => Origin::Foreign,
         }
     }
 
-    fn admits(&self, value: &HeaderValue, headers: &HeaderMap) -> bool {
+    fn admits<'a>(&self, value: &HeaderValue, host: impl FnOnce() -> Option<&'a str>) -> bool {
         let Ok(text) = value.to_str() else { return false };
         if self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(text)) {
             return true;
         }
         let Some(origin) = origin::Origin::parse(text) else { return false };
-        self.loopback && origin.is_loopback()
-            || self.same_host && only_host(headers).is_some_and(|host| origin.is_of_host(host))
+        self.loopback && origin.is_loopback() || self.same_host && host().is_some_and(|host| origin.is_of_host(host))
     }
-}
-
-/// The `Host` of a request that has exactly one.
-fn only_host(headers: &HeaderMap) -> Option<&str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next()?.to_str().ok()?;
-    hosts.next().is_none().then_some(host)
 }
 
 impl Origin {
@@ -93,6 +85,7 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forwarded::only;
     use super::*;
 
     fn judge(origins: &Origins, values: &[&str]) -> &'static str {
@@ -107,7 +100,7 @@ mod tests {
         for value in values {
             headers.append(header::ORIGIN, HeaderValue::from_str(value).unwrap());
         }
-        match origins.judge(&headers) {
+        match origins.judge(&headers, || only(&headers, &header::HOST)) {
             Origin::None => "none",
             Origin::Admitted(_) | Origin::Anyone => "admitted",
             Origin::Foreign => "foreign",
@@ -198,12 +191,12 @@ mod tests {
         asked.insert(header::ORIGIN, HeaderValue::from_static("https://a.example"));
         asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
         let (mut headers, mut of_any) = (HeaderMap::new(), HeaderMap::new());
-        listed.judge(&asked).write_preflight(&asked, &mut headers);
+        listed.judge(&asked, || None).write_preflight(&asked, &mut headers);
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "x-a");
         assert_eq!(headers.get_all(header::VARY).iter().count(), 2);
-        any.judge(&asked).write(&mut of_any);
+        any.judge(&asked, || None).write(&mut of_any);
         assert_eq!(of_any[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         assert!(!of_any.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     }

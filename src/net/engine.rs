@@ -26,7 +26,7 @@ use crate::shard::io::{Hello, Input, Posted, Service};
 
 /// Answers one request to an engine path.
 pub async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
-    let origin = connection.listening().origins.judge(request.headers());
+    let origin = connection.listening().judge(connection.ip, request.headers());
     if request.method() == Method::OPTIONS && matches!(origin, Origin::Admitted(_) | Origin::Anyone) {
         let mut response = respond::empty(204);
         origin.write_preflight(request.headers(), response.headers_mut());

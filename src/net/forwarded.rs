@@ -82,6 +82,15 @@ impl Proxies {
         }
     }
 
+    /// Which host and port a request is for: what the client asked the proxy for, where it says so, else its `Host`. Two of
+    /// either are none.
+    pub fn host<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Option<&'a str> {
+        match self.trusts(peer) && headers.contains_key(X_FORWARDED_HOST) {
+            true => only(headers, &X_FORWARDED_HOST),
+            false => only(headers, &header::HOST),
+        }
+    }
+
     /// Walks from `peer` to the left. A proxy that names nobody, or by no address, counts itself.
     fn right_most(&self, peer: IpAddr, nodes: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer;
@@ -94,6 +103,13 @@ impl Proxies {
         }
         client
     }
+}
+
+/// The value of a header that is there exactly once.
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Headers that proxies add.
@@ -178,6 +194,7 @@ pub fn is_token_byte(byte: u8) -> bool {
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 #[cfg(test)]
 mod tests {
@@ -323,6 +340,21 @@ mod tests {
         assert_eq!(both("192.0.2.1", "for=192.0.2.2"), Err(Refused::Contradiction));
         assert_eq!(both("unknown", "for=192.0.2.2"), Err(Refused::Contradiction));
         assert_eq!(both("192.0.2.1", "for=\""), Err(Refused::Malformed));
+    }
+
+    #[test]
+    fn the_host_that_the_client_asked_for_is_the_one_that_the_proxy_names() {
+        for (peer, fields, expected) in [
+            (PROXY, &[("host", "siod:3000"), ("x-forwarded-host", "panel.example")][..], Some("panel.example")),
+            (PROXY, &[("host", "panel.example")], Some("panel.example")),
+            ("192.0.2.1", &[("host", "siod:3000"), ("x-forwarded-host", "panel.example")], Some("siod:3000")),
+            (PROXY, &[("host", "a"), ("x-forwarded-host", "b"), ("x-forwarded-host", "b")], None),
+            (PROXY, &[("host", "a"), ("x-forwarded-host", "\u{e9}")], None),
+            (PROXY, &[("host", "a"), ("host", "b")], None),
+            (PROXY, &[], None),
+        ] {
+            assert_eq!(proxies().host(peer.parse().unwrap(), &headers(fields)), expected, "{peer} {fields:?}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<(P
         return None;
     }
     let route = head.route(core, listening)?;
-    let origin = listening.origins.judge(headers);
+    let origin = listening.judge(caller.ip, headers);
     let query = EngineQuery::parse(request.uri().query().unwrap_or(""));
     let origin_header = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
     let verified = open::verify(&query, request.method() == Method::GET, false, origin_header).ok()?;

@@ -41,7 +41,7 @@ pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Opti
         return None;
     }
     let route = head.route(core, listening)?;
-    let origin = listening.origins.judge(headers);
+    let origin = listening.judge(caller.ip, headers);
     let query = match route.service {
         Service::WebSocketEcho => EngineQuery::default(),
         _ => {

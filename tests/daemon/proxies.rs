@@ -186,6 +186,24 @@ fn f22_forwarding_headers_that_are_malformed_doubled_or_giant() {
 }
 
 #[test]
+fn f22_a_page_is_of_the_host_that_the_proxy_was_asked_for() {
+    let daemon = daemon(TRUSTED, "");
+    let origin = "Origin: https://panel.example\r\n";
+    for (forwarded, of_proxy, of_stranger) in [
+        ("X-Forwarded-Host: panel.example\r\nX-Forwarded-Proto: https\r\n", 200, 403),
+        ("X-Forwarded-Host: panel.example:443\r\n", 200, 403),
+        ("X-Forwarded-Host: other.example\r\n", 403, 403),
+        ("X-Forwarded-Host: panel.example, x\r\n", 403, 403),
+        ("X-Forwarded-Host: panel.example\r\nX-Forwarded-Host: panel.example\r\n", 403, 403),
+        ("X-Forwarded-Host: \r\n", 403, 403),
+    ] {
+        let headers = format!("{origin}{forwarded}");
+        assert_eq!(handshake(PROXY, daemon.port, &headers).status, of_proxy, "{forwarded}");
+        assert_eq!(handshake(STRANGER, daemon.port, &headers).status, of_stranger, "{forwarded}");
+    }
+}
+
+#[test]
 fn f22_proxy_heads_whole_in_single_bytes_cut_too_long_and_missing() {
     let daemon = daemon(ANNOUNCED, "");
     let line = |line: &str| [line, HEALTH].concat().into_bytes();
