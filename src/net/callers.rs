@@ -228,7 +228,7 @@ impl Caller {
     fn asked(&self) -> Option<&Asked> {
         match &self.state {
             State::Waiting(asked) => Some(asked),
-            State::Listening { .. } | State::Writing { .. } => None,
+            State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
         }
     }
 

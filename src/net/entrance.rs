@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mio::net::TcpStream;
 use tokio::task::spawn_local;
 use tracing::debug;
 
 use super::callers::{Caller, Sent};
 use super::cors::Origin;
-use super::mailbox::Message;
+use super::mailbox::{Adopted, Arrival, Message};
 use super::polls::{self, Poll};
 use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
@@ -198,6 +199,26 @@ impl<O: Outside> Reactor<O> {
         if !early.is_empty() {
             let bytes = &mut self.read_buffer[early];
             self.shard.on_input(now, Input::Bytes { conn, bytes });
+        }
+    }
+
+    /// A WebSocket joins the epoll set. What hyper had read already comes first.
+    pub(super) fn adopt(&mut self, now: Now, adopted: Adopted) {
+        let Adopted { stream, place, early, purpose } = adopted;
+        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, Kind::WebSocket, self.poll.registry())
+        else {
+            return;
+        };
+        self.shard.on_input(
+            now,
+            match purpose {
+                Arrival::Session(entry) => Input::Connected { conn, hello: entry.enter() },
+                Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
+            },
+        );
+        if !early.is_empty() {
+            let mut early = early.to_vec();
+            self.shard.on_input(now, Input::Bytes { conn, bytes: &mut early });
         }
     }
 

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::net::TcpStream;
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
@@ -16,9 +15,9 @@ use super::callers::Callers;
 use super::core::Core;
 use super::flush;
 use super::listen::Doors;
-use super::mailbox::{Adopted, Arrival, Message};
+use super::mailbox::Message;
 use super::ready::{Line, Ready, Taken};
-use super::streams::{Kind, Streams};
+use super::streams::Streams;
 use crate::base::ids::ConnKey;
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
 use crate::base::time::{Millis, Now, WallMillis};
@@ -210,26 +209,6 @@ impl<O: Outside> Reactor<O> {
                 self.doors.close();
                 self.shard.on_input(now, Input::Drain { window_ms });
             }
-        }
-    }
-
-    /// A WebSocket joins the epoll set. What hyper had read already comes first.
-    fn adopt(&mut self, now: Now, adopted: Adopted) {
-        let Adopted { stream, place, early, purpose } = adopted;
-        let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, Kind::WebSocket, self.poll.registry())
-        else {
-            return;
-        };
-        self.shard.on_input(
-            now,
-            match purpose {
-                Arrival::Session(entry) => Input::Connected { conn, hello: entry.enter() },
-                Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
-            },
-        );
-        if !early.is_empty() {
-            let mut early = early.to_vec();
-            self.shard.on_input(now, Input::Bytes { conn, bytes: &mut early });
         }
     }
 
