@@ -1,6 +1,6 @@
 //! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, real-time applications on top. Two exist:
-//! [`apps::signage`], which drives fleets of displays, and [`apps::lab`], the smallest one, for trying things out. The names
-//! of four more are reserved ([`app::name`]).
+//! [`apps::signage`], which drives fleets of displays, and [`apps::lab`], the smallest one, for trying things out. A third
+//! is added by one folder and one line of [`apps::TABLE`].
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
 //! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
@@ -8,6 +8,10 @@
 //!
 //! Comments cite the project's design, its wire reference ("protocol") and its applications' contracts, which are kept
 //! beside the repository; `docs/ARCHITECTURE.md` says what to read in their place.
+
+use std::process::ExitCode;
+
+use app::table::Table;
 
 pub mod api;
 pub mod app;
@@ -25,3 +29,8 @@ pub mod shard;
 pub mod socketio;
 pub mod store;
 pub mod wire;
+
+/// Runs a daemon of these applications, as the process's arguments ask: what `main` does with [`apps::TABLE`].
+pub fn run(table: &'static Table) -> ExitCode {
+    cli::main(table)
+}

@@ -127,7 +127,7 @@ async fn ask(api: &Api, fleet: Option<String>, ask: Ask) -> Response {
         return reply::error(StatusCode::BAD_REQUEST, "VALIDATION", "the fleet's name is too long");
     }
     let call = SignageCall { fleet: fleet.clone(), ask };
-    match api.backend.call(Home::Tenant(fleet), Call::Signage(call)).await {
+    match api.backend.call("signage", Home::Tenant(fleet), Call::Signage(call)).await {
         Some(Reply { status, body }) => {
             reply::json(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
         }

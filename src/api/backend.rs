@@ -28,8 +28,8 @@ pub trait Backend: Send + Sync + 'static {
     /// keep the shards counting.
     fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>>;
 
-    /// Hands a call to the home of `home` and waits for the application's `Reply`. `None`: nobody answered in time.
-    fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
+    /// Hands a call to the home of `home` in the application of this name and waits for the application's `Reply`. `None`: nobody answered in time.
+    fn call(&self, app: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
 
     /// One question to the store, on its reading connection.
     fn read(&self, query: Query) -> BoxFuture<'_, Outcome>;

@@ -94,7 +94,7 @@ async fn group_of(api: &Api, snapshot: &Snapshot) -> Option<String> {
     }
     let ask = Ask::Device { device_id: snapshot.device_id.clone() };
     let call = Call::Signage(SignageCall { fleet: snapshot.fleet.clone(), ask });
-    let Reply { status, body } = api.backend.call(Home::Tenant(snapshot.fleet.clone()), call).await?;
+    let Reply { status, body } = api.backend.call("signage", Home::Tenant(snapshot.fleet.clone()), call).await?;
     let listed: Listed = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
     Some(listed.device_group)
 }

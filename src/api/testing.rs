@@ -107,7 +107,7 @@ impl Backend for Daemon {
         Box::pin(async { self.samples.clone().into() })
     }
 
-    fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
+    fn call(&self, _: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
         self.seen.calls.lock().unwrap().push((home, format!("{call:?}")));
         Box::pin(async { self.reply.clone() })
     }

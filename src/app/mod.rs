@@ -7,7 +7,8 @@ pub mod home;
 pub mod identity;
 pub mod kit;
 
-pub mod name;
+pub mod settings;
+pub mod table;
 
 use std::sync::Arc;
 

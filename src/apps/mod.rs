@@ -1,4 +1,15 @@
-//! Layer 5½: the applications, one folder each. Nothing outside this folder names one of them.
+//! Layer 5½: the applications, one folder each. Nothing outside this folder names one of them: everybody else has them from
+//! [`TABLE`].
 
 pub mod lab;
 pub mod signage;
+
+use crate::app::table::Table;
+
+/// The applications of siod: a line each.
+pub static TABLE: Table = Table {
+    rows: &[lab::ROW, signage::ROW],
+    // Its clients have this path by heart.
+    paths: &[("/api/socket", "iot")],
+    fixture: &lab::ROW,
+};

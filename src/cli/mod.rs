@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::app::table::Table;
 use crate::config::args::{Args, Command, Flags};
 use crate::config::{Config, Refusals};
 use crate::{log, server};
@@ -15,8 +16,8 @@ use crate::{log, server};
 /// Where the conformance fixture listens if nobody says where.
 const CONFORMANCE_ADDR: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
 
-/// Runs what the process's arguments ask for.
-pub fn main() -> ExitCode {
+/// Runs what the process's arguments ask for, with the applications of `table`.
+pub fn main(table: &'static Table) -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -26,28 +27,28 @@ pub fn main() -> ExitCode {
         }
     };
     match args.command.unwrap_or(Command::Run) {
-        Command::Run => with_config(&args.flags, |config| {
+        Command::Run => with_config(table, &args.flags, |config| {
             log::start(&config.log);
             log::end_on_panic();
             server::run(config)
         }),
-        Command::Check => with_config(&args.flags, |config| {
+        Command::Check => with_config(table, &args.flags, |config| {
             say(config.to_printable_toml().trim_end());
             ExitCode::SUCCESS
         }),
-        Command::Token(asked) => with_config(&args.flags, |config| token::print(&config, &asked)),
-        Command::Device(asked) => with_config(&args.flags, |config| device::ask(&config, &asked)),
+        Command::Token(asked) => with_config(table, &args.flags, |config| token::print(&config, &asked)),
+        Command::Device(asked) => with_config(table, &args.flags, |config| device::ask(&config, &asked)),
         Command::Conformance => {
             log::start(&crate::config::Log::default());
             log::end_on_panic();
-            server::conformance(args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
+            server::conformance(table.fixture, args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
         }
     }
 }
 
 /// Does something with the configuration, or says all that is wrong with it.
-fn with_config(flags: &Flags, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match flags.load() {
+fn with_config(table: &'static Table, flags: &Flags, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match flags.load(table) {
         Ok(config) => then(config),
         Err(Refusals(sentences)) => {
             sentences.iter().for_each(|sentence| eprintln!("siod: {sentence}"));

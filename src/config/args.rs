@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::{Config, Refusals, Source};
+use crate::app::table::Table;
 
 /// A Socket.IO daemon: Engine.IO v4, Socket.IO v5, and real-time applications on top.
 #[derive(Debug, Parser)]
@@ -101,7 +102,7 @@ impl Flags {
     ///
     /// # Errors
     /// A file that cannot be read, and everything [`Config::load`] refuses.
-    pub fn load(&self) -> Result<Config, Refusals> {
+    pub fn load(&self, table: &'static Table) -> Result<Config, Refusals> {
         let file = match &self.config {
             None => None,
             Some(path) => {
@@ -112,7 +113,7 @@ impl Flags {
         };
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-        Config::load(&Source { file, env, flags: self.overrides() })
+        Config::load(table, &Source { file, env, flags: self.overrides() })
     }
 
     /// The flags as keys of the configuration.
@@ -157,6 +158,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apps::TABLE;
     use clap::CommandFactory as _;
 
     fn args(line: &str) -> Result<Args, clap::Error> {
@@ -204,11 +206,13 @@ mod tests {
     #[test]
     fn flags_become_keys() {
         let flags = args("run --listen 127.0.0.1:1 --data-dir d --shards 2").unwrap().flags;
-        let config = Config::load(&Source { flags: flags.overrides(), ..Source::default() }).unwrap();
+        let config = Config::load(&TABLE, &Source { flags: flags.overrides(), ..Source::default() }).unwrap();
         assert_eq!(config.listeners[0].bind, "127.0.0.1:1".parse().unwrap());
         assert_eq!((config.server.shards, config.server.data_dir), (2, PathBuf::from("d")));
-        let refused =
-            Config::load(&Source { flags: vec![("server.shards", "999".into(), "--shards")], ..Source::default() });
+        let refused = Config::load(
+            &TABLE,
+            &Source { flags: vec![("server.shards", "999".into(), "--shards")], ..Source::default() },
+        );
         assert_eq!(refused.unwrap_err().0, ["server.shards = 999 (from --shards): must be between 0 and 256"]);
     }
 

@@ -3,29 +3,36 @@
 
 use std::collections::BTreeMap;
 
-use toml::Value;
-
 use super::keys::listener::LISTENER;
-use super::keys::{Access, Key, SECTIONS};
+use super::keys::{APP, Over, SECTIONS};
 use super::raw::{Raw, Written};
-use super::{AppName, AuthMode, Config, Listener, Refusals, Secret};
+use super::{AuthMode, Config, Listener, Refusals, Secret};
+use crate::app::settings::{Kind, Settings, Value};
+use crate::app::table::{Configured, Table};
 
 /// # Errors
 /// One sentence for each thing that is wrong.
-pub fn check(mut raw: Raw) -> Result<Config, Refusals> {
-    let mut config = Config::default();
+pub fn check(table: &'static Table, mut raw: Raw) -> Result<Config, Refusals> {
+    let mut config = Config::untold(table);
     let mut refusals = Vec::new();
     for section in SECTIONS {
-        take_section(&mut config, section.name, section.keys, &mut raw.values, &mut refusals);
+        let mut keys = Over { keys: section.keys, values: &mut config };
+        take_section(&mut keys, section.name, &mut raw.values, &mut refusals);
+    }
+    for app in &mut config.apps {
+        let section = app_section(app);
+        take_section(&mut Over { keys: APP, values: app }, &section, &mut raw.values, &mut refusals);
+        take_section(&mut *app.settings, &section, &mut raw.values, &mut refusals);
     }
     config.listeners.clear();
     for index in 0..raw.listeners {
-        let mut listener = Listener::default();
+        let mut listener = Listener::untold(table);
         let name = format!("{}[{index}]", LISTENER.name);
-        take_section(&mut listener, &name, LISTENER.keys, &mut raw.values, &mut refusals);
+        let mut keys = Over { keys: LISTENER.keys, values: &mut listener };
+        take_section(&mut keys, &name, &mut raw.values, &mut refusals);
         config.listeners.push(listener);
     }
-    refusals.extend(raw.values.iter().filter_map(|(key, written)| leftover(key, written)));
+    refusals.extend(raw.values.iter().filter_map(|(key, written)| leftover(&config, key, written)));
     let named = |sentence: &str| sentence.split([' ', ':']).next().unwrap_or_default().to_owned();
     let refused: Vec<String> = refusals.iter().map(|sentence| named(sentence)).collect();
     // A key that was refused still has its default: what follows from that teaches nobody anything.
@@ -33,98 +40,93 @@ pub fn check(mut raw: Raw) -> Result<Config, Refusals> {
     if refusals.is_empty() { Ok(config) } else { Err(Refusals(refusals)) }
 }
 
-/// Moves every known key of one section out of `values` and into `target`.
-fn take_section<T>(
-    target: &mut T,
+/// Moves every known key of one section out of `values` and into `keys`.
+fn take_section<S: Settings + ?Sized>(
+    keys: &mut S,
     name: &str,
-    keys: &[Key<T>],
     values: &mut BTreeMap<String, Written>,
     refusals: &mut Vec<String>,
 ) {
-    for key in keys {
-        let path = format!("{name}.{}", key.name);
+    for (index, (key, _, kind)) in keys.keys().into_iter().enumerate() {
+        let path = format!("{name}.{key}");
         let Some(written) = values.remove(&path) else { continue };
         let (value, origin) = match written {
             Written::Toml(value) => (value, String::new()),
-            Written::Text(text, origin) => (from_text(text, &key.access), format!(" (from {origin})")),
+            Written::Text(text, origin) => (from_text(text, kind), format!(" (from {origin})")),
         };
-        if let Err(wanted) = set(target, &key.access, &value) {
-            let shown = if matches!(key.access, Access::Secret { .. }) { "***".to_owned() } else { shown(&value) };
+        if let Err(wanted) = read(kind, &value).and_then(|value| keys.set(index, value)) {
+            let shown = if kind == Kind::Secret { "***".to_owned() } else { shown(&value) };
             refusals.push(format!("{path} = {shown}{origin}: {wanted}"));
         }
     }
 }
 
 /// Reads the text of a variable or flag as the kind of value its key wants; as a string where it does not look like one.
-fn from_text<T>(text: String, access: &Access<T>) -> Value {
-    let value = match access {
-        Access::Int { .. } => text.parse().ok().map(Value::Integer),
-        Access::Bool { .. } => text.parse().ok().map(Value::Boolean),
-        Access::List { .. } if text.trim_start().starts_with('[') => {
+fn from_text(text: String, kind: Kind) -> toml::Value {
+    let value = match kind {
+        Kind::Int { .. } => text.parse().ok().map(toml::Value::Integer),
+        Kind::Bool => text.parse().ok().map(toml::Value::Boolean),
+        Kind::List if text.trim_start().starts_with('[') => {
             let list: Option<Vec<String>> = serde_json::from_str(&text).ok();
-            list.map(|items| Value::Array(items.into_iter().map(Value::String).collect()))
+            list.map(|items| toml::Value::Array(items.into_iter().map(toml::Value::String).collect()))
         }
-        Access::List { .. } => {
+        Kind::List => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            Some(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))
         }
-        Access::Text { .. } | Access::Secret { .. } => None,
+        Kind::Text | Kind::Secret => None,
     };
-    value.unwrap_or(Value::String(text))
+    value.unwrap_or(toml::Value::String(text))
 }
 
-/// Puts a value where its key says, or says what it must be.
-fn set<T>(target: &mut T, access: &Access<T>, value: &Value) -> Result<(), String> {
-    match access {
-        Access::Int { min, max, unit, set, .. } => {
+/// A value of the kind its key wants, or what it must be.
+fn read(kind: Kind, value: &toml::Value) -> Result<Value, String> {
+    let wanted = || format!("must be {}", kind.wanted());
+    Ok(match kind {
+        Kind::Int { .. } => {
             let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
-            let number = number.filter(|number| (*min..=*max).contains(number));
-            set(target, number.ok_or_else(|| format!("must be {}", int_range(*min, *max, unit)))?);
-            Ok(())
+            Value::Int(number.ok_or_else(wanted)?)
         }
-        Access::Bool { set, .. } => {
-            set(target, value.as_bool().ok_or("must be true or false")?);
-            Ok(())
-        }
-        Access::Text { set, .. } => set(target, text(value)?),
-        Access::Secret { set, .. } => set(target, Secret::new(text(value)?)),
-        Access::List { set, .. } => {
-            let items = value.as_array().ok_or("must be a list of strings")?;
+        Kind::Bool => Value::Bool(value.as_bool().ok_or_else(wanted)?),
+        Kind::Text => Value::Text(text(value)?.to_owned()),
+        Kind::Secret => Value::Secret(Secret::new(text(value)?)),
+        Kind::List => {
+            let items = value.as_array().ok_or_else(wanted)?;
             let items: Option<Vec<&str>> = items.iter().map(|item| text(item).ok()).collect();
-            set(target, items.ok_or("must be a list of strings")?.into_iter().map(str::to_owned).collect())
+            Value::List(items.ok_or_else(wanted)?.into_iter().map(str::to_owned).collect())
         }
-    }
+    })
 }
 
-/// `between 100 and 3600000 (milliseconds)`.
-pub(super) fn int_range(min: u64, max: u64, unit: &str) -> String {
-    let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
-    format!("between {min} and {max}{unit}")
+/// The table of an application: `apps.NAME`.
+pub(super) fn app_section(app: &Configured) -> String {
+    format!("apps.{}", app.row.name)
 }
 
 /// A value on one line, whatever it holds.
-fn shown(value: &Value) -> String {
+fn shown(value: &toml::Value) -> String {
     match value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }
 
 /// A string that fits on one line.
-fn text(value: &Value) -> Result<&str, String> {
+fn text(value: &toml::Value) -> Result<&str, String> {
     let text = value.as_str().ok_or("must be a string")?;
     if text.chars().any(char::is_control) { Err("must not contain control characters".to_owned()) } else { Ok(text) }
 }
 
 /// The sentence about a key nobody took. Its value is not shown: it may be a secret under a misspelt name.
-fn leftover(key: &str, written: &Written) -> Option<String> {
+fn leftover(config: &Config, key: &str, written: &Written) -> Option<String> {
     let is_section = |key: &str| {
         let below = format!("{key}.");
-        key.starts_with("listener[") || SECTIONS.iter().any(|at| at.name == key || at.name.starts_with(&below))
+        let names = SECTIONS.iter().map(|section| section.name.to_owned()).chain(config.apps.iter().map(app_section));
+        key.starts_with("listener[") || names.into_iter().any(|name| name == key || name.starts_with(&below))
     };
     match written {
-        Written::Toml(Value::Table(empty)) if empty.is_empty() && is_section(key) => None,
+        Written::Toml(toml::Value::Table(empty)) if empty.is_empty() && is_section(key) => None,
         Written::Toml(_) => Some(format!("{key}: unknown key")),
         Written::Text(_, origin) => Some(format!("{key}: unknown key (from {origin})")),
     }
@@ -148,10 +150,9 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
                  set SIOD__AUTH__MODE=jwt SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\""
             ));
         }
-        if let Some(root) = listener.root.filter(|root| !config.apps.is_enabled(*root)) {
-            let enabled = AppName::SERVED.into_iter().filter(|name| config.apps.is_enabled(*name));
-            let allowed: Vec<&str> = enabled.map(AppName::as_str).chain(["none"]).collect();
-            let root = root.as_str();
+        if let Some(root) = listener.root.filter(|root| !config.serves(root)) {
+            let enabled = config.apps.iter().filter(|app| app.enabled).map(|app| app.row.name);
+            let allowed: Vec<&str> = enabled.chain(["none"]).collect();
             refusals.push(format!(
                 "listener[{index}].root = \"{root}\": must be one of {} where apps.{root}.enabled = false",
                 allowed.join(", ")

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use crate::app::identity::{AuthMode, AuthSettings};
-pub use crate::app::name::AppName;
-pub use crate::apps::signage::settings::Settings as SignageSettings;
 pub use crate::base::limit::{EngineLimits, Limits};
 pub use crate::base::secret::Secret;
 pub use raw::Source;
 
-/// Everything the daemon was told, resolved and checked. `Config::default()` is what it does untold.
+use crate::app::table::{Configured, Table};
+
+/// Everything the daemon was told, resolved and checked. [`Config::untold`] is what it does untold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub server: Server,
@@ -33,20 +33,22 @@ pub struct Config {
     pub store: Store,
     pub limits: Limits,
     pub log: Log,
-    pub apps: Apps,
+    /// The applications there are, in the order of the table.
+    pub apps: Vec<Configured>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// What the daemon of these applications does untold.
+    pub fn untold(table: &'static Table) -> Config {
         Config {
             server: Server::default(),
-            listeners: vec![Listener::default()],
+            listeners: vec![Listener::untold(table)],
             admin: Admin::default(),
             auth: AuthSettings::default(),
             store: Store::default(),
             limits: Limits::default(),
             log: Log::default(),
-            apps: Apps::default(),
+            apps: table.untold(),
         }
     }
 }
@@ -72,35 +74,30 @@ impl Default for Server {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub bind: SocketAddr,
-    /// The application the namespace `/` is; `None`: none, its CONNECT is refused.
-    pub root: Option<AppName>,
-    /// Engine paths as they were resolved, each with what `/` is there: those configured, and `/api/socket` (always iot).
-    pub paths: Vec<(String, Option<AppName>)>,
+    /// Names what may be the root.
+    table: &'static Table,
+    /// The application the namespace `/` is, by its name; `None`: none, its CONNECT is refused.
+    pub root: Option<&'static str>,
+    /// Engine paths as they were resolved, each with what `/` is there: those configured, and those of the table.
+    pub paths: Vec<(String, Option<&'static str>)>,
     pub engine: EngineLimits,
     pub cors: Cors,
     pub proxies: Proxies,
 }
 
-impl Default for Listener {
-    fn default() -> Self {
+impl Listener {
+    /// A listener that nothing was said of.
+    fn untold(table: &'static Table) -> Listener {
         let bind = SocketAddr::from(([127, 0, 0, 1], 3000));
-        let mut listener = Listener {
-            bind,
-            root: None,
-            paths: Vec::new(),
-            engine: EngineLimits::default(),
-            cors: Cors::default(),
-            proxies: Proxies::default(),
-        };
+        let (engine, cors, proxies) = (EngineLimits::default(), Cors::default(), Proxies::default());
+        let mut listener = Listener { bind, table, root: None, paths: Vec::new(), engine, cors, proxies };
         listener.resolve_paths(vec!["/socket.io/".to_owned()]);
         listener
     }
-}
 
-impl Listener {
     /// What the namespace `/` is for a request to `path` (without its query); the outer `None`: no engine path.
     /// A configured path that ends in `/` matches all that begins with it, another one itself, with or without a slash behind.
-    pub fn root_at(&self, path: &str) -> Option<Option<AppName>> {
+    pub fn root_at(&self, path: &str) -> Option<Option<&'static str>> {
         let matches = |engine_path: &str| match engine_path.ends_with('/') {
             true => path.starts_with(engine_path),
             false => path.strip_suffix('/').unwrap_or(path) == engine_path,
@@ -108,22 +105,26 @@ impl Listener {
         self.paths.iter().find(|(engine_path, _)| matches(engine_path)).map(|(_, root)| *root)
     }
 
-    /// Builds the path table from the paths as configured; clients of iot know theirs by heart (contract 0.1).
+    /// Builds the path table from the paths as configured; what the table fixes is fixed (contract 0.1).
     fn resolve_paths(&mut self, written: Vec<String>) {
-        let is_iot = |path: &str| path.strip_suffix('/').unwrap_or(path) == IOT_PATH;
-        self.paths = written.into_iter().filter(|path| !is_iot(path)).map(|path| (path, self.root)).collect();
-        self.paths.push((IOT_PATH.to_owned(), Some(AppName::Iot)));
+        let fixed = self.table.paths;
+        let is_fixed = |path: &str| fixed.iter().any(|(fixed, _)| path.strip_suffix('/').unwrap_or(path) == *fixed);
+        self.paths = written.into_iter().filter(|path| !is_fixed(path)).map(|path| (path, self.root)).collect();
+        self.paths.extend(fixed.iter().map(|(path, root)| ((*path).to_owned(), Some(*root))));
     }
 
-    /// The paths as they are configured, without the fixed one unless it is the only one.
+    /// The paths as they are configured, without the fixed ones unless there is no other.
     fn written_paths(&self) -> Vec<String> {
-        let others = self.paths.len().saturating_sub(1).max(1);
+        let others = self.paths.len().saturating_sub(self.table.paths.len()).max(1);
         self.paths.iter().take(others).map(|(path, _)| path.clone()).collect()
     }
-}
 
-/// The engine path at which `/` is iot on every listener, with and without a slash behind.
-const IOT_PATH: &str = "/api/socket";
+    /// Largest message unless the configuration says otherwise.
+    fn max_payload_default(&self) -> usize {
+        let wanted = self.root.and_then(|root| self.table.row(root)?.max_payload_bytes);
+        wanted.unwrap_or(EngineLimits::default().max_payload_bytes)
+    }
+}
 
 /// Whose pages may talk to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,41 +207,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[apps.*]`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Apps {
-    pub lab: Lab,
-    pub signage: Signage,
-}
-
-impl Apps {
-    /// Whether this version has the application and it is switched on.
-    pub fn is_enabled(&self, name: AppName) -> bool {
-        match name {
-            AppName::Lab => self.lab.enabled,
-            AppName::Signage => self.signage.enabled,
-            AppName::Orchestrator | AppName::Utalk | AppName::Dispatch | AppName::Iot => false,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Lab {
-    pub enabled: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signage {
-    pub enabled: bool,
-    pub settings: SignageSettings,
-}
-
-impl Default for Signage {
-    fn default() -> Self {
-        Signage { enabled: true, settings: SignageSettings::default() }
-    }
-}
-
 /// Why a configuration was refused: one sentence for each thing that is wrong, naming key, value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusals(pub Vec<String>);
@@ -258,8 +224,13 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong, not only the first thing.
-    pub fn load(source: &Source) -> Result<Config, Refusals> {
-        check::check(raw::Raw::read(source)?)
+    pub fn load(table: &'static Table, source: &Source) -> Result<Config, Refusals> {
+        check::check(table, raw::Raw::read(source)?)
+    }
+
+    /// Whether the application of this name is there and switched on.
+    pub fn serves(&self, name: &str) -> bool {
+        self.apps.iter().any(|app| app.enabled && app.row.name == name)
     }
 
     /// This configuration as commented TOML that reads back as the same one, secrets included.

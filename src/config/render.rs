@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 
-use toml::Value;
-
-use super::check::int_range;
-use super::keys::listener::{LISTENER, max_payload_default};
-use super::keys::{Access, Key, SECTIONS};
+use super::check::app_section;
+use super::keys::listener::LISTENER;
+use super::keys::{APP, SECTIONS};
 use super::{Config, Store};
+use crate::app::settings::{Kind, Value};
 
 /// Whether secrets are written out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,17 +32,26 @@ pub fn render(config: &Config, secrets: Secrets) -> String {
         for key in section.keys {
             let implied =
                 (section.name, key.name) == ("store", "url") && config.store == Store::within(&config.server.data_dir);
-            line(&mut out, key, config, implied, secrets);
+            line(&mut out, key.describe(), key.access.get(config), implied, secrets);
         }
         if section.name == "server" {
             for listener in &config.listeners {
                 heading(&mut out, LISTENER.doc, &format!("[[{}]]", LISTENER.name));
                 for key in LISTENER.keys {
                     let payload_max = listener.engine.max_payload_bytes;
-                    let implied = key.name == "max_payload_bytes" && payload_max == max_payload_default(listener.root);
-                    line(&mut out, key, listener, implied, secrets);
+                    let implied = key.name == "max_payload_bytes" && payload_max == listener.max_payload_default();
+                    line(&mut out, key.describe(), key.access.get(listener), implied, secrets);
                 }
             }
+        }
+    }
+    for app in &config.apps {
+        heading(&mut out, app.row.doc, &format!("[{}]", app_section(app)));
+        for key in APP {
+            line(&mut out, key.describe(), key.access.get(app), false, secrets);
+        }
+        for (index, key) in app.settings.keys().into_iter().enumerate() {
+            line(&mut out, key, app.settings.get(index), false, secrets);
         }
     }
     out
@@ -57,20 +65,22 @@ fn heading(out: &mut String, doc: &str, title: &str) {
 }
 
 /// One key. `implied`: its value follows from another key, so it is shown as a comment and goes on following.
-fn line<T>(out: &mut String, key: &Key<T>, from: &T, implied: bool, secrets: Secrets) {
-    comment(out, key.doc);
-    let value = match &key.access {
-        Access::Int { min, max, unit, get, .. } => {
-            comment(out, &format!("A number {}.", int_range(*min, *max, unit)));
-            get(from).to_string()
-        }
-        Access::Bool { get, .. } => get(from).to_string(),
-        Access::Text { get, .. } => Value::String(get(from)).to_string(),
-        Access::Secret { get, .. } if secrets == Secrets::Hidden => Value::String(get(from).to_string()).to_string(),
-        Access::Secret { get, .. } => Value::String(get(from).expose().to_owned()).to_string(),
-        Access::List { get, .. } => Value::Array(get(from).into_iter().map(Value::String).collect()).to_string(),
+fn line(out: &mut String, key: (&str, &str, Kind), value: Value, implied: bool, secrets: Secrets) {
+    let (name, doc, kind) = key;
+    comment(out, doc);
+    if matches!(kind, Kind::Int { .. }) {
+        comment(out, &format!("A number {}.", kind.wanted()));
+    }
+    let text = |text: String| toml::Value::String(text).to_string();
+    let value = match value {
+        Value::Int(number) => number.to_string(),
+        Value::Bool(on) => on.to_string(),
+        Value::Text(value) => text(value),
+        Value::Secret(secret) if secrets == Secrets::Hidden => text(secret.to_string()),
+        Value::Secret(secret) => text(secret.expose().to_owned()),
+        Value::List(items) => toml::Value::Array(items.into_iter().map(toml::Value::String).collect()).to_string(),
     };
-    writeln!(out, "{}{} = {value}", if implied { "# " } else { "" }, key.name).expect("a string takes everything");
+    writeln!(out, "{}{name} = {value}", if implied { "# " } else { "" }).expect("a string takes everything");
 }
 
 fn comment(out: &mut String, text: &str) {

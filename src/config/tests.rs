@@ -4,13 +4,24 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::app::settings::{Kind, Settings, Value};
+use crate::apps::TABLE;
 
 fn load(file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]) -> Result<Config, Refusals> {
-    Config::load(&Source {
-        file: Some(("siod.toml".to_owned(), file.to_owned())),
-        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        flags: flags.iter().map(|(key, value, flag)| (*key, (*value).to_owned(), *flag)).collect(),
-    })
+    Config::load(
+        &TABLE,
+        &Source {
+            file: Some(("siod.toml".to_owned(), file.to_owned())),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            flags: flags.iter().map(|(key, value, flag)| (*key, (*value).to_owned(), *flag)).collect(),
+        },
+    )
+}
+
+/// What was chosen for signage.
+fn signage(config: &Config) -> &crate::apps::signage::settings::Settings {
+    let chosen = config.apps.iter().find_map(|app| app.settings.values().downcast_ref());
+    chosen.expect("signage is in the table")
 }
 
 fn parse(file: &str) -> Config {
@@ -24,24 +35,24 @@ fn refusals(file: &str) -> Vec<String> {
 
 #[test]
 fn nothing_written_is_the_defaults_as_designed() {
-    let config = Config::load(&Source::default()).unwrap();
-    assert_eq!(config, Config::default());
+    let config = Config::load(&TABLE, &Source::default()).unwrap();
+    assert_eq!(config, Config::untold(&TABLE));
     assert_eq!(config.listeners.len(), 1);
     let listener = &config.listeners[0];
     assert_eq!((listener.bind.to_string().as_str(), listener.root), ("127.0.0.1:3000", None));
     assert_eq!(config.store, Store::Sqlite(PathBuf::from("data/siod.db")));
-    assert!(!config.apps.lab.enabled && config.apps.signage.enabled);
+    assert!(!config.serves("lab") && config.serves("signage"));
 }
 
 #[test]
 fn the_example_names_every_key_and_equals_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.toml.example");
-    let rendered = Config::default().to_toml();
+    let rendered = Config::untold(&TABLE).to_toml();
     if std::env::var_os("SIOD_WRITE_EXAMPLE").is_some() {
         fs::write(path, &rendered).unwrap();
     }
     let example = fs::read_to_string(path).unwrap();
-    assert_eq!(parse(&example), Config::default());
+    assert_eq!(parse(&example), Config::untold(&TABLE));
     assert_eq!(example, rendered, "run the tests once with SIOD_WRITE_EXAMPLE=1");
 }
 
@@ -83,10 +94,10 @@ fn unusual() -> Config {
 
 #[test]
 fn what_is_rendered_reads_back_as_the_same() {
-    for config in [Config::default(), unusual()] {
+    for config in [Config::untold(&TABLE), unusual()] {
         assert_eq!(parse(&config.to_toml()), config);
     }
-    assert_eq!(unusual().apps.signage.settings.public_url, "https://x.example");
+    assert_eq!(signage(&unusual()).public_url, "https://x.example");
 }
 
 #[test]
@@ -131,12 +142,12 @@ fn the_environment_reaches_every_kind_of_key() {
     )
     .unwrap();
     assert_eq!(config.auth.jwt_secret, Secret::new("12"));
-    assert!(config.apps.lab.enabled);
-    assert_eq!(config.apps.signage.settings.extra_commands, ["a", "b"]);
+    assert!(config.serves("lab"));
+    assert_eq!(signage(&config).extra_commands, ["a", "b"]);
     assert_eq!(config.store, Store::Sqlite(PathBuf::from("/var/lib/siod/siod.db")));
     let payloads: Vec<usize> = config.listeners.iter().map(|listener| listener.engine.max_payload_bytes).collect();
     assert_eq!(payloads, [33_554_432, 1_000_000]);
-    assert_eq!(config.listeners[0].root_at("/x/"), Some(Some(AppName::Signage)));
+    assert_eq!(config.listeners[0].root_at("/x/"), Some(Some("signage")));
 }
 
 #[test]
@@ -231,7 +242,7 @@ fn every_wrong_value_gives_its_sentence() {
     }
     for token in ["", "player_token", "one for all", "contraseña"] {
         let config = parse(&written("apps.signage.fleet_token", &format!("\"{token}\"")));
-        assert_eq!(config.apps.signage.settings.fleet_token, Secret::new(token));
+        assert_eq!(signage(&config).fleet_token, Secret::new(token));
     }
 }
 
@@ -285,7 +296,7 @@ fn unknown_keys_are_refused_and_their_values_not_shown() {
     ] {
         assert_eq!(refusals(file), [format!("{key}: unknown key")]);
     }
-    assert_eq!(parse("[server]\n[apps]\n[apps.lab]\n[[listener]]"), Config::default());
+    assert_eq!(parse("[server]\n[apps]\n[apps.lab]\n[[listener]]"), Config::untold(&TABLE));
 }
 
 #[test]
@@ -399,14 +410,14 @@ fn a_root_is_an_application_that_is_enabled() {
     assert_eq!(neither, [SIGNAGE, &LAB.replace("signage, ", "")]);
     parse(&format!("apps.lab.enabled = true\n{listeners}"));
     // Where `/` is an application that this version has not, on the fixed path, its CONNECT is refused.
-    assert!(AppName::SERVED.iter().all(|name| *name != AppName::Iot));
+    assert!(TABLE.row("iot").is_none());
 }
 
 #[test]
 fn engine_paths_match_as_clients_write_them() {
     let listener = &parse("apps.lab.enabled = true\n[[listener]]\nroot = \"lab\"\npaths = [\"/socket.io/\", \"/raw\"]")
         .listeners[0];
-    let (lab, iot) = (Some(Some(AppName::Lab)), Some(Some(AppName::Iot)));
+    let (lab, iot) = (Some(Some("lab")), Some(Some("iot")));
     for (path, root) in [
         ("/socket.io/", lab),
         ("/socket.io/x", lab),
@@ -427,24 +438,28 @@ fn engine_paths_match_as_clients_write_them() {
 
 #[test]
 fn every_row_of_the_table_holds_what_its_range_allows() {
-    fn check<T: Default>(section: &keys::Section<T>) {
+    fn check(section: &str, settings: &mut dyn Settings) {
         let mut names = std::collections::BTreeSet::new();
-        for key in section.keys {
-            let name = format!("{}.{}", section.name, key.name);
-            assert!(names.insert(key.name), "{name} is there twice");
-            assert!(!key.doc.is_empty() && key.doc.lines().all(|line| line.len() <= 110), "{name} wants a meaning");
-            if let keys::Access::Int { min, max, unit, get, set } = &key.access {
-                for value in [*min, *max] {
-                    let mut target = T::default();
-                    set(&mut target, value);
-                    assert_eq!(get(&target), value, "{name}");
-                }
-                let suffixes = [("_ms", "milliseconds"), ("_s", "seconds"), ("_h", "hours")];
-                let suffix = suffixes.iter().find(|(_, word)| word == unit);
-                assert!(suffix.is_none_or(|(suffix, _)| key.name.ends_with(suffix)), "{name} is not in {unit}");
+        for (index, (key, doc, kind)) in settings.keys().into_iter().enumerate() {
+            let name = format!("{section}.{key}");
+            assert!(names.insert(key), "{name} is there twice");
+            assert!(!doc.is_empty() && doc.lines().all(|line| line.len() <= 110), "{name} wants a meaning");
+            let Kind::Int { min, max, unit } = kind else { continue };
+            for value in [min, max] {
+                settings.set(index, Value::Int(value)).unwrap();
+                assert_eq!(settings.get(index), Value::Int(value), "{name}");
             }
+            let suffixes = [("_ms", "milliseconds"), ("_s", "seconds"), ("_h", "hours")];
+            let suffix = suffixes.iter().find(|(_, word)| *word == unit);
+            assert!(suffix.is_none_or(|(suffix, _)| key.ends_with(suffix)), "{name} is not in {unit}");
         }
     }
-    keys::SECTIONS.iter().for_each(check);
-    check(&keys::listener::LISTENER);
+    let mut config = Config::untold(&TABLE);
+    for section in keys::SECTIONS {
+        check(section.name, &mut keys::Over { keys: section.keys, values: &mut config });
+    }
+    check("listener", &mut keys::Over { keys: keys::listener::LISTENER.keys, values: &mut config.listeners[0] });
+    for app in &mut config.apps {
+        check(app.row.name, &mut *app.settings);
+    }
 }

@@ -55,14 +55,13 @@ pub struct Daemon {
     last: Mutex<Vec<ShardSample>>,
     /// What the last glance saw, and when.
     glance: tokio::sync::Mutex<Option<(Instant, Arc<[ShardSample]>)>>,
-    /// Signage, where it is served.
-    signage: Option<AppId>,
+    /// Names of the applications, by their ids.
+    names: Vec<&'static str>,
 }
 
 impl Daemon {
     pub fn new(plan: &Plan, mailboxes: Mailboxes, store: Store) -> Arc<Daemon> {
         let stale = |shard| ShardSample { shard: shard as u16, stale: true, ..ShardSample::default() };
-        let signage = plan.apps.iter().position(|app| app.name == crate::app::name::AppName::Signage);
         Arc::new(Daemon {
             shard_config: plan.shard_config.clone(),
             settings: Arc::new(api_settings(plan)),
@@ -75,7 +74,7 @@ impl Daemon {
             readiness: Mutex::new(Readiness::Starting),
             drain: Notify::new(),
             calls: Mutex::default(),
-            signage: signage.map(|index| AppId(index as u16)),
+            names: plan.apps.iter().map(|planned| planned.app.row.name).collect(),
         })
     }
 
@@ -218,11 +217,9 @@ impl Backend for Daemon {
         })
     }
 
-    fn call(&self, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
+    fn call(&self, app: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
         Box::pin(async move {
-            let app = match &call {
-                Call::Signage(_) => self.signage?,
-            };
+            let app = AppId(self.names.iter().position(|name| *name == app)? as u16);
             let (caller, receiver) = Caller::new(&self.calls);
             let shard = self.shard_config.placement.of_home(app, &home, ShardId(0));
             let req = ReqId { shard, key: caller.key };
@@ -283,12 +280,12 @@ fn api_settings(plan: &Plan) -> api::Settings {
 
 fn served(plan: &Plan) -> Served {
     let application = |app: &super::plan::PlannedApp| ServedApplication {
-        name: app.name.as_str().to_owned(),
-        namespaces: vec![app.namespace.clone()],
+        name: app.app.row.name.to_owned(),
+        namespaces: app.namespaces.clone(),
     };
     let listener = |listener: &super::plan::PlannedListener| ServedListener {
         bind: listener.bind.to_string(),
-        root: listener.root.map_or("none", |root| root.as_str()).to_owned(),
+        root: listener.root.unwrap_or("none").to_owned(),
         paths: listener.routes.iter().map(|route| route.path.clone()).collect(),
     };
     Served {
@@ -305,7 +302,7 @@ mod tests {
 
     /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
     fn daemon(shards: usize) -> Arc<Daemon> {
-        let mut config = crate::config::Config::default();
+        let mut config = crate::config::Config::untold(&crate::apps::TABLE);
         config.server.shards = shards as u16;
         let mut plan = Plan::of(&config).unwrap();
         plan.store.url = "memory:".to_owned();
@@ -315,7 +312,7 @@ mod tests {
 
     fn devices(daemon: &Daemon) -> BoxFuture<'_, Option<Reply>> {
         let ask = SignageCall { fleet: "default".to_owned(), ask: Ask::Devices };
-        daemon.call(Home::Tenant("default".to_owned()), Call::Signage(ask))
+        daemon.call("signage", Home::Tenant("default".to_owned()), Call::Signage(ask))
     }
 
     #[tokio::test]

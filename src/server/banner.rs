@@ -13,14 +13,15 @@ pub fn print(plan: &Plan, bound: &[SocketAddr]) {
 fn text(plan: &Plan, bound: &[SocketAddr]) -> String {
     let mut out = format!("siod {}\n", crate::api::VERSION);
     for (listener, addr) in plan.listeners.iter().zip(bound) {
-        let root = listener.root.map_or("none", |root| root.as_str());
+        let root = listener.root.unwrap_or("none");
         let paths: Vec<&str> = listener.routes.iter().map(|route| &*route.path).collect();
         out += &format!("  listening   http://{addr}   paths {}   root {root}\n", paths.join(" "));
     }
     if let Some(admin) = plan.admin_bind {
         out += &format!("  admin       http://{admin}   /metrics /health\n");
     }
-    let apps: Vec<String> = plan.apps.iter().map(|app| format!("{} ({})", app.name.as_str(), app.namespace)).collect();
+    let apps: Vec<String> =
+        plan.apps.iter().map(|app| format!("{} ({})", app.app.row.name, app.namespaces.join(" "))).collect();
     out += &format!("  serving     {}\n", apps.join("  "));
     out += if plan.dev {
         "  token       any text is one (development, loopback only): try  my-token\n"

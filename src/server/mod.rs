@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use crate::app::table::Row;
 use crate::base::limit::Limits;
 use crate::config::Config;
 use crate::net::guard::Guard;
@@ -46,8 +47,8 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 /// Serves the conformance fixture (design section 6) on `addr` and on the same port of the other loopback address.
-pub fn conformance(addr: SocketAddr) -> ExitCode {
-    serve(Plan::fixture(addr))
+pub fn conformance(echo: &'static Row, addr: SocketAddr) -> ExitCode {
+    serve(Plan::fixture(echo.untold(), addr))
 }
 
 fn serve(plan: Plan) -> ExitCode {

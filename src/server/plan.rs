@@ -8,11 +8,9 @@ use std::sync::Arc;
 use super::memory;
 use crate::app::Application;
 use crate::app::identity::Authenticator;
-use crate::app::name::AppName;
-use crate::apps::lab::Lab;
-use crate::apps::signage::Signage;
+use crate::app::table::Configured;
 use crate::apps::signage::settings::Settings as SignageSettings;
-use crate::base::ids::{ListenerId, NspId};
+use crate::base::ids::{AppId, ListenerId, NspId, NspIndex};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};
 use crate::hub::namespace::Namespaces;
@@ -35,62 +33,61 @@ pub struct Plan {
     pub drain_timeout_s: u64,
     pub client_dir: Option<PathBuf>,
     pub dev: bool,
-    pub signage: SignageSettings,
 }
 
 /// One listening address.
 pub struct PlannedListener {
     pub bind: SocketAddr,
-    pub root: Option<AppName>,
+    pub root: Option<&'static str>,
     pub routes: Vec<Route>,
     pub origins: Origins,
     pub proxies: Proxies,
 }
 
-/// One application and its namespace.
+/// One application and its namespaces.
 pub struct PlannedApp {
-    pub name: AppName,
-    pub namespace: String,
+    pub app: Configured,
+    pub namespaces: Vec<String>,
 }
 
 impl Plan {
     /// The plan of a configuration that has been checked.
     pub fn of(config: &Config) -> Result<Plan, String> {
         let apps = enabled_apps(config);
-        let namespace_of =
-            |name: AppName| apps.iter().position(|app| app.name == name).map(|index| NspId(index as u16));
+        let namespaces = Namespaces::new(apps.iter().map(|app| app.namespaces.clone()));
+        let root_of = |name: &str| Some(namespaces.id(app_id(&apps, name)?, NspIndex(0)));
         let dev = config.auth.mode == AuthMode::Dev;
         let listeners = config.listeners.iter().enumerate().map(|(index, listener)| PlannedListener {
             bind: listener.bind,
             root: listener.root,
-            routes: routes(listener, ListenerId(index as u16), namespace_of),
+            routes: routes(listener, ListenerId(index as u16), root_of),
             origins: origins(&listener.cors, dev),
             proxies: proxies(&listener.proxies, dev),
         });
+        let listeners = listeners.collect();
         let shards = shard_count(config.server.shards);
         let shard_config = ShardConfig {
             placement: placement(shards),
             limits: limits_of_a_shard(&config.limits, shards),
             engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
-            namespaces: Namespaces::new(apps.iter().map(|app| vec![app.namespace.clone()])),
+            namespaces,
             authenticator: Authenticator::new(&config.auth),
         };
         Ok(Plan {
             shard_config: Arc::new(shard_config),
-            listeners: listeners.collect(),
+            listeners,
             admin_bind: Some(config.admin.bind),
             admin_token: config.admin.token.clone(),
             store: store_settings(config),
             drain_timeout_s: config.server.drain_timeout_s,
             client_dir: config.server.client_dir.clone(),
             dev,
-            signage: config.apps.signage.settings.clone(),
             apps,
         })
     }
 
     /// The conformance fixture of design section 6, on both loopback addresses.
-    pub fn fixture(addr: SocketAddr) -> Plan {
+    pub fn fixture(echo: Configured, addr: SocketAddr) -> Plan {
         let engine = EngineLimits {
             ping_interval_ms: 300,
             ping_timeout_ms: 200,
@@ -117,34 +114,30 @@ impl Plan {
             placement: placement(1),
             limits: limits_of_a_shard(&Limits::default(), 1),
             engines: vec![engine, frames],
-            namespaces: Namespaces::new(namespaces.iter().map(|name| vec![name.clone()])),
+            namespaces: Namespaces::new([namespaces.clone()]),
             authenticator: Authenticator::new(&Default::default()),
         };
         Plan {
             shard_config: Arc::new(shard_config),
             listeners: both_loopbacks(addr).into_iter().map(listener).collect(),
-            apps: namespaces.into_iter().map(|namespace| PlannedApp { name: AppName::Lab, namespace }).collect(),
+            apps: vec![PlannedApp { app: echo, namespaces }],
             admin_bind: None,
             admin_token: Default::default(),
             store: store::Settings::new("memory:", std::path::Path::new("data")),
             drain_timeout_s: 2,
             client_dir: None,
             dev: true,
-            signage: SignageSettings::default(),
         }
     }
 
     /// One value of each application, for one shard.
     pub fn applications(&self) -> Vec<Box<dyn Application>> {
-        self.apps.iter().map(|app| self.application(app.name)).collect()
+        self.apps.iter().map(|app| app.app.build()).collect()
     }
 
-    fn application(&self, name: AppName) -> Box<dyn Application> {
-        match name {
-            AppName::Lab => Box::new(Lab::default()),
-            AppName::Signage => Box::new(Signage::new(self.signage.clone())),
-            other => unreachable!("{} has no application yet, and the configuration has no key for it", other.as_str()),
-        }
+    /// The application of this name, where it is served.
+    pub fn app_id(&self, name: &str) -> Option<AppId> {
+        app_id(&self.apps, name)
     }
 
     /// A fresh seed for one shard, from the operating system.
@@ -163,14 +156,19 @@ impl Plan {
     }
 }
 
-/// Enabled applications in the order of their namespaces' ids.
+/// Enabled applications in the order of their ids.
 fn enabled_apps(config: &Config) -> Vec<PlannedApp> {
-    let named = |name: AppName| PlannedApp { name, namespace: format!("/{}", name.as_str()) };
-    AppName::SERVED.into_iter().filter(|name| config.apps.is_enabled(*name)).map(named).collect()
+    let enabled = config.apps.iter().filter(|app| app.enabled);
+    let names = |app: &Configured| app.row.namespaces.iter().map(|name| (*name).to_owned()).collect();
+    enabled.map(|app| PlannedApp { app: app.clone(), namespaces: names(app) }).collect()
 }
 
-fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(AppName) -> Option<NspId>) -> Vec<Route> {
-    let route = |(path, root): &(String, Option<AppName>)| Route {
+fn app_id(apps: &[PlannedApp], name: &str) -> Option<AppId> {
+    apps.iter().position(|planned| planned.app.row.name == name).map(|index| AppId(index as u16))
+}
+
+fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(&str) -> Option<NspId>) -> Vec<Route> {
+    let route = |(path, root): &(String, Option<&'static str>)| Route {
         path: path.clone(),
         service: Service::SocketIo { root: root.and_then(&nsp) },
         engine,
@@ -195,8 +193,10 @@ fn store_settings(config: &Config) -> store::Settings {
         config::Store::Memory => "memory:".to_owned(),
         config::Store::Sqlite(path) => format!("sqlite:{}", path.display()),
     };
-    let signage = &config.apps.signage.settings;
     let mut settings = store::Settings::new(&url, &config.server.data_dir);
+    // Until what is kept is the application's own to say.
+    let chosen = config.apps.iter().find_map(|app| app.settings.values().downcast_ref::<SignageSettings>());
+    let Some(signage) = chosen else { return settings };
     settings.bounds.history_rows_max = signage.history_per_device_max;
     settings.snapshots.quota_bytes = signage.snapshot_quota_bytes;
     settings.snapshots.ttl_ms = signage.snapshot_ttl_h * 3_600_000;

@@ -21,8 +21,20 @@ use bytes::Bytes;
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room, Target};
 use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
+use crate::app::settings::Chosen;
+use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 use crate::base::limit::NAME_BYTES_MAX;
+
+/// Its line in the table of applications.
+pub const ROW: Row = Row {
+    name: "lab",
+    doc: "Echo and fan-out, for load tests and conformance.",
+    enabled: false,
+    namespaces: &["/lab"],
+    max_payload_bytes: None,
+    settings: || Chosen::<()>::untold(&[], |()| Box::new(Lab::default())),
+};
 
 /// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites
 /// expect.

@@ -60,7 +60,19 @@ use self::turn::{Shared, Turn};
 use crate::app::effect::{Effects, Job, Outcome, Query};
 use crate::app::event::{AppInput, Call, Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
+use crate::app::settings::Chosen;
+use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+
+/// Its line in the table of applications.
+pub const ROW: Row = Row {
+    name: "signage",
+    doc: "Digital signage: players, their state, commands to them.",
+    enabled: true,
+    namespaces: &["/signage"],
+    max_payload_bytes: Some(33_554_432),
+    settings: || Chosen::untold(settings::KEYS, |settings| Box::new(Signage::new(settings.clone()))),
+};
 
 /// Fleets one shard holds.
 const FLEETS_MAX: usize = 4_096;

@@ -1,8 +1,8 @@
-//! The rows of the short sections: `[server]`, `[admin]`, `[auth]`, `[store]`, `[log]`, `[apps.lab]` ([`super`]).
+//! The rows of the short sections: `[server]`, `[admin]`, `[auth]`, `[store]`, `[log]` ([`super`]).
 
 use std::path::{Path, PathBuf};
 
-use super::{Access, Key, address, for_a_header, int, switch, word};
+use super::{Access, Key, address, for_a_header, int, word};
 use crate::base::limit;
 use crate::config::{AuthMode, Config, LogFormat, Store};
 
@@ -147,8 +147,6 @@ pub const LOG: &[Key<Config>] = &[
 
 const LOG_FORMATS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-
-pub const LAB: &[Key<Config>] = &[switch!(enabled in apps.lab, "Whether it is served.")];
 
 fn filled<'a>(text: &'a str, what: &str) -> Result<&'a str, String> {
     if text.is_empty() { Err(format!("must name {what}")) } else { Ok(text) }

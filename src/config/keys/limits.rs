@@ -14,7 +14,7 @@ pub const LIMITS: &[Key<Config>] = &[
     int!(handshakes_per_ip_per_s_max in limits: NONE, 1_000_000, "per second",
         "New connections from one IP address, with a burst of the same size; 0: no limit."),
     int!(sockets_per_user_max in limits: NONE, 1_000_000, "",
-        "Sockets of one identity (\"sub\") in one namespace; one more CONNECT is refused. Who comes with a token\nof the application's own, as devices of signage do, is not counted. 0: no limit."),
+        "Sockets of one identity (\"sub\") in one namespace; one more CONNECT is refused. Who comes with a token\nof the application's own, is not counted. 0: no limit."),
     int!(events_per_socket_per_s_max in limits: NONE, 1_000_000, "per second",
         "Events from one socket, with a burst of the same size; one more closes its connection; 0: no limit."),
     int!(outbox_bytes_max in limits: 4_096, 1_024 * MIB, "bytes",

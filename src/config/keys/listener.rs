@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Access, Key, Section, address, int, is_plain, switch};
+use crate::app::table::Table;
 use crate::base::limit;
 use crate::base::origin::Origin;
-use crate::config::{AppName, Cors, Listener};
+use crate::config::{Cors, Listener};
 
 /// `[[listener]]`; `root` comes first, since it decides the default of another key.
 pub const LISTENER: Section<Listener> = Section {
@@ -19,19 +20,15 @@ pub const LISTENER: Section<Listener> = Section {
 const LISTENER_KEYS: &[Key<Listener>] = &[
     Key {
         name: "root",
-        doc: "The application the namespace \"/\" is: lab, signage, none. It must be enabled.",
+        doc: "The application that the namespace \"/\" is, by its name, or none. It must be enabled.",
         access: Access::Text {
-            get: |listener| listener.root.map_or("none", AppName::as_str).to_owned(),
+            get: |listener| listener.root.unwrap_or("none").to_owned(),
             set: |listener, text| {
                 listener.root = match text {
                     "none" => None,
-                    name => {
-                        let served = AppName::named(name).filter(|app| AppName::SERVED.contains(app));
-                        let names = || AppName::SERVED.map(AppName::as_str).join(", ");
-                        Some(served.ok_or_else(|| format!("must be one of {}, none", names()))?)
-                    }
+                    name => Some(listener.table.row(name).ok_or_else(|| names(listener.table))?.name),
                 };
-                listener.engine.max_payload_bytes = max_payload_default(listener.root);
+                listener.engine.max_payload_bytes = listener.max_payload_default();
                 listener.resolve_paths(listener.written_paths());
                 Ok(())
             },
@@ -47,7 +44,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     },
     Key {
         name: "paths",
-        doc: "Engine paths. One with a slash at its end matches all paths that begin with it.\n/api/socket is always there too, and its root is always iot.",
+        doc: "Engine paths. One with a slash at its end matches all paths that begin with it.\n/api/socket is always there too, with a root of its own.",
         access: Access::List {
             get: |listener| listener.written_paths(),
             set: |listener, list| {
@@ -66,7 +63,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     int!(ping_timeout_ms in engine: *limit::PING_TIMEOUT_MS_RANGE.start(), *limit::PING_TIMEOUT_MS_RANGE.end(), "milliseconds",
         "A client that has not answered a ping for this long is gone."),
     int!(max_payload_bytes in engine: *limit::MAX_PAYLOAD_BYTES_RANGE.start(), *limit::MAX_PAYLOAD_BYTES_RANGE.end(), "bytes",
-        "Largest message a client may send, on every transport.\nUnset, where root is signage: 33554432."),
+        "Largest message a client may send, on every transport.\nUnset: what the application that is the root wants, else 1000000."),
     int!(connect_timeout_ms in engine: *limit::CONNECT_TIMEOUT_MS_RANGE.start(), *limit::CONNECT_TIMEOUT_MS_RANGE.end(), "milliseconds",
         "A client that has joined no namespace by then is closed."),
     switch!(ping_jitter in engine, "Pings come up to a tenth early, at random, so that they spread."),
@@ -98,13 +95,9 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
         "Connections of trusted_proxies begin with a head of the PROXY protocol, version 1 or 2."),
 ];
 
-/// Largest message by root: signage sends pictures, utalk will send files.
-pub fn max_payload_default(root: Option<AppName>) -> usize {
-    match root {
-        Some(AppName::Signage) => 33_554_432,
-        Some(AppName::Utalk) => 100_000_000,
-        _ => limit::EngineLimits::default().max_payload_bytes,
-    }
+fn names(table: &Table) -> String {
+    let names: Vec<&str> = table.rows.iter().map(|row| row.name).chain(["none"]).collect();
+    format!("must be one of {}", names.join(", "))
 }
 
 /// A network, or an address, which is a network of one. An IPv4 address in the form of IPv6 never is a peer's.
