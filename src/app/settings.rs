@@ -140,6 +140,7 @@ impl<T> Key<T> {
 }
 
 impl<T> Access<T> {
+    /// What it takes.
     pub fn kind(&self) -> Kind {
         match self {
             Access::Int { min, max, unit, .. } => Kind::Int { min: *min, max: *max, unit },
