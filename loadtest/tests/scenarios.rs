@@ -27,7 +27,7 @@ fn lab() -> SocketAddr {
         let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
         std::fs::write(&path, text).expect("the temporary directory can be written to");
         let flags = siod::config::args::Flags { config: Some(path.clone()), ..Default::default() };
-        let config = flags.load().expect("this configuration is valid");
+        let config = flags.load(&siod::apps::TABLE).expect("this configuration is valid");
         std::fs::remove_file(path).expect("it was written above");
         std::thread::spawn(move || siod::server::run(config));
         wait_for(public);
