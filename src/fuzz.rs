@@ -47,7 +47,7 @@ pub fn engine_payload(data: &[u8]) {
     let _ = open::verify(&open::EngineQuery::parse(text), true, false, Some(data));
     let unwrapped = payload::jsonp_unwrap(text);
     for body in [Some(text), unwrapped.as_deref()].into_iter().flatten() {
-        for decoded in payload::decode(body).flatten() {
+        for decoded in payload::decode(body, usize::MAX).flatten() {
             let mut body = Vec::new();
             match &decoded {
                 Packet::Text(content) => payload::push_text(&mut body, format!("4{content}").as_bytes()),

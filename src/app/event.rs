@@ -198,6 +198,11 @@ impl Args {
         serde_json::from_slice(raw).ok().or_else(|| serde_json::from_slice(&surrogate::mend(raw)?).ok())
     }
 
+    /// Bytes of the JSON and the attachments.
+    pub fn size_bytes(&self) -> usize {
+        self.array.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// Binary attachments; a placeholder `{"_placeholder":true,"num":n}` stands for the n-th.
     pub fn attachments(&self) -> &[Bytes] {
         &self.attachments

@@ -3,16 +3,17 @@
 //!
 //! In: [`AppInput`]s and outcomes of jobs. Out: effects in order, with every commit turned into a job.
 
+mod parked;
 mod users;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::effect::{Effect, Effects, Job, Outcome, Token};
 use super::event::AppInput;
 use super::{Application, Context, Entity, Metric};
 use crate::base::ids::SocketRef;
-use crate::base::limit::PARKED_EVENTS_MAX;
 
+pub use parked::Parked;
 use users::Users;
 
 /// One application on one shard.
@@ -23,13 +24,6 @@ pub struct HomeState {
     commits: BTreeMap<u64, Commit>,
     next_commit: u64,
     users: Users,
-}
-
-#[derive(Default)]
-struct Parked {
-    inputs: VecDeque<AppInput>,
-    /// Loads and commits on their way.
-    pending: u32,
 }
 
 struct Commit {
@@ -55,6 +49,21 @@ pub enum Decision {
     Released(SocketRef),
     /// The home has spoken to a socket whose token ends now: it ends, unless it has been identified anew.
     Expired(SocketRef),
+    /// How a socket whose events wait is to be read.
+    Flow {
+        socket: SocketRef,
+        flow: Flow,
+    },
+}
+
+/// How a socket is to be read from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Not, until it is released: what it has sent waits with it.
+    Hold,
+    Release,
+    /// An event of it is lost, and it asked for no answer: its connection ends, so that it knows.
+    Cut,
 }
 
 impl HomeState {
@@ -81,13 +90,14 @@ impl HomeState {
         let entity = if at_once { None } else { self.app.entity(&input) };
         let Some(entity) = entity else { return self.run(cx, input, out) };
         if let Some(parked) = self.parked.get_mut(&entity) {
-            let refused = park(&mut parked.inputs, input);
-            return self.settle(refused.0, out);
+            return parked.push(input, out);
         }
         match self.app.load(&entity) {
             None => self.run(cx, input, out),
             Some(job) => {
-                let parked = Parked { inputs: VecDeque::from([input]), pending: 1 };
+                let mut parked = Parked::default();
+                parked.pending = 1;
+                parked.push(input, out);
                 self.parked.insert(entity.clone(), parked);
                 out.push(Decision::Load { entity, job });
             }
@@ -165,46 +175,28 @@ impl HomeState {
         if parked.pending > 0 {
             return;
         }
-        let mut inputs = self.parked.remove(entity).map(|parked| parked.inputs).unwrap_or_default();
-        while let Some(input) = inputs.pop_front() {
+        let Some(mut waiting) = self.parked.remove(entity) else { return };
+        while let Some(input) = waiting.pop() {
             self.run(cx, input, out);
             if let Some(parked) = self.parked.get_mut(entity) {
-                parked.inputs = inputs;
+                waiting.pending = parked.pending;
+                waiting.release(out);
+                *parked = waiting;
                 return;
             }
         }
+        waiting.release(out);
     }
-}
-
-/// Queues an input, or says how it is refused where too many wait. Departures and timers always queue: sockets bound their
-/// number.
-pub fn park(parked: &mut VecDeque<AppInput>, input: AppInput) -> Effects {
-    let mut fx = Effects::default();
-    if parked.len() < PARKED_EVENTS_MAX {
-        parked.push_back(input);
-        return fx;
-    }
-    const BUSY: &str = r#"{"ok":false,"error":{"code":"BUSY","message":"Too many requests are waiting"}}"#;
-    match input {
-        AppInput::Connect(connect) => fx.refuse(connect.socket, "Server busy", None),
-        AppInput::Event(event) => {
-            if let Some(id) = event.ack {
-                let args = bytes::Bytes::from_static(BUSY.as_bytes());
-                fx.push(Effect::Ack { socket: event.socket, id, args, attachments: Vec::new() });
-            }
-        }
-        AppInput::Call { req, .. } => fx.push(Effect::Reply { req, status: 503, body: BUSY.to_owned() }),
-        other => parked.push_back(other),
-    }
-    fx
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::effect::{JobError, JobErrorKind, Query};
+    use crate::app::event::{Args, Connect, Event, Handshake};
     use crate::app::identity::{AuthSettings, Authenticator, Identity};
     use crate::app::{Asked, AuthFailure, Home, Refusal};
+    use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
     use crate::base::rng::Rng;
     use crate::base::time::Now;
     use std::sync::Arc;
@@ -271,6 +263,7 @@ mod tests {
                 Decision::Commit { number, .. } => format!("commit {number}"),
                 Decision::Released(_) => "released".into(),
                 Decision::Expired(_) => "expired".into(),
+                Decision::Flow { socket, flow } => format!("{flow:?} {}", socket.key.slot),
             })
             .collect()
     }
@@ -317,20 +310,80 @@ mod tests {
         });
     }
 
+    fn event(slot: u32, ack: Option<u64>, bytes: usize) -> AppInput {
+        let args = Args::of("e", &[serde_json::json!("x".repeat(bytes))]);
+        AppInput::Event(Event { socket: socket(slot), nsp: Default::default(), identity: Arc::default(), args, ack })
+    }
+
+    fn socket(slot: u32) -> SocketRef {
+        SocketRef { shard: Default::default(), key: crate::base::ids::Key { slot, generation: 0 } }
+    }
+
+    fn call() -> AppInput {
+        let req = crate::base::ids::ReqId { shard: Default::default(), key: Default::default() };
+        let ask = crate::apps::signage::call::Ask::Devices;
+        let call = crate::app::event::Call::Signage(crate::apps::signage::call::Call { fleet: "f".into(), ask });
+        AppInput::Call { req, call }
+    }
+
     #[test]
-    fn too_many_waiting_calls_are_refused_and_the_rest_is_kept() {
-        run(|home, cx, out| {
-            for _ in 0..PARKED_EVENTS_MAX + 5 {
+    fn a_socket_that_adds_to_a_long_queue_is_held_until_half_of_it_is_left() {
+        for (events, bytes) in [(PARKED_EVENTS_LONG, 0), (8, PARKED_BYTES_LONG / 8)] {
+            run(|home, cx, out| {
+                (0..events).for_each(|_| home.on_input(cx, event(7, None, bytes), out));
+                assert_eq!(texts(out), ["load"]);
+                home.on_input(cx, call(), out);
+                assert!(texts(out)[0].contains("status: 503"), "whoever calls is told");
+                [8, 9, 8].iter().for_each(|slot| home.on_input(cx, event(*slot, None, 0), out));
+                home.on_input(cx, timer(1), out);
                 home.on_input(cx, timer(2), out);
-            }
-            let req = crate::base::ids::ReqId { shard: Default::default(), key: Default::default() };
-            let ask = crate::apps::signage::call::Ask::Devices;
-            let call = crate::app::event::Call::Signage(crate::apps::signage::call::Call { fleet: "f".into(), ask });
-            texts(out);
-            home.on_input(cx, AppInput::Call { req, call }, out);
-            assert!(texts(out)[0].contains("status: 503"));
+                assert_eq!(texts(out), ["Hold 8", "Hold 9"], "once each");
+                home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+                assert_eq!(texts(out), ["loaded", "commit 0", "Release 8", "Release 9"]);
+                home.on_committed(cx, 0, Outcome::Written, out);
+                assert_eq!(texts(out), ["1 is on disk", "2"]);
+            });
+        }
+    }
+
+    #[test]
+    fn a_queue_that_stays_long_holds_on() {
+        run(|home, cx, out| {
+            home.on_input(cx, timer(1), out);
+            (0..PARKED_EVENTS_LONG).for_each(|_| home.on_input(cx, event(7, None, 0), out));
+            assert_eq!(texts(out), ["load", "Hold 7"]);
             home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
-            assert_eq!(texts(out).len(), 1 + PARKED_EVENTS_MAX + 5);
+            assert_eq!(texts(out), ["loaded", "commit 0"]);
+            home.on_committed(cx, 0, Outcome::Written, out);
+            assert_eq!(texts(out), ["1 is on disk", "Release 7"]);
         });
+    }
+
+    #[test]
+    fn what_is_refused_above_all_bounds_is_told_and_the_rest_is_kept() {
+        for (events, bytes) in [(PARKED_EVENTS_MAX, 0), (64, PARKED_BYTES_MAX / 64)] {
+            run(|home, cx, out| {
+                (0..events).for_each(|_| home.on_input(cx, event(7, None, bytes), out));
+                texts(out);
+                home.on_input(cx, event(8, Some(3), 0), out);
+                assert!(texts(out)[0].contains("BUSY"));
+                home.on_input(cx, event(8, None, 0), out);
+                assert_eq!(texts(out), ["Cut 8"]);
+                let connect = Connect {
+                    socket: socket(9),
+                    nsp: Default::default(),
+                    moved: false,
+                    sid: crate::base::rng::Rng::from_seed([1; 32]).sid(),
+                    identity: Arc::default(),
+                    auth: Default::default(),
+                    handshake: Arc::new(Handshake::new([127, 0, 0, 1].into(), "", "", "")),
+                };
+                home.on_input(cx, AppInput::Connect(connect), out);
+                assert!(texts(out)[0].contains("Server busy"));
+                home.on_input(cx, timer(2), out);
+                home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+                assert_eq!(texts(out), ["loaded", "2", "Release 7"], "timers queue, whatever waits");
+            });
+        }
     }
 }

@@ -63,7 +63,7 @@ reasons! {
     TokenExpired: None, "server namespace disconnect", Info, "token_expired";
     /// The peer reads too slowly: its outbox is full, or made no progress.
     SlowConsumer: Some(1008), "transport error", Warn, "slow_consumer";
-    /// More events a second than one socket may send.
+    /// So much waits at the home of its events that one of them was lost.
     RateLimited: Some(1008), "forced server close", Warn, "rate_limited";
     /// The daemon drains.
     ServerShuttingDown: Some(1001), "server shutting down", Debug, "server_shutting_down";

@@ -17,8 +17,12 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// ([`fragments_max`]).
 pub const FRAGMENTS_MAX: usize = 16_384;
 pub const FRAGMENT_BYTES: usize = 64;
-/// Packets in the body of one polling POST.
+/// Packets in the body of one polling POST; where bodies may be large, as many as this many bytes each make of the largest
+/// ([`packets_max`]): the smallest event of a client has five, and a separator.
 pub const PACKETS_PER_POST_MAX: usize = 16_384;
+pub const PACKET_BYTES_MIN: usize = 6;
+/// Packets of one body that are taken in one turn; the rest waits for the next.
+pub const PACKETS_PER_TURN_MAX: usize = 4_096;
 /// Payload of a WebSocket control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// Bytes of a token in a CONNECT packet, header, query or cookie.
@@ -58,8 +62,13 @@ pub const UPGRADE_NOOP_INTERVAL_MS: u64 = 100;
 pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 /// After our close frame the peer has this long to answer before the TCP connection is cut.
 pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
-/// Events parked behind one load or commit of an entity.
-pub const PARKED_EVENTS_MAX: usize = 1_024;
+/// Events, and bytes of events, parked behind one load or commit of an entity: above these a socket that adds to them is not
+/// read until half of them are left.
+pub const PARKED_EVENTS_LONG: usize = 1_024;
+pub const PARKED_BYTES_LONG: usize = 4 * 1024 * 1024;
+/// And above these, which one read and one message of each of many clients may come to, they are refused.
+pub const PARKED_EVENTS_MAX: usize = 65_536;
+pub const PARKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Pending jobs towards the store; above it a job is answered `busy`.
 pub const STORE_QUEUE_JOBS_MAX: usize = 16_384;
 /// Bytes that pending writes hold; above it a job is answered `busy`.
@@ -101,12 +110,19 @@ const _: () = assert!(HEAD_TIMEOUT_MS < KEEP_ALIVE_TIMEOUT_MS);
 const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
 const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
 const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);
+const _: () = assert!(PARKED_EVENTS_LONG < PARKED_EVENTS_MAX && PARKED_BYTES_LONG < PARKED_BYTES_MAX);
 
 /// Fragments of one WebSocket message where messages have at most so many bytes. Fragments cost time, no memory, so a
 /// larger message may have more of them; empty ones find an end all the same.
 pub const fn fragments_max(max_payload_bytes: usize) -> usize {
     let fragments = max_payload_bytes / FRAGMENT_BYTES;
     if fragments > FRAGMENTS_MAX { fragments } else { FRAGMENTS_MAX }
+}
+
+/// Packets of one body where bodies have at most so many bytes: more than a client can make of them.
+pub const fn packets_max(max_payload_bytes: usize) -> usize {
+    let packets = max_payload_bytes / PACKET_BYTES_MIN;
+    if packets > PACKETS_PER_POST_MAX { packets } else { PACKETS_PER_POST_MAX }
 }
 
 /// Engine values of one listener (protocol 1.1); they precede any namespace, so they cannot differ by application.
@@ -145,7 +161,7 @@ pub struct Limits {
     pub handshakes_per_ip_per_s_max: u32,
     /// Sockets of one identity (`sub`) in one namespace; 0 = no limit.
     pub sockets_per_user_max: usize,
-    /// Events a second from one socket, with a burst of the same size; one more closes the connection; 0 = no limit.
+    /// Events a second from one client, with a burst of the same size; one that sends more is read no faster; 0 = no limit.
     pub events_per_socket_per_s_max: u32,
     /// Bytes queued to one socket, the entry being written not counted. A socket over it that must be sent more is closed as
     /// a slow consumer once it has taken nothing for [`OUTBOX_PATIENCE_MS`], or is at [`OUTBOX_BURST_FACTOR`] times this.

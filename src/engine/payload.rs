@@ -7,24 +7,49 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::packet::{self, Packet, PacketError};
-use crate::base::limit::PACKETS_PER_POST_MAX;
 use crate::base::percent;
 
 /// Between two packets of a body.
-const SEPARATOR: char = '\x1e';
+const SEPARATOR: u8 = 0x1e;
 
-/// The packets of a POST's body, in order. Ends after the first malformed one, or with an error in place of the packet
-/// that is one too many; what came before counts.
-pub fn decode(body: &str) -> impl Iterator<Item = Result<Packet<'_>, PacketError>> {
-    let packets = body.split(SEPARATOR).enumerate().map(|(index, text)| {
-        if index == PACKETS_PER_POST_MAX { Err(PacketError) } else { packet::decode_text(Cow::Borrowed(text)) }
-    });
-    packets.scan(false, |ended, packet| (!std::mem::replace(ended, packet.is_err())).then_some(packet))
+/// How far the body of a POST has been read.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Cursor {
+    /// Where the next packet begins.
+    at: usize,
+    taken: usize,
+    ended: bool,
+}
+
+impl Cursor {
+    /// The next packet of `body`, the same at each call. Ends after the first malformed one, or with an error in place of the
+    /// packet that is one more than `max`; what came before counts.
+    pub fn next<'a>(&mut self, body: &'a str, max: usize) -> Option<Result<Packet<'a>, PacketError>> {
+        if self.ended {
+            return None;
+        }
+        let rest = &body[self.at..];
+        let end = memchr::memchr(SEPARATOR, rest.as_bytes());
+        let packet = match self.taken < max {
+            true => packet::decode_text(Cow::Borrowed(&rest[..end.unwrap_or(rest.len())])),
+            false => Err(PacketError),
+        };
+        self.taken += 1;
+        self.at += end.map_or(rest.len(), |end| end + 1);
+        self.ended = end.is_none() || packet.is_err();
+        Some(packet)
+    }
+}
+
+/// The packets of a POST's body, in order, at most `max`.
+pub fn decode(body: &str, max: usize) -> impl Iterator<Item = Result<Packet<'_>, PacketError>> {
+    let mut cursor = Cursor::default();
+    std::iter::from_fn(move || cursor.next(body, max))
 }
 
 /// The packets of a body of ours, as text with their types: what waited for polling when a WebSocket takes over.
 pub fn split(body: &str) -> impl Iterator<Item = &str> {
-    body.split(SEPARATOR).filter(|packet| !packet.is_empty())
+    body.split(char::from(SEPARATOR)).filter(|packet| !packet.is_empty())
 }
 
 /// Adds a packet with its type, such as `4hello`, to the body of one answer to a poll.
@@ -44,7 +69,7 @@ pub fn push_binary(body: &mut Vec<u8>, data: &[u8]) {
 
 fn separate(body: &mut Vec<u8>) {
     if !body.is_empty() {
-        body.push(SEPARATOR as u8);
+        body.push(SEPARATOR);
     }
 }
 
@@ -84,14 +109,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const PACKETS: usize = 1_000;
+
     fn texts(packets: &[&str]) -> Vec<Result<Packet<'static>, PacketError>> {
         packets.iter().map(|text| Ok(Packet::Text(Cow::Owned((*text).to_owned())))).collect()
     }
 
     #[test]
     fn packets_are_split_at_the_separator() {
-        assert_eq!(decode("4a\x1e4\x1e4b").collect::<Vec<_>>(), texts(&["a", "", "b"]));
-        let mixed = decode("4a\x1ebAQID\x1e3").collect::<Vec<_>>();
+        assert_eq!(decode("4a\x1e4\x1e4b", PACKETS).collect::<Vec<_>>(), texts(&["a", "", "b"]));
+        let mixed = decode("4a\x1ebAQID\x1e3", PACKETS).collect::<Vec<_>>();
         let expected = [Packet::Text("a".into()), Packet::Binary(Cow::Borrowed(&[1, 2, 3])), Packet::Pong("".into())];
         assert_eq!(mixed, expected.map(Ok));
     }
@@ -108,18 +135,18 @@ mod tests {
         ] {
             let mut expected = texts(before);
             expected.push(Err(PacketError));
-            assert_eq!(decode(body).collect::<Vec<_>>(), expected, "{body:?}");
+            assert_eq!(decode(body, PACKETS).collect::<Vec<_>>(), expected, "{body:?}");
         }
     }
 
     #[test]
     fn b04_packets_of_one_body_are_bounded() {
-        let full = vec!["3"; PACKETS_PER_POST_MAX].join("\x1e");
-        assert_eq!(decode(&full).filter(Result::is_ok).count(), PACKETS_PER_POST_MAX);
-        assert!(decode(&full).all(|packet| packet.is_ok()));
+        let full = vec!["3"; PACKETS].join("\x1e");
+        assert_eq!(decode(&full, PACKETS).filter(Result::is_ok).count(), PACKETS);
+        assert!(decode(&full, PACKETS).all(|packet| packet.is_ok()));
         let over = format!("{full}\x1e3\x1e3");
-        assert_eq!(decode(&over).count(), PACKETS_PER_POST_MAX + 1);
-        assert_eq!(decode(&over).last(), Some(Err(PacketError)));
+        assert_eq!(decode(&over, PACKETS).count(), PACKETS + 1);
+        assert_eq!(decode(&over, PACKETS).last(), Some(Err(PacketError)));
     }
 
     #[test]
@@ -166,7 +193,7 @@ mod tests {
             for packet in packets {
                 match packet {
                     Ok(text) => {
-                        let text = text.replace(SEPARATOR, "");
+                        let text = text.replace(char::from(SEPARATOR), "");
                         push_text(&mut body, format!("4{text}").as_bytes());
                         expected.push(Ok(Packet::Text(Cow::Owned(text))));
                     }
@@ -177,12 +204,12 @@ mod tests {
                 }
             }
             let body = String::from_utf8(body).unwrap();
-            prop_assert_eq!(decode(&body).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(decode(&body, PACKETS).collect::<Vec<_>>(), expected);
         }
 
         #[test]
         fn never_panics(text: String) {
-            let _ = (decode(&text).count(), jsonp_unwrap(&text), jsonp_unwrap(&format!("d={text}")));
+            let _ = (decode(&text, PACKETS).count(), jsonp_unwrap(&text), jsonp_unwrap(&format!("d={text}")));
         }
     }
 }

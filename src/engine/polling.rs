@@ -29,6 +29,8 @@ pub struct Polling {
     get: Option<ReqId>,
     /// The POST whose body is on its way.
     post: Option<ReqId>,
+    /// The POST whose body is here, and is taken bit by bit.
+    pub taking: Option<ReqId>,
     /// Packets for the next GET: the body so far, packets separated already.
     body: Vec<u8>,
     /// Bytes of `body` when they were last counted.
@@ -63,7 +65,7 @@ impl Polling {
 
     /// A POST announced itself.
     pub fn on_post(&mut self, req: ReqId) -> Result<(), Overlap> {
-        match self.post.replace(req) {
+        match self.taking.or(self.post.replace(req)) {
             Some(first) => Err(Overlap { first }),
             None => Ok(()),
         }
@@ -76,7 +78,8 @@ impl Polling {
 
     /// The client gave up a request. `true`: it was one of ours, so the session ends with a transport error.
     pub fn on_aborted(&mut self, req: ReqId) -> bool {
-        self.get.take_if(|get| *get == req).is_some() || self.post.take_if(|post| *post == req).is_some()
+        let pending = [&mut self.get, &mut self.post, &mut self.taking];
+        pending.into_iter().any(|pending| pending.take_if(|pending| *pending == req).is_some())
     }
 
     /// Adds a packet (its type digit first) for the next GET.

@@ -18,6 +18,7 @@
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
 //! | [`core`] | what all tasks of one core share; requests that wait for an answer |
+//! | [`clock`] | both clocks, read once a turn |
 //! | [`mailbox`] | messages from other threads |
 //! | [`reactor`] | the loop: mailbox, epoll, timers → the shard → writes |
 //! | [`ready`], [`flush`], [`streams`] | its parts: which sockets have something, writing, descriptors |
@@ -26,6 +27,7 @@
 //! | [`visitor`] | who opens a session, and that there is a place for it |
 
 pub mod callers;
+pub mod clock;
 mod connection;
 pub mod core;
 pub mod cors;

@@ -6,12 +6,13 @@ use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
 use super::callers::Callers;
+use super::clock::Clock;
 use super::core::Core;
 use super::flush;
 use super::listen::Doors;
@@ -20,7 +21,7 @@ use super::ready::{Line, Ready, Taken};
 use super::streams::Streams;
 use crate::base::ids::ConnKey;
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
-use crate::base::time::{Millis, Now, WallMillis};
+use crate::base::time::{Millis, Now};
 use crate::shard::io::Output;
 use crate::shard::{Input, Shard};
 
@@ -59,19 +60,6 @@ pub struct Reactor<O> {
     pub(super) scratch: Vec<u8>,
     /// Waits for the other cores only.
     drained: bool,
-}
-
-/// Both clocks, read once a turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    pub started: Instant,
-}
-
-impl Clock {
-    pub fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { mono: Millis::from(self.started.elapsed()), wall: WallMillis(wall.as_millis() as u64) }
-    }
 }
 
 impl<O: Outside> Reactor<O> {
@@ -264,6 +252,8 @@ impl<O: Outside> Reactor<O> {
                     let _ = stream.tcp.shutdown(Shutdown::Write);
                 }
             }
+            Output::Pause { conn } => self.ready.pause(conn, true, &mut self.streams),
+            Output::Resume { conn } => self.ready.pause(conn, false, &mut self.streams),
             Output::Close { conn } => drop(self.streams.remove(conn)),
             Output::Left { ip } => self.core.process.guard.leave(ip),
             Output::CallReply { req, status, body } => self.outside.call_reply(req, status, body),
@@ -310,7 +300,10 @@ impl<O: Outside> Reactor<O> {
     }
 
     fn is_busy(&self) -> bool {
-        self.shard.has_flushes() || self.doors.is_waited_at() || !self.ready.is_empty() && !self.is_held_back()
+        self.shard.has_flushes()
+            || self.shard.has_backlog()
+            || self.doors.is_waited_at()
+            || !self.ready.is_empty() && !self.is_held_back()
     }
 
     fn wake_at(&mut self) -> tokio::time::Instant {

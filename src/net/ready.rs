@@ -96,6 +96,16 @@ impl Ready {
         self.mark(conn, streams);
     }
 
+    /// Nothing more of this one is read until it is `paused` no more; then what has come meanwhile.
+    pub fn pause(&mut self, conn: ConnKey, paused: bool, streams: &mut Streams) {
+        if let Some(stream) = streams.get_mut(conn) {
+            stream.paused = paused;
+        }
+        if !paused {
+            self.mark(conn, streams);
+        }
+    }
+
     /// Sockets of a line to read in this turn.
     pub fn budget(&self, line: Line) -> usize {
         let max = match line {
@@ -123,6 +133,9 @@ impl Ready {
         *owed = owed.saturating_sub(1);
         let Some(stream) = streams.get_mut(conn) else { return Some((conn, Taken::Nothing)) };
         stream.ready = false;
+        if stream.paused {
+            return Some((conn, Taken::Nothing));
+        }
         if stream.kind == Kind::Polling {
             match callers.on_readable(conn, stream.ended) {
                 Next::Read => {}

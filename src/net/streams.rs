@@ -18,6 +18,8 @@ pub struct Stream {
     pub ready: bool,
     /// The kernel has announced the end of what can be read.
     pub ended: bool,
+    /// Nothing of it is read for a while.
+    pub paused: bool,
     pub kind: Kind,
     pub place: Place,
 }
@@ -43,7 +45,7 @@ impl Streams {
         let mut registered = Ok(());
         let key = self.0.insert_with(|key| {
             registered = registry.register(&mut tcp, Token(key.slot as usize), Interest::READABLE | Interest::WRITABLE);
-            Stream { tcp, ready: false, ended: false, kind, place }
+            Stream { tcp, ready: false, ended: false, paused: false, kind, place }
         });
         match registered {
             Ok(()) => Ok(ConnKey(key)),

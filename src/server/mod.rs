@@ -28,10 +28,10 @@ use tracing::{error, info};
 use crate::app::table::Row;
 use crate::base::limit::Limits;
 use crate::config::Config;
+use crate::net::clock::Clock;
 use crate::net::guard::Guard;
 use crate::net::listen;
 use crate::net::mailbox::Mailbox;
-use crate::net::reactor::Clock;
 use crate::store::Store;
 
 use backend::{Daemon, Readiness};

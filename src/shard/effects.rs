@@ -35,6 +35,7 @@ impl Shard {
                 Decision::Commit { number, job } => self.ask(app, Purpose::Commit(number), job),
                 Decision::Released(socket) => self.stage(socket, Directive::Release { socket: socket.key }),
                 Decision::Expired(socket) => self.stage(socket, Directive::Expire { socket: socket.key }),
+                Decision::Flow { socket, flow } => self.stage(socket, Directive::Flow { socket: socket.key, flow }),
             }
         }
         self.decisions = decisions;
@@ -182,6 +183,7 @@ impl Shard {
                     }
                 }
                 Directive::Disconnect { socket, close } => self.disconnect_socket(socket, close),
+                Directive::Flow { socket, flow } => self.on_flow(socket, flow),
             }
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::app::effect::{Delivery, Emission, Job, Outcome, Room, Token};
 use crate::app::event::{AppInput, Call, Handshake};
+use crate::app::home::Flow;
 use crate::app::identity::Identity;
 use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
@@ -97,6 +98,13 @@ pub enum Output {
     Job {
         ticket: Option<Ticket>,
         job: Job,
+    },
+    /// Read nothing more of this connection, until [`Output::Resume`].
+    Pause {
+        conn: ConnKey,
+    },
+    Resume {
+        conn: ConnKey,
     },
     /// End our side of the TCP connection; the peer's is read on until it ends, too.
     Finish {
@@ -194,6 +202,10 @@ pub enum Directive {
     Disconnect {
         socket: Key,
         close: bool,
+    },
+    Flow {
+        socket: Key,
+        flow: Flow,
     },
 }
 

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | [`io`] | the border: inputs, outputs, mail |
 //! | [`turn`] | the conveyor: one input, from its arrival to what leaves |
-//! | [`polling`], [`websocket`] | the two transports, down to packets |
-//! | [`session`] | packets to events; the end of a client |
+//! | [`polling`], [`bodies`], [`websocket`] | the two transports, down to packets |
+//! | [`session`], [`flow`] | packets to events; the end of a client; clients that are not read for a while |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | `moves` | a socket that is somebody else from now on, and its way to another home |
 //! | [`effects`] | decisions become directives, directives become packets |
@@ -15,8 +15,10 @@
 //! | [`lane`], [`outbox`], [`packets`] | what a broadcast touches, dense; what waits to be written |
 //! | [`timers`] | everything that happens by itself |
 
+pub mod bodies;
 pub mod connection;
 pub mod effects;
+pub mod flow;
 pub mod footprint;
 pub mod io;
 pub mod lane;
@@ -67,6 +69,7 @@ use crate::socketio::ack::AckTable;
 
 use connection::Connections;
 use effects::AskedFor;
+use flow::Backlog;
 use io::{Directive, Mail, Output};
 use lane::Routes;
 use moves::Moving;
@@ -126,6 +129,7 @@ pub struct Shard {
     mail: Vec<Vec<Mail>>,
     dirty_conns: Vec<ConnKey>,
     dirty_polls: Vec<PeerKey>,
+    backlog: Backlog,
     /// Scratch, kept for its capacity.
     decisions: Vec<Decision>,
     staged: Vec<Vec<Directive>>,
@@ -172,6 +176,7 @@ impl Shard {
             mail: (0..shards).map(|_| Vec::new()).collect(),
             dirty_conns: Vec::new(),
             dirty_polls: Vec::new(),
+            backlog: Backlog::default(),
             decisions: Vec::new(),
             staged: (0..shards).map(|_| Vec::new()).collect(),
             receivers: Vec::new(),

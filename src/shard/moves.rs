@@ -2,7 +2,6 @@
 //! about it, its way there. The old home hears everything that came before, and says its last word, before the new one hears
 //! of the socket; what the client sends meanwhile waits here, in order.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use super::Shard;
 use super::peer::Timer;
 use crate::app::event::{AppInput, Connect};
-use crate::app::home;
+use crate::app::home::{Flow, Parked};
 use crate::app::identity::Identity;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, Key, ShardId, SocketRef};
@@ -21,8 +20,8 @@ pub struct Moving {
     /// Where it goes.
     to: ShardId,
     connect: Connect,
-    /// What has come of the socket since, `PARKED_EVENTS_MAX` events at most.
-    held: VecDeque<AppInput>,
+    /// What has come of the socket since, within the bounds of what waits behind a commit.
+    held: Parked,
 }
 
 impl Shard {
@@ -37,8 +36,10 @@ impl Shard {
     pub(super) fn hand_or_hold(&mut self, key: Key, app: AppId, home: ShardId, input: AppInput) {
         let moving = if self.moving.is_empty() { None } else { self.moving.get_mut(&key) };
         let Some(moving) = moving else { return self.hand_home(app, home, input) };
-        for effect in home::park(&mut moving.held, input).0 {
-            self.apply_decisions(app, vec![home::Decision::Effect(effect)]);
+        let mut decisions = Vec::new();
+        moving.held.push(input, &mut decisions);
+        if !decisions.is_empty() {
+            self.apply_decisions(app, decisions);
         }
     }
 
@@ -65,19 +66,22 @@ impl Shard {
         let socket = SocketRef { shard: self.id, key };
         let (nsp, auth) = (self.config.namespaces.index(nsp), Bytes::from_static(b"{}"));
         let connect = Connect { socket, nsp, moved: true, sid, identity, auth, handshake };
-        self.moving.insert(key, Moving { app, to, connect, held: VecDeque::new() });
+        self.moving.insert(key, Moving { app, to, connect, held: Parked::default() });
         self.hand_home(app, home, AppInput::Moved { socket, identity: was });
     }
 
     /// The old home is done with the socket: the new one hears of it, then of what has come since.
     pub(super) fn release(&mut self, key: Key) {
-        let Some(Moving { app, to, connect, held }) = self.moving.remove(&key) else { return };
+        let Some(Moving { app, to, connect, mut held }) = self.moving.remove(&key) else { return };
         if let Some(socket) = self.sockets.get_mut(key) {
             socket.home = to;
         }
         self.hand_home(app, to, AppInput::Connect(connect));
-        for input in held {
+        while let Some(input) = held.pop() {
             self.hand_home(app, to, input);
+        }
+        if held.has_held() {
+            self.on_flow(key, Flow::Release);
         }
     }
 

@@ -29,9 +29,13 @@ pub struct Peer {
     pub poll_dirty: bool,
     /// Events taken in the current second, where events are limited.
     pub events: EventBudget,
+    /// Held for its events until [`Timer::Thaw`].
+    pub throttled: bool,
+    /// How often it is held; while it is, nothing of it is read.
+    pub holds: u16,
 }
 
-/// A client's events in one second; the limit is `events_per_socket_per_s_max`.
+/// A client's events in one second, and what it owes for those before; the limit is `events_per_socket_per_s_max`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventBudget {
     second: u32,
@@ -39,17 +43,23 @@ pub struct EventBudget {
 }
 
 impl EventBudget {
-    /// Counts one event at `now_ms` (monotonic). `false`: it is one too many; a `max` of 0 is no limit.
-    pub fn take(&mut self, now_ms: u64, max: u32) -> bool {
+    /// Counts one event at `now_ms` (monotonic), and says as [`EventBudget::owed_ms`] whether it is one too many.
+    pub fn take(&mut self, now_ms: u64, max: u32) -> u64 {
+        self.owed_ms(now_ms, max);
+        self.count = self.count.saturating_add(u32::from(max > 0));
+        self.owed_ms(now_ms, max)
+    }
+
+    /// For how long no more events are to be taken, in milliseconds; a `max` of 0 is no limit.
+    pub fn owed_ms(&mut self, now_ms: u64, max: u32) -> u64 {
         if max == 0 {
-            return true;
+            return 0;
         }
         let second = (now_ms / 1000) as u32;
-        if second != self.second {
-            *self = EventBudget { second, count: 0 };
-        }
-        self.count += 1;
-        self.count <= max
+        self.count = self.count.saturating_sub(second.wrapping_sub(self.second).saturating_mul(max));
+        self.second = second;
+        let seconds = u64::from(self.count.saturating_sub(max).div_ceil(max));
+        (seconds * 1000).saturating_sub(if seconds > 0 { now_ms % 1000 } else { 0 })
     }
 }
 
@@ -63,6 +73,8 @@ pub struct Socket {
     pub home: ShardId,
     pub identity: Arc<Identity>,
     pub accepted: bool,
+    /// Homes that have too much of it waiting.
+    pub holds: u16,
     /// Ends the socket when its token expires.
     pub expiry: Option<TimerKey>,
     /// Acks the server waits for from this socket.
@@ -102,6 +114,8 @@ pub enum Timer {
     Ack(crate::socketio::ack::AckKey),
     App(AppId, crate::app::effect::Token),
     Drain(PeerKey),
+    /// A client that sent more events than it may is looked at again.
+    Thaw(PeerKey),
 }
 
 #[cfg(test)]
@@ -111,9 +125,13 @@ mod tests {
     #[test]
     fn events_are_counted_by_second() {
         let mut budget = EventBudget::default();
-        let taken: Vec<bool> = [0, 10, 20, 999, 1000].iter().map(|ms| budget.take(*ms, 3)).collect();
-        assert_eq!(taken, [true, true, true, false, true]);
-        assert!((0..100).all(|_| budget.take(0, 0)));
+        let owed: Vec<u64> = [0, 10, 20, 999, 1000, 1001, 1002, 1002].iter().map(|ms| budget.take(*ms, 3)).collect();
+        assert_eq!(owed, [0, 0, 0, 1, 0, 0, 998, 998]);
+        // Seven are owed two seconds, and the debt goes down with time.
+        budget.take(1500, 3);
+        budget.take(1500, 3);
+        assert_eq!((budget.owed_ms(1500, 3), budget.owed_ms(2200, 3), budget.owed_ms(3000, 3)), (1500, 800, 0));
+        assert!((0..100).all(|_| budget.take(0, 0) == 0));
     }
 
     /// What an idle client costs on the heap before allocator overhead; `docs/PERFORMANCE.md` has the measured sum.

@@ -1,11 +1,10 @@
 //! HTTP long-polling on a shard: handshakes, GETs, POSTs and the requests that may not be (protocol 2.3).
 
 use super::Shard;
-use super::io::{Hello, Output, Posted};
+use super::io::{Hello, Output};
 use crate::base::close::CloseReason;
 use crate::base::ids::{PeerKey, ReqId, Sid};
 use crate::engine::open::{self, EngineError};
-use crate::engine::payload;
 use crate::engine::polling::{Polling, Reply};
 use crate::engine::session::Transport;
 
@@ -72,54 +71,6 @@ impl Shard {
             self.respond(req, Reply::Empty(400));
             self.close_peer(key, CloseReason::TransportError);
         }
-    }
-
-    /// The body of a POST: each packet in turn, until one ends the session.
-    pub(super) fn on_post_body(&mut self, req: ReqId, sid: Sid, body: Posted) {
-        let Some(key) = self.find_peer(&sid) else { return self.respond(req, Reply::Empty(400)) };
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
-        let closing = peer.session.is_closing();
-        // Only the POST that was admitted: one that was refused when it opened has its answer already.
-        let admitted = match peer.session.polling_mut() {
-            Some(polling) => polling.on_post_done(req),
-            None => peer.late_post.take_if(|post| **post == req).is_some(),
-        };
-        if !admitted {
-            return;
-        }
-        self.hear(key);
-        let Posted::Body(body) = body else { return self.respond(req, Reply::Empty(413)) };
-        self.stats.bytes_in += body.len() as u64;
-        if closing {
-            return self.respond(req, Reply::Taken);
-        }
-        let taken = self.take_payload(key, &body);
-        self.respond(req, if taken { Reply::Taken } else { Reply::Empty(400) });
-    }
-
-    /// `false`: the payload is malformed, and the session is closed.
-    fn take_payload(&mut self, key: PeerKey, body: &[u8]) -> bool {
-        let jsonp = self.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(Polling::is_jsonp);
-        let Ok(text) = std::str::from_utf8(body) else {
-            self.close_peer(key, CloseReason::EngineParseError);
-            return false;
-        };
-        let unwrapped = if jsonp { payload::jsonp_unwrap(text) } else { None };
-        for packet in payload::decode(unwrapped.as_deref().unwrap_or(text)) {
-            let Ok(packet) = packet else {
-                self.close_peer(key, CloseReason::EngineParseError);
-                return false;
-            };
-            self.stats.packets_in += 1;
-            self.on_packet(key, packet);
-            self.run_homes();
-            match self.peers.get(key.0) {
-                Some(peer) if !peer.session.is_closing() => {}
-                // Closed by this packet; what follows is ignored, and the POST has been taken.
-                _ => return true,
-            }
-        }
-        true
     }
 
     /// PUT, DELETE, HEAD… with the sid of a session.

@@ -40,6 +40,8 @@ impl Shard {
                 late_post: None,
                 poll_dirty: false,
                 events: EventBudget::default(),
+                throttled: false,
+                holds: 0,
             }
         });
         let peers = &self.peers;
@@ -110,8 +112,8 @@ impl Shard {
             Incoming::Message(message) => !message.is_ack,
             Incoming::Disconnect(_) | Incoming::Nothing => false,
         };
-        if counts && !self.takes_event(key) {
-            return self.close_peer(key, CloseReason::RateLimited);
+        if counts {
+            self.count_event(key);
         }
         match incoming {
             Incoming::Nothing => {}
@@ -121,12 +123,6 @@ impl Shard {
             Incoming::Message(message) if message.is_ack => self.on_ack_packet(message),
             Incoming::Message(message) => self.on_event(message),
         }
-    }
-
-    /// Counts what a client asks for in this second. `false`: it is one too many.
-    fn takes_event(&mut self, key: PeerKey) -> bool {
-        let (max, now_ms) = (self.config.limits.events_per_socket_per_s_max, self.now.mono.0);
-        self.peers.get_mut(key.0).is_none_or(|peer| peer.events.take(now_ms, max))
     }
 
     fn on_violation(&mut self, key: PeerKey, violation: Violation) {
@@ -251,6 +247,9 @@ impl Shard {
         }
         if peer.handshake.holds_place {
             self.outputs.push_back(Output::Left { ip: peer.handshake.ip });
+        }
+        if peer.holds > 0 {
+            self.release_forgotten(key, &peer.session.transport);
         }
         self.wheel.cancel(peer.session.heartbeat.timer);
         if let Some(timer) = peer.connect_timer {

@@ -55,6 +55,7 @@ impl Shard {
             home,
             identity: identity.clone(),
             accepted: false,
+            holds: 0,
             expiry: None,
             acks: Vec::new(),
         });
@@ -190,6 +191,7 @@ impl Shard {
         if let Some(peer) = self.peers.get_mut(socket.peer.0) {
             peer.client.leave(key);
         }
+        self.unhold(socket.peer, socket.holds);
         Some(socket)
     }
 }

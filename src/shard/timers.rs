@@ -32,6 +32,7 @@ impl Shard {
                 self.app_timers.remove(&(app, token));
                 self.local.push_back((app, AppInput::Timer { token }));
             }
+            Timer::Thaw(peer) => self.on_thaw(peer),
             Timer::Drain(peer) => self.close_peer(peer, CloseReason::ServerShuttingDown),
         }
     }
@@ -72,6 +73,8 @@ impl Shard {
         };
         let (phase, at) = match self.moved_at(&peer.session.transport) {
             Some(moved_at) if moved_at + timeout > now => (Phase::Waiting, moved_at + timeout),
+            // What it has sent is not read for a while.
+            _ if peer.holds > 0 => (Phase::Waiting, now + timeout),
             _ if read_up_to < now => (Phase::Overdue, now + grace),
             _ => return self.close_peer(key, CloseReason::PingTimeout),
         };

@@ -49,6 +49,8 @@ impl Shard {
         self.now = now;
         self.heard = heard;
         self.run_homes();
+        self.take_bodies();
+        self.thaw();
         while let Some(timer) = self.wheel.pop(now.mono) {
             self.on_timer(timer);
             self.run_homes();

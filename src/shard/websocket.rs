@@ -68,9 +68,14 @@ impl Shard {
         }
     }
 
-    /// Bytes arrived: every complete message in them is handled, in order.
+    /// Bytes arrived.
     pub(super) fn on_bytes(&mut self, conn: ConnKey, bytes: &mut [u8]) {
         self.stats.bytes_in += bytes.len() as u64;
+        self.take_frames(conn, bytes);
+    }
+
+    /// Every complete message is handled, in order, until its client is held: then what is left is kept.
+    pub(super) fn take_frames(&mut self, conn: ConnKey, bytes: &mut [u8]) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if matches!(connection.role, Role::Hangup | Role::Lingering) {
             return;
@@ -91,6 +96,9 @@ impl Shard {
             match self.conns.get(conn) {
                 Some(connection) if !matches!(connection.role, Role::Hangup | Role::Lingering) => {}
                 _ => return,
+            }
+            if self.keeps_unread(conn, rest) {
+                break;
             }
         }
         let Some(connection) = self.conns.get_mut(conn) else { return };
@@ -151,6 +159,9 @@ impl Shard {
         self.reroute(key);
         if let Some(peer) = self.peers.get_mut(key.0) {
             peer.late_post = polling.take_post().map(Box::new);
+            if peer.holds > 0 {
+                self.outputs.push_back(Output::Pause { conn });
+            }
         }
         let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
         let (before, now) = polling.count();
@@ -279,6 +290,7 @@ impl Shard {
     /// Forgets a connection and what was queued for it; says what it was.
     pub(super) fn drop_connection(&mut self, conn: ConnKey) -> Option<Role> {
         let (connection, mut outbox) = self.conns.remove(conn)?;
+        self.backlog.unread.remove(&conn);
         self.pool.clear(&mut outbox);
         if let Some(timer) = connection.slow().and_then(|slow| slow.timer) {
             self.wheel.cancel(timer);

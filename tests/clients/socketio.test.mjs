@@ -223,3 +223,48 @@ test("clients come back after a restart, and are told of the drain", { skip: dae
     await daemon.stop();
   }
 });
+
+describe("what was buffered while offline is sent at once, and nothing is lost", { skip: daemonOnly }, () => {
+  const BURST = 20_000;
+  for (const [limit, listener] of [["", ""], ["limited to 10,000 events a second", "[limits]\nevents_per_socket_per_s_max = 10000"]]) {
+    describe(limit || "without a limit", () => {
+      let daemon;
+      before(async () => (daemon = await startDaemon(lab({ shards: 2, listener }))));
+      after(() => daemon?.stop());
+
+      for (const [name, options] of Object.entries(TRANSPORTS)) {
+        test(`events without an ack, ${name}`, async () => {
+          const socket = clients.create(daemon.url, { ...options, autoConnect: false });
+          const back = [];
+          const reasons = [];
+          socket.on("message-back", (index) => back.push(index));
+          socket.on("disconnect", (reason) => reasons.push(reason));
+          for (let index = 0; index < BURST; index++) socket.emit("message", index);
+          socket.connect();
+          await until("all came back", () => back.length >= BURST || reasons.length > 0, 30_000);
+          assert.deepEqual(reasons, []);
+          assert.deepEqual(back, [...Array(BURST).keys()]);
+        });
+      }
+
+      test("of two namespaces over one connection, with acks", async () => {
+        const root = clients.create(daemon.url, { autoConnect: false, forceNew: false });
+        const own = root.io.socket("/lab");
+        const sockets = [root, own];
+        const answers = sockets.flatMap((socket) => Array.from({ length: BURST / 4 }, (_, index) =>
+          socket.timeout(30_000).emitWithAck("message-with-ack", index)));
+        sockets.forEach((socket) => socket.connect());
+        const half = [...Array(BURST / 4).keys()];
+        assert.deepEqual(await Promise.all(answers), [...half, ...half]);
+        own.disconnect();
+      });
+
+      test("with retries, one by one", async () => {
+        const socket = clients.create(daemon.url, { autoConnect: false, retries: 3, ackTimeout: 10_000 });
+        const answers = Array.from({ length: 300 }, (_, index) => socket.emitWithAck("message-with-ack", index));
+        socket.connect();
+        assert.deepEqual(await Promise.all(answers), [...Array(300).keys()]);
+      });
+    });
+  }
+});

@@ -16,7 +16,7 @@ pub const LIMITS: &[Key<Config>] = &[
     int!(sockets_per_user_max in limits: NONE, 1_000_000, "",
         "Sockets of one identity (\"sub\") in one namespace; one more CONNECT is refused. Who comes with a token\nof the application's own, is not counted. 0: no limit."),
     int!(events_per_socket_per_s_max in limits: NONE, 1_000_000, "per second",
-        "Events from one socket, with a burst of the same size; one more closes its connection; 0: no limit."),
+        "Events from one client, with a burst of the same size; one that sends more is read no faster than that,\nand nothing of it is lost. 0: no limit."),
     int!(outbox_bytes_max in limits: 4_096, 1_024 * MIB, "bytes",
         "Queued to one socket beside the entry being written. At this bound a reader is closed that has taken\nnothing for a second; one that reads at eight times this, a polling client at 64 times."),
     int!(outbox_total_bytes_max in limits: NONE, 1_048_576 * MIB, "bytes",

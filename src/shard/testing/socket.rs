@@ -60,8 +60,11 @@ impl Peer {
     /// Bytes as they are, as one read. Whoever has been cut off sends in vain.
     pub fn sends_bytes(&self, bytes: &mut [u8]) {
         let (shard, conn, closed) = {
-            let state = self.world.0.borrow();
-            let pipe = &state.pipes[self.pipe];
+            let mut state = self.world.0.borrow_mut();
+            let pipe = &mut state.pipes[self.pipe];
+            if let Some(unheard) = &mut pipe.unheard {
+                return unheard.extend_from_slice(bytes);
+            }
             (pipe.shard, pipe.conn, pipe.closed)
         };
         if !closed {
@@ -153,6 +156,11 @@ impl Peer {
         if !closed {
             self.world.input(shard, Input::Gone { conn, broken });
         }
+    }
+
+    /// The server does not read what this one sends.
+    pub fn is_held(&self) -> bool {
+        self.world.0.borrow().pipes[self.pipe].unheard.is_some()
     }
 
     pub fn is_closed(&self) -> bool {

@@ -54,6 +54,8 @@ pub struct Pipe {
     pub closed: bool,
     /// Answers pings by itself.
     pub answers_pings: bool,
+    /// What the kernel holds of a client that is not read.
+    pub unheard: Option<Vec<u8>>,
 }
 
 impl State {
@@ -92,7 +94,15 @@ impl State {
     pub fn add_pipe(&mut self, shard: u16) -> usize {
         let index = self.pipes.len();
         let conn = ConnKey(self.slots[usize::from(shard)].insert(index));
-        self.pipes.push(Pipe { shard, conn, unread: Vec::new(), room: None, closed: false, answers_pings: false });
+        self.pipes.push(Pipe {
+            shard,
+            conn,
+            unread: Vec::new(),
+            room: None,
+            closed: false,
+            answers_pings: false,
+            unheard: None,
+        });
         index
     }
 
@@ -140,7 +150,7 @@ impl State {
             let mut busy = false;
             for shard in 0..self.shards.len() {
                 self.shards[shard].on_time(self.now, self.heard.unwrap_or(self.now.mono));
-                busy |= self.take_outputs(shard);
+                busy |= self.take_outputs(shard) || self.shards[shard].has_backlog();
                 busy |= self.flush(shard);
                 if !self.mail_held {
                     while let Some(mail) = self.mailboxes[shard].pop_front() {
@@ -177,6 +187,17 @@ impl State {
                     self.mailboxes[usize::from(to.0)].push_back(mail);
                 }
                 Output::Job { ticket, job } => self.take_job(shard, ticket, job),
+                Output::Pause { conn } => {
+                    if let Some(pipe) = self.slots[shard].get(conn.0) {
+                        self.pipes[*pipe].unheard.get_or_insert_default();
+                    }
+                }
+                Output::Resume { conn } => {
+                    let pipe = self.slots[shard].get(conn.0).copied();
+                    if let Some(mut bytes) = pipe.and_then(|pipe| self.pipes[pipe].unheard.take()) {
+                        self.shards[shard].on_input(self.now, Input::Bytes { conn, bytes: &mut bytes });
+                    }
+                }
                 Output::Finish { conn } => {
                     // A client that reads the end of our side ends its own.
                     if let Some(pipe) = self.slots[shard].remove(conn.0) {
@@ -252,6 +273,8 @@ impl State {
                 ("timers", shard.wheel.len()),
                 ("queued bytes", sample.outbox_bytes as usize),
                 ("inputs", shard.local.len()),
+                ("bodies", shard.backlog.bodies.len() + shard.backlog.held_bodies.len()),
+                ("held", shard.backlog.held_peers + shard.backlog.unread.len() + shard.backlog.thawed.len()),
                 ("dirty", shard.dirty_conns.len() + shard.dirty_polls.len()),
             ];
             for (name, left) in figures {

@@ -387,30 +387,6 @@ fn t21_a_token_ends_its_socket_when_it_expires() {
 }
 
 #[test]
-fn events_of_a_second_are_limited_where_configured() {
-    let mut setup = Setup::default();
-    setup.limits.events_per_socket_per_s_max = 5;
-    let world = World::with(setup, apps);
-    let peer = world.websocket("/lab-root");
-    peer.joins("/", "");
-    for _ in 0..3 {
-        world.advance(1_000);
-        for _ in 0..5 {
-            peer.sends("42[\"message\"]");
-        }
-    }
-    assert_eq!(peer.takes_all().len(), 16);
-    peer.sends("42[\"message\"]");
-    peer.gets_close(Some(1008));
-    // CONNECTs count as well.
-    let peer = world.websocket("/socket.io/");
-    for _ in 0..6 {
-        peer.sends("40/nope,");
-    }
-    assert_eq!(peer.takes_all().last(), Some(&Frame::Close(Some(1008))));
-}
-
-#[test]
 fn a_commit_and_a_job_come_back_to_whoever_is_still_there() {
     use crate::app::effect::{JobError, JobErrorKind, Outcome};
     let world = world(2);
