@@ -229,7 +229,7 @@ describe("what was buffered while offline is sent at once, and nothing is lost",
   for (const [limit, listener] of [["", ""], ["limited to 10,000 events a second", "[limits]\nevents_per_socket_per_s_max = 10000"]]) {
     describe(limit || "without a limit", () => {
       let daemon;
-      before(async () => (daemon = await startDaemon(lab({ shards: 2, listener }))));
+      before(async () => (daemon = await startDaemon(lab({ shards: 2, listener, ping: [5_000, 5_000] }))));
       after(() => daemon?.stop());
 
       for (const [name, options] of Object.entries(TRANSPORTS)) {

@@ -110,9 +110,12 @@ fn many_clients_that_wait_for_one_commit_are_all_heard() {
     saver.takes_all();
 }
 
+/// A way to end.
+type End<'a> = &'a dyn Fn(&World, &Peer);
+
 #[test]
 fn a_client_that_is_held_may_end_in_every_way_and_leaves_nothing() {
-    let ends: [&dyn Fn(&World, &Peer); 3] = [
+    let ends: [End<'_>; 3] = [
         &|_, peer| peer.hangs_up(true),
         // Its close frame lies behind what is not read.
         &|world, peer| {

@@ -2,8 +2,8 @@
 
 export const SECRET = "a secret of at least thirty-two bytes";
 
-/** `lab` at the root, development identity, short heartbeats. */
-export const lab = ({ shards = 1, listener = "", rest = "" } = {}) => (daemon) => `
+/** `lab` at the root, development identity, short heartbeats; `ping` is interval and timeout. */
+export const lab = ({ shards = 1, listener = "", rest = "", ping = [300, 200] } = {}) => (daemon) => `
 [server]
 shards = ${shards}
 data_dir = "${daemon.dir}/data"
@@ -12,8 +12,8 @@ ${rest}
 [[listener]]
 bind = "127.0.0.1:${daemon.port}"
 root = "lab"
-ping_interval_ms = 300
-ping_timeout_ms = 200
+ping_interval_ms = ${ping[0]}
+ping_timeout_ms = ${ping[1]}
 connect_timeout_ms = 1000
 ${listener}
 [admin]
