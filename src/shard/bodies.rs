@@ -22,7 +22,7 @@ impl Shard {
     /// The body of a POST: each packet in turn, until one ends the session.
     pub(super) fn on_post_body(&mut self, req: ReqId, sid: Sid, body: Posted) {
         let Some(key) = self.find_peer(&sid) else { return self.respond(req, Reply::Empty(400)) };
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let closing = peer.session.is_closing();
         // Only the POST that was admitted: one that was refused when it opened has its answer already.
         let admitted = match peer.session.polling_mut() {
@@ -38,7 +38,8 @@ impl Shard {
         if closing {
             return self.respond(req, Reply::Taken);
         }
-        let jsonp = self.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(Polling::is_jsonp);
+        let jsonp =
+            self.transports.peers.get(key.0).and_then(|peer| peer.session.polling()).is_some_and(Polling::is_jsonp);
         let Ok(text) = std::str::from_utf8(&body) else {
             self.close_peer(key, CloseReason::EngineParseError);
             return self.respond(req, Reply::Empty(400));
@@ -57,7 +58,7 @@ impl Shard {
 
     /// A few packets more of the body that waits for the longest time; once a turn.
     pub(super) fn take_bodies(&mut self) {
-        let Some(mut taking) = self.backlog.bodies.pop_front() else { return };
+        let Some(mut taking) = self.transports.backlog.bodies.pop_front() else { return };
         match self.take_packets(taking.key, &taking.body, &mut taking.cursor) {
             Some(reply) => {
                 self.set_taking(taking.key, None);
@@ -68,15 +69,15 @@ impl Shard {
     }
 
     fn wait_with(&mut self, taking: Taking) {
-        if self.peers.get(taking.key.0).is_some_and(|peer| peer.holds > 0) {
-            self.backlog.held_bodies.insert(taking.key, taking);
+        if self.transports.peers.get(taking.key.0).is_some_and(|peer| peer.holds > 0) {
+            self.transports.backlog.held_bodies.insert(taking.key, taking);
         } else {
-            self.backlog.bodies.push_back(taking);
+            self.transports.backlog.bodies.push_back(taking);
         }
     }
 
     fn set_taking(&mut self, key: PeerKey, req: Option<ReqId>) {
-        if let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) {
+        if let Some(polling) = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) {
             polling.taking = req;
         }
     }
@@ -84,7 +85,7 @@ impl Shard {
     /// Takes packets for one turn; the answer, once there is one. A client that is held gets it when it is no more.
     fn take_packets(&mut self, key: PeerKey, text: &str, cursor: &mut Cursor) -> Option<Reply> {
         for _ in 0..PACKETS_PER_TURN_MAX {
-            let peer = match self.peers.get(key.0) {
+            let peer = match self.transports.peers.get(key.0) {
                 Some(peer) if !peer.session.is_closing() => peer,
                 // Closed by a packet before; what follows is ignored, and the POST has been taken.
                 _ => return Some(Reply::Taken),

@@ -38,24 +38,24 @@ impl Shard {
                 Decision::Flow { socket, flow } => self.stage(socket, Directive::Flow { socket: socket.key, flow }),
             }
         }
-        self.decisions = decisions;
-        for to in 0..self.staged.len() {
-            if self.staged[to].is_empty() {
+        self.homes.decisions = decisions;
+        for to in 0..self.out.staged.len() {
+            if self.out.staged[to].is_empty() {
                 continue;
             }
-            let mut list = std::mem::take(&mut self.staged[to]);
+            let mut list = std::mem::take(&mut self.out.staged[to]);
             if to == usize::from(self.id.0) {
                 // Nothing is staged meanwhile: what directives lead to waits in the local queue.
                 self.apply_directives(app, self.id, list.drain(..));
-                self.staged[to] = list;
+                self.out.staged[to] = list;
             } else {
-                self.mail[to].push(Mail::Directives { app, home: self.id, list });
+                self.out.mail[to].push(Mail::Directives { app, home: self.id, list });
             }
         }
     }
 
     fn ask(&mut self, app: AppId, purpose: Purpose, job: crate::app::effect::Job) {
-        self.outputs.push_back(Output::Job { ticket: Some(Ticket { app, purpose }), job });
+        self.out.outputs.push_back(Output::Job { ticket: Some(Ticket { app, purpose }), job });
     }
 
     fn apply_effect(&mut self, app: AppId, effect: Effect) {
@@ -75,11 +75,11 @@ impl Shard {
             }
             Effect::Emit { target, event, delivery } => self.stage_send(app, target, event, delivery, None),
             Effect::EmitWithAck { target, event, timeout_ms, token } => {
-                let next = &mut self.next_ack[usize::from(app.0)];
+                let next = &mut self.homes.next_ack[usize::from(app.0)];
                 let id = *next * u64::from(self.config.placement.shards) + u64::from(self.id.0);
                 *next += 1;
                 let shards_left = if matches!(target, Target::Socket(_)) { 1 } else { self.config.placement.shards };
-                self.asked.insert((app, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
+                self.homes.asked.insert((app, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
                 self.stage_send(app, target, event, Default::default(), Some(AckWanted { id, timeout_ms }));
             }
             Effect::Ack { socket, id, args, attachments } => {
@@ -90,26 +90,26 @@ impl Shard {
             Effect::Disconnect { socket, close } => {
                 self.stage(socket, Directive::Disconnect { socket: socket.key, close });
             }
-            Effect::Reply { req, status, body } => self.outputs.push_back(Output::CallReply { req, status, body }),
+            Effect::Reply { req, status, body } => self.out.outputs.push_back(Output::CallReply { req, status, body }),
             Effect::Job { job, token } => {
                 let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
-                self.outputs.push_back(Output::Job { ticket, job });
+                self.out.outputs.push_back(Output::Job { ticket, job });
             }
             Effect::Timer { token, after_ms } => {
                 // Never in the same millisecond: a timer that arms itself again would not let the turn end.
                 let timer = self.wheel.arm(self.now.mono + after_ms.max(1), Timer::App(app, token));
-                if let Some(old) = self.app_timers.insert((app, token), timer) {
+                if let Some(old) = self.homes.timers.insert((app, token), timer) {
                     self.wheel.cancel(old);
                 }
             }
             Effect::Cancel { token } => {
-                if let Some(timer) = self.app_timers.remove(&(app, token)) {
+                if let Some(timer) = self.homes.timers.remove(&(app, token)) {
                     self.wheel.cancel(timer);
                 }
             }
             Effect::Alert { kind, text } => {
                 *self.stats.alerts.entry((app.0, kind)).or_default() += 1;
-                let app = self.homes[usize::from(app.0)].app().name();
+                let app = self.homes.apps[usize::from(app.0)].app().name();
                 warn!(target: "siod::alert", app, kind, text, "alert");
             }
             Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),
@@ -117,7 +117,7 @@ impl Shard {
     }
 
     fn stage(&mut self, socket: SocketRef, directive: Directive) {
-        if let Some(list) = self.staged.get_mut(usize::from(socket.shard.0)) {
+        if let Some(list) = self.out.staged.get_mut(usize::from(socket.shard.0)) {
             list.push(directive);
         }
     }
@@ -139,7 +139,7 @@ impl Shard {
                 let nsp = self.config.namespaces.id(app, nsp);
                 let to = Receivers::Rooms { nsp, rooms, except, except_sockets };
                 let send = Directive::Send { to, event, delivery, ack };
-                let (last, others) = self.staged.split_last_mut().expect("there is at least one shard");
+                let (last, others) = self.out.staged.split_last_mut().expect("there is at least one shard");
                 others.iter_mut().for_each(|list| list.push(send.clone()));
                 last.push(send);
             }
@@ -171,7 +171,7 @@ impl Shard {
                 Directive::Join { socket, room } => {
                     if let Some(nsp) = self.accepted_in(socket) {
                         let max = self.config.limits.rooms_per_socket_max;
-                        if !self.hub.join(socket.slot, nsp, &room, max) {
+                        if !self.members.hub.join(socket.slot, nsp, &room, max) {
                             self.stats.joins_refused += 1;
                             debug!(target: "siod::limit", max, home = home.0, "rooms_per_socket_max reached: not joined");
                         }
@@ -179,7 +179,7 @@ impl Shard {
                 }
                 Directive::Leave { socket, room } => {
                     if let Some(nsp) = self.accepted_in(socket) {
-                        self.hub.leave(socket.slot, nsp, &room);
+                        self.members.hub.leave(socket.slot, nsp, &room);
                     }
                 }
                 Directive::Disconnect { socket, close } => self.disconnect_socket(socket, close),
@@ -216,12 +216,12 @@ impl Shard {
         outcomes.emitted += 1;
         outcomes.delivered += receivers.len() as u64;
         self.deliver(&receivers, variants, delivery);
-        self.receivers = receivers;
+        self.out.receivers = receivers;
     }
 
     /// Slots of the receivers on this shard, in a vector that is given back after use.
     fn select(&mut self, to: Receivers) -> Vec<u32> {
-        let mut receivers = std::mem::take(&mut self.receivers);
+        let mut receivers = std::mem::take(&mut self.out.receivers);
         receivers.clear();
         match to {
             Receivers::Socket(socket) => receivers.push(socket.slot),
@@ -233,7 +233,7 @@ impl Shard {
                     .map(|socket| socket.key.slot)
                     .collect();
                 let selection = Selection { nsp, rooms: &rooms, except: &except, except_slots: &except_slots };
-                self.hub.select(&selection, &mut receivers);
+                self.members.hub.select(&selection, &mut receivers);
             }
         }
         receivers
@@ -246,8 +246,8 @@ impl Shard {
         let max = self.config.limits.acks_per_socket_max;
         let mut asked = Vec::with_capacity(receivers.len());
         for slot in receivers {
-            let Some(full) = self.sockets.key_at(*slot) else { continue };
-            if let Some(socket) = self.sockets.get_mut(full).filter(|socket| socket.acks.len() < max) {
+            let Some(full) = self.members.sockets.key_at(*slot) else { continue };
+            if let Some(socket) = self.members.sockets.get_mut(full).filter(|socket| socket.acks.len() < max) {
                 socket.acks.push(wanted.id);
                 asked.push(full);
             }
@@ -257,7 +257,7 @@ impl Shard {
             return self.report_acks(self.config.namespaces.owner(nsp), wanted.id, Vec::new(), missing);
         }
         let timer = self.wheel.arm(self.now.mono + wanted.timeout_ms, Timer::Ack(key));
-        self.acks.expect(key, asked, missing, timer);
+        self.members.acks.expect(key, asked, missing, timer);
     }
 
     fn is_accepted(&self, socket: Key) -> bool {
@@ -266,16 +266,16 @@ impl Shard {
 
     /// The namespace of a socket that has been accepted and is still here.
     fn accepted_in(&self, socket: Key) -> Option<NspId> {
-        self.sockets.get(socket).filter(|socket| socket.accepted).map(Socket::nsp_id)
+        self.members.sockets.get(socket).filter(|socket| socket.accepted).map(Socket::nsp_id)
     }
 
     fn accept_socket(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key).filter(|socket| !socket.accepted) else { return };
+        let Some(socket) = self.members.sockets.get_mut(key).filter(|socket| !socket.accepted) else { return };
         socket.accepted = true;
         let (peer_key, nsp, sid) = (socket.peer, socket.nsp, socket.sid);
-        self.hub.enter(key.slot, nsp.id);
+        self.members.hub.enter(key.slot, nsp.id);
         self.stats.outcomes[usize::from(nsp.id.0)].accepted += 1;
-        if let Some(peer) = self.peers.get_mut(peer_key.0) {
+        if let Some(peer) = self.transports.peers.get_mut(peer_key.0) {
             peer.client.accept(key);
             if let Some(timer) = peer.connect_timer.take() {
                 self.wheel.cancel(timer);
@@ -299,9 +299,9 @@ impl Shard {
     }
 
     fn disconnect_socket(&mut self, key: Key, close: bool) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.members.sockets.get(key) else { return };
         let peer_key = socket.peer;
-        let leaving: Vec<Key> = match self.peers.get(peer_key.0) {
+        let leaving: Vec<Key> = match self.transports.peers.get(peer_key.0) {
             Some(peer) if close => peer.client.memberships().iter().map(|member| member.socket).collect(),
             _ => vec![key],
         };
@@ -315,7 +315,7 @@ impl Shard {
 
     /// Tells the client that this socket has ended (`41`), and ends it.
     pub(super) fn disconnect_namespace(&mut self, key: Key, reason: CloseReason) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.members.sockets.get(key) else { return };
         let (peer_key, config) = (socket.peer, self.config.clone());
         let name = socket.wire_name(config.namespaces.names());
         self.send_packet(peer_key, |out| encode::disconnect(out, name));

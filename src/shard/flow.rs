@@ -35,7 +35,7 @@ pub(super) struct Backlog {
 impl Shard {
     /// A home says how a socket is to be read from now on.
     pub(super) fn on_flow(&mut self, key: Key, flow: Flow) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.members.sockets.get_mut(key) else { return };
         let peer = socket.peer;
         match flow {
             Flow::Hold => {
@@ -54,7 +54,7 @@ impl Shard {
     /// Counts what a client asks for; one that is over the rate is held until it is not.
     pub(super) fn count_event(&mut self, key: PeerKey) {
         let (max, now) = (self.config.limits.events_per_socket_per_s_max, self.now.mono);
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let owed_ms = peer.events.take(now.0, max);
         if owed_ms > 0 && !std::mem::replace(&mut peer.throttled, true) {
             debug!(target: "siod::limit", sid = ?peer.session.sid, max, "events_per_socket_per_s_max reached: held");
@@ -66,7 +66,7 @@ impl Shard {
     /// The rate of a client that was held for it is to be looked at again.
     pub(super) fn on_thaw(&mut self, key: PeerKey) {
         let (max, now) = (self.config.limits.events_per_socket_per_s_max, self.now.mono);
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let owed_ms = peer.events.owed_ms(now.0, max);
         if owed_ms > 0 {
             self.wheel.arm(now + owed_ms, Timer::Thaw(key));
@@ -77,43 +77,43 @@ impl Shard {
     }
 
     fn hold(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         peer.holds += 1;
         if peer.holds > 1 {
             return;
         }
-        self.backlog.held_peers += 1;
+        self.transports.backlog.held_peers += 1;
         if let Transport::WebSocket(conn) = peer.session.transport {
-            self.outputs.push_back(Output::Pause { conn });
+            self.out.outputs.push_back(Output::Pause { conn });
         }
     }
 
     /// Ends `count` of the holds of a client.
     pub(super) fn unhold(&mut self, key: PeerKey, count: u16) {
-        let Some(peer) = self.peers.get_mut(key.0).filter(|_| count > 0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0).filter(|_| count > 0) else { return };
         peer.holds -= count;
         if peer.holds > 0 {
             return;
         }
-        self.backlog.held_peers -= 1;
+        self.transports.backlog.held_peers -= 1;
         if let Transport::WebSocket(conn) = peer.session.transport {
-            self.backlog.thawed.push_back(conn);
+            self.transports.backlog.thawed.push_back(conn);
         }
-        self.backlog.bodies.extend(self.backlog.held_bodies.remove(&key));
+        self.transports.backlog.bodies.extend(self.transports.backlog.held_bodies.remove(&key));
     }
 
     /// What has been read of a client that is held is kept for later. `false`: it is not held.
     pub(super) fn keeps_unread(&mut self, conn: ConnKey, rest: &[u8]) -> bool {
-        if self.backlog.held_peers == 0 || !self.is_held(conn) {
+        if self.transports.backlog.held_peers == 0 || !self.is_held(conn) {
             return false;
         }
-        self.backlog.unread.insert(conn, rest.to_vec());
+        self.transports.backlog.unread.insert(conn, rest.to_vec());
         true
     }
 
     fn is_held(&self, conn: ConnKey) -> bool {
-        match self.conns.get(conn).map(|connection| connection.role) {
-            Some(Role::Session(key)) => self.peers.get(key.0).is_some_and(|peer| peer.holds > 0),
+        match self.transports.conns.get(conn).map(|connection| connection.role) {
+            Some(Role::Session(key)) => self.transports.peers.get(key.0).is_some_and(|peer| peer.holds > 0),
             _ => false,
         }
     }
@@ -121,32 +121,32 @@ impl Shard {
     /// Clients that are held no more: first what had been read of them, then their sockets. Once a turn, as many as are
     /// read in one.
     pub(super) fn thaw(&mut self) {
-        for _ in 0..READS_PER_TURN_MAX.min(self.backlog.thawed.len()) {
-            let Some(conn) = self.backlog.thawed.pop_front() else { return };
+        for _ in 0..READS_PER_TURN_MAX.min(self.transports.backlog.thawed.len()) {
+            let Some(conn) = self.transports.backlog.thawed.pop_front() else { return };
             if self.is_held(conn) {
                 continue;
             }
-            if let Some(mut bytes) = self.backlog.unread.remove(&conn) {
+            if let Some(mut bytes) = self.transports.backlog.unread.remove(&conn) {
                 self.take_frames(conn, &mut bytes);
             }
             if !self.is_held(conn) {
-                self.outputs.push_back(Output::Resume { conn });
+                self.out.outputs.push_back(Output::Resume { conn });
             }
         }
     }
 
     /// Whether something that was read before can be taken now, without anything else happening.
     pub fn has_backlog(&self) -> bool {
-        !self.backlog.bodies.is_empty() || !self.backlog.thawed.is_empty()
+        !self.transports.backlog.bodies.is_empty() || !self.transports.backlog.thawed.is_empty()
     }
 
     /// Nobody holds a client any more that is forgotten.
     pub(super) fn release_forgotten(&mut self, key: PeerKey, transport: &Transport) {
-        self.backlog.held_peers -= 1;
+        self.transports.backlog.held_peers -= 1;
         if let Transport::WebSocket(conn) = *transport {
-            self.backlog.thawed.push_back(conn);
+            self.transports.backlog.thawed.push_back(conn);
         }
-        if let Some(taking) = self.backlog.held_bodies.remove(&key) {
+        if let Some(taking) = self.transports.backlog.held_bodies.remove(&key) {
             self.respond(taking.req, Reply::Taken);
         }
     }

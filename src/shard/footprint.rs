@@ -7,14 +7,14 @@ impl Shard {
     /// Names of the parts and their bytes.
     pub fn footprint(&self) -> [(&'static str, usize); 8] {
         [
-            ("connection", self.conns.reserved_bytes()),
-            ("peer", self.peers.reserved_bytes()),
-            ("sid index", self.by_sid.allocation_size()),
-            ("socket", self.sockets.reserved_bytes()),
-            ("route", self.routes.reserved_bytes()),
-            ("room membership", self.hub.reserved_bytes()),
+            ("connection", self.transports.conns.reserved_bytes()),
+            ("peer", self.transports.peers.reserved_bytes()),
+            ("sid index", self.transports.by_sid.allocation_size()),
+            ("socket", self.members.sockets.reserved_bytes()),
+            ("route", self.members.routes.reserved_bytes()),
+            ("room membership", self.members.hub.reserved_bytes()),
             ("timers", self.wheel.reserved_bytes()),
-            ("outboxes", self.pool.reserved_bytes()),
+            ("outboxes", self.transports.pool.reserved_bytes()),
         ]
     }
 }

@@ -4,6 +4,7 @@
 //! | file | what happens there |
 //! |---|---|
 //! | [`io`] | the border: inputs, outputs, mail |
+//! | `parts` | what a shard holds, by what it is for |
 //! | [`turn`] | the conveyor: one input, from its arrival to what leaves |
 //! | [`polling`], [`bodies`], [`websocket`] | the two transports, down to packets |
 //! | [`session`], [`flow`] | packets to events; the end of a client; clients that are not read for a while |
@@ -25,6 +26,7 @@ pub mod lane;
 mod moves;
 pub mod outbox;
 pub mod packets;
+mod parts;
 pub mod peer;
 pub mod placement;
 pub mod polling;
@@ -45,36 +47,26 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::{HashMap, HashTable};
-
 use crate::app::Application;
-use crate::app::effect::Token;
-use crate::app::event::AppInput;
-use crate::app::home::{Decision, HomeState};
+use crate::app::home::HomeState;
 use crate::app::identity::Authenticator;
 use crate::base::hash::Keyed;
-use crate::base::ids::{AppId, ConnKey, Key, PeerKey, ShardId};
+use crate::base::ids::ShardId;
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::rng::Rng;
 use crate::base::slab::Slab;
 use crate::base::time::{Millis, Now};
-use crate::base::wheel::{TimerKey, Wheel};
+use crate::base::wheel::Wheel;
 use crate::hub::Hub;
 use crate::hub::namespace::Namespaces;
 use crate::socketio::ack::AckTable;
 
-use connection::Connections;
-use effects::AskedFor;
-use flow::Backlog;
-use io::{Directive, Mail, Output};
 use lane::Routes;
-use moves::Moving;
-use outbox::Pool;
-use peer::{Peer, Socket, Timer};
+use parts::{Homes, Members, Outgoing, Transports};
+use peer::Timer;
 use placement::Placement;
 use stats::{Outcomes, Stats};
 
@@ -101,39 +93,10 @@ pub struct Shard {
     rng: Rng,
     wheel: Wheel<Timer>,
 
-    peers: Slab<Peer>,
-    /// Slots of `peers`, by sid.
-    by_sid: HashTable<u32>,
-    sockets: Slab<Socket>,
-    /// Where what is sent to a socket goes, by socket slot.
-    routes: Routes,
-    conns: Connections,
-    pool: Pool,
-    hub: Hub,
-    acks: AckTable,
-
-    /// By `AppId`.
-    homes: Vec<HomeState>,
-    app_timers: HashMap<(AppId, Token), TimerKey>,
-    /// Packets that asked for acks, seen from the home that sent them.
-    asked: HashMap<(AppId, u64), AskedFor>,
-    /// By `AppId`.
-    next_ack: Vec<u64>,
-    /// Sockets between two homes, with what waits for the second.
-    moving: HashMap<Key, Moving>,
-
-    /// Inputs of applications at home here, in order.
-    local: VecDeque<(AppId, AppInput)>,
-    outputs: VecDeque<Output>,
-    /// Mail of this turn, by shard.
-    mail: Vec<Vec<Mail>>,
-    dirty_conns: Vec<ConnKey>,
-    dirty_polls: Vec<PeerKey>,
-    backlog: Backlog,
-    /// Scratch, kept for its capacity.
-    decisions: Vec<Decision>,
-    staged: Vec<Vec<Directive>>,
-    receivers: Vec<u32>,
+    transports: Transports,
+    members: Members,
+    homes: Homes,
+    out: Outgoing,
 
     pub stats: Stats,
     draining: bool,
@@ -152,34 +115,18 @@ impl Shard {
         let shards = usize::from(config.placement.shards);
         let mut rng = Rng::from_seed(seed);
         let stats = Stats { outcomes: vec![Outcomes::default(); config.namespaces.names().len()], ..Stats::default() };
+        let hub = Hub::new(Keyed::draw(&mut rng));
+        let homes = apps.into_iter().map(|app| HomeState::new(app, config.limits.sockets_per_user_max)).collect();
         Shard {
             id,
             now: Now::default(),
             heard: start,
-            hub: Hub::new(Keyed::draw(&mut rng)),
             rng,
             wheel: Wheel::new(start),
-            peers: Slab::default(),
-            by_sid: HashTable::new(),
-            sockets: Slab::default(),
-            routes: Routes::default(),
-            conns: Connections::default(),
-            pool: Pool::default(),
-            acks: AckTable::default(),
-            next_ack: vec![0; apps.len()],
-            moving: HashMap::new(),
-            local: (0..apps.len()).map(|app| (AppId(app as u16), AppInput::Started)).collect(),
-            homes: apps.into_iter().map(|app| HomeState::new(app, config.limits.sockets_per_user_max)).collect(),
-            app_timers: HashMap::new(),
-            asked: HashMap::new(),
-            outputs: VecDeque::new(),
-            mail: (0..shards).map(|_| Vec::new()).collect(),
-            dirty_conns: Vec::new(),
-            dirty_polls: Vec::new(),
-            backlog: Backlog::default(),
-            decisions: Vec::new(),
-            staged: (0..shards).map(|_| Vec::new()).collect(),
-            receivers: Vec::new(),
+            transports: Transports::default(),
+            members: Members { sockets: Slab::default(), routes: Routes::default(), hub, acks: AckTable::default() },
+            homes: Homes::new(homes),
+            out: Outgoing::new(shards),
             stats,
             draining: false,
             config,
@@ -193,7 +140,17 @@ impl Shard {
 
     /// Clients on this shard, those still being told of their end included.
     pub fn peer_count(&self) -> usize {
-        self.peers.len()
+        self.transports.peers.len()
+    }
+
+    /// What holds between two inputs, in debug and test builds.
+    fn assert_sound(&self) {
+        if cfg!(not(debug_assertions)) {
+            return;
+        }
+        self.transports.assert_sound();
+        self.homes.assert_sound();
+        self.out.assert_sound(self.id);
     }
 
     /// Takes note of how long a turn took, which the shell alone can tell.

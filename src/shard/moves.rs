@@ -27,14 +27,14 @@ pub struct Moving {
 impl Shard {
     /// Hands an input to the home of a live socket.
     pub(super) fn hand_socket(&mut self, key: Key, input: AppInput) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.members.sockets.get(key) else { return };
         let (app, home) = (self.config.namespaces.owner(socket.nsp.id), socket.home);
         self.hand_or_hold(key, app, home, input);
     }
 
     /// Hands an input about a socket to `home`, or keeps it while the socket is on its way to another one.
     pub(super) fn hand_or_hold(&mut self, key: Key, app: AppId, home: ShardId, input: AppInput) {
-        let moving = if self.moving.is_empty() { None } else { self.moving.get_mut(&key) };
+        let moving = if self.homes.moving.is_empty() { None } else { self.homes.moving.get_mut(&key) };
         let Some(moving) = moving else { return self.hand_home(app, home, input) };
         let mut decisions = Vec::new();
         moving.held.push(input, &mut decisions);
@@ -45,7 +45,7 @@ impl Shard {
 
     /// The socket is somebody else from now on.
     pub(super) fn identify(&mut self, app: AppId, key: Key, identity: Arc<Identity>) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.members.sockets.get_mut(key) else { return };
         let was = std::mem::replace(&mut socket.identity, identity.clone());
         let (home, sid, nsp, peer) = (socket.home, socket.sid, socket.nsp_id(), socket.peer);
         if let Some(timer) = socket.expiry.take() {
@@ -54,7 +54,7 @@ impl Shard {
         self.arm_expiry(key);
         let place = self.home_of(app, &identity);
         let to = self.config.placement.of_home(app, &place, self.id);
-        if let Some(moving) = self.moving.get_mut(&key) {
+        if let Some(moving) = self.homes.moving.get_mut(&key) {
             moving.to = to;
             moving.connect.identity = identity;
             return;
@@ -62,18 +62,18 @@ impl Shard {
         if place == self.home_of(app, &was) {
             return;
         }
-        let Some(handshake) = self.peers.get(peer.0).map(|peer| peer.handshake.clone()) else { return };
+        let Some(handshake) = self.transports.peers.get(peer.0).map(|peer| peer.handshake.clone()) else { return };
         let socket = SocketRef { shard: self.id, key };
         let (nsp, auth) = (self.config.namespaces.index(nsp), Bytes::from_static(b"{}"));
         let connect = Connect { socket, nsp, moved: true, sid, identity, auth, handshake };
-        self.moving.insert(key, Moving { app, to, connect, held: Parked::default() });
+        self.homes.moving.insert(key, Moving { app, to, connect, held: Parked::default() });
         self.hand_home(app, home, AppInput::Moved { socket, identity: was });
     }
 
     /// The old home is done with the socket: the new one hears of it, then of what has come since.
     pub(super) fn release(&mut self, key: Key) {
-        let Some(Moving { app, to, connect, mut held }) = self.moving.remove(&key) else { return };
-        if let Some(socket) = self.sockets.get_mut(key) {
+        let Some(Moving { app, to, connect, mut held }) = self.homes.moving.remove(&key) else { return };
+        if let Some(socket) = self.members.sockets.get_mut(key) {
             socket.home = to;
         }
         self.hand_home(app, to, AppInput::Connect(connect));
@@ -87,13 +87,13 @@ impl Shard {
 
     /// Wakes when the application wants to speak of the token's end, or at that end, by today's wall clock.
     pub(super) fn arm_expiry(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.members.sockets.get(key) else { return };
         let Some(left_ms) = self.left_ms(&socket.identity) else { return };
         let app = self.config.namespaces.owner(socket.nsp.id);
-        let notice_ms = self.homes[usize::from(app.0)].app().expiry_notice_ms().unwrap_or(0);
+        let notice_ms = self.homes.apps[usize::from(app.0)].app().expiry_notice_ms().unwrap_or(0);
         let in_ms = if left_ms > notice_ms { left_ms - notice_ms } else { left_ms };
         let timer = self.wheel.arm(self.now.mono + in_ms, Timer::TokenExpiry(key));
-        if let Some(socket) = self.sockets.get_mut(key) {
+        if let Some(socket) = self.members.sockets.get_mut(key) {
             socket.expiry = Some(timer);
         }
     }
@@ -106,12 +106,12 @@ impl Shard {
 
     /// By the wall clock of now: after a jump backwards the token still has time (F-16).
     pub(super) fn on_token_expiry(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.members.sockets.get_mut(key) else { return };
         socket.expiry = None;
         let (identity, nsp, accepted) = (socket.identity.clone(), socket.nsp.id, socket.accepted);
         let Some(in_ms) = self.left_ms(&identity) else { return };
         let app = self.config.namespaces.owner(nsp);
-        let notice_ms = self.homes[usize::from(app.0)].app().expiry_notice_ms().filter(|_| accepted);
+        let notice_ms = self.homes.apps[usize::from(app.0)].app().expiry_notice_ms().filter(|_| accepted);
         match notice_ms {
             None if in_ms == 0 => return self.disconnect_namespace(key, CloseReason::TokenExpired),
             Some(notice_ms) if in_ms <= notice_ms => {
@@ -127,7 +127,7 @@ impl Shard {
 
     /// The home has spoken to a socket whose token has ended. It ends, too, unless it has a better one by now.
     pub(super) fn expire(&mut self, key: Key) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.members.sockets.get(key) else { return };
         if self.left_ms(&socket.identity) == Some(0) {
             self.disconnect_namespace(key, CloseReason::TokenExpired);
         }

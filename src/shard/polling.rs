@@ -17,7 +17,7 @@ impl Shard {
         let mut polling = Polling::new(hello.jsonp.clone());
         let listener = hello.listener;
         let key = self.open_peer(hello, |_| Transport::Polling(Box::default()));
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let open = open::open_packet(&peer.session.sid, true, &self.config.engines[usize::from(listener.0)]);
         polling.push_text(open.as_bytes());
         let answer = polling.on_get(req);
@@ -33,7 +33,7 @@ impl Shard {
     pub(super) fn on_poll(&mut self, req: ReqId, sid: Sid) {
         let Some(key) = self.find_polling(req, sid) else { return };
         self.hear(key);
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let closing = peer.session.is_closing();
         let Some(polling) = peer.session.polling_mut() else { return };
         if closing && polling.queued_bytes() == 0 {
@@ -60,7 +60,9 @@ impl Shard {
     pub(super) fn on_post_opened(&mut self, req: ReqId, sid: Sid, acceptable: bool) {
         let Some(key) = self.find_polling(req, sid) else { return };
         self.hear(key);
-        let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else { return };
+        let Some(polling) = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else {
+            return;
+        };
         if !acceptable {
             self.respond(req, Reply::Empty(400));
             return self.close_peer(key, CloseReason::TransportError);
@@ -83,7 +85,7 @@ impl Shard {
     /// The client gave up a request that we held: its session ends.
     pub(super) fn on_aborted(&mut self, req: ReqId, sid: Sid) {
         let Some(key) = self.find_peer(&sid) else { return };
-        let polling = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut());
+        let polling = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut());
         if polling.is_some_and(|polling| polling.on_aborted(req)) {
             self.close_peer(key, CloseReason::TransportError);
         }
@@ -98,8 +100,8 @@ impl Shard {
 
     /// At the end of a turn: parked GETs of sessions that have something to say now.
     pub(super) fn next_poll_answer(&mut self) -> Option<Output> {
-        while let Some(key) = self.dirty_polls.pop() {
-            let Some(peer) = self.peers.get_mut(key.0) else { continue };
+        while let Some(key) = self.transports.dirty_polls.pop() {
+            let Some(peer) = self.transports.peers.get_mut(key.0) else { continue };
             peer.poll_dirty = false;
             let answer = peer.session.polling_mut().and_then(Polling::next_answer);
             self.count_polling(key);
@@ -115,7 +117,7 @@ impl Shard {
     fn find_polling(&mut self, req: ReqId, sid: Sid) -> Option<PeerKey> {
         let error = match self.find_peer(&sid) {
             None => EngineError::SessionUnknown,
-            Some(key) if self.peers.get(key.0)?.session.polling().is_none() => EngineError::BadRequest,
+            Some(key) if self.transports.peers.get(key.0)?.session.polling().is_none() => EngineError::BadRequest,
             Some(key) => return Some(key),
         };
         self.refuse(req, error);
@@ -128,6 +130,6 @@ impl Shard {
     }
 
     pub(super) fn respond(&mut self, req: ReqId, reply: Reply) {
-        self.outputs.push_back(Output::Respond { req, reply });
+        self.out.outputs.push_back(Output::Respond { req, reply });
     }
 }

@@ -24,7 +24,7 @@ impl Shard {
 
     /// One engine packet, its type digit first.
     pub(super) fn send_text(&mut self, key: PeerKey, packet: &[u8]) {
-        match self.peers.get(key.0).map(|peer| &peer.session.transport) {
+        match self.transports.peers.get(key.0).map(|peer| &peer.session.transport) {
             Some(&Transport::WebSocket(conn)) => self.push_frame(conn, Opcode::Text, packet),
             Some(_) => self.poll_with_room(key, |polling| polling.push_text(packet)),
             None => {}
@@ -33,11 +33,11 @@ impl Shard {
 
     /// One binary message, in the form the client reads.
     pub(super) fn send_binary(&mut self, key: PeerKey, data: &[u8]) {
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         let Transport::WebSocket(conn) = peer.session.transport else {
             return self.poll_with_room(key, |polling| payload::push_binary(polling.body_mut(), data));
         };
-        if !self.conns.lane(conn).is_some_and(|lane| lane.base64) {
+        if !self.transports.conns.lane(conn).is_some_and(|lane| lane.base64) {
             return self.push_frame(conn, Opcode::Binary, data);
         }
         let mut text = Vec::new();
@@ -47,7 +47,9 @@ impl Shard {
 
     fn poll_with_room(&mut self, key: PeerKey, push: impl FnOnce(&mut Polling)) {
         let max = self.config.limits.outbox_bytes_max * POLLING_BURST_FACTOR;
-        let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else { return };
+        let Some(polling) = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) else {
+            return;
+        };
         if polling.is_full(max) {
             return self.close_peer(key, CloseReason::SlowConsumer);
         }
@@ -71,9 +73,9 @@ impl Shard {
     pub(super) fn push_pong(&mut self, conn: ConnKey, data: &[u8]) {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Pong, data);
-        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
         let bytes = Bytes::from(out);
-        if !lane.blocked || !self.pool.replace(&mut lane.outbox, bytes.clone(), Coalesce::PONG) {
+        if !lane.blocked || !self.transports.pool.replace(&mut lane.outbox, bytes.clone(), Coalesce::PONG) {
             self.push_bytes(conn, bytes, Coalesce::PONG);
         }
     }

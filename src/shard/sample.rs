@@ -156,10 +156,11 @@ impl Shard {
     pub fn sample(&self) -> ShardSample {
         let stats = &self.stats;
         let on_websocket = |transport: &Transport| matches!(transport, Transport::WebSocket(_));
-        let websocket = self.peers.iter().filter(|(_, peer)| on_websocket(&peer.session.transport)).count() as u64;
+        let websocket =
+            self.transports.peers.iter().filter(|(_, peer)| on_websocket(&peer.session.transport)).count() as u64;
         let mut sample = ShardSample {
             shard: self.id.0,
-            connections: ByTransport { polling: self.peers.len() as u64 - websocket, websocket },
+            connections: ByTransport { polling: self.transports.peers.len() as u64 - websocket, websocket },
             opened: ByTransport { polling: stats.opened_polling, websocket: stats.opened_websocket },
             upgraded: stats.upgraded,
             closed: stats.closed,
@@ -168,10 +169,10 @@ impl Shard {
             packets_out: stats.packets_out,
             bytes_in: stats.bytes_in,
             bytes_out: stats.bytes_out,
-            rooms: self.hub.room_count() as u64,
+            rooms: self.members.hub.room_count() as u64,
             turn_us: stats.turn_us.clone(),
             emit_to_flush_us: stats.emit_to_flush_us.clone(),
-            outbox_bytes: self.pool.queued_bytes() as u64,
+            outbox_bytes: self.transports.pool.queued_bytes() as u64,
             unknown_acks: stats.unknown_acks,
             joins_refused: stats.joins_refused,
             dropped_volatile: stats.dropped_volatile,
@@ -187,10 +188,10 @@ impl Shard {
     fn sample_applications(&self, sample: &mut ShardSample) {
         let namespaces = self.config.namespaces.names().iter().zip(&self.stats.outcomes).enumerate();
         sample.namespaces.extend(namespaces.map(|(index, (name, outcomes))| {
-            let sockets = self.hub.namespace_count(NspId(index as u16)) as u64;
+            let sockets = self.members.hub.namespace_count(NspId(index as u16)) as u64;
             NamespaceSample { name: name.clone(), sockets, outcomes: *outcomes }
         }));
-        for home in &self.homes {
+        for home in &self.homes.apps {
             let app = home.app().name();
             let Tally { handled, rejected, unknown } = home.app().tally();
             let by_outcome = [
@@ -202,7 +203,7 @@ impl Shard {
             home.metrics(&mut sample.app_metrics);
         }
         for ((app, kind), count) in &self.stats.alerts {
-            let app = self.homes[usize::from(*app)].app().name();
+            let app = self.homes.apps[usize::from(*app)].app().name();
             sample.alerts.push(AlertSample { app, kind, count: *count });
         }
     }

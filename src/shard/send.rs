@@ -97,7 +97,7 @@ impl Shard {
     /// One packet to the sockets in these slots.
     pub(super) fn deliver(&mut self, receivers: &[u32], mut variants: Variants, delivery: Delivery) {
         for slot in receivers {
-            match self.routes.of(*slot) {
+            match self.members.routes.of(*slot) {
                 Route::WebSocket { conn, as_root } => {
                     self.deliver_websocket(*slot, conn, as_root, &mut variants, delivery);
                 }
@@ -105,16 +105,16 @@ impl Shard {
                 Route::Nobody => {}
             }
         }
-        variants.release(&mut self.pool);
+        variants.release(&mut self.transports.pool);
     }
 
     fn deliver_websocket(&mut self, slot: u32, conn: ConnKey, as_root: bool, variants: &mut Variants, class: Delivery) {
-        let Some(lane) = self.conns.lane(conn) else { return };
+        let Some(lane) = self.transports.conns.lane(conn) else { return };
         let must = class == Delivery::Must;
         let behind = lane.blocked || !must && (lane.slow || !lane.outbox.is_empty());
         let base64 = lane.base64;
         // Only what may be dropped or replaced is known by its socket.
-        let owner = if must { Coalesce::NOBODY } else { self.sockets.key_at(slot).unwrap_or(Coalesce::NOBODY) };
+        let owner = if must { Coalesce::NOBODY } else { self.members.sockets.key_at(slot).unwrap_or(Coalesce::NOBODY) };
         let form = variants.form(as_root, self.config.namespaces.names());
         if behind && !self.admit_behind(conn, owner, class, &form.envelope) {
             return;
@@ -123,16 +123,21 @@ impl Shard {
             Delivery::Latest { key } => (key, owner),
             _ => (Coalesce::NEVER.key, Coalesce::NOBODY),
         };
-        let packet = form.packet(base64, key, &mut self.pool);
-        let Some(lane) = self.conns.lane_mut(conn) else { return };
-        self.pool.push_shared(&mut lane.outbox, packet, owner);
+        let packet = form.packet(base64, key, &mut self.transports.pool);
+        let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
+        self.transports.pool.push_shared(&mut lane.outbox, packet, owner);
         self.stats.packets_out += 1;
-        lane.mark_dirty(conn, &mut self.dirty_conns);
+        lane.mark_dirty(conn, &mut self.transports.dirty_conns);
     }
 
     fn deliver_polling(&mut self, slot: u32, variants: &mut Variants, delivery: Delivery) {
-        let Some((peer_key, nsp)) = self.sockets.at(slot).map(|socket| (socket.peer, socket.nsp)) else { return };
-        let Some(polling) = self.peers.get_mut(peer_key.0).and_then(|peer| peer.session.polling_mut()) else { return };
+        let Some((peer_key, nsp)) = self.members.sockets.at(slot).map(|socket| (socket.peer, socket.nsp)) else {
+            return;
+        };
+        let Some(polling) = self.transports.peers.get_mut(peer_key.0).and_then(|peer| peer.session.polling_mut())
+        else {
+            return;
+        };
         if delivery == Delivery::Volatile && !polling.is_writable() {
             self.stats.dropped_volatile += 1;
             return;
@@ -148,34 +153,34 @@ impl Shard {
 
     /// Queues framed bytes.
     pub(super) fn push_bytes(&mut self, conn: ConnKey, bytes: Bytes, coalesce: Coalesce) {
-        let Some(lane) = self.conns.lane_mut(conn) else { return };
-        self.pool.push(&mut lane.outbox, bytes, coalesce);
-        lane.mark_dirty(conn, &mut self.dirty_conns);
+        let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
+        self.transports.pool.push(&mut lane.outbox, bytes, coalesce);
+        lane.mark_dirty(conn, &mut self.transports.dirty_conns);
     }
 
     pub(super) fn mark_dirty(&mut self, conn: ConnKey) {
-        if let Some(lane) = self.conns.lane_mut(conn) {
-            lane.mark_dirty(conn, &mut self.dirty_conns);
+        if let Some(lane) = self.transports.conns.lane_mut(conn) {
+            lane.mark_dirty(conn, &mut self.transports.dirty_conns);
         }
     }
 
     pub(super) fn mark_poll_dirty(&mut self, key: PeerKey) {
-        if let Some(peer) = self.peers.get_mut(key.0)
+        if let Some(peer) = self.transports.peers.get_mut(key.0)
             && !peer.poll_dirty
         {
             peer.poll_dirty = true;
-            self.dirty_polls.push(key);
+            self.transports.dirty_polls.push(key);
         }
     }
 
     /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
     /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
     pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(Slices<'_>) -> usize) {
-        let Some(lane) = self.conns.lane_mut(conn) else { return };
+        let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
         lane.dirty = false;
         if !lane.outbox.is_empty() && !lane.blocked {
-            let written = write(self.pool.slices(&lane.outbox));
-            self.pool.advance(&mut lane.outbox, written);
+            let written = write(self.transports.pool.slices(&lane.outbox));
+            self.transports.pool.advance(&mut lane.outbox, written);
             self.stats.bytes_out += written as u64;
             self.stats.writes += 1;
             let left = lane.outbox.queued_bytes();
@@ -183,17 +188,17 @@ impl Shard {
                 self.note_progress(conn, written, left);
             }
         }
-        if self.conns.lane(conn).is_some_and(|lane| lane.hangs_up) {
+        if self.transports.conns.lane(conn).is_some_and(|lane| lane.hangs_up) {
             self.linger(conn);
         }
-        if self.dirty_conns.is_empty() {
-            self.pool.shrink_when_idle(self.conns.len());
+        if self.transports.dirty_conns.is_empty() {
+            self.transports.pool.shrink_when_idle(self.transports.conns.len());
         }
     }
 
     /// The kernel takes bytes again.
     pub fn on_writable(&mut self, conn: ConnKey) {
-        if let Some(lane) = self.conns.lane_mut(conn)
+        if let Some(lane) = self.transports.conns.lane_mut(conn)
             && lane.blocked
         {
             lane.blocked = false;

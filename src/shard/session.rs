@@ -26,7 +26,7 @@ impl Shard {
         let ping_at = self.now.mono + heartbeat::next_ping_in_ms(engine, &mut self.rng);
         let connect_at = self.now.mono + engine.connect_timeout_ms;
         let wheel = &mut self.wheel;
-        let key = self.peers.insert_with(|key| {
+        let key = self.transports.peers.insert_with(|key| {
             let key = PeerKey(key);
             let heartbeat = Heartbeat { phase: Phase::Resting, timer: wheel.arm(ping_at, Timer::Heartbeat(key)) };
             let joins = matches!(hello.service, Service::SocketIo { .. });
@@ -44,9 +44,11 @@ impl Shard {
                 holds: 0,
             }
         });
-        let peers = &self.peers;
+        let peers = &self.transports.peers;
         let hash = |slot: &u32| peers.at(*slot).map_or(0, |peer| sid_hash(&peer.session.sid));
-        if let Entry::Vacant(entry) = self.by_sid.entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid), hash) {
+        if let Entry::Vacant(entry) =
+            self.transports.by_sid.entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid), hash)
+        {
             entry.insert(key.slot);
         }
         if self.draining {
@@ -58,8 +60,8 @@ impl Shard {
 
     /// The session of a sid, if it lives here.
     pub(super) fn find_peer(&self, sid: &Sid) -> Option<PeerKey> {
-        let slot = self.by_sid.find(sid_hash(sid), |slot| is_sid(self.peers.at(*slot), sid))?;
-        self.peers.key_at(*slot).map(PeerKey)
+        let slot = self.transports.by_sid.find(sid_hash(sid), |slot| is_sid(self.transports.peers.at(*slot), sid))?;
+        self.transports.peers.key_at(*slot).map(PeerKey)
     }
 
     /// One engine packet of an open session.
@@ -71,7 +73,8 @@ impl Shard {
             Meaning::Nothing => {}
             Meaning::Goodbye => {
                 // The parked GET of a client that says goodbye reads a noop, not a close (protocol 2.3).
-                let parked = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()?.interrupt("6"));
+                let parked =
+                    self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()?.interrupt("6"));
                 if let Some((req, body)) = parked {
                     self.respond(req, Reply::Packets(body));
                 }
@@ -82,7 +85,7 @@ impl Shard {
     }
 
     fn on_text(&mut self, key: PeerKey, text: Cow<'_, str>) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let Service::SocketIo { root } = peer.service else {
             let echo = format!("4{text}");
             return self.send_text(key, echo.as_bytes());
@@ -95,7 +98,7 @@ impl Shard {
     }
 
     fn on_binary(&mut self, key: PeerKey, data: Cow<'_, [u8]>) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         if peer.service == Service::EngineEcho {
             return self.send_binary(key, &data);
         }
@@ -145,7 +148,7 @@ impl Shard {
     /// What is sent to this client moves: while a ping is out, its pong has one timeout more.
     pub(super) fn wait_on(&mut self, key: PeerKey) {
         if self.is_waited_for(key)
-            && let Some(peer) = self.peers.get_mut(key.0)
+            && let Some(peer) = self.transports.peers.get_mut(key.0)
         {
             let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
             self.wheel.cancel(peer.session.heartbeat.timer);
@@ -155,13 +158,13 @@ impl Shard {
     }
 
     fn is_waited_for(&self, key: PeerKey) -> bool {
-        let session = self.peers.get(key.0).map(|peer| &peer.session);
+        let session = self.transports.peers.get(key.0).map(|peer| &peer.session);
         session.is_some_and(|session| session.heartbeat.phase != Phase::Resting && !session.is_closing())
     }
 
     /// A pong, or a finished upgrade: the next ping is one interval away.
     pub(super) fn rest_heartbeat(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let engine = &self.config.engines[usize::from(peer.listener.0)];
         let at = self.now.mono + heartbeat::next_ping_in_ms(engine, &mut self.rng);
         self.wheel.cancel(peer.session.heartbeat.timer);
@@ -170,7 +173,7 @@ impl Shard {
 
     /// Ends a client, for one reason, once: its sockets leave, its transport is told as the protocol says.
     pub(super) fn close_peer(&mut self, key: PeerKey, reason: CloseReason) {
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         if peer.session.is_closing() {
             // Told already; a broken transport only means that nobody will ask.
             if !polling::ends_gracefully(reason) {
@@ -183,11 +186,11 @@ impl Shard {
         self.count_close(key, reason);
         if let Some(probing) = self.take_probing(key, Transport::Polling(Box::default())) {
             self.close_connection(probing.conn, None);
-            if let Some(peer) = self.peers.get_mut(key.0) {
+            if let Some(peer) = self.transports.peers.get_mut(key.0) {
                 peer.session.transport = Transport::Polling(Box::new(probing.polling));
             }
         }
-        match self.peers.get(key.0).map(|peer| &peer.session.transport) {
+        match self.transports.peers.get(key.0).map(|peer| &peer.session.transport) {
             Some(Transport::WebSocket(conn)) => {
                 let conn = *conn;
                 self.forget(key);
@@ -206,7 +209,7 @@ impl Shard {
     }
 
     fn end_polling(&mut self, key: PeerKey, reason: CloseReason) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let Transport::Polling(polling) = &mut peer.session.transport else { return };
         let graceful = polling::ends_gracefully(reason);
         let post = if graceful { None } else { polling.take_post() };
@@ -224,7 +227,7 @@ impl Shard {
             return self.forget(key);
         }
         let timer = self.wheel.arm(self.now.mono + POLLING_CLOSE_TIMEOUT_MS, Timer::ForgetClosing(key));
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         self.wheel.cancel(peer.session.heartbeat.timer);
         if let Some(connect) = peer.connect_timer.take() {
             self.wheel.cancel(connect);
@@ -236,17 +239,17 @@ impl Shard {
 
     /// Removes a client whose end has been told or need not be.
     pub(super) fn forget(&mut self, key: PeerKey) {
-        let Some(sid) = self.peers.get(key.0).map(|peer| peer.session.sid) else { return };
-        let peers = &self.peers;
-        if let Ok(entry) = self.by_sid.find_entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid)) {
+        let Some(sid) = self.transports.peers.get(key.0).map(|peer| peer.session.sid) else { return };
+        let peers = &self.transports.peers;
+        if let Ok(entry) = self.transports.by_sid.find_entry(sid_hash(&sid), |slot| is_sid(peers.at(*slot), &sid)) {
             entry.remove();
         }
-        let Some(mut peer) = self.peers.remove(key.0) else { return };
+        let Some(mut peer) = self.transports.peers.remove(key.0) else { return };
         if let Some(polling) = peer.session.polling_mut() {
-            self.pool.count_polling(polling.count().0, 0);
+            self.transports.pool.count_polling(polling.count().0, 0);
         }
         if peer.handshake.holds_place {
-            self.outputs.push_back(Output::Left { ip: peer.handshake.ip });
+            self.out.outputs.push_back(Output::Left { ip: peer.handshake.ip });
         }
         if peer.holds > 0 {
             self.release_forgotten(key, &peer.session.transport);
@@ -263,7 +266,7 @@ impl Shard {
     fn count_close(&mut self, key: PeerKey, reason: CloseReason) {
         self.stats.closed[reason as usize] += 1;
         self.stats.slow_consumers += u64::from(reason == CloseReason::SlowConsumer);
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         let (sid, ip, label) = (peer.session.sid, peer.handshake.ip, reason.label());
         match reason.level() {
             LogLevel::Debug => debug!(target: "siod::connection", ?sid, %ip, reason = label, "closed"),

@@ -22,8 +22,8 @@ impl Shard {
     /// Closes the largest readers while too much waits, and a little more, so that the next byte does not lead here again.
     /// `true`: somebody was closed.
     pub(super) fn shed(&mut self) -> bool {
-        let (max, before) = (self.config.limits.outbox_total_bytes_max, self.pool.queued_bytes());
-        if max == 0 || before <= max || !self.dirty_conns.is_empty() {
+        let (max, before) = (self.config.limits.outbox_total_bytes_max, self.transports.pool.queued_bytes());
+        if max == 0 || before <= max || !self.transports.dirty_conns.is_empty() {
             return false;
         }
         let (mut left, mut closed) = (before, 0u32);
@@ -49,11 +49,12 @@ impl Shard {
 
     /// Largest first; equal ones in the order of their slots.
     fn readers_by_size(&self) -> Vec<(usize, Reader)> {
-        let sockets = self.conns.lanes().map(|(conn, lane)| (lane.outbox.queued_bytes(), Reader::WebSocket(conn)));
-        let polls = self
-            .peers
-            .iter()
-            .filter_map(|(key, peer)| Some((peer.session.polling()?.queued_bytes(), Reader::Polling(PeerKey(key)))));
+        let sockets =
+            self.transports.conns.lanes().map(|(conn, lane)| (lane.outbox.queued_bytes(), Reader::WebSocket(conn)));
+        let polls =
+            self.transports.peers.iter().filter_map(|(key, peer)| {
+                Some((peer.session.polling()?.queued_bytes(), Reader::Polling(PeerKey(key))))
+            });
         let mut readers: Vec<(usize, Reader)> = sockets.chain(polls).filter(|(bytes, _)| *bytes > 0).collect();
         readers.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         readers
@@ -61,9 +62,9 @@ impl Shard {
 
     /// What waits for a polling client's next GET has changed.
     pub(super) fn count_polling(&mut self, key: PeerKey) {
-        if let Some(polling) = self.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) {
+        if let Some(polling) = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) {
             let (before, now) = polling.count();
-            self.pool.count_polling(before, now);
+            self.transports.pool.count_polling(before, now);
         }
     }
 }

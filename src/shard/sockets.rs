@@ -23,7 +23,7 @@ use crate::socketio::encode;
 impl Shard {
     /// A CONNECT: the token is judged here, the rest at the home.
     pub(super) fn on_connect(&mut self, key: PeerKey, nsp: Joined, auth: &str) {
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         if peer.client.memberships().len() >= self.config.limits.namespaces_per_client_max {
             return self.close_peer(key, CloseReason::ParseError);
         }
@@ -33,7 +33,7 @@ impl Shard {
         let asked = Asked { auth, handshake: &peer.handshake };
         let verified = self.config.authenticator.identify(&asked, self.now.wall);
         let app = self.config.namespaces.owner(nsp.id);
-        match self.homes[usize::from(app.0)].app().admit(verified, &asked) {
+        match self.homes.apps[usize::from(app.0)].app().admit(verified, &asked) {
             Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth)),
             Err(Refusal { message, data }) => {
                 self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
@@ -48,7 +48,7 @@ impl Shard {
         let app = self.config.namespaces.owner(nsp.id);
         let home = self.config.placement.of_home(app, &self.home_of(app, &identity), self.id);
         let sid = self.rng.sid();
-        let socket = self.sockets.insert(Socket {
+        let socket = self.members.sockets.insert(Socket {
             peer: key,
             sid,
             nsp,
@@ -60,7 +60,7 @@ impl Shard {
             acks: Vec::new(),
         });
         self.arm_expiry(socket);
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         peer.client.join(nsp, socket);
         let socket = SocketRef { shard: self.id, key: socket };
         let handshake = peer.handshake.clone();
@@ -71,7 +71,7 @@ impl Shard {
 
     /// Where a socket of this identity is decided.
     pub(super) fn home_of(&self, app: AppId, identity: &Identity) -> Home {
-        match self.homes[usize::from(app.0)].app().home(identity) {
+        match self.homes.apps[usize::from(app.0)].app().home(identity) {
             // Whose sockets are counted is decided in one place, wherever they connect.
             Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
             home => home,
@@ -85,7 +85,7 @@ impl Shard {
 
     /// A complete event: to its home.
     pub(super) fn on_event(&mut self, message: Message) {
-        let Some(socket) = self.sockets.get(message.socket) else { return };
+        let Some(socket) = self.members.sockets.get(message.socket) else { return };
         let (nsp, identity) = (socket.nsp_id(), socket.identity.clone());
         self.stats.outcomes[usize::from(nsp.0)].events += 1;
         let args = Args::new(message.array, message.scan.elements, message.attachments);
@@ -96,7 +96,7 @@ impl Shard {
 
     /// An ACK packet. Unknown, repeated and foreign ids are ignored and counted.
     pub(super) fn on_ack_packet(&mut self, message: Message) {
-        let Some(socket) = self.sockets.get_mut(message.socket) else { return };
+        let Some(socket) = self.members.sockets.get_mut(message.socket) else { return };
         let Some(id) = message.id else { return };
         let nsp = socket.nsp_id();
         let array = message.array;
@@ -106,7 +106,7 @@ impl Shard {
             _ => Bytes::new(),
         };
         let answer = Answer { socket: message.socket, args, attachments: message.attachments };
-        match self.acks.on_answer(AckKey { nsp, id }, answer) {
+        match self.members.acks.on_answer(AckKey { nsp, id }, answer) {
             None => self.stats.unknown_acks += 1,
             Some(done) => {
                 socket.acks.retain(|pending| *pending != id);
@@ -133,33 +133,33 @@ impl Shard {
         if home == self.id {
             self.on_acked(app, id, answers, missing);
         } else {
-            self.mail[usize::from(home.0)].push(super::io::Mail::Acked { app, id, answers, missing });
+            self.out.mail[usize::from(home.0)].push(super::io::Mail::Acked { app, id, answers, missing });
         }
     }
 
     /// At the home: one shard has reported. When all have, the application hears.
     pub(super) fn on_acked(&mut self, app: AppId, id: u64, answers: Vec<AckAnswer>, missing: u32) {
-        let Some(asked) = self.asked.get_mut(&(app, id)) else { return };
+        let Some(asked) = self.homes.asked.get_mut(&(app, id)) else { return };
         asked.answers.extend(answers);
         asked.missing += missing;
         asked.shards_left -= 1;
         if asked.shards_left == 0
-            && let Some(asked) = self.asked.remove(&(app, id))
+            && let Some(asked) = self.homes.asked.remove(&(app, id))
         {
             let input = AppInput::Acked { token: asked.token, answers: asked.answers, missing: asked.missing };
-            self.local.push_back((app, input));
+            self.homes.local.push_back((app, input));
         }
     }
 
     /// Where what is sent to the client's sockets goes from now on.
     pub(super) fn reroute(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         for member in peer.client.memberships().iter().filter(|member| member.connected) {
             let route = match peer.session.transport {
                 Transport::WebSocket(conn) => Route::WebSocket { conn, as_root: member.nsp.as_root },
                 _ => Route::Polling,
             };
-            self.routes.set(member.socket.slot, route);
+            self.members.routes.set(member.socket.slot, route);
         }
     }
 
@@ -175,20 +175,20 @@ impl Shard {
 
     /// Takes a socket out of everything on this shard.
     pub(super) fn remove_socket(&mut self, key: Key) -> Option<Socket> {
-        let socket = self.sockets.remove(key)?;
-        self.hub.leave_all(key.slot);
-        self.routes.set(key.slot, Route::Nobody);
+        let socket = self.members.sockets.remove(key)?;
+        self.members.hub.leave_all(key.slot);
+        self.members.routes.set(key.slot, Route::Nobody);
         if let Some(timer) = socket.expiry {
             self.wheel.cancel(timer);
         }
         for id in &socket.acks {
             let ack = AckKey { nsp: socket.nsp_id(), id: *id };
-            if let Some(Gathered { answers, missing, timer }) = self.acks.on_gone(ack, key) {
+            if let Some(Gathered { answers, missing, timer }) = self.members.acks.on_gone(ack, key) {
                 self.wheel.cancel(timer);
                 self.report_acks(self.config.namespaces.owner(ack.nsp), *id, answers, missing);
             }
         }
-        if let Some(peer) = self.peers.get_mut(socket.peer.0) {
+        if let Some(peer) = self.transports.peers.get_mut(socket.peer.0) {
             peer.client.leave(key);
         }
         self.unhold(socket.peer, socket.holds);

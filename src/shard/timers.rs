@@ -29,8 +29,8 @@ impl Shard {
             Timer::TokenExpiry(socket) => self.on_token_expiry(socket),
             Timer::Ack(key) => self.on_ack_timeout(key),
             Timer::App(app, token) => {
-                self.app_timers.remove(&(app, token));
-                self.local.push_back((app, AppInput::Timer { token }));
+                self.homes.timers.remove(&(app, token));
+                self.homes.local.push_back((app, AppInput::Timer { token }));
             }
             Timer::Thaw(peer) => self.on_thaw(peer),
             Timer::Drain(peer) => self.close_peer(peer, CloseReason::ServerShuttingDown),
@@ -39,7 +39,7 @@ impl Shard {
 
     /// The interval is over: ping. Or the pong is overdue (protocol 2.6).
     fn on_heartbeat(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
         if peer.session.heartbeat.phase != Phase::Resting {
             return self.on_overdue(key, timeout);
@@ -64,7 +64,7 @@ impl Shard {
     /// Nothing has arrived within the timeout: the session ends, unless what is sent to it has moved meanwhile, or not all
     /// that lay in the sockets has been read.
     fn on_overdue(&mut self, key: PeerKey, timeout: u64) {
-        let Some(peer) = self.peers.get(key.0) else { return };
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
         let now = self.now.mono;
         let grace = timeout.min(HEARING_GRACE_MS);
         let read_up_to = match peer.session.heartbeat.phase {
@@ -79,7 +79,7 @@ impl Shard {
             _ => return self.close_peer(key, CloseReason::PingTimeout),
         };
         let timer = self.wheel.arm(at, Timer::Heartbeat(key));
-        if let Some(peer) = self.peers.get_mut(key.0) {
+        if let Some(peer) = self.transports.peers.get_mut(key.0) {
             peer.session.heartbeat = Heartbeat { phase, timer };
         }
     }
@@ -87,8 +87,8 @@ impl Shard {
     /// When the kernel last took something of what waits for a WebSocket.
     fn moved_at(&self, transport: &Transport) -> Option<Millis> {
         let Transport::WebSocket(conn) = *transport else { return None };
-        self.conns.lane(conn).filter(|lane| !lane.outbox.is_empty())?;
-        Some(self.conns.get(conn)?.slow()?.progress_at)
+        self.transports.conns.lane(conn).filter(|lane| !lane.outbox.is_empty())?;
+        Some(self.transports.conns.get(conn)?.slow()?.progress_at)
     }
 
     /// The process was late, and what lay in the sockets has not been read since: time limits that a packet would have met
@@ -101,7 +101,7 @@ impl Shard {
     /// time once more.
     fn on_connect_timeout(&mut self, key: PeerKey) {
         let behind = self.is_behind();
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         peer.connect_timer = None;
         let again_ms = match peer.client.memberships().is_empty() {
             true if behind => HEARING_GRACE_MS,
@@ -117,7 +117,7 @@ impl Shard {
             return self.fail_upgrade(key, None);
         }
         let again = self.wheel.arm(self.now.mono + HEARING_GRACE_MS, Timer::UpgradeLimit(key));
-        if let Some(peer) = self.peers.get_mut(key.0)
+        if let Some(peer) = self.transports.peers.get_mut(key.0)
             && let Transport::Probing(probing) = &mut peer.session.transport
         {
             probing.timeout = again;
@@ -126,7 +126,7 @@ impl Shard {
 
     /// While an upgrade goes on, a parked GET reads a noop, again and again: one alone stalls clients (protocol 2.5).
     fn on_upgrade_noop(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(key.0) else { return };
+        let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let Transport::Probing(probing) = &mut peer.session.transport else { return };
         let at = self.now.mono + UPGRADE_NOOP_INTERVAL_MS;
         probing.noop = Some(self.wheel.arm(at, Timer::UpgradeNoop(key)));
@@ -136,9 +136,9 @@ impl Shard {
     }
 
     fn on_ack_timeout(&mut self, key: AckKey) {
-        let Some((gathered, late)) = self.acks.on_timeout(key) else { return };
+        let Some((gathered, late)) = self.members.acks.on_timeout(key) else { return };
         for socket in late {
-            if let Some(socket) = self.sockets.get_mut(socket) {
+            if let Some(socket) = self.members.sockets.get_mut(socket) {
                 socket.acks.retain(|pending| *pending != key.id);
             }
         }
@@ -149,20 +149,22 @@ impl Shard {
     /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17).
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
-        self.local.extend((0..self.homes.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
-        let peers: Vec<PeerKey> = self.peers.keys().map(PeerKey).collect();
+        self.homes.local.extend((0..self.homes.apps.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
+        let peers: Vec<PeerKey> = self.transports.peers.keys().map(PeerKey).collect();
         let count = peers.len().max(1) as u64;
         for (index, peer) in peers.into_iter().enumerate() {
             self.wheel.arm(self.now.mono + window_ms * index as u64 / count, Timer::Drain(peer));
         }
-        for echo in self.conns.keys_of(Role::Echo) {
+        for echo in self.transports.conns.keys_of(Role::Echo) {
             self.close_connection(echo, CloseReason::ServerShuttingDown.ws_code());
         }
     }
 
     /// A drain has been asked for, and every client has been told.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.peers.iter().all(|(_, peer)| peer.session.is_closing()) && self.conns.is_empty()
+        self.draining
+            && self.transports.peers.iter().all(|(_, peer)| peer.session.is_closing())
+            && self.transports.conns.is_empty()
     }
 }
 

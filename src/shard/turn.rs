@@ -37,10 +37,11 @@ impl Shard {
             Input::Leaving { sid } => self.on_moving(&sid, Shard::wait_on),
             Input::Mail(mail) => mail.into_iter().for_each(|mail| self.on_mail(mail)),
             Input::Done { ticket, outcome } => self.on_done(ticket, outcome),
-            Input::Call { req, app, call } => self.local.push_back((app, AppInput::Call { req, call })),
+            Input::Call { req, app, call } => self.homes.local.push_back((app, AppInput::Call { req, call })),
             Input::Drain { window_ms } => self.on_drain(window_ms),
         }
         self.run_homes();
+        self.assert_sound();
     }
 
     /// Fires what is due. All that had arrived by `heard` has been read, on every socket of this core: who is silent since
@@ -59,7 +60,7 @@ impl Shard {
 
     /// What the shell has to do next; `None` when this turn has said everything.
     pub fn next_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.out.outputs.pop_front() {
             return Some(output);
         }
         if let Some(output) = self.next_poll_answer() {
@@ -68,28 +69,28 @@ impl Shard {
         if self.shed() {
             return self.next_output();
         }
-        let to = self.mail.iter().position(|mail| !mail.is_empty())?;
-        Some(Output::Mail { to: ShardId(to as u16), mail: std::mem::take(&mut self.mail[to]) })
+        let to = self.out.mail.iter().position(|mail| !mail.is_empty())?;
+        Some(Output::Mail { to: ShardId(to as u16), mail: std::mem::take(&mut self.out.mail[to]) })
     }
 
     /// The next socket that has something to write in this turn; give each to [`Shard::flush`] once.
     pub fn next_flush(&mut self) -> Option<ConnKey> {
-        self.dirty_conns.pop()
+        self.transports.dirty_conns.pop()
     }
 
     /// Whether this turn has produced anything to write.
     pub fn has_flushes(&self) -> bool {
-        !self.dirty_conns.is_empty()
+        !self.transports.dirty_conns.is_empty()
     }
 
     /// Runs the applications until nothing is left for them. An application's effects are applied after its handler has
     /// returned, in order, and before the next input.
     pub(super) fn run_homes(&mut self) {
-        while let Some((app, input)) = self.local.pop_front() {
-            let mut out = std::mem::take(&mut self.decisions);
+        while let Some((app, input)) = self.homes.local.pop_front() {
+            let mut out = std::mem::take(&mut self.homes.decisions);
             let authenticator = &self.config.authenticator;
             let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator };
-            self.homes[usize::from(app.0)].on_input(&mut cx, input, &mut out);
+            self.homes.apps[usize::from(app.0)].on_input(&mut cx, input, &mut out);
             self.apply_decisions(app, out);
         }
     }
@@ -97,10 +98,10 @@ impl Shard {
     /// A job's outcome goes to the home that asked, whoever is still connected (design 4.7).
     fn on_done(&mut self, ticket: Ticket, outcome: Outcome) {
         let Ticket { app, purpose } = ticket;
-        let mut out = std::mem::take(&mut self.decisions);
+        let mut out = std::mem::take(&mut self.homes.decisions);
         let authenticator = &self.config.authenticator;
         let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator };
-        let home = &mut self.homes[usize::from(app.0)];
+        let home = &mut self.homes.apps[usize::from(app.0)];
         match purpose {
             Purpose::Token(token) => home.on_input(&mut cx, AppInput::Done { token, outcome }, &mut out),
             Purpose::Load(entity) => home.on_loaded(&mut cx, &entity, outcome, &mut out),
@@ -111,7 +112,7 @@ impl Shard {
 
     fn on_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Input { app, input } => self.local.push_back((app, input)),
+            Mail::Input { app, input } => self.homes.local.push_back((app, input)),
             Mail::Directives { app, home, list } => self.apply_directives(app, home, list),
             Mail::Acked { app, id, answers, missing } => self.on_acked(app, id, answers, missing),
         }
@@ -121,9 +122,9 @@ impl Shard {
     /// Hands an input to a home: to the local queue, or by mail.
     pub(super) fn hand_home(&mut self, app: AppId, home: ShardId, input: AppInput) {
         if home == self.id {
-            self.local.push_back((app, input));
+            self.homes.local.push_back((app, input));
         } else {
-            self.mail[usize::from(home.0)].push(Mail::Input { app, input });
+            self.out.mail[usize::from(home.0)].push(Mail::Input { app, input });
         }
     }
 }

@@ -31,7 +31,7 @@ impl Shard {
         let key = self.open_peer(hello, |_| Transport::WebSocket(conn));
         self.add_connection(conn, listener, Role::Session(key), base64);
         self.stats.opened_websocket += 1;
-        if let Some(peer) = self.peers.get(key.0) {
+        if let Some(peer) = self.transports.peers.get(key.0) {
             let open = open::open_packet(&peer.session.sid, false, &self.config.engines[usize::from(listener.0)]);
             self.push_frame(conn, Opcode::Text, open.as_bytes());
         }
@@ -49,7 +49,7 @@ impl Shard {
     /// A WebSocket with a sid: it has to prove itself before it takes over.
     pub(super) fn on_upgraded(&mut self, conn: ConnKey, sid: Sid, base64: bool) {
         let key = self.find_peer(&sid);
-        let peer = key.and_then(|key| self.peers.get_mut(key.0));
+        let peer = key.and_then(|key| self.transports.peers.get_mut(key.0));
         let listener = peer.as_ref().map_or(ListenerId(0), |peer| peer.listener);
         let polling = match peer.map(|peer| &mut peer.session.transport) {
             Some(Transport::Polling(polling)) => Some(std::mem::take(&mut **polling)),
@@ -62,7 +62,7 @@ impl Shard {
         };
         self.add_connection(conn, listener, Role::Probe(key), base64);
         let timeout = self.wheel.arm(self.now.mono + UPGRADE_TIMEOUT_MS, Timer::UpgradeLimit(key));
-        if let Some(peer) = self.peers.get_mut(key.0) {
+        if let Some(peer) = self.transports.peers.get_mut(key.0) {
             let probing = Probing { polling, conn, timeout, noop: None, base64 };
             peer.session.transport = Transport::Probing(Box::new(probing));
         }
@@ -76,7 +76,7 @@ impl Shard {
 
     /// Every complete message is handled, in order, until its client is held: then what is left is kept.
     pub(super) fn take_frames(&mut self, conn: ConnKey, bytes: &mut [u8]) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(connection) = self.transports.conns.get_mut(conn) else { return };
         if matches!(connection.role, Role::Hangup | Role::Lingering) {
             return;
         }
@@ -93,7 +93,7 @@ impl Shard {
                 }
                 Err(error) => return self.on_wire_error(conn, error.reason()),
             }
-            match self.conns.get(conn) {
+            match self.transports.conns.get(conn) {
                 Some(connection) if !matches!(connection.role, Role::Hangup | Role::Lingering) => {}
                 _ => return,
             }
@@ -101,7 +101,7 @@ impl Shard {
                 break;
             }
         }
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(connection) = self.transports.conns.get_mut(conn) else { return };
         connection.decoder = decoder;
         // Behind the messages: where the pong is among them, there is nothing left to do.
         if let Role::Session(key) | Role::Probe(key) = connection.role {
@@ -110,7 +110,7 @@ impl Shard {
     }
 
     fn on_message(&mut self, conn: ConnKey, incoming: Incoming<'_>) {
-        let Some(role) = self.conns.get(conn).map(|connection| connection.role) else { return };
+        let Some(role) = self.transports.conns.get(conn).map(|connection| connection.role) else { return };
         match (role, incoming) {
             (_, Incoming::Close(code)) => self.on_close_frame(conn, role, code),
             (Role::Closing | Role::Hangup | Role::Lingering, _) | (_, Incoming::Pong) => {}
@@ -134,7 +134,7 @@ impl Shard {
     fn on_probe_step(&mut self, key: PeerKey, conn: ConnKey, step: ProbeStep) {
         match step {
             ProbeStep::Probe => {
-                let Some(peer) = self.peers.get_mut(key.0) else { return };
+                let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
                 let Transport::Probing(probing) = &mut peer.session.transport else { return };
                 if probing.noop.is_none() {
                     let at = self.now.mono + UPGRADE_NOOP_INTERVAL_MS;
@@ -157,15 +157,15 @@ impl Shard {
         }
         self.set_role(conn, Role::Session(key));
         self.reroute(key);
-        if let Some(peer) = self.peers.get_mut(key.0) {
+        if let Some(peer) = self.transports.peers.get_mut(key.0) {
             peer.late_post = polling.take_post().map(Box::new);
             if peer.holds > 0 {
-                self.outputs.push_back(Output::Pause { conn });
+                self.out.outputs.push_back(Output::Pause { conn });
             }
         }
         let waiting = String::from_utf8(polling.take_raw()).expect("polling packets are text");
         let (before, now) = polling.count();
-        self.pool.count_polling(before, now);
+        self.transports.pool.count_polling(before, now);
         for packet in payload::split(&waiting) {
             match packet::decode_text(Cow::Borrowed(packet)) {
                 Ok(Packet::Binary(data)) if !base64 => self.push_frame(conn, Opcode::Binary, &data),
@@ -181,7 +181,7 @@ impl Shard {
     pub(super) fn fail_upgrade(&mut self, key: PeerKey, code: Option<u16>) {
         let Some(probing) = self.take_probing(key, Transport::Polling(Box::default())) else { return };
         let conn = probing.conn;
-        if let Some(peer) = self.peers.get_mut(key.0) {
+        if let Some(peer) = self.transports.peers.get_mut(key.0) {
             peer.session.transport = Transport::Polling(Box::new(probing.polling));
         }
         self.close_connection(conn, code);
@@ -189,7 +189,7 @@ impl Shard {
 
     /// Takes the upgrade under way out of a session and disarms its timers.
     pub(super) fn take_probing(&mut self, key: PeerKey, next: Transport) -> Option<Box<Probing>> {
-        let peer = self.peers.get_mut(key.0)?;
+        let peer = self.transports.peers.get_mut(key.0)?;
         if !matches!(peer.session.transport, Transport::Probing(_)) {
             return None;
         }
@@ -226,7 +226,7 @@ impl Shard {
     }
 
     fn on_wire_error(&mut self, conn: ConnKey, reason: CloseReason) {
-        match self.conns.get(conn).map(|connection| connection.role) {
+        match self.transports.conns.get(conn).map(|connection| connection.role) {
             Some(Role::Session(key)) => self.close_peer(key, reason),
             Some(Role::Probe(key)) => self.fail_upgrade(key, reason.ws_code()),
             Some(Role::Echo) => self.push_close(conn, reason.ws_code()),
@@ -238,7 +238,7 @@ impl Shard {
 
     /// Sends a close frame and waits a while for the peer's; then the TCP connection is cut.
     pub(super) fn close_connection(&mut self, conn: ConnKey, code: Option<u16>) {
-        match self.conns.get(conn).map(|connection| connection.role) {
+        match self.transports.conns.get(conn).map(|connection| connection.role) {
             None | Some(Role::Closing | Role::Hangup | Role::Lingering) => return,
             Some(_) => self.push_close(conn, code),
         }
@@ -249,7 +249,7 @@ impl Shard {
     /// Whatever the peer does, the connection does not outlive this.
     fn arm_cut(&mut self, conn: ConnKey) {
         let timer = self.wheel.arm(self.now.mono + WS_CLOSE_TIMEOUT_MS, Timer::Cut(conn));
-        let Some(slow) = self.conns.slow_mut(conn, self.now.mono) else { return };
+        let Some(slow) = self.transports.conns.slow_mut(conn, self.now.mono) else { return };
         if let Some(old) = slow.timer.replace(timer) {
             self.wheel.cancel(old);
         }
@@ -257,13 +257,13 @@ impl Shard {
 
     /// Ends our side of the TCP connection; what could not be written is given up together with the peer's side.
     pub(super) fn linger(&mut self, conn: ConnKey) {
-        let Some(lane) = self.conns.lane(conn) else { return };
+        let Some(lane) = self.transports.conns.lane(conn) else { return };
         if !lane.outbox.is_empty() {
             self.drop_connection(conn);
             return;
         }
         self.set_role(conn, Role::Lingering);
-        self.outputs.push_back(Output::Finish { conn });
+        self.out.outputs.push_back(Output::Finish { conn });
         self.arm_cut(conn);
     }
 
@@ -273,9 +273,9 @@ impl Shard {
     }
 
     fn set_role(&mut self, conn: ConnKey, role: Role) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(connection) = self.transports.conns.get_mut(conn) else { return };
         connection.role = role;
-        if let Some(lane) = self.conns.lane_mut(conn) {
+        if let Some(lane) = self.transports.conns.lane_mut(conn) {
             lane.hangs_up = role == Role::Hangup;
         }
         if role == Role::Hangup {
@@ -284,18 +284,18 @@ impl Shard {
     }
 
     fn add_connection(&mut self, conn: ConnKey, listener: ListenerId, role: Role, base64: bool) {
-        self.conns.insert(conn, Connection::new(role, listener), base64);
+        self.transports.conns.insert(conn, Connection::new(role, listener), base64);
     }
 
     /// Forgets a connection and what was queued for it; says what it was.
     pub(super) fn drop_connection(&mut self, conn: ConnKey) -> Option<Role> {
-        let (connection, mut outbox) = self.conns.remove(conn)?;
-        self.backlog.unread.remove(&conn);
-        self.pool.clear(&mut outbox);
+        let (connection, mut outbox) = self.transports.conns.remove(conn)?;
+        self.transports.backlog.unread.remove(&conn);
+        self.transports.pool.clear(&mut outbox);
         if let Some(timer) = connection.slow().and_then(|slow| slow.timer) {
             self.wheel.cancel(timer);
         }
-        self.outputs.push_back(Output::Close { conn });
+        self.out.outputs.push_back(Output::Close { conn });
         Some(connection.role)
     }
 }

@@ -260,22 +260,27 @@ impl State {
         for shard in &mut self.shards {
             let sample = shard.sample();
             let figures = [
-                ("peers", shard.peers.len()),
-                ("sids", shard.by_sid.len()),
-                ("sockets", shard.sockets.len()),
+                ("peers", shard.transports.peers.len()),
+                ("sids", shard.transports.by_sid.len()),
+                ("sockets", shard.members.sockets.len()),
                 ("members", sample.namespaces.iter().map(|nsp| nsp.sockets).sum::<u64>() as usize),
                 ("rooms", sample.rooms as usize),
-                ("counted sockets", shard.homes.iter().map(|home| home.counted_sockets()).sum()),
-                ("connections", shard.conns.len()),
-                ("acks", shard.acks.len()),
-                ("asked", shard.asked.len()),
-                ("application timers", shard.app_timers.len()),
+                ("counted sockets", shard.homes.apps.iter().map(|home| home.counted_sockets()).sum()),
+                ("connections", shard.transports.conns.len()),
+                ("acks", shard.members.acks.len()),
+                ("asked", shard.homes.asked.len()),
+                ("application timers", shard.homes.timers.len()),
                 ("timers", shard.wheel.len()),
                 ("queued bytes", sample.outbox_bytes as usize),
-                ("inputs", shard.local.len()),
-                ("bodies", shard.backlog.bodies.len() + shard.backlog.held_bodies.len()),
-                ("held", shard.backlog.held_peers + shard.backlog.unread.len() + shard.backlog.thawed.len()),
-                ("dirty", shard.dirty_conns.len() + shard.dirty_polls.len()),
+                ("inputs", shard.homes.local.len()),
+                ("bodies", shard.transports.backlog.bodies.len() + shard.transports.backlog.held_bodies.len()),
+                (
+                    "held",
+                    shard.transports.backlog.held_peers
+                        + shard.transports.backlog.unread.len()
+                        + shard.transports.backlog.thawed.len(),
+                ),
+                ("dirty", shard.transports.dirty_conns.len() + shard.transports.dirty_polls.len()),
             ];
             for (name, left) in figures {
                 assert_eq!(left, 0, "{name} left on shard {}", shard.id.0);

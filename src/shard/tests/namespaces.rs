@@ -72,7 +72,7 @@ fn b65_b25_a_refused_connect_leaves_nothing_and_may_be_repeated() {
         peer.sends("40/nope,");
     }
     assert_eq!(peer.takes_all().len(), 400);
-    assert_eq!(world.sum(|shard| shard.sockets.len() as u64), 0);
+    assert_eq!(world.sum(|shard| shard.members.sockets.len() as u64), 0);
     peer.joins("/", "{}");
 }
 
@@ -248,7 +248,7 @@ fn t11_namespaces_of_a_client_are_bounded() {
         peer.joins(name, "");
         peer.gets("42*");
     }
-    assert_eq!(world.sum(|shard| shard.sockets.len() as u64), 64);
+    assert_eq!(world.sum(|shard| shard.members.sockets.len() as u64), 64);
     peer.sends("40/n64,");
     peer.gets_close(None);
     peer.hangs_up(false);

@@ -349,7 +349,7 @@ fn the_queue_of_a_client_that_does_not_poll_is_bounded() {
     for _ in 0..2 {
         poller.posts(&event);
     }
-    assert!(world.look(0, |shard| shard.peers.iter().all(|(_, peer)| !peer.session.is_closing())));
+    assert!(world.look(0, |shard| shard.transports.peers.iter().all(|(_, peer)| !peer.session.is_closing())));
     poller.posts(&event);
     assert_eq!(world.sum(|shard| shard.stats.slow_consumers), 1);
     poller.gets("42[\"message-back\",*");

@@ -244,7 +244,7 @@ fn a_question_to_many_has_one_id_and_one_result() {
         peers[3].sends(&format!("43{id}[\"d\"]"));
         world.advance(1_000);
         peers[0].gets_nothing();
-        assert_eq!(world.sum(|shard| shard.acks.len() as u64 + shard.asked.len() as u64), 0);
+        assert_eq!(world.sum(|shard| shard.members.acks.len() as u64 + shard.homes.asked.len() as u64), 0);
         peers.iter().for_each(|peer| peer.hangs_up(false));
         world.assert_empty();
     }
@@ -299,7 +299,7 @@ fn t13_pending_acks_of_a_socket_are_bounded() {
         peer.sends(ack);
     }
     world.advance(5_000);
-    assert_eq!(world.sum(|shard| shard.acks.len() as u64), 0);
+    assert_eq!(world.sum(|shard| shard.members.acks.len() as u64), 0);
     peer.hangs_up(false);
     world.assert_empty();
 }
@@ -324,6 +324,6 @@ fn b24_questions_that_nobody_answers_leave_nothing() {
     }
     world.advance(10);
     peers.iter().for_each(|peer| drop(peer.takes_all()));
-    assert_eq!(world.sum(|shard| shard.acks.len() as u64 + shard.asked.len() as u64), 0);
-    assert_eq!(world.sum(|shard| shard.sockets.iter().map(|(_, socket)| socket.acks.len() as u64).sum()), 0);
+    assert_eq!(world.sum(|shard| shard.members.acks.len() as u64 + shard.homes.asked.len() as u64), 0);
+    assert_eq!(world.sum(|shard| shard.members.sockets.iter().map(|(_, socket)| socket.acks.len() as u64).sum()), 0);
 }
