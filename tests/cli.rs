@@ -1,5 +1,10 @@
 //! The program as a shell sees it: arguments and environment in, output and exit code out. Nothing is served here.
 
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/secrets.rs"]
+mod secrets;
+
 use std::process::{Command, Output};
 
 fn siod(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -35,6 +40,16 @@ fn bad_arguments_and_configurations_end_with_2_and_say_why() {
     for (arguments, environment, said) in [
         (&["serve"][..], &[][..], "unrecognized subcommand"),
         (&["check", "--config", "no/such.toml"], &[], "no/such.toml: No such file"),
+        (
+            &["run"],
+            &[("SIOD__SERVER__CLIENT_DIR", "no/such/dir")],
+            "server.client_dir = \"no/such/dir\": must be a directory",
+        ),
+        (
+            &["check"],
+            &[("SIOD__SERVER__CLIENT_DIR", "Cargo.toml")],
+            "server.client_dir = \"Cargo.toml\": must be a directory",
+        ),
         (&["run"], &[("SIOD__SERVER__SHARDS", "many")], "server.shards = \"many\" (from SIOD__SERVER__SHARDS)"),
         (&["run", "--listen", "0.0.0.0:0"], &[], "SIOD__AUTH__MODE=jwt"),
         (&["token", "--sub", "u1", "--role", "admin"], &[], "any string is a token"),

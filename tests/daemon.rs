@@ -7,9 +7,13 @@ mod end;
 mod hostile;
 #[path = "daemon/liveness.rs"]
 mod liveness;
+#[path = "daemon/log.rs"]
+mod log;
 #[path = "daemon/process.rs"]
 mod process;
 #[path = "daemon/proxies.rs"]
 mod proxies;
+#[path = "daemon/signals.rs"]
+mod signals;
 #[path = "daemon/start.rs"]
 mod start;

@@ -29,7 +29,7 @@ fn lab() -> SocketAddr {
         let flags = siod::config::args::Flags { config: Some(path.clone()), ..Default::default() };
         let config = flags.load(&siod::apps::TABLE).expect("this configuration is valid");
         std::fs::remove_file(path).expect("it was written above");
-        std::thread::spawn(move || siod::server::run(config));
+        std::thread::spawn(move || siod::server::Process::start().expect("a runtime starts").run(&config));
         wait_for(public);
         public
     })

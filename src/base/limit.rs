@@ -62,6 +62,10 @@ pub const UPGRADE_NOOP_INTERVAL_MS: u64 = 100;
 pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 /// After our close frame the peer has this long to answer before the TCP connection is cut.
 pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// Bytes of log lines that wait to be written; a line that does not fit is dropped and counted.
+pub const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+/// The end of the process waits so long for its last lines to be written.
+pub const LOG_FINISH_TIMEOUT_MS: u64 = 200;
 /// Events, and bytes of events, parked behind one load or commit of an entity: above these a socket that adds to them is not
 /// read until half of them are left.
 pub const PARKED_EVENTS_LONG: usize = 1_024;

@@ -25,6 +25,7 @@ pub fn ask(config: &Config, asked: &Device) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (method, path) = route(asked);
     let address = reachable(config.admin.bind);
+    let failed = |sentence| super::refuse(ExitCode::FAILURE, &[sentence]);
     let answer = runtime.map_err(Failure::from).and_then(|runtime| {
         runtime.block_on(async {
             let exchange = exchange(&config.admin, address, method, &path);
@@ -32,17 +33,10 @@ pub fn ask(config: &Config, asked: &Device) -> ExitCode {
         })
     });
     match answer {
-        Ok((status, body)) if status.is_success() => {
-            super::say(&indented(&body));
-            ExitCode::SUCCESS
-        }
-        Ok((status, body)) => {
-            eprintln!("siod: {address} answered {status}: {}", indented(&body));
-            ExitCode::FAILURE
-        }
+        Ok((status, body)) if status.is_success() => super::answer(&indented(&body)),
+        Ok((status, body)) => failed(format!("{address} answered {status}: {}", indented(&body))),
         Err(error) => {
-            eprintln!("siod: admin listener {address}: {error} (admin.bind and admin.token tell where and how to ask)");
-            ExitCode::FAILURE
+            failed(format!("admin listener {address}: {error} (admin.bind and admin.token tell where and how to ask)"))
         }
     }
 }

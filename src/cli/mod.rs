@@ -3,65 +3,79 @@
 mod device;
 mod token;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use crate::app::table::Table;
-use crate::config::args::{Args, Command, Flags};
+use crate::config::args::{Args, Command, Flags, without_values};
 use crate::config::{Config, Refusals};
-use crate::{log, server};
+use crate::log::{self, output};
+use crate::server::Process;
 
 /// Where the conformance fixture listens if nobody says where.
 const CONFORMANCE_ADDR: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
 
 /// Runs what the process's arguments ask for, with the applications of `table`.
 pub fn main(table: &'static Table) -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Help and version are "errors" that go to standard output with exit code 0. A closed pipe changes nothing.
-            let _ = error.print();
-            return exit_code(error.exit_code());
-        }
+    let code = match Args::try_parse().map_err(without_values) {
+        Ok(args) => run(table, args),
+        // Help and version are "errors" that go to standard output with exit code 0.
+        Err(error) => match output::read_or_left(error.print()) {
+            Err(full) if !error.use_stderr() => refuse(ExitCode::FAILURE, &[format!("standard output: {full}")]),
+            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+        },
     };
+    log::finish();
+    code
+}
+
+fn run(table: &'static Table, args: Args) -> ExitCode {
     match args.command.unwrap_or(Command::Run) {
-        Command::Run => with_config(table, &args.flags, |config| {
-            log::start(&config.log);
-            log::end_on_panic();
-            server::run(config)
+        Command::Run => with_process(|process| {
+            with_config(table, &args.flags, |config| {
+                log::start(&config.log);
+                log::end_on_panic();
+                process.run(config)
+            })
         }),
-        Command::Check => with_config(table, &args.flags, |config| {
-            say(config.to_printable_toml().trim_end());
-            ExitCode::SUCCESS
-        }),
-        Command::Token(asked) => with_config(table, &args.flags, |config| token::print(&config, &asked)),
-        Command::Device(asked) => with_config(table, &args.flags, |config| device::ask(&config, &asked)),
-        Command::Conformance => {
+        Command::Check => with_config(table, &args.flags, |config| answer(config.to_printable_toml().trim_end())),
+        Command::Token(asked) => with_config(table, &args.flags, |config| token::print(config, &asked)),
+        Command::Device(asked) => with_config(table, &args.flags, |config| device::ask(config, &asked)),
+        Command::Conformance => with_process(|process| {
             log::start(&crate::config::Log::default());
             log::end_on_panic();
-            server::conformance(table.fixture, args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
-        }
+            process.conformance(table.fixture, args.flags.listen.unwrap_or_else(|| CONFORMANCE_ADDR.into()))
+        }),
+    }
+}
+
+/// Does something in a process that hears signals.
+fn with_process(then: impl FnOnce(Process) -> ExitCode) -> ExitCode {
+    match Process::start() {
+        Ok(process) => then(process),
+        Err(sentence) => refuse(ExitCode::FAILURE, &[sentence]),
     }
 }
 
 /// Does something with the configuration, or says all that is wrong with it.
-fn with_config(table: &'static Table, flags: &Flags, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+fn with_config(table: &'static Table, flags: &Flags, then: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
     match flags.load(table) {
-        Ok(config) => then(config),
-        Err(Refusals(sentences)) => {
-            sentences.iter().for_each(|sentence| eprintln!("siod: {sentence}"));
-            ExitCode::from(2)
-        }
+        Ok(config) => then(&config),
+        Err(Refusals(sentences)) => refuse(ExitCode::from(2), &sentences),
     }
 }
 
-/// Writes to standard output; a reader that has gone (`siod check | head`) is no failure of ours.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// Prints what was asked for.
+fn answer(text: &str) -> ExitCode {
+    match output::say(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(ExitCode::FAILURE, &[format!("standard output: {error}")]),
+    }
 }
 
-fn exit_code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+/// Says what is wrong.
+fn refuse(code: ExitCode, sentences: &[String]) -> ExitCode {
+    output::complain(sentences);
+    code
 }

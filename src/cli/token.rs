@@ -15,14 +15,8 @@ pub fn print(config: &Config, asked: &Token) -> ExitCode {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
     match mint(&config.auth, asked, now) {
-        Ok(token) => {
-            super::say(&token);
-            ExitCode::SUCCESS
-        }
-        Err(sentence) => {
-            eprintln!("siod: {sentence}");
-            ExitCode::from(2)
-        }
+        Ok(token) => super::answer(&token),
+        Err(sentence) => super::refuse(ExitCode::from(2), &[sentence]),
     }
 }
 

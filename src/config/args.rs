@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use super::{Config, Refusals, Source};
@@ -101,7 +102,7 @@ impl Flags {
     /// Reads the file, lays environment and flags over it, and checks the lot.
     ///
     /// # Errors
-    /// A file that cannot be read, and everything [`Config::load`] refuses.
+    /// A file or directory that cannot be read, and everything [`Config::load`] refuses.
     pub fn load(&self, table: &'static Table) -> Result<Config, Refusals> {
         let file = match &self.config {
             None => None,
@@ -111,9 +112,18 @@ impl Flags {
                 Some((name, text))
             }
         };
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-        Config::load(table, &Source { file, env, flags: self.overrides() })
+        let env = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.into_string().ok()))
+            .collect();
+        let config = Config::load(table, &Source { file, env, flags: self.overrides() })?;
+        let client_dir = config.server.client_dir.as_ref();
+        match client_dir.map(|path| (path, std::fs::read_dir(path))) {
+            Some((path, Err(error))) => {
+                let wanted = format!("must be a directory that can be read: {error}");
+                Err(Refusals(vec![format!("server.client_dir = {path:?}: {wanted}")]))
+            }
+            _ => Ok(config),
+        }
     }
 
     /// The flags as keys of the configuration.
@@ -125,6 +135,21 @@ impl Flags {
         ];
         rows.into_iter().filter_map(|(key, value, flag)| Some((key, value?, flag))).collect()
     }
+}
+
+/// An error of the command line without what stands behind an `=` where no such flag or command is: it may be a secret for
+/// which somebody expected a flag.
+pub fn without_values(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let shown = match error.get(kind) {
+            Some(ContextValue::String(text)) => text.split_once('=').map(|(name, _)| format!("{name}=***")),
+            _ => None,
+        };
+        if let Some(shown) = shown {
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
 }
 
 /// `name=value`; the value is JSON where it is an array or an object, else a string as it stands.

@@ -49,6 +49,10 @@ fn take_section<S: Settings + ?Sized>(
 ) {
     for (index, (key, _, kind)) in keys.keys().into_iter().enumerate() {
         let path = format!("{name}.{key}");
+        if kind == Kind::Secret && take_below(&path, values) {
+            refusals.push(format!("{path} = ***: must be {}", kind.wanted()));
+            continue;
+        }
         let Some(written) = values.remove(&path) else { continue };
         let (value, origin) = match written {
             Written::Toml(value) => (value, String::new()),
@@ -59,6 +63,18 @@ fn take_section<S: Settings + ?Sized>(
             refusals.push(format!("{path} = {shown}{origin}: {wanted}"));
         }
     }
+}
+
+/// Removes what was written below a key, as `jwt_secret = { … }` or `jwt_secret.x`, where even names may be the secret.
+fn take_below(path: &str, values: &mut BTreeMap<String, Written>) -> bool {
+    let below = format!("{path}.");
+    let before = values.len();
+    values.retain(|key, _| !key.starts_with(&below));
+    let found = values.len() < before;
+    if found {
+        values.remove(path);
+    }
+    found
 }
 
 /// Reads the text of a variable or flag as the kind of value its key wants; as a string where it does not look like one.

@@ -190,11 +190,13 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
+    /// Of one kind that clients can cause.
+    pub lines_per_s_max: u32,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { format: LogFormat::Auto, level: "info".to_owned() }
+        Log { format: LogFormat::Auto, level: "info".to_owned(), lines_per_s_max: 100 }
     }
 }
 

@@ -7,19 +7,20 @@ use toml::{Table, Value};
 
 use super::Refusals;
 
-/// Where a configuration comes from. Plain values, so that tests need neither files nor a process environment.
-#[derive(Clone, Debug, Default)]
+/// Where a configuration comes from. Plain values, so that tests need neither files nor a process environment. Secrets are
+/// among them, so none of these types can be printed.
+#[derive(Clone, Default)]
 pub struct Source {
     /// Name (for messages) and text of the configuration file.
     pub file: Option<(String, String)>,
-    /// All variables; those that begin with `SIOD__` count.
-    pub env: Vec<(String, String)>,
+    /// All variables; those that begin with `SIOD__` count. `None`: the value is not UTF-8.
+    pub env: Vec<(String, Option<String>)>,
     /// Key, value and flag: `("server.shards", "2", "--shards")`.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
 /// Everything laid over each other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Raw {
     /// By dotted key: `server.shards`, `listener[0].bind`, `apps.lab.enabled`. An empty table stands under its own name.
     pub values: BTreeMap<String, Written>,
@@ -28,7 +29,7 @@ pub struct Raw {
 }
 
 /// One value as it was written.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub enum Written {
     Toml(Value),
     /// Text, and the variable or flag it is from.
@@ -46,7 +47,7 @@ impl Raw {
     pub fn read(source: &Source) -> Result<Raw, Refusals> {
         let mut raw = Raw { values: BTreeMap::new(), listeners: 1 };
         if let Some((name, text)) = &source.file {
-            let tree: Table = text.parse().map_err(|error| Refusals(vec![format!("{name}: {error}")]))?;
+            let tree: Table = text.parse().map_err(|error| Refusals(vec![not_toml(name, text, &error)]))?;
             raw.take_file(tree).map_err(|sentence| Refusals(vec![sentence]))?;
         }
         let mut refusals = Vec::new();
@@ -54,7 +55,10 @@ impl Raw {
         variables.sort_by_key(|(name, _)| (name.len(), name)); // listener 2 before listener 10
         for (name, value) in variables {
             let key = name[ENV_PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
-            refusals.extend(raw.lay_over(&key, value, name).err());
+            match value {
+                Some(value) => refusals.extend(raw.lay_over(&key, value, name).err()),
+                None => refusals.push(format!("{key} (from {name}): must be UTF-8")),
+            }
         }
         for (key, value, flag) in &source.flags {
             refusals.extend(raw.lay_over(key, value, flag).err());
@@ -113,4 +117,12 @@ impl Raw {
             _ => Err(format!("{origin}: listeners are numbered from 0 without gaps, and the next one is {known}")),
         }
     }
+}
+
+/// What is wrong with a file, and where. The line itself is not shown: there may be a secret in it.
+fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{name}: line {line}, column {column}: not TOML: {}", error.message())
 }

@@ -1,13 +1,13 @@
 //! What is printed on standard output once the daemon serves: addresses, applications, and a token line to paste.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 use super::plan::Plan;
+use crate::log::output;
 
-/// Prints where and what is served. A closed standard output is no reason to stop.
+/// Prints where and what is served. A standard output that is closed, full or never read is no reason to stop or to wait.
 pub fn print(plan: &Plan, bound: &[SocketAddr]) {
-    let _ = std::io::stdout().write_all(text(plan, bound).as_bytes());
+    output::announce(text(plan, bound));
 }
 
 fn text(plan: &Plan, bound: &[SocketAddr]) -> String {

@@ -1,6 +1,8 @@
 //! How many file descriptors the process may have, and so how many connections: each costs one.
 
-use tracing::warn;
+use tracing::{info, warn};
+
+use crate::base::limit::Limits;
 
 /// Descriptors kept for everything that is no connection: listening sockets, event queues, the store and its files.
 const RESERVE: usize = 64;
@@ -9,7 +11,10 @@ const RESERVE: usize = 64;
 pub fn connections_max(wanted: usize) -> usize {
     let Some(descriptors) = raise() else { return wanted };
     let possible = possible(descriptors);
-    if wanted > possible {
+    if wanted > possible && wanted == Limits::default().connections_max {
+        // Nobody has asked for so many.
+        info!(target: "siod::server", connections_max = possible, descriptors, "as many connections as there may be open files");
+    } else if wanted > possible {
         warn!(
             target: "siod::server",
             connections_max = wanted, descriptors, used = possible,

@@ -8,6 +8,7 @@
 //! | [`cores`] | one thread and one reactor per shard |
 //! | [`backend`] | the daemon as HTTP callers reach it |
 //! | [`banner`] | what is printed once it serves |
+//! | [`signals`] | what asks for the end, and what does not |
 
 pub mod backend;
 pub mod banner;
@@ -15,14 +16,13 @@ pub mod cores;
 pub mod descriptors;
 pub mod memory;
 pub mod plan;
+pub mod signals;
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use crate::app::table::Row;
@@ -37,43 +37,51 @@ use crate::store::Store;
 use backend::{Daemon, Readiness};
 use cores::{Cores, Parts};
 use plan::Plan;
+use signals::Signals;
 
-/// Serves until told to stop. 0 after a clean drain, 1 otherwise.
-pub fn run(config: Config) -> ExitCode {
-    match Plan::of(&config) {
-        Ok(plan) => serve(plan),
-        Err(error) => fail(error),
+/// The process of a daemon before it is one: signals are heard already, nothing else has begun.
+pub struct Process {
+    control: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Process {
+    /// # Errors
+    /// A sentence about what the operating system refuses.
+    pub fn start() -> Result<Process, String> {
+        let refused = |error| format!("the control runtime does not start: {error}");
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let control = builder.worker_threads(1).thread_name("control").enable_all().build().map_err(refused)?;
+        let signals = control.block_on(async { Signals::listen() }).map_err(refused)?;
+        Ok(Process { control, signals })
     }
-}
 
-/// Serves the conformance fixture (design section 6) on `addr` and on the same port of the other loopback address.
-pub fn conformance(echo: &'static Row, addr: SocketAddr) -> ExitCode {
-    serve(Plan::fixture(echo.untold(), addr))
-}
-
-fn serve(plan: Plan) -> ExitCode {
-    let control =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build()
-        {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(format!("the control runtime does not start: {error}")),
-        };
-    let ended = control.block_on(live(plan, control.handle().clone()));
-    control.shutdown_timeout(Duration::from_secs(1));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => fail(sentence),
+    /// Serves until told to stop. 0 after a clean drain, 1 otherwise.
+    pub fn run(self, config: &Config) -> ExitCode {
+        self.serve(Plan::of(config))
     }
-}
 
-fn fail(sentence: impl Display) -> ExitCode {
-    error!(target: "siod::server", "{sentence}");
-    eprintln!("siod: {sentence}");
-    ExitCode::FAILURE
+    /// Serves the conformance fixture (design section 6) on `addr` and on the same port of the other loopback address.
+    pub fn conformance(self, echo: &'static Row, addr: SocketAddr) -> ExitCode {
+        self.serve(Ok(Plan::fixture(echo.untold(), addr)))
+    }
+
+    fn serve(self, plan: Result<Plan, String>) -> ExitCode {
+        let control = self.control.handle().clone();
+        let ended = plan.and_then(|plan| self.control.block_on(live(plan, control, self.signals)));
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => {
+                error!(target: "siod::server", "{sentence}");
+                ExitCode::FAILURE
+            }
+        }
+    }
 }
 
 /// The daemon's life: bind, start, serve, drain.
-async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String> {
+async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> Result<(), String> {
     let clock = Clock { started: Instant::now() };
     // Ports first: a second daemon on the same port must not touch the first one's data.
     let sockets = bind_all(&plan)?;
@@ -94,8 +102,8 @@ async fn live(plan: Plan, control: tokio::runtime::Handle) -> Result<(), String>
     daemon.set_readiness(Readiness::Ready);
     banner::print(&plan, &bound);
     info!(target: "siod::server", shards, listeners = bound.len(), version = crate::api::VERSION, "serving");
-    let ended = match wait_for_the_end(&daemon, &cores).await {
-        Ok(()) => drain(&plan, &daemon, cores).await,
+    let ended = match wait_for_the_end(&daemon, &cores, &signals).await {
+        Ok(()) => drain(&plan, &daemon, cores, &signals).await,
         failed => failed,
     };
     // However it ends: what was submitted is written.
@@ -127,12 +135,9 @@ fn cannot_bind(addr: SocketAddr, error: &std::io::Error) -> String {
 }
 
 /// A signal, a drain asked for by HTTP, or the death of a core.
-async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores, signals: &Signals) -> Result<(), String> {
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = signals.end() => Ok(()),
         () = daemon.drain_asked() => Ok(()),
         error = cores.failed() => Err(error),
     }
@@ -140,7 +145,7 @@ async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores) -> Result<(), Str
 
 /// Readiness turns away first, then listeners close and clients are told, spread over the window. A second signal is quick.
 /// An error unless the last client has gone in time.
-async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores) -> Result<(), String> {
+async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, signals: &Signals) -> Result<(), String> {
     daemon.set_readiness(Readiness::Draining);
     let clients = daemon.connections();
     let limit = Duration::from_secs(plan.drain_timeout_s);
@@ -150,7 +155,7 @@ async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores) -> Result<(), St
     tokio::select! {
         ended = cores.ended() => ended,
         () = tokio::time::sleep(limit) => Err(cut_off("drain timeout", daemon)),
-        () = second_signal() => Err(cut_off("second signal", daemon)),
+        () = signals.end() => Err(cut_off("second signal", daemon)),
     }
 }
 
@@ -161,17 +166,6 @@ fn cut_off(why: &str, daemon: &Daemon) -> String {
 /// Clients are told over one millisecond each, within three quarters of the time there is.
 fn window(clients: usize, limit: Duration) -> Duration {
     Duration::from_millis(clients as u64).min(limit * 3 / 4)
-}
-
-async fn second_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 #[cfg(test)]

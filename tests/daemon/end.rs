@@ -35,7 +35,7 @@ fn f17_a_drain_that_takes_too_long_is_a_failure_that_says_so() {
     let silent = Ws::joined(daemon.port);
     daemon.signal("-TERM");
     assert_eq!(daemon.exit_code(QUICK), 1, "{}", daemon.log());
-    let said = "siod: drain timeout: the drain is not complete, 1 connections are cut off";
+    let said = "drain timeout: the drain is not complete, 1 connections are cut off";
     assert!(daemon.log().contains(said) && daemon.log().contains("stopped"), "{}", daemon.log());
     drop(silent);
     daemon.start_again();
@@ -52,7 +52,7 @@ fn f17_a_second_signal_does_not_wait_for_clients() {
     assert!(daemon.is_alive(), "{}", daemon.log());
     daemon.signal("-TERM");
     assert_eq!(daemon.exit_code(Duration::from_secs(2)), 1, "{}", daemon.log());
-    assert!(daemon.log().contains("siod: second signal: the drain is not complete"), "{}", daemon.log());
+    assert!(daemon.log().contains("second signal: the drain is not complete"), "{}", daemon.log());
     drop(silent);
 }
 

@@ -63,7 +63,11 @@ fn f10_out_of_descriptors_it_serves_whom_it_has_and_accepts_again_when_it_can() 
 
 #[test]
 fn f10_what_descriptors_do_not_allow_is_refused_and_said_at_the_start() {
-    let daemon = Daemon::with(Setup { shell: Some("ulimit -S -n 40; ulimit -H -n 128"), ..Setup::default() });
+    let shell = Some("ulimit -S -n 40; ulimit -H -n 128");
+    let untold = Daemon::with(Setup { shell, ..Setup::default() });
+    assert!(untold.log().contains("as many connections as there may be"), "{}", untold.log());
+    assert!(!untold.log().contains("\"WARN\""), "nobody has set what it would warn about:\n{}", untold.log());
+    let daemon = Daemon::with(Setup { shell, limits: "connections_max = 5000", ..Setup::default() });
     assert!(daemon.log().contains("limits.connections_max is above"), "{}", daemon.log());
     assert_eq!(daemon.figure("process_max_fds"), 128.0);
     let mut ws = Ws::joined(daemon.port);

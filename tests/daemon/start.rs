@@ -6,13 +6,17 @@ use std::path::Path;
 
 use super::process::{Daemon, Setup, config, free_ports, get, run_to_end};
 
-/// Starts it and expects the end with `code` and a sentence that holds all of `said`.
+/// Starts it and expects the end with `code` and one sentence, said once, that holds all of `said`: before there is a log by
+/// the program's name, then as a line of the log.
 #[track_caller]
 fn refused(dir: &Path, config: &str, code: i32, said: &[&str]) {
     let (ended, log) = run_to_end(dir, config);
     assert_eq!(ended, code, "{log}");
-    let line = log.lines().find(|line| line.starts_with("siod: ")).unwrap_or_else(|| panic!("no sentence in\n{log}"));
-    assert!(said.iter().all(|part| line.contains(part)), "{said:?} is not in {line}");
+    let is_about = |line: &&str| said.iter().all(|part| line.contains(part));
+    let sentences: Vec<&str> = log.lines().filter(is_about).collect();
+    assert_eq!(sentences.len(), 1, "{said:?} is not once in\n{log}");
+    let start = if code == 2 { "siod: " } else { "{\"timestamp\":" };
+    assert!(sentences[0].starts_with(start), "{log}");
 }
 
 fn dir() -> tempfile::TempDir {

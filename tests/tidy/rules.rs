@@ -74,6 +74,9 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("src/net/reactor.rs", "tokio wants a promise that the descriptor it watches stays open"),
 ];
 
+/// Files that write to standard output and standard error.
+const PRINTERS: &[&str] = &["src/log/mod.rs", "src/log/output.rs"];
+
 /// Lines of a file, its tests included, and of a function.
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -90,6 +93,7 @@ pub fn check(source: &Source) -> Complaints {
     let mut out = imports(source);
     out.extend(purity(source));
     out.extend(unsafety(source));
+    out.extend(printing(source));
     out.extend(size(source));
     out.extend(unfinished(source));
     out.extend(docs(source));
@@ -175,14 +179,28 @@ fn purity(source: &Source) -> Complaints {
             out.push(at(source, token, &format!("`std::{name}` in a pure layer: {reason}")));
         }
     }
-    for (index, token) in source.tokens.iter().enumerate() {
+    for token in &source.tokens {
         if let Some((name, reason)) = IMPURE.iter().find(|(name, _)| *name == token.text) {
             out.push(at(source, token, &format!("`{name}` in a pure layer: {reason}")));
         }
-        // A test may say on its captured output which seed it ran.
-        let says = matches!(&*token.text, "print" | "println" | "eprint" | "eprintln") && source.is(index + 1, "!");
-        if says && !source.path.contains("/tests/") {
-            out.push(at(source, token, &format!("`{}!` in a pure layer", token.text)));
+    }
+    out
+}
+
+/// Standard output and error may be full, closed or never read, and these macros panic or wait there: only the log and what it
+/// offers to commands ([`PRINTERS`]) know the streams. A test may print on its captured output.
+fn printing(source: &Source) -> Complaints {
+    let mut out = Vec::new();
+    if !source.path.starts_with("src/") || source.test_only || source.path.contains("/tests/") {
+        return out;
+    }
+    for (index, token) in source.tokens.iter().enumerate().filter(|(_, token)| !token.test) {
+        if matches!(&*token.text, "print" | "println" | "eprint" | "eprintln") && source.is(index + 1, "!") {
+            out.push(at(source, token, &format!("`{}!` where nobody may read", token.text)));
+        }
+        let is_stream = matches!(&*token.text, "stdout" | "stderr") && source.is(index + 1, "(");
+        if is_stream && !PRINTERS.contains(&&*source.path) {
+            out.push(at(source, token, &format!("`{}` is for {} only", token.text, PRINTERS.join(" and "))));
         }
     }
     out

@@ -124,14 +124,27 @@ fn pure_layers_are_pure() {
         ("struct A(parking_lot::RwLockReadGuard);", "share nothing"),
         ("struct A(RwLock);", "share nothing"),
         ("async fn f() { tokio::yield_now() }", "a shard is a value"),
-        ("fn f() { println!(\"x\") }", "println!"),
-        ("fn f() { eprintln!(\"x\") }", "eprintln!"),
     ] {
         check("src/app/kit/a.rs", code, &[(2, word)]);
         check("src/store/a.rs", code, &[]);
     }
     check("src/base/a.rs", "use core::net::IpAddr;\nuse std::time::Duration;\nfn println() {}", &[]);
     check("src/base/a.rs", "// Instant::now\n/* tokio /\n*/\nconst A: &str = r#\"Mutex \"fs\" \"#;", &[]);
+}
+
+#[test]
+fn only_the_log_prints() {
+    for macro_name in ["print", "println", "eprint", "eprintln"] {
+        let code = format!("fn f() {{ {macro_name}!(\"x\") }}");
+        for path in ["src/app/kit/a.rs", "src/store/a.rs", "src/cli/a.rs", "src/log/output.rs"] {
+            check(path, &code, &[(2, macro_name)]);
+        }
+        check("loadtest/src/main.rs", &code, &[]);
+        check("src/store/a.rs", &format!("#[cfg(test)]\nmod tests {{ {code} }}"), &[]);
+    }
+    let code = "fn f() { std::io::stderr().lock(); }\nfn g() { io::stdout(); }";
+    check("src/net/a.rs", code, &[(2, "stderr"), (3, "stdout")]);
+    check("src/log/output.rs", code, &[]);
 }
 
 #[test]

@@ -143,6 +143,8 @@ pub const LOG: &[Key<Config>] = &[
             },
         },
     },
+    int!(lines_per_s_max in log: 1, 1_000_000, "per second",
+        "Lines of one kind that clients can cause; further ones are counted, and one line says how many."),
 ];
 
 const LOG_FORMATS: [(&str, LogFormat); 3] =
