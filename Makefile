@@ -1,9 +1,15 @@
 # What there is to do: `make test` before every push, `make dist` for a binary to carry away.
 # Each step says what it runs, and the first one that fails ends it.
 
+# Where cargo builds. What is run below may stand in another directory.
+ifdef CARGO_TARGET_DIR
+override export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+endif
+BUILT   := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+
 CLIENTS := tests/clients
 VENV    := $(CLIENTS)/.venv
-SIOD    := $(CURDIR)/target/debug/siod
+SIOD    := $(BUILT)/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
@@ -50,7 +56,7 @@ peers:
 # measures some rows and prints them only. Needs two cores that nobody else uses; ends within 15 minutes.
 compare: peers
 	cargo build --release --workspace --bins --example idle
-	taskset -c 1 target/release/loadtest table --page docs/PERFORMANCE.md $(if $(ONLY),--only $(ONLY))
+	taskset -c 1 $(BUILT)/release/loadtest table --page docs/PERFORMANCE.md $(if $(ONLY),--only $(ONLY))
 
 # Licences and sources of the dependencies; wants cargo-deny.
 deny:
@@ -79,7 +85,7 @@ $(VENV)/installed: $(CLIENTS)/python/requirements.txt
 dist:
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin siod --target $(TARGET)
 	mkdir -p dist
-	install -m 755 target/$(TARGET)/release/siod dist/siod
+	install -m 755 $(BUILT)/$(TARGET)/release/siod dist/siod
 	@case "$$(ldd dist/siod 2>&1)" in \
 	*"statically linked"*|*"not a dynamic executable"*) echo "dist/siod is static: $$(wc -c < dist/siod) bytes";; \
 	*) echo "dist/siod wants shared libraries:"; ldd dist/siod; exit 1;; esac

@@ -135,3 +135,27 @@ fn the_tables_of_protocol_and_reliability_cite_what_exists() {
     complaints.extend(pages::reliability(reliability.0, &reliability.1, &is_test));
     assert_none(&complaints);
 }
+
+#[test]
+fn scripts_build_and_run_where_cargo_is_told_to_build() {
+    let scripts = ["tests", "loadtest", ".ci"].iter().flat_map(|folder| files(folder, &[".sh", ".mjs", ".py"]));
+    let scripts: Vec<String> = scripts.chain(["Makefile".to_owned()]).collect();
+    assert!(scripts.len() > 8, "the scripts are not where they were");
+    let fixed = |path: &String| {
+        let text = read(path).expect("a file that was just listed");
+        ["target/debug", "target/release", "target/$("].into_iter().any(|place| text.contains(place))
+    };
+    let complaint = |path: &String| format!("{path}: not all set CARGO_TARGET_DIR to target");
+    assert_none(&scripts.iter().filter(|path| fixed(path)).map(complaint).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_version_of_the_compiler_is_named_everywhere() {
+    let text = read("rust-toolchain.toml").expect("a file of the repository");
+    let version =
+        text.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("it names a channel");
+    let (minor, _) = version.rsplit_once('.').expect("three numbers");
+    assert!(read("README.md").is_some_and(|page| page.contains(&format!("Rust {version}"))), "README.md");
+    let manifest = read("Cargo.toml").expect("a file of the repository");
+    assert!(manifest.contains(&format!("rust-version = \"{minor}\"")), "Cargo.toml");
+}

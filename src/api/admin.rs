@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
-use subtle::ConstantTimeEq;
 
 use super::backend::Reply;
 use super::{Api, reply};
@@ -19,6 +18,7 @@ use crate::app::Home;
 use crate::app::event::Call;
 use crate::apps::signage::call::{Ask, Call as SignageCall};
 use crate::base::limit::NAME_BYTES_MAX;
+use crate::base::secret::Secret;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -44,10 +44,10 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
 
 type Refusal = (StatusCode, &'static str, &'static str);
 
-fn judge(token: &str, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Refusal> {
+fn judge(token: &Secret, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Refusal> {
     if !token.is_empty() {
         let given = reply::bearer(headers).unwrap_or("");
-        return match bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+        return match token.matches(given) {
             true => Ok(()),
             false => Err((
                 StatusCode::UNAUTHORIZED,
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn with_a_token_only_the_token_counts() {
-        let settings = Settings { admin_token: "correct horse".into(), ..Settings::default() };
+        let settings = Settings { admin_token: Secret::new("correct horse"), ..Settings::default() };
         let fake = Fake { settings, ..Fake::default() };
         for (authorization, expected) in [
             ("Bearer correct horse", 200),

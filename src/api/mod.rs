@@ -29,6 +29,8 @@ use std::time::{Instant, SystemTime};
 
 use axum::Router;
 
+use crate::base::secret::Secret;
+
 use backend::Backend;
 
 /// What the routes share.
@@ -50,7 +52,7 @@ pub struct Settings {
     /// Where the browser bundles of the official client lie; `None`: not served.
     pub client_dir: Option<PathBuf>,
     /// Token of the admin listener; empty: loopback only.
-    pub admin_token: String,
+    pub admin_token: Secret,
 }
 
 impl Default for Settings {
@@ -61,7 +63,7 @@ impl Default for Settings {
             served: Served::default(),
             engine_paths: vec!["/socket.io/".to_owned()],
             client_dir: None,
-            admin_token: String::new(),
+            admin_token: Secret::default(),
         }
     }
 }

@@ -87,7 +87,11 @@ mod tests {
             auth_mode: "dev".into(),
         };
         let fake = Fake {
-            settings: Settings { served, admin_token: "hidden".into(), ..Settings::default() },
+            settings: Settings {
+                served,
+                admin_token: crate::base::secret::Secret::new("hidden"),
+                ..Settings::default()
+            },
             ..Fake::default()
         };
         let answer = ask(public(fake.api()), public_get("/_siod/served.json")).await;

@@ -274,7 +274,7 @@ fn api_settings(plan: &Plan) -> api::Settings {
         served: served(plan),
         engine_paths,
         client_dir: plan.client_dir.clone(),
-        admin_token: plan.admin_token.expose().to_owned(),
+        admin_token: plan.admin_token.clone(),
     }
 }
 

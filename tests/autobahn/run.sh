@@ -7,7 +7,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-siod=${SIOD_BIN:-$here/../../target/debug/siod}
+siod=${SIOD_BIN:-${CARGO_TARGET_DIR:-$here/../../target}/debug/siod}
 venv=$here/.venv
 reports=$here/reports
 

@@ -19,7 +19,7 @@ use crate::request;
 use crate::scenario;
 use crate::spread::{Spread, digits};
 use rows::{How, Part, ROWS, Rival, Row, Runs};
-use servers::{Place, ROOT, Running};
+use servers::{Place, ROOT, Running, built};
 
 pub const ABOUT: &str = "All promised figures of siod beside the floor and the peers: the table of docs/PERFORMANCE.md";
 
@@ -215,7 +215,8 @@ impl Run {
     }
 
     fn size(&mut self) -> Found {
-        let path = BINARIES.iter().find_map(|path| Some((path, std::fs::metadata(format!("{ROOT}/{path}")).ok()?)));
+        let path =
+            BINARIES.iter().find_map(|path| Some((path, std::fs::metadata(Path::new(ROOT).join(built(path))).ok()?)));
         let Some((path, metadata)) = path else { return Found::default() };
         if *path != BINARIES[0] {
             self.notice(format!("size: of {path}, as there is no {} (make dist)", BINARIES[0]));
@@ -232,7 +233,7 @@ impl Run {
     ) -> Found {
         let cpu = self.place.cpu.to_string();
         let program = format!("{EXAMPLES}/{example}");
-        let output = Command::new("taskset").current_dir(ROOT).args(["-c", &cpu, &program]).output();
+        let output = Command::new("taskset").current_dir(ROOT).args(["-c", &cpu]).arg(built(&program)).output();
         let text = output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
         let number = |key: &str| -> Option<f64> {
             text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())

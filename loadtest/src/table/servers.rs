@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,16 @@ pub struct Server {
 
 /// The root of the repository: the parent of this crate.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A word of the lists as it is here: what begins with `target/` is where cargo was told to build. A path is from the root of
+/// the repository.
+pub fn built(word: &str) -> PathBuf {
+    match (std::env::var_os("CARGO_TARGET_DIR"), word.strip_prefix("target/")) {
+        (Some(built), Some(rest)) => PathBuf::from(built).join(rest),
+        _ => PathBuf::from(word),
+    }
+}
+
 /// What servers write, from the root of the repository.
 const LOGS: &str = "target/compare";
 
@@ -88,7 +99,7 @@ impl Place {
     pub fn start(&mut self, server: &'static Server) -> Result<Running, String> {
         let [port, admin] = self.ports();
         let failed = |error: io::Error| format!("{} cannot be started: {error}", server.name);
-        let put = |word: &str| word.replace("{port}", &port.to_string()).replace("{admin}", &admin.to_string());
+        let put = |word: &str| built(&word.replace("{port}", &port.to_string()).replace("{admin}", &admin.to_string()));
         let log = log(server.name).map_err(failed)?;
         let mut command = Command::new("taskset");
         command.current_dir(ROOT).args(["-c", &self.cpu.to_string()]);
@@ -103,9 +114,9 @@ impl Place {
 }
 
 fn log(name: &str) -> io::Result<File> {
-    let folder = format!("{ROOT}/{LOGS}");
+    let folder = Path::new(ROOT).join(built(LOGS));
     std::fs::create_dir_all(&folder)?;
-    File::create(format!("{folder}/{}.log", name.replace(' ', "-")))
+    File::create(folder.join(format!("{}.log", name.replace(' ', "-"))))
 }
 
 /// A server that listens.

@@ -4,14 +4,15 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { request } from "./http.mjs";
 import { until } from "./wait.mjs";
 
 export const ORACLE = process.env.SIOD_ORACLE === "1";
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
-export const BIN = process.env.SIOD_BIN ?? join(HERE, "../../target/debug/siod");
+const BUILT = process.env.CARGO_TARGET_DIR ?? join(HERE, "../../target");
+export const BIN = process.env.SIOD_BIN ?? resolve(BUILT, "debug/siod");
 const LOG_CHARACTERS_MAX = 20_000;
 
 /** Why a test does not run against the oracle; `undefined` (the test runs) against the daemon. */

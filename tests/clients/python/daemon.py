@@ -11,7 +11,8 @@ import urllib.request
 
 CLIENTS = pathlib.Path(__file__).resolve().parent.parent
 ORACLE = os.environ.get("SIOD_ORACLE") == "1"
-BIN = os.environ.get("SIOD_BIN", str(CLIENTS / "../../target/debug/siod"))
+BUILT = os.environ.get("CARGO_TARGET_DIR", str(CLIENTS / "../../target"))
+BIN = os.environ.get("SIOD_BIN", f"{BUILT}/debug/siod")
 START_SECONDS_MAX = 20
 
 
