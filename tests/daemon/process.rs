@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -174,9 +175,21 @@ fn figure(text: &str, series: &str) -> f64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{series} is not among\n{text}"))
 }
 
-/// Ports that were free a moment ago; held open together, so that they differ.
+/// Ports that were free a moment ago; held open together, so that they differ. They lie below those that the kernel gives to
+/// whoever asks for any, and each process has a stretch of its own, so that nobody takes one before the daemon does.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const STRETCH: u32 = 16;
+    const STRETCHES: u32 = 1_250;
+    let candidate = || {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        assert!(tried < STRETCH * STRETCHES, "no port is free");
+        let port = FIRST + (std::process::id() * STRETCH + tried) % (STRETCH * STRETCHES);
+        TcpListener::bind(("127.0.0.1", u16::try_from(port).expect("they are all below 32,768"))).ok()
+    };
+    let listeners =
+        [(); N].map(|()| std::iter::repeat_with(candidate).flatten().next().expect("it goes on until one is"));
     listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
