@@ -13,9 +13,9 @@ SIOD    := $(BUILT)/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup deny lint unit binary clients node python oracle conformance run dist clean autobahn peers compare
+.PHONY: test setup deny lint doc unit binary clients node python oracle conformance run dist clean autobahn peers compare
 
-test: setup lint unit clients
+test: setup lint doc unit clients
 	@echo "make test: everything passed"
 
 setup:
@@ -24,6 +24,10 @@ setup:
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# The pages that readers of the code want, private items included: a link that leads nowhere is an error.
+doc:
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
 
 unit:
 	@if cargo nextest --version >/dev/null 2>&1; \

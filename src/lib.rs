@@ -6,8 +6,7 @@
 //! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
 //! assembled by [`server`] and started by [`cli`].
 //!
-//! Comments cite the project's design, its wire reference ("protocol") and its applications' contracts, which are kept
-//! beside the repository; `docs/ARCHITECTURE.md` says what to read in their place.
+//! Comments cite sections of the pages in `docs/`, as `DESIGN 4.6`; `docs/ARCHITECTURE.md` is the map and names them all.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,12 @@
 //! Reads the source and says where it breaks the rules of `docs/ARCHITECTURE.md`: layers, circles, purity, names of
-//! applications, sizes, documentation, documents that name what is not there. That `config.toml.example` equals the defaults is tested beside the key table.
+//! applications, sizes, documentation, documents and comments that name what is not there. That `config.toml.example` equals the defaults is tested beside the key table.
 
 #[path = "tidy/applications.rs"]
 mod applications;
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/comments.rs"]
+mod comments;
 #[path = "tidy/lex.rs"]
 mod lex;
 #[path = "tidy/pages.rs"]
@@ -14,6 +16,7 @@ mod rules;
 #[path = "tidy/selftest.rs"]
 mod selftest;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -117,6 +120,26 @@ fn documents_name_what_exists() {
     let complaints = pages.flat_map(|path| pages::paths(&path, &read(&path).unwrap_or_default(), &read));
     assert_none(&complaints.collect::<Vec<_>>());
 }
+
+#[test]
+fn comments_cite_sections_that_exist_and_name_their_subjects() {
+    let pages = files("docs", &[".md"]).into_iter().map(|path| {
+        let name = Path::new(&path).file_stem().expect("it ends in .md").to_string_lossy().to_uppercase();
+        (name, comments::sections(&read(&path).unwrap_or_default()))
+    });
+    let pages: BTreeMap<_, _> = pages.collect();
+    let sources = sources();
+    let mut complaints: Vec<String> = sources.iter().flat_map(comments::subjects).collect();
+    complaints.extend(sources.iter().flat_map(|source| comments::loose(source, &pages)));
+    for path in ["src", "tests", "benches", "fuzz", "loadtest", "docs"].iter().flat_map(|folder| files(folder, CITING))
+    {
+        complaints.extend(comments::cited(&path, &read(&path).unwrap_or_default(), &pages));
+    }
+    assert_none(&complaints);
+}
+
+/// Ends of the names of files that may cite a section.
+const CITING: &[&str] = &[".rs", ".mjs", ".js", ".py", ".sh", ".md"];
 
 #[test]
 fn the_tables_of_protocol_and_reliability_cite_what_exists() {

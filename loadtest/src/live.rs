@@ -1,5 +1,5 @@
 //! What the threads of a run share with the one that leads them: its orders, how they are, and what they did in each
-//! interval. A process of clients is followed the same way: [`crate::part`] keeps its threads' rows up to date.
+//! interval. A process of clients is followed the same way: [`crate::processes`] keeps its threads' rows up to date.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -109,7 +109,7 @@ pub struct Share {
     pub first_client: u32,
 }
 
-/// Who clients are.
+/// What clients say they are.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// JSON object of claims: each client joins with a token of its own, {"token": …}; the letter n in braces stands for the client's number
@@ -123,7 +123,7 @@ pub struct Identity {
     pub roles: Vec<(String, u32)>,
 }
 
-/// Who speaks to whom (`fanout`, `rooms`).
+/// Speakers and their listeners (`fanout`, `rooms`).
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Rooms {
     /// Clients that speak: in all, or to each room, as many at most as are in it
@@ -147,7 +147,7 @@ pub struct Rooms {
     pub room_event: String,
 }
 
-/// Who loses the connection, and how it comes back (`storm`).
+/// The clients that lose their connection, and how they come back (`storm`).
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Storm {
     /// How long a client waits before it tries to come back, each time

@@ -37,7 +37,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The bytes of a stored picture; `NotFound` where quota or age has taken it since its row was read.
     fn picture(&self, row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>>;
 
-    /// Who a token stands for; the same rule as for a CONNECT.
+    /// The identity a token stands for, by the same rule as for a CONNECT.
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure>;
 
     /// Begins the drain, as SIGTERM does. Returns at once; a second call changes nothing.

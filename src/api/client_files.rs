@@ -1,6 +1,6 @@
 //! The browser bundles of the official client, `/socket.io/socket.io.js` and siblings, from a directory of the operator's.
 //! The eight names are fixed: no part of a path ever comes from a request. Each file is read and compressed once.
-//! Spec: protocol 1.2, `serveClient`.
+//! Spec: PROTOCOL 12.
 
 use std::path::Path;
 use std::sync::Arc;

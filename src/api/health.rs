@@ -54,7 +54,7 @@ async fn detailed(State(api): State<Api>) -> Response {
     reply::json(status(&readiness), body.to_string())
 }
 
-/// The shape that existing probes of `/health/socket` read (contract `utalk`, REST).
+/// The shape that existing probes of `/health/socket` read (DESIGN 5.11).
 async fn socket(State(api): State<Api>) -> Response {
     let (readiness, samples) = (api.backend.readiness(), api.backend.glance().await);
     let healthy = if readiness.takes_clients() { "healthy" } else { readiness.label() };

@@ -1,5 +1,5 @@
 //! Layer 7: what HTTP callers see beside the engine. Two routers on the control runtime: [`public`] answers on every listener
-//! for the paths that are not an engine path, [`admin`] on the admin listener only. They reach the daemon through
+//! for the paths that are not an engine path, [`admin()`] on the admin listener only. They reach the daemon through
 //! [`backend::Backend`] alone.
 //!
 //! | file | paths |

@@ -1,5 +1,5 @@
 //! The place where an application decides: loads an entity before its first input, parks inputs behind a load or a
-//! commit (bounded, in order), and applies a commit's consequences when the write is on disk (design 4.6).
+//! commit (bounded, in order), and applies a commit's consequences when the write is on disk (DESIGN 4.6).
 //!
 //! In: [`AppInput`]s and outcomes of jobs. Out: effects in order, with every commit turned into a job.
 

@@ -69,7 +69,7 @@ pub struct Refusal {
 /// One application. One value of it lives on every shard and decides for the tenants whose home that shard is.
 pub trait Application: Send {
     /// Decides, on the socket's shard and purely, who a CONNECT is: `verified` is what the daemon made of the token
-    /// (contract 0.3). Most applications turn a failure into a refusal with their own exact text; one that has tokens of
+    /// (DESIGN 5.3). Most applications turn a failure into a refusal with their own exact text; one that has tokens of
     /// its own lets it pass as `AuthMethod::Application` and judges at the home.
     fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, asked: &Asked<'_>) -> Result<Arc<Identity>, Refusal>;
 

@@ -22,7 +22,7 @@ macro_rules! reasons {
             /// Code of the WebSocket close frame we send; `None` is a close frame without one (the peer reads 1005).
             pub fn ws_code(self) -> Option<u16> { match self { $(CloseReason::$name => $ws,)* } }
 
-            /// The reference's disconnect reason (protocol 1.3), as applications and their logs know it.
+            /// The reference's disconnect reason (PROTOCOL 10), as applications and their logs know it.
             pub fn text(self) -> &'static str { match self { $(CloseReason::$name => $text,)* } }
 
             /// How loudly the log says it.
@@ -44,7 +44,7 @@ reasons! {
     PingTimeout: None, "ping timeout", Debug, "ping_timeout";
     /// Not an Engine.IO packet.
     EngineParseError: None, "parse error", Info, "engine_parse_error";
-    /// Not a Socket.IO packet, or one that the client's state does not allow (protocol 2.9).
+    /// Not a Socket.IO packet, or one that the client's state does not allow (PROTOCOL 7).
     ParseError: None, "forced close", Info, "parse_error";
     /// RFC 6455 violated.
     WsProtocolError: Some(1002), "transport error", Info, "ws_protocol_error";

@@ -64,7 +64,7 @@ pub fn check(text: &[u8]) -> Result<Kind, JsonError> {
 
 /// Checks that `text`, known to be UTF-8, is exactly one array, and finds its elements. With `attachments` > 0 it also
 /// finds the placeholders `{"_placeholder":true,"num":N}` at any depth: N is a plain integer below `attachments`,
-/// and no two are the same (protocol 2.9).
+/// and no two are the same (PROTOCOL 7).
 pub fn scan_array(text: &[u8], attachments: u32) -> Result<Scan, JsonError> {
     let mut cursor = Cursor::new(text);
     if u32::try_from(text.len()).is_err() {

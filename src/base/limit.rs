@@ -54,11 +54,11 @@ pub const LATE_TURN_MS: u64 = 20;
 /// Where not all that had arrived was read, nobody is declared dead for so long, or one ping timeout where that is shorter:
 /// other cores, newcomers and HTTP connections catch up, too.
 pub const HEARING_GRACE_MS: u64 = 3_000;
-/// A polling client that upgrades finishes within this time (protocol 2.5).
+/// A polling client that upgrades finishes within this time (PROTOCOL 5).
 pub const UPGRADE_TIMEOUT_MS: u64 = 10_000;
-/// While an upgrade goes on, a parked GET is answered with a noop this often (protocol 2.5).
+/// While an upgrade goes on, a parked GET is answered with a noop this often (PROTOCOL 5).
 pub const UPGRADE_NOOP_INTERVAL_MS: u64 = 100;
-/// A session the server closed waits this long for the polling client's next GET (protocol 2.3).
+/// A session the server closed waits this long for the polling client's next GET (PROTOCOL 3).
 pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 /// After our close frame the peer has this long to answer before the TCP connection is cut.
 pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
@@ -129,7 +129,7 @@ pub const fn packets_max(max_payload_bytes: usize) -> usize {
     if packets > PACKETS_PER_POST_MAX { packets } else { PACKETS_PER_POST_MAX }
 }
 
-/// Engine values of one listener (protocol 1.1); they precede any namespace, so they cannot differ by application.
+/// Engine values of one listener (PROTOCOL 11); they precede any namespace, so they cannot differ by application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
     pub ping_interval_ms: u64,

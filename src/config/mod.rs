@@ -105,7 +105,7 @@ impl Listener {
         self.paths.iter().find(|(engine_path, _)| matches(engine_path)).map(|(_, root)| *root)
     }
 
-    /// Builds the path table from the paths as configured; what the table fixes is fixed (contract 0.1).
+    /// Builds the path table from the paths as configured; what the table fixes is fixed (DESIGN 5.1).
     fn resolve_paths(&mut self, written: Vec<String>) {
         let fixed = self.table.paths;
         let is_fixed = |path: &str| fixed.iter().any(|(fixed, _)| path.strip_suffix('/').unwrap_or(path) == *fixed);
@@ -126,7 +126,7 @@ impl Listener {
     }
 }
 
-/// Whose pages may talk to a listener.
+/// The origins whose pages may talk to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cors {
     Any,

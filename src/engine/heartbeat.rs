@@ -1,4 +1,4 @@
-//! The heartbeat of one session: the server pings, and the client is heard of in time or is gone. Spec: protocol 2.6.
+//! The heartbeat of one session: the server pings, and the client is heard of in time or is gone. Spec: PROTOCOL 6.
 //!
 //! ```text
 //!   Resting ──interval──► ping sent, Waiting ──anything arrives──► Resting

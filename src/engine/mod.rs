@@ -1,5 +1,5 @@
 //! Layer 2: Engine.IO v4. WebSocket messages and polling bodies become packets, packets become bodies and messages,
-//! and requests are judged before a session sees them. Spec: protocol 2.1 to 2.6.
+//! and requests are judged before a session sees them. Spec: PROTOCOL 1 to 6.
 //!
 //! [`packet`] is one packet, [`payload`] the packets of one polling body, [`open`] how a session begins.
 

@@ -1,5 +1,5 @@
 //! How a session begins: a request's query is read and judged before any session sees it, and a new session's first
-//! packet is written. Looking up the sid is the caller's. Spec: protocol 2.1 and 2.2.
+//! packet is written. Looking up the sid is the caller's. Spec: PROTOCOL 1 and 2.
 
 use crate::base::ids::Sid;
 use crate::base::limit::{EngineLimits, HANDSHAKE_QUERY_BYTES_MAX};
@@ -143,7 +143,7 @@ pub enum Asked {
     Session { sid: Sid, transport: Transport },
 }
 
-/// Judges a request in the order of protocol 2.1. `is_upgrade`: it asks for a WebSocket; `origin` is the header's value.
+/// Judges a request in the order of PROTOCOL 1. `is_upgrade`: it asks for a WebSocket; `origin` is the header's value.
 pub fn verify(
     query: &EngineQuery,
     method_is_get: bool,

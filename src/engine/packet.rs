@@ -1,4 +1,4 @@
-//! One Engine.IO packet, as a WebSocket message or as a part of a polling body. Spec: protocol 2.3 and 2.4.
+//! One Engine.IO packet, as a WebSocket message or as a part of a polling body. Spec: PROTOCOL 3 and 4.
 
 use std::borrow::Cow;
 

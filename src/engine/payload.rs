@@ -1,5 +1,5 @@
 //! Bodies of HTTP long-polling: packets joined by the separator 0x1E, and the JSONP wrapping of old browsers.
-//! Spec: protocol 2.3.
+//! Spec: PROTOCOL 3.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
 //! The polling transport of one session: the parked GET, the POST in flight, the packets that wait for the next GET.
-//! Knows nothing of HTTP beyond a request's id; [`Reply`] says what to answer. Spec: protocol 2.3.
+//! Knows nothing of HTTP beyond a request's id; [`Reply`] says what to answer. Spec: PROTOCOL 3.
 
 use bytes::Bytes;
 
@@ -107,7 +107,7 @@ impl Polling {
         Some((req, self.wrap(packet)))
     }
 
-    /// A GET is parked and nothing is queued before it: what `volatile` events need (protocol 1.3).
+    /// A GET is parked and nothing is queued before it: what `volatile` events need (PROTOCOL 10).
     pub fn is_writable(&self) -> bool {
         self.get.is_some() && self.body.is_empty()
     }
@@ -161,7 +161,7 @@ impl Polling {
     }
 }
 
-/// How a session that ends is told to a polling client (protocol 2.3): gracefully, so that it reads `1` on its next
+/// How a session that ends is told to a polling client (PROTOCOL 3): gracefully, so that it reads `1` on its next
 /// GET, or by forgetting the session at once.
 pub fn ends_gracefully(reason: CloseReason) -> bool {
     matches!(

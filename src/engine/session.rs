@@ -8,7 +8,7 @@
 //!                               ▼
 //!          ended by the server: Closing (polling only) ──next GET reads `6␞1`, or 30 s──► gone
 //! ```
-//! What a packet means is decided here; sending, timers and Socket.IO are the shard's. Spec: protocol 2.3 to 2.6.
+//! What a packet means is decided here; sending, timers and Socket.IO are the shard's. Spec: PROTOCOL 3 to 6.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ pub enum Meaning<'a> {
     Violation(CloseReason),
 }
 
-/// Reads a packet of an open session (protocol 2.3 table, 2.4).
+/// Reads a packet of an open session (PROTOCOL 3 and 4).
 pub fn meaning(packet: Packet<'_>) -> Meaning<'_> {
     match packet {
         Packet::Text(text) => Meaning::Text(text),
@@ -76,7 +76,7 @@ pub fn meaning(packet: Packet<'_>) -> Meaning<'_> {
     }
 }
 
-/// What a packet on a WebSocket that proves itself means (protocol 2.5).
+/// What a packet on a WebSocket that proves itself means (PROTOCOL 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeStep {
     /// `2probe`: answer `3probe` and keep the poll moving.

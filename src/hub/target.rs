@@ -10,7 +10,7 @@ use crate::base::ids::{NspIndex, SocketRef};
 /// Name of a room inside a namespace. The room of a socket's own id is virtual: address the socket instead.
 pub type Room = Arc<str>;
 
-/// Who receives an event.
+/// The receivers of an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {
     Socket(SocketRef),
@@ -49,13 +49,13 @@ impl Target {
     }
 }
 
-/// What may happen to an event on its way to a slow reader (design 4.11).
+/// What may happen to an event on its way to a slow reader (DESIGN 4.11).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Delivery {
     /// Never dropped: a socket that cannot take it is closed.
     #[default]
     Must,
-    /// Dropped for a receiver that is not writable right now (protocol 1.3, `volatile`).
+    /// Dropped for a receiver that is not writable right now (PROTOCOL 10).
     Volatile,
     /// Over the low mark, a later event of the same key replaces the queued one.
     Latest { key: u64 },

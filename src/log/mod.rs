@@ -1,7 +1,7 @@
 //! Layer 7: what the daemon tells its operator, on standard error. Pretty lines on a terminal, JSON otherwise; either way one
 //! event is one line, and nothing a peer sent can colour a terminal or begin a line of its own (B99).
 //!
-//! Logging is best effort: whatever becomes of standard error, nothing waits for it and nobody dies. Whoever logs puts a line
+//! Logging is best effort: whatever becomes of standard error, nothing waits for it and nobody dies. A thread that logs puts a line
 //! into a bounded queue ([`queue`]), one thread of its own writes ([`sink`]), and what does not fit or cannot be written is
 //! counted and said later. What clients can cause is bounded in lines a second. [`output`] is what commands print.
 

@@ -79,7 +79,7 @@ pub struct Route {
     /// With a slash at its end it matches everything below, else itself, with or without one.
     pub path: String,
     pub service: Service,
-    /// Whose engine values hold.
+    /// The listener whose engine values hold.
     pub engine: ListenerId,
 }
 
@@ -105,7 +105,7 @@ pub struct Core {
     waiting: RefCell<Slab<Waiter>>,
 }
 
-/// Who waits for a shard's answer.
+/// The one who waits for a shard's answer.
 enum Waiter {
     /// A task of hyper's.
     Task(oneshot::Sender<Reply>),

@@ -1,5 +1,5 @@
 //! Origins: which pages may talk to a listener, over polling and over WebSocket alike, and what their browsers are told.
-//! Spec: protocol 2.12; the Fetch standard's CORS protocol. A foreign origin is refused, not just left without headers.
+//! Spec: PROTOCOL 9; the Fetch standard's CORS protocol. A foreign origin is refused, not just left without headers.
 
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderName, HeaderValue};

@@ -1,4 +1,4 @@
-//! An engine request: judged in the order of protocol 2.1, asked of the shard that owns its session, answered.
+//! An engine request: judged in the order of PROTOCOL 1, asked of the shard that owns its session, answered.
 
 use std::sync::Arc;
 use std::time::Duration;

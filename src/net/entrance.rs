@@ -110,7 +110,7 @@ impl<O: Outside> Reactor<O> {
     /// `count` bytes of a request are in the read buffer.
     fn on_request(&mut self, now: Now, conn: ConnKey, count: usize) {
         let Some(caller) = self.callers.get(conn) else { return };
-        // Who has ended its side with the request is answered as hyper does that.
+        // A client that has closed its side behind the request is answered as hyper does it.
         let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
         let proxies = &self.core.process.listeners[caller.listener].proxies;
         if !has_ended

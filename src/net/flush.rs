@@ -1,5 +1,5 @@
 //! Writing what a shard has for one socket, in as few system calls as there can be: one, as long as the kernel takes it.
-//! Many small frames are copied into one buffer; large ones are written from where they lie (design 2.2).
+//! Many small frames are copied into one buffer; large ones are written from where they lie (DESIGN 2.2).
 
 use std::io::{self, IoSlice, Write};
 

@@ -1,4 +1,4 @@
-//! Who asks, where proxies stand in between. A listener lists the proxies it trusts; what `X-Forwarded-For` and `Forwarded`
+//! The client of a request, where proxies stand in between. A listener lists the proxies it trusts; what `X-Forwarded-For` and `Forwarded`
 //! say is read from these only. Each proxy writes the address it was asked by on the right of what it was told: the
 //! right-most address that is not trusted is the client, and what stands left of it is the client's own invention.
 //! Spec: RFC 7239; `X-Forwarded-For` as nginx, HAProxy and Apache write it.

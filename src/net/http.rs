@@ -1,5 +1,5 @@
 //! One HTTP connection, from its first bytes to its end or to its 101. Engine paths are answered here, everything else by the
-//! router on the control runtime (design 4.15).
+//! router on the control runtime (DESIGN 4.16).
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -55,7 +55,7 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// TCP_NOTSENT_LOWAT: without it the kernel swallows megabytes for a reader that has stopped (design 2.6).
+/// TCP_NOTSENT_LOWAT: without it the kernel swallows megabytes for a reader that has stopped (DESIGN 2.6).
 fn set_notsent_lowat(socket: &Socket, bytes: u32) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(bytes)
 }

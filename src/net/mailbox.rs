@@ -1,5 +1,5 @@
 //! Messages to one core from the tasks and threads around it. Sending never blocks; whoever reads sockets stops reading
-//! them while a mailbox it fills is too full (design 4.4). One wake per batch: a core that is awake is not woken again.
+//! them while a mailbox it fills is too full (DESIGN 4.4). One wake per batch: a core that is awake is not woken again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

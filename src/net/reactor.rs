@@ -1,5 +1,5 @@
 //! The loop of one core: mailbox, epoll and timers into the shard, then everything it has to say out again. The only
-//! place that calls a shard (design 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
+//! place that calls a shard (DESIGN 4.1). One turn reads what is ready, lets the shard work, and flushes each socket once.
 
 use std::io;
 use std::net::{Shutdown, TcpListener};
@@ -190,7 +190,7 @@ impl<O: Outside> Reactor<O> {
             Message::Sample(asked) => {
                 let mut sample = self.shard.sample();
                 sample.mailbox_depth = self.core.mailbox().depth() as u64;
-                // Whoever asked may have given up.
+                // The task that asked may have given up.
                 let _ = asked.send(sample);
             }
             Message::Drain { window_ms } => {
@@ -294,7 +294,7 @@ impl<O: Outside> Reactor<O> {
         Ok(count)
     }
 
-    /// Another core has more mail than it can take: nothing is read until it has caught up (design 4.4).
+    /// Another core has more mail than it can take: nothing is read until it has caught up (DESIGN 4.4).
     fn is_held_back(&self) -> bool {
         self.core.process.mailboxes.len() > 1 && self.core.process.mailboxes.iter().any(|mailbox| mailbox.is_overfull())
     }

@@ -1,5 +1,5 @@
 //! Which sockets have something to read. Readiness is edge-triggered: a socket stays in the list until a read takes less
-//! than there was room for, or fails; one whose end has been announced stays until it is read. Each gets one read a turn, so that nobody starves (design 4.2).
+//! than there was room for, or fails; one whose end has been announced stays until it is read. Each gets one read a turn, so that nobody starves (DESIGN 4.2).
 //! Newcomers wait in a line of their own, and so do connections that have ended: a storm of either does not come before who
 //! is there.
 
@@ -22,14 +22,14 @@ pub struct Ready {
     heard: Millis,
 }
 
-/// Who waits together.
+/// Sockets that wait together.
 #[derive(Clone, Copy, Debug)]
 pub enum Line {
-    /// Who is connected and stays so.
+    /// Sockets that are connected and stay so.
     Known,
     /// Newcomers, with their first request.
     Fresh,
-    /// Whose end has been announced.
+    /// Sockets whose end has been announced.
     Ended,
 }
 

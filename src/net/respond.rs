@@ -1,4 +1,4 @@
-//! Replies as HTTP: statuses, headers and bodies as the official server sends them (protocol 2.1, 2.3).
+//! Replies as HTTP: statuses, headers and bodies as the official server sends them (PROTOCOL 1, 3).
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};

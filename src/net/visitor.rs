@@ -1,4 +1,4 @@
-//! Who opens a session: the address it counts for, and that there is a place for one more of that address.
+//! The client that opens a session: the address it counts for, and that there is a place for one more of that address.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::guard::Place;
 use super::respond::{self, Body};
 use super::{forwarded, guard};
 
-/// Whoever asks for a session.
+/// A client that asks for a session.
 pub struct Visitor {
     pub ip: IpAddr,
     /// A place of that address, unless the connection holds one: a proxy's does not.
@@ -26,12 +26,12 @@ pub enum Refused {
 }
 
 impl Visitor {
-    /// Whoever is at the other end of a connection from `peer`, whatever a request says.
+    /// The peer itself, whatever a request of it says.
     pub fn at(peer: IpAddr) -> Visitor {
         Visitor { ip: peer, place: None }
     }
 
-    /// Whoever sent a request with these headers, on a connection from `peer`.
+    /// The client that sent a request with these headers, on a connection from `peer`.
     pub fn of(process: &Process, listening: &Listening, peer: IpAddr, headers: &HeaderMap) -> Result<Visitor, Refused> {
         if !listening.proxies.trusts(peer) {
             return Ok(Visitor::at(peer));

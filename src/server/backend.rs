@@ -86,9 +86,9 @@ impl Daemon {
         self.refusals.clone()
     }
 
-    /// Whose connections a drain counts.
+    /// The guard whose connections a drain counts.
     pub fn watch(&self, guard: Arc<Guard>) {
-        // Set once, by whoever starts the cores.
+        // Set once, by the one who starts the cores.
         let _ = self.guard.set(guard);
     }
 
@@ -204,7 +204,7 @@ impl Backend for Daemon {
 
     fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>> {
         Box::pin(async {
-            // Whoever comes while the shards are asked waits here for the same answer.
+            // A caller that comes while the shards are asked waits here for the same answer.
             let mut glance = self.glance.lock().await;
             match &*glance {
                 Some((at, samples)) if at.elapsed() < GLANCE_LASTS => samples.clone(),

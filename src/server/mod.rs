@@ -61,7 +61,7 @@ impl Process {
         self.serve(Plan::of(config))
     }
 
-    /// Serves the conformance fixture (design section 6) on `addr` and on the same port of the other loopback address.
+    /// Serves the conformance fixture (DESIGN 6) on `addr` and on the same port of the other loopback address.
     pub fn conformance(self, echo: &'static Row, addr: SocketAddr) -> ExitCode {
         self.serve(Ok(Plan::fixture(echo.untold(), addr)))
     }

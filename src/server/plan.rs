@@ -86,7 +86,7 @@ impl Plan {
         })
     }
 
-    /// The conformance fixture of design section 6, on both loopback addresses.
+    /// The conformance fixture of DESIGN 6, on both loopback addresses.
     pub fn fixture(echo: Configured, addr: SocketAddr) -> Plan {
         let engine = EngineLimits {
             ping_interval_ms: 300,

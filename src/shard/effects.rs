@@ -1,5 +1,5 @@
 //! Decisions become directives, one list per shard and handler run, in order; directives become packets and memberships
-//! (design 4.5). What is local takes the same path as what is mailed.
+//! (DESIGN 4.5). What is local takes the same path as what is mailed.
 
 use tracing::{debug, warn};
 

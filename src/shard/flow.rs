@@ -28,7 +28,7 @@ pub(super) struct Backlog {
     pub(super) held_peers: usize,
     pub(super) held_bodies: HashMap<PeerKey, Taking>,
     pub(super) unread: HashMap<ConnKey, Vec<u8>>,
-    /// Who is to be read again.
+    /// Connections that are to be read again.
     pub(super) thawed: VecDeque<ConnKey>,
 }
 

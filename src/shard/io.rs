@@ -19,7 +19,7 @@ pub struct Hello {
     pub listener: ListenerId,
     pub service: Service,
     pub handshake: Arc<Handshake>,
-    /// Binary messages go out as `b<base64>` text (protocol 2.4).
+    /// Binary messages go out as `b<base64>` text (PROTOCOL 4).
     pub base64: bool,
     /// Answers to GETs are wrapped for JSONP with this index.
     pub jsonp: Option<Box<str>>,

@@ -1,5 +1,5 @@
 //! Layer 6: one core's world. A [`Shard`] owns its peers, sockets, rooms and the state of the applications at home here.
-//! It is a value: [`Input`] in, [`Output`] out, time as a parameter.
+//! It is a value: [`Input`] in, [`Output`](io::Output) out, time as a parameter.
 //!
 //! | file | what happens there |
 //! |---|---|

@@ -37,7 +37,7 @@ pub(super) struct Transports {
     pub(super) dirty_polls: Vec<PeerKey>,
 }
 
-/// Who is in which namespace and room, and where what is sent to them goes.
+/// The sockets in namespaces and rooms, and where what is sent to them goes.
 pub(super) struct Members {
     pub(super) sockets: Slab<Socket>,
     /// By socket slot.

@@ -1,4 +1,4 @@
-//! HTTP long-polling on a shard: handshakes, GETs, POSTs and the requests that may not be (protocol 2.3).
+//! HTTP long-polling on a shard: handshakes, GETs, POSTs and the requests that may not be (PROTOCOL 3).
 
 use super::Shard;
 use super::io::{Hello, Output};

@@ -9,7 +9,7 @@ use crate::base::ids::NspId;
 use crate::base::stats::Histogram;
 use crate::engine::session::Transport;
 
-/// How many codes a refused handshake can have (protocol 2.1), 0 to 5.
+/// How many codes a refused handshake can have (PROTOCOL 1), 0 to 5.
 pub const REFUSAL_CODES: usize = 6;
 
 /// One shard at the moment of a scrape.

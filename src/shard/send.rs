@@ -1,5 +1,5 @@
 //! Packets into outboxes: one packet in the few forms its receivers need, each made once; what happens above a bound
-//! (design 4.11); and the one flush per socket and turn.
+//! (DESIGN 4.11); and the one flush per socket and turn.
 
 use bytes::Bytes;
 

@@ -72,7 +72,7 @@ impl Shard {
             Meaning::Pong => self.rest_heartbeat(key),
             Meaning::Nothing => {}
             Meaning::Goodbye => {
-                // The parked GET of a client that says goodbye reads a noop, not a close (protocol 2.3).
+                // The parked GET of a client that says goodbye reads a noop, not a close (PROTOCOL 3).
                 let parked =
                     self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()?.interrupt("6"));
                 if let Some((req, body)) = parked {
@@ -138,7 +138,7 @@ impl Shard {
         self.close_peer(key, reason);
     }
 
-    /// Something of this client has arrived: while a ping is out, that is its pong (protocol 2.6).
+    /// Something of this client has arrived: while a ping is out, that is its pong (PROTOCOL 6).
     pub(super) fn hear(&mut self, key: PeerKey) {
         if self.is_waited_for(key) {
             self.rest_heartbeat(key);

@@ -1,5 +1,5 @@
 //! Readers that are slower than their writers: what is dropped for them, what replaces what, when they hear of it, and
-//! when they are cut off (design 4.11).
+//! when they are cut off (DESIGN 4.11).
 //!
 //! ```text
 //!   key of class Patch:   fresh ──dropped──► stale ──drained──► reported ──a Full passes──► fresh

@@ -1,5 +1,5 @@
 //! Namespaces of a client: CONNECT and what the application says to it, events and acks on their way to the home, the
-//! end of a socket (protocol 2.9, design 4.5).
+//! end of a socket (PROTOCOL 7, DESIGN 4.5).
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Shard {
     /// Where a socket of this identity is decided.
     pub(super) fn home_of(&self, app: AppId, identity: &Identity) -> Home {
         match self.homes.apps[usize::from(app.0)].app().home(identity) {
-            // Whose sockets are counted is decided in one place, wherever they connect.
+            // Somebody whose sockets are counted is decided in one place, wherever they connect.
             Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
             home => home,
         }

@@ -37,7 +37,7 @@ impl Shard {
         }
     }
 
-    /// The interval is over: ping. Or the pong is overdue (protocol 2.6).
+    /// The interval is over: ping. Or the pong is overdue (PROTOCOL 6).
     fn on_heartbeat(&mut self, key: PeerKey) {
         let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
@@ -97,7 +97,7 @@ impl Shard {
         self.heard + HEARING_GRACE_MS < self.now.mono
     }
 
-    /// No namespace was joined in time (protocol 1.2). A CONNECT that waits for its home is no fault of the client: it gets the
+    /// No namespace was joined in time (PROTOCOL 11). A CONNECT that waits for its home is no fault of the client: it gets the
     /// time once more.
     fn on_connect_timeout(&mut self, key: PeerKey) {
         let behind = self.is_behind();
@@ -111,7 +111,7 @@ impl Shard {
         peer.connect_timer = Some(self.wheel.arm(self.now.mono + again_ms, Timer::Connect(key)));
     }
 
-    /// The WebSocket did not take over in time (protocol 2.5).
+    /// The WebSocket did not take over in time (PROTOCOL 5).
     fn on_upgrade_timeout(&mut self, key: PeerKey) {
         if !self.is_behind() {
             return self.fail_upgrade(key, None);
@@ -124,7 +124,7 @@ impl Shard {
         }
     }
 
-    /// While an upgrade goes on, a parked GET reads a noop, again and again: one alone stalls clients (protocol 2.5).
+    /// While an upgrade goes on, a parked GET reads a noop, again and again: one alone stalls clients (PROTOCOL 5).
     fn on_upgrade_noop(&mut self, key: PeerKey) {
         let Some(peer) = self.transports.peers.get_mut(key.0) else { return };
         let Transport::Probing(probing) = &mut peer.session.transport else { return };

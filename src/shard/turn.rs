@@ -95,7 +95,7 @@ impl Shard {
         }
     }
 
-    /// A job's outcome goes to the home that asked, whoever is still connected (design 4.7).
+    /// A job's outcome goes to the home that asked, whoever is still connected (DESIGN 4.7).
     fn on_done(&mut self, ticket: Ticket, outcome: Outcome) {
         let Ticket { app, purpose } = ticket;
         let mut out = std::mem::take(&mut self.homes.decisions);

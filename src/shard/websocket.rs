@@ -1,4 +1,4 @@
-//! WebSockets on a shard: bytes to messages, upgrades, the close handshake (protocol 2.4, 2.5; RFC 6455 section 7).
+//! WebSockets on a shard: bytes to messages, upgrades, the close handshake (PROTOCOL 4, 5; RFC 6455 section 7).
 
 use std::borrow::Cow;
 

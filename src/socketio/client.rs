@@ -5,7 +5,7 @@
 //!                     ▲                     └──refuse──► (absent)
 //!  a message:     Whole ──binary header──► Awaiting(n) ──n binary messages──► Whole
 //! ```
-//! Anything for a namespace that is not Connected, and a second CONNECT in any state, ends the connection (design 4.9).
+//! Anything for a namespace that is not Connected, and a second CONNECT in any state, ends the connection (DESIGN 4.9).
 //! Text while attachments are awaited, and binary without a header, end it too (B21).
 
 use bytes::Bytes;

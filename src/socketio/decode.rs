@@ -1,5 +1,5 @@
 //! Reads one Socket.IO packet from the text of an engine message: `<type>[<n>-][<nsp>,][<id>][<json>]`. The JSON is
-//! checked and its ranges found, never rebuilt. Spec: socket.io-protocol v5; protocol 2.9 for what the reference accepts.
+//! checked and its ranges found, never rebuilt. Spec: socket.io-protocol v5; PROTOCOL 7 for what the reference accepts.
 
 use crate::base::json::{self, Kind, Scan};
 use crate::base::limit::{ACK_ID_DIGITS_MAX, ATTACHMENTS_MAX, NAME_BYTES_MAX};

@@ -1,5 +1,5 @@
 //! Writes the text of Socket.IO packets, the engine's `4` included. `nsp` is the name as this client knows it; `/` is
-//! not written. Spec: socket.io-protocol v5; protocol 2.9.
+//! not written. Spec: socket.io-protocol v5; PROTOCOL 7.
 
 use crate::base::ids::Sid;
 

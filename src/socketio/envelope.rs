@@ -47,7 +47,7 @@ impl Envelope {
         self.frames.clone()
     }
 
-    /// What a WebSocket client that asked for `b64` gets: attachments as text frames `b<base64>` (protocol 2.4).
+    /// What a WebSocket client that asked for `b64` gets: attachments as text frames `b<base64>` (PROTOCOL 4).
     pub fn ws_base64(&self) -> Bytes {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Text, self.text());

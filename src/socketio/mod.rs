@@ -1,4 +1,4 @@
-//! Layer 3: Socket.IO v5 packets, inside the engine's messages (protocol 2.9).
+//! Layer 3: Socket.IO v5 packets, inside the engine's messages (PROTOCOL 7).
 //!
 //! In: [`decode`] reads a text message, [`client`] puts attachments back and knows which namespaces a client is in.
 //! Out: [`encode`] writes the text of a packet, [`envelope`] frames it once for all who receive it. [`ack`] remembers

@@ -119,7 +119,7 @@ impl Store {
     /// A question from the control plane.
     pub async fn read(&self, query: Query) -> Outcome {
         let (sender, answer) = tokio::sync::oneshot::channel();
-        // Whoever asked may have gone away: nobody is left to tell.
+        // The task that asked may have gone away: nobody is left to tell.
         self.submit(Job::Read(query), Box::new(move |outcome| drop(sender.send(outcome))));
         answer.await.expect("every job is answered, a closed store included")
     }

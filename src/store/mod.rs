@@ -1,5 +1,5 @@
 //! Layer 7: what outlives the process. In come [`Job`](crate::app::effect::Job)s as values, out go
-//! [`Outcome`](crate::app::effect::Outcome)s; what is answered `Written` is on disk.
+//! [`Outcome`]s; what is answered `Written` is on disk.
 //!
 //! Reading order: [`handle`] (the door: submit, health, close) → `queue` (bounds, one answer per job) → `writer` (group
 //! commit) and `reader` → the two repositories, [`memory`] (the reference) and [`sqlite`] → pictures: `picture` (bytes to

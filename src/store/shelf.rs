@@ -1,5 +1,5 @@
 //! Where pictures lie: files below one directory, or memory. In: a checked picture and its id. Out: its bytes again.
-//! Paths are made from a validated id and a known kind, never from what a row or a request says (reliability T-26).
+//! Paths are made from a validated id and a known kind, never from what a row or a request says (T-26).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};

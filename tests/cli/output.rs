@@ -29,7 +29,7 @@ fn output_that_nobody_takes_is_told_by_the_exit_code() {
         ("$SIOD serve 2>&-", 2, ""),
         ("$SIOD run --shards 999 >&- 2>&- <&-", 2, ""),
         ("$SIOD device list 2>/dev/full", 1, ""),
-        // Who reads has seen enough.
+        // The reader has seen enough.
         ("{ $SIOD check; echo $? >&2; } | true", 0, "0\n"),
         ("{ $SIOD --help; echo $? >&2; } | true", 0, "0\n"),
     ] {

@@ -1,6 +1,5 @@
 // The protocol, rule by rule, against the conformance fixture: raw HTTP and raw WebSocket, no client library in between.
-// Section numbers are those of the protocol notes: 2.1 verification, 2.2 handshake, 2.3 polling, 2.4 WebSocket, 2.5 upgrade,
-// 2.6 heartbeat, 2.9 Socket.IO packets.
+// The numbers of sections are those of docs/PROTOCOL.md.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ORACLE, better, startFixture } from "./lib/daemon.mjs";
@@ -50,7 +49,7 @@ async function ended(session) {
   await until("the sid is forgotten", async () => (await session.get()).status === 400);
 }
 
-describe("2.1 verification of a request", () => {
+describe("PROTOCOL 1: verification of a request", () => {
   describe("a handshake by GET", () => {
     table([
       ["no transport", "EIO=4", 0],
@@ -142,7 +141,7 @@ describe("2.1 verification of a request", () => {
   });
 });
 
-describe("2.2 the open packet", () => {
+describe("PROTOCOL 2: the open packet", () => {
   test("over polling: its keys, in their order, and the fixture's values", async () => {
     const { handshake } = await Polling.open(port);
     const text = packets(handshake.body)[0];
@@ -160,7 +159,7 @@ describe("2.2 the open packet", () => {
   });
 });
 
-describe("2.3 polling", () => {
+describe("PROTOCOL 3: polling", () => {
   test("headers of a poll", async () => {
     const { handshake } = await Polling.open(port);
     assert.match(handshake.headers["content-type"], /^text\/plain; charset=UTF-8$/i);
@@ -303,7 +302,7 @@ describe("2.3 polling", () => {
   });
 });
 
-describe("2.4 WebSocket", () => {
+describe("PROTOCOL 4: WebSocket", () => {
   test("the accept key", async () => {
     const answer = await upgrade(port, "/socket.io/?EIO=4&transport=websocket");
     assert.equal(answer.status, 101);
@@ -443,7 +442,7 @@ describe("2.4 WebSocket", () => {
   });
 });
 
-describe("2.5 upgrade", () => {
+describe("PROTOCOL 5: upgrade", () => {
   test("probe, upgrade, and the session goes on", async () => {
     const session = await Polling.open(port);
     await session.join();
@@ -560,7 +559,7 @@ describe("2.5 upgrade", () => {
   });
 });
 
-describe("2.6 heartbeat", () => {
+describe("PROTOCOL 6: heartbeat", () => {
   test("pings come at the interval, over WebSocket", async () => {
     const ws = await Ws.session(port);
     ws.answersPings = false;
@@ -610,7 +609,7 @@ describe("2.6 heartbeat", () => {
   });
 });
 
-describe("2.9 Socket.IO packets", () => {
+describe("PROTOCOL 7: Socket.IO packets", () => {
   describe("CONNECT", () => {
     table([
       ["to the root", "40", /^40\{"sid":"[\w-]{20}"\}$/, '42["auth",{}]'],
@@ -796,7 +795,7 @@ describe("2.9 Socket.IO packets", () => {
   });
 });
 
-describe("2.12 CORS of the fixture: every origin", () => {
+describe("PROTOCOL 9: CORS of the fixture: every origin", () => {
   test("a request says so", async () => {
     const answer = await request(port, "/socket.io/?EIO=4&transport=polling", { headers: { origin: "https://a.example" } });
     assert.equal(answer.headers["access-control-allow-origin"], "*");

@@ -1,5 +1,5 @@
 // The conformance fixture on the official server: the reference against which the tests themselves are checked.
-// It is the fixture of the design, section 6, with the events that `lab` adds. Usage: node oracle.mjs HOST:PORT
+// It is the fixture of DESIGN 6, with the events that `lab` adds. Usage: node oracle.mjs HOST:PORT
 import { createServer } from "node:http";
 import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// Digital signage, the ten acceptance scenarios of its contract (5.D), with the official client, signed tokens and SQLite.
+// Digital signage, in ten scenarios that players and people rely on, with the official client, signed tokens and SQLite.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { afterEach, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-//! Who is alive stays: through a stop of the whole process, and on a line so slow that one message takes longer than all
+//! A client that is alive stays: through a stop of the whole process, and on a line so slow that one message takes longer than all
 //! heartbeats together.
 
 use std::io::{Read, Write};

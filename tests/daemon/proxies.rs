@@ -240,7 +240,7 @@ fn f22_proxy_heads_whole_in_single_bytes_cut_too_long_and_missing() {
     };
     assert_eq!(cut(&LINE.as_bytes()[..20]), "", "a head that ends early is no request");
     assert_eq!(cut(&version_2([192, 0, 2, 1], b"")[..20]), "");
-    // Who is not listed has no head to send.
+    // A peer that is not listed has no head to send.
     assert_eq!(status_of(&exchange(STRANGER, daemon.port, HEALTH.as_bytes(), usize::MAX)), Some(200));
     assert_eq!(status_of(&exchange(STRANGER, daemon.port, &line(LINE), usize::MAX)), Some(400));
     assert!(daemon.log().contains("refused"), "a head that is refused is in the log");

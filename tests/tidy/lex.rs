@@ -1,4 +1,4 @@
-//! Rust source as tidy sees it: tokens with their lines, comments and literals left out, the parts that only tests
+//! Rust source as tidy sees it: tokens with their lines, comments and literals apart, the parts that only tests
 //! compile known as such. Small on purpose: it understands this repository's Rust, not all Rust.
 
 /// A source file.
@@ -7,6 +7,7 @@ pub struct Source {
     pub path: String,
     pub text: String,
     pub tokens: Vec<Token>,
+    pub comments: Vec<Comment>,
     /// Compiled for tests only, as a whole.
     pub test_only: bool,
 }
@@ -27,6 +28,15 @@ pub struct Token {
     pub depth: usize,
 }
 
+/// One line of a comment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Comment {
+    /// Without its marks and the white space around it.
+    pub text: String,
+    /// From 1.
+    pub line: usize,
+}
+
 /// A path, or one leaf of a `use` tree.
 pub struct Found<'a> {
     pub token: &'a Token,
@@ -40,11 +50,11 @@ pub struct Found<'a> {
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Source {
-        let mut tokens = tokens(text);
+        let (mut tokens, comments) = tokens(text);
         mark_tests(&mut tokens);
         mark_imports(&mut tokens);
         mark_modules(&mut tokens);
-        Source { path: path.to_owned(), text: text.to_owned(), tokens, test_only: false }
+        Source { path: path.to_owned(), text: text.to_owned(), tokens, comments, test_only: false }
     }
 
     /// The folder of its crate's source; none for tests and benches.
@@ -216,9 +226,9 @@ fn mark_modules(tokens: &mut [Token]) {
     }
 }
 
-fn tokens(text: &str) -> Vec<Token> {
+fn tokens(text: &str) -> (Vec<Token>, Vec<Comment>) {
     let chars: Vec<char> = text.chars().collect();
-    let mut out = Vec::new();
+    let (mut out, mut comments) = (Vec::new(), Vec::new());
     let (mut at, mut line) = (0, 1);
     while at < chars.len() {
         let (here, begin) = (line, at);
@@ -228,9 +238,15 @@ fn tokens(text: &str) -> Vec<Token> {
         if let Some(text) = word {
             let literal = if text == "\"" { chars[begin..end].iter().collect() } else { String::new() };
             out.push(Token { text, literal, line: here, test: false, import: false, depth: 0 });
+        } else if chars[begin] == '/' {
+            let written: String = chars[begin..end].iter().collect();
+            comments.extend(written.lines().enumerate().map(|(below, text)| Comment {
+                text: text.trim_matches(['/', '*', '!', ' ']).to_owned(),
+                line: here + below,
+            }));
         }
     }
-    out
+    (out, comments)
 }
 
 /// The end of what begins at `at`, and its token, if it is one.

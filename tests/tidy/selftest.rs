@@ -1,7 +1,7 @@
 //! Tidy against itself: each rule fails on a small bad file, in the right line, and passes on a good one.
 
 use super::lex::Source;
-use super::{applications, circles, pages, rules};
+use super::{applications, circles, comments, pages, rules};
 
 /// The lines that are complained about, with a word of each complaint.
 #[track_caller]
@@ -204,6 +204,54 @@ fn what_is_public_is_documented() {
     );
     check("src/base/a.rs", "#[cfg(test)]\nmod tests {\n    pub fn f(a: u8) {}\n}", &[]);
     check("src/net/a.rs", "pub struct A;", &[]);
+}
+
+#[test]
+fn cited_sections_exist() {
+    let page = "# A page\n\n## 1. One\n1. First.\n2. Second\n   2. not\n\n## 12. Last\n```\n## 9. No\n```\n10. Tenth. 11. no\n";
+    let sections = comments::sections(page);
+    assert_eq!(sections.iter().map(|number| &**number).collect::<Vec<_>>(), ["1", "1.1", "1.2", "12", "12.10"]);
+    let pages = comments::Pages::from([("PLAN".to_owned(), sections)]);
+    let good = "// PLAN 1, (PLAN 1.2 and 12), PLAN 12.10. PLAN 1.1, 12 to 12.10; REPLAN 7, PLAN, a PLAN of 7";
+    assert_eq!(comments::cited("p", good, &pages), Vec::<String>::new());
+    let bad = "PLAN 1\n// PLAN 2\n/// Something (PLAN 1.3).\n\"PLAN 1.1 and 13\"";
+    let missing = ["p:2: there is no PLAN 2", "p:3: there is no PLAN 1.3", "p:4: there is no PLAN 13"];
+    assert_eq!(comments::cited("p", bad, &pages), missing);
+    for (comment, count) in [
+        ("// PLAN 1.1, and a plan of 7 parts", 0),
+        ("const A: &str = \"plan 1.1\";", 0),
+        ("/// As plan 1.1 says.", 1),
+        ("//! Plan section 1", 1),
+        ("/* The\n * contract 0.3 */", 1),
+        ("fn f() {} // CONTRACT 4", 1),
+    ] {
+        assert_eq!(
+            comments::loose(&Source::new("src/net/a.rs", &format!("{comment}\n")), &pages).len(),
+            count,
+            "{comment}"
+        );
+    }
+}
+
+#[test]
+fn comments_name_their_subjects() {
+    for (comment, line) in [
+        ("// A client that has closed its side is answered.", None),
+        ("// It is said\n// Who it is.", None),
+        ("/// The one who asks, whose it is. Whoop.", None),
+        ("const A: &str = \"// Who asks\";", None),
+        ("// Who has closed its side is answered.", Some(1)),
+        ("fn f() {} // It ends. Whoever reads is told.", Some(1)),
+        ("//! It ends.\n//! Whoever reads is told.", Some(2)),
+        ("//! The first\n//!\n//! Who reads", Some(3)),
+        ("/// It is\n\n/// Who reads", Some(3)),
+        ("/// Whose it is.", Some(1)),
+    ] {
+        let found = comments::subjects(&Source::new("p", &format!("{comment}\n")));
+        let lines: Vec<bool> =
+            found.iter().map(|found| found.starts_with(&format!("p:{}: ", line.unwrap_or(0)))).collect();
+        assert_eq!(lines, line.map(|_| true).into_iter().collect::<Vec<_>>(), "{comment}: {found:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who connects next, when, and from which address.
+//! The next client to connect, when it does, and from which address.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

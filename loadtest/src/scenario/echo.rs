@@ -50,7 +50,7 @@ pub(super) struct Echo {
     per_second: f64,
     pace: Option<Pace>,
     flights: Flights,
-    /// Whose turn it is in the open loop.
+    /// The client whose turn it is in the open loop.
     turn: u32,
     stopped: bool,
     /// It is not the scenario's own unit: answers are told under this name and not as done.

@@ -1,4 +1,4 @@
-//! What clients do. One file a scenario: its `KIND` says what is measured, its [`Scenario`] reacts, its `describe` says
+//! What clients do. One file a scenario: its `KIND` says what is measured, its [`Scenario`](kind::Scenario) reacts, its `describe` says
 //! what was found. A new one is a file and a line in [`SCENARIOS`].
 
 pub mod cast;

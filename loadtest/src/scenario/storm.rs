@@ -81,7 +81,7 @@ struct Storm {
     lost: u64,
     back: u64,
     tries: u64,
-    /// Who tries again, and when.
+    /// The clients that try again, and when.
     waiting: BinaryHeap<Reverse<(Nanos, ClientId)>>,
 }
 

@@ -30,7 +30,7 @@ impl Parked {
         let is_long = self.is_above(PARKED_EVENTS_LONG, PARKED_BYTES_LONG);
         match &input {
             AppInput::Event(_) | AppInput::Connect(_) if is_full => return refuse(input, out),
-            // Whoever calls by HTTP has nothing that could be held, and an answer that says so.
+            // A caller by HTTP has nothing that could be held, and an answer that says so.
             AppInput::Call { .. } if is_long => return refuse(input, out),
             AppInput::Event(event) if is_long && self.held.insert(event.socket) => {
                 out.push(Decision::Flow { socket: event.socket, flow: Flow::Hold });

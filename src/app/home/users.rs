@@ -1,7 +1,7 @@
 //! How many sockets each identity has in each namespace of the application, where that is bounded (`limits.sockets_per_user_max`). Counted at the
 //! home, from the CONNECT until the refusal or the departure; a home sees all sockets of an identity of its tenant.
 //!
-//! Whoever proves himself to the application only is not counted: his name is a claim, and a stranger could use it up.
+//! A client that proves itself to the application only is not counted: its name is a claim, and a stranger could use it up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

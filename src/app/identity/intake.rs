@@ -1,4 +1,4 @@
-//! Where a token may be written (contract 0.3), in order: `auth.token`, `auth.authToken`, the `Authorization` header, the
+//! Where a token may be written (DESIGN 5.3), in order: `auth.token`, `auth.authToken`, the `Authorization` header, the
 //! query parameter `token`. The first that is there decides; a bad one is not mended by a good one further on.
 
 use serde::Deserialize;

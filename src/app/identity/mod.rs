@@ -1,4 +1,4 @@
-//! Who a socket is (contract 0.3): from what a client presents to an [`Identity`]. [`intake`] finds the token, [`jwt`]
+//! From what a client presents to an [`Identity`] (DESIGN 5.3). [`intake`] finds the token, [`jwt`]
 //! judges it, [`Authenticator`] decides by the configured mode. Pure: the time comes in with every question.
 //! Cookie sessions are not read here, and no key is ever looked up by what an unverified token says (B95, B96).
 
@@ -77,7 +77,7 @@ impl Authenticator {
         Authenticator { mode: settings.mode, verifier, anonymous: Arc::new(dev_identity("anonymous")) }
     }
 
-    /// Who a CONNECT is, by the first token of [`intake::token`].
+    /// The identity of a CONNECT, by the first token of [`intake::token`].
     ///
     /// # Errors
     /// `Missing` (in `jwt` mode) where no token came at all; else as [`Authenticator::verify`].
@@ -89,7 +89,7 @@ impl Authenticator {
         }
     }
 
-    /// Who the bearer of `token` is, for HTTP callers as for sockets. In `dev` mode a token that is no JWT of the
+    /// The identity of the bearer of `token`, for HTTP callers as for sockets. In `dev` mode a token that is no JWT of the
     /// configured secret is a name: `sub` is the token, and the role is every role.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The audit log's entry: who did what to whom, from where, and what came of it (contract 0.5.8). Append-only.
+//! The audit log's entry: who did what to whom, from where, and what came of it (DESIGN 5.7). Append-only.
 
 use crate::app::event::Handshake;
 use crate::base::time::WallMillis;
@@ -23,7 +23,7 @@ pub struct Entry {
     pub details: String,
 }
 
-/// Who acts and from where: the part of an entry that one socket's entries share.
+/// The one who acts, and from where: the part of an entry that one socket's entries share.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Actor {
     pub sub: String,

@@ -1,4 +1,4 @@
-//! Commands on their way (contract 0.5.4): a row per (command id, target), from sending to the one end that is told.
+//! Commands on their way (DESIGN 5.5): a row per (command id, target), from sending to the one end that is told.
 //! Knows time and counts; knows neither payloads nor sockets: `origin` is whatever the caller needs to answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -189,7 +189,7 @@ impl<O> Table<O> {
         self.rows.get(key)
     }
 
-    /// Who is to be answered: changes when somebody asks again from elsewhere.
+    /// The asker to be answered, which changes when somebody asks again from elsewhere.
     pub fn origin_mut(&mut self, key: &Key) -> Option<&mut O> {
         self.rows.get_mut(key).map(|row| &mut row.origin)
     }

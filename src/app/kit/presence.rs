@@ -1,4 +1,4 @@
-//! Who is here: sockets counted per subject (a device, a user). Connected is 0→1, disconnected 1→0, after a grace if one is set.
+//! Presence: sockets counted per subject (a device, a user). Connected is 0→1, disconnected 1→0, after a grace if one is set.
 //! Compares `SocketRef`s, so a leave that a reconnect has overtaken changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Token buckets (contract 0.5.7): capacity is the limit, refilled at the limit per window, so a burst inside a second
+//! Token buckets (DESIGN 5.6): capacity is the limit, refilled at the limit per window, so a burst inside a second
 //! sees exactly the limit. Time comes in; keys are bounded.
 
 use std::collections::BTreeMap;

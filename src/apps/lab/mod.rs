@@ -1,4 +1,4 @@
-//! lab: echo and fan-out for load tests, and the conformance fixture (design section 6). Keeps no state; each socket is
+//! lab: echo and fan-out for load tests, and the conformance fixture (DESIGN 6). Keeps no state; each socket is
 //! decided on its own shard.
 //!
 //! | event | what happens |

@@ -1,4 +1,4 @@
-//! The contract's ten acceptance scenarios, at the level of inputs and effects.
+//! What players and people rely on, in ten scenarios, at the level of inputs and effects.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

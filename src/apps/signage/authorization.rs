@@ -1,4 +1,4 @@
-//! Who may come in from now on: tokens issued, pending ones authorised, devices revoked (contract resolution 12).
+//! Admission from now on: tokens issued, pending ones authorised, devices revoked (SIGNAGE 9.12).
 //! Each is on disk before anybody is told; memory follows the disk.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::base::ids::{ReqId, SocketRef};
 /// Failed attempts one call may ask for.
 const FAILURES_MAX: u32 = 1_000;
 
-/// Who waits for the outcome.
+/// The one who waits for the outcome.
 enum Asker {
     Admin { socket: SocketRef, ack: Option<u64> },
     Api(ReqId),

@@ -1,4 +1,4 @@
-//! Commands: from an admin's request to the one response it gets (contract, commands and resolutions 1, 4 and 5).
+//! Commands: from an admin's request to the one response it gets (SIGNAGE 9.1, 9.4 and 9.5).
 
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ impl Turn<'_> {
                 let origin =
                     self.fleet.commands.origin_mut(&key).filter(|own| own.actor.sub == request.origin.actor.sub);
                 let origin = origin.ok_or_else(in_use)?;
-                // Whoever asked last, perhaps after a reconnect, is answered.
+                // The socket that asked last, perhaps after a reconnect, is answered.
                 origin.socket = request.origin.socket;
                 Ok(false)
             }

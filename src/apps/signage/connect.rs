@@ -1,4 +1,4 @@
-//! Who may come in: devices by their tokens, people by their roles (contract, resolutions 2 and 12).
+//! Admission: devices come in by their tokens, people by their roles (SIGNAGE 1, 9.2 and 9.12).
 //! A refusal says `Device not authorized` whatever the reason; the reason is in its `data`, the log and the metric.
 
 use std::sync::Arc;

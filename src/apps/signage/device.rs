@@ -110,7 +110,7 @@ impl Device {
         self.row.authorized && !self.row.retired && self.row.register_info != "{}"
     }
 
-    /// Where it stands: `unknown → pending → online ↔ offline → retired` (contract, state machines), and `silent` for one that
+    /// Where it stands: `unknown → pending → online ↔ offline → retired` (SIGNAGE 5), and `silent` for one that
     /// is connected and has not registered.
     pub fn status(&self, online: bool, silent: bool) -> &'static str {
         match (self.row.retired, online, silent, self.row.authorized) {

@@ -1,4 +1,4 @@
-//! From an event to its handler: the table's row, the sender's right, the event's size, and the ack (contract 0.2, 0.4).
+//! From an event to its handler: the table's row, the sender's right, the event's size, and the ack (DESIGN 5.2 and 5.4).
 
 use serde_json::{Value, json};
 
@@ -84,5 +84,22 @@ impl Turn<'_> {
 
     fn ack_error(&mut self, event: &Event, fail: &Fail) {
         self.fx.ack(event.socket, event.ack, &json!({"ok": false, "error": fail}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SIGNAGE 2 and 3 list the events of the table, in its order, those of devices apart from those of people.
+    #[test]
+    fn the_page_for_client_developers_lists_every_event() {
+        let page = include_str!("../../../docs/apps/signage.md");
+        for (number, of_devices) in [("2. ", true), ("3. ", false)] {
+            let section = page.split("\n## ").find(|section| section.starts_with(number)).expect("a section");
+            let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+            let routes = ROUTES.iter().filter(|route| matches!(route.from, From::Device) == of_devices);
+            assert!(rows.eq(routes.map(|route| route.name)), "SIGNAGE {number}");
+        }
     }
 }

@@ -321,7 +321,7 @@ pub struct AdminSeat {
 }
 
 impl AdminSeat {
-    /// Who acts, as the audit log and commands keep it.
+    /// This person, as the audit log and commands keep it.
     pub fn actor(&self) -> Actor {
         Actor::of(self.identity.sub(), &self.handshake)
     }
@@ -376,7 +376,7 @@ impl AlertKind {
         }
     }
 
-    /// How bad it is, in the words of the contract.
+    /// How bad it is, as `device:alert` says it.
     pub fn severity(self) -> &'static str {
         match self {
             AlertKind::StoreDegraded => "critical",

@@ -1,4 +1,4 @@
-//! What signage asks of the store: rows, changes and questions, as values. Tables in the contract's DB line (`sg_*`).
+//! What signage asks of the store: rows, changes and questions, as values. The tables are called `sg_*`.
 
 use bytes::Bytes;
 

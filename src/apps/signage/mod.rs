@@ -1,4 +1,4 @@
-//! Digital signage: players register, report state and obey commands; admins watch and command (contract `signage`).
+//! Digital signage: players register, report state and obey commands; admins watch and command (`docs/apps/signage.md`).
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
@@ -77,7 +77,7 @@ pub const ROW: Row = Row {
 /// Fleets one shard holds.
 const FLEETS_MAX: usize = 4_096;
 
-/// Who may send an event.
+/// Those who may send an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Device,

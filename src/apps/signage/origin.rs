@@ -8,7 +8,7 @@ use crate::app::kit::audit::Actor;
 use crate::base::ids::SocketRef;
 use crate::base::time::WallMillis;
 
-/// Who asked for a command, and what is needed to send it again and to answer.
+/// The person who asked for a command, and what is needed to send it again and to answer.
 #[derive(Clone, Debug)]
 pub struct CommandOrigin {
     pub socket: SocketRef,

@@ -1,4 +1,4 @@
-//! What signage says and hears, as typed payloads: names and shapes are the contract's.
+//! What signage says and hears, as typed payloads: names and shapes are those of SIGNAGE 2 to 5.
 //! Reading a payload that bends the shape is the business of `rules`; here are only shapes.
 
 use serde::Serialize;

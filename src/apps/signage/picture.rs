@@ -1,4 +1,4 @@
-//! Pictures inside payloads: found, taken out, and judged by size before anything is decoded (contract resolution 10).
+//! Pictures inside payloads: found, taken out, and judged by size before anything is decoded (SIGNAGE 9.10).
 //! Decoding, hashing and writing are a job of the shell.
 
 use bytes::Bytes;

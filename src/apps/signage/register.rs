@@ -1,4 +1,4 @@
-//! Registration, takeover and leaving: how a device comes online and goes (contract resolutions 7, 8 and 9).
+//! Registration, takeover and leaving: how a device comes online and goes (SIGNAGE 9.7, 9.8 and 9.9).
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ impl Turn<'_> {
         }
         let (arrival, replaced) = self.fleet.here.take_over(id, socket);
         let now = self.now.wall;
-        // Whoever registers has been let in, by its own token or by one for all.
+        // A device that registers has been let in, by its own token or by one for all.
         self.fleet.amend(id, |row| {
             (row.authorized, row.online) = (true, true);
             row.last_seen = now;

@@ -1,4 +1,4 @@
-//! Reports of state, and the pictures in them (contract resolutions 6 and 10).
+//! Reports of state, and the pictures in them (SIGNAGE 9.6 and 9.10).
 
 use std::sync::Arc;
 

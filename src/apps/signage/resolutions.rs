@@ -1,4 +1,4 @@
-//! The contract's resolutions [!] 1 to 13, what development mode and the legacy client add.
+//! SIGNAGE 9, resolution by resolution, and what development mode and the legacy client add.
 
 use std::sync::Arc;
 

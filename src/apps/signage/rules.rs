@@ -19,7 +19,7 @@ pub const FLEET_BYTES_MAX: usize = 128;
 pub const GROUPS_PER_IDENTITY_MAX: usize = 32;
 /// Devices one command may name.
 pub const DEVICES_PER_COMMAND_MAX: usize = 1_000;
-/// Bytes of an event, and of a device's whole state, pictures apart (contract 0.2).
+/// Bytes of an event, and of a device's whole state, pictures apart (SIGNAGE 7).
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// What `timeoutMs` of a command may be.
 pub const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
@@ -31,7 +31,7 @@ const NETWORK_BYTES_MAX: usize = 4_096;
 /// The keys of a state; one that has them all replaces the state.
 pub const STATE_KEYS: [&str; 8] =
     ["timestamp", "system", "storage", "vlc", "app", "activePlaylist", "defaultPlaylist", "snapshot"];
-/// The commands of the contract, and whether doing one twice is the same as doing it once.
+/// The commands of SIGNAGE 3, and whether doing one twice is the same as doing it once.
 const COMMANDS: [(&str, bool); 5] =
     [("vlc:play", true), ("vlc:pause", false), ("vlc:stop", true), ("vlc:fullscreen", false), ("vlc:snapshot", true)];
 

@@ -28,7 +28,7 @@ pub struct Settings {
     pub history_per_device_max: u32,
     /// An admin is subscribed to the devices it may see when it connects.
     pub subscribe_on_connect: bool,
-    /// Commands let through beside the five of the contract.
+    /// Commands let through beside the five of SIGNAGE 3.
     pub extra_commands: Vec<String>,
     /// A token that admits any device; empty: each device has its own.
     pub fleet_token: Secret,

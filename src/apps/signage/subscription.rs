@@ -1,6 +1,6 @@
-//! What admins watch and ask: lists, subscriptions, state, history, pictures, the audit feed (contract, admin helpers).
+//! What admins watch and ask: lists, subscriptions, state, history, pictures, the audit feed (SIGNAGE 3).
 //!
-//! Who has which state: a watcher gets the whole state of every device a subscription covers when it subscribes, before it
+//! A watcher gets the whole state of every device a subscription covers when it subscribes, before it
 //! is in the room; from then on all members of the room `diff` have the state of the rev before, so one patch serves all.
 //! Where a slow reader's outbox dropped something, it gets the whole state again when it has drained.
 

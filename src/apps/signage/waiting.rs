@@ -56,7 +56,7 @@ pub struct Flushed {
     pub then: Vec<(job::Query, Reader)>,
 }
 
-/// Who asked the store.
+/// The one who asked the store.
 #[derive(Clone)]
 pub enum Reader {
     History { socket: SocketRef, ack: Option<u64>, device_id: String },

@@ -1,5 +1,5 @@
 //! Watches a JSON scan for stand-ins of binary attachments. A text that reaches other clients as it came must not hold
-//! one that breaks their decoder, however it is spelled (CVE-2022-2421). Spec: protocol 2.9.
+//! one that breaks their decoder, however it is spelled (CVE-2022-2421). Spec: PROTOCOL 7.
 
 use smallvec::SmallVec;
 

@@ -34,14 +34,14 @@ pub type Log = Sender<(&'static str, SocketRef, String)>;
 pub struct Fleet {
     log: Option<Log>,
     next_token: u64,
-    /// Who waits for what, by token.
+    /// What a token waits for.
     waiting: BTreeMap<Token, Waiting>,
     timers: BTreeMap<SocketRef, Token>,
     /// It has heard `Started`.
     started: bool,
     /// Speaks this long before the end of a token.
     notice_ms: Option<u64>,
-    /// Who sockets become whose token has ended.
+    /// The identity of sockets whose token has ended, from then on.
     refreshed: Option<Arc<Identity>>,
 }
 

@@ -57,7 +57,7 @@ impl Peer {
         self.sends_frame(Opcode::Close, true, payload.as_ref().map_or(&[], |code| &code[..]));
     }
 
-    /// Bytes as they are, as one read. Whoever has been cut off sends in vain.
+    /// Bytes as they are, as one read. A client that has been cut off sends in vain.
     pub fn sends_bytes(&self, bytes: &mut [u8]) {
         let (shard, conn, closed) = {
             let mut state = self.world.0.borrow_mut();

@@ -1,4 +1,4 @@
-//! Protocol 2.6, and the time limits of protocol 1.2 and design 4.16: everything that happens by itself.
+//! PROTOCOL 6, the connect timeout of PROTOCOL 11 and the drain of DESIGN 4.15: everything that happens by itself.
 
 use super::{apps, fleet, world};
 use crate::base::limit::HEARING_GRACE_MS;
@@ -371,7 +371,7 @@ fn f17_a_drain_is_spread_and_tells_each_transport_in_its_way() {
     get.is("200 1");
     probe.gets_close(None);
     assert!(!world.is_drained());
-    // Who comes late is told at once.
+    // A client that comes late is told at once.
     let late = world.websocket("/lab-root");
     late.gets_close(Some(1001));
     world.advance(5_000);

@@ -103,7 +103,7 @@ fn f13_above_the_bound_of_all_outboxes_the_largest_slow_reader_is_closed() {
         assert!(slow.iter().all(|reader| !reader.is_closed()));
         assert_eq!(world.sum(|shard| shard.stats.slow_consumers), 1);
         assert!(world.sum(|shard| shard.sample().outbox_bytes) <= 8_750);
-        // Whoever reads has missed nothing, and whoever begins to read again neither.
+        // A client that reads has missed nothing, nor has one that begins to read again.
         assert_eq!(well.takes_all().len(), 3);
         slow[0].reads_on();
         assert_eq!(slow[0].takes_all().len(), 3);

@@ -1,4 +1,4 @@
-//! Protocol 2.9: namespaces, events, what ends a connection and what does not.
+//! PROTOCOL 7: namespaces, events, what ends a connection and what does not.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Protocol 2.3: HTTP long-polling, row by row.
+//! PROTOCOL 3: HTTP long-polling, row by row.
 
 use crate::base::limit::POLLING_BURST_FACTOR;
 use crate::base::limit::packets_max;

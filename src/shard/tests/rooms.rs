@@ -1,4 +1,4 @@
-//! Rooms, broadcasts and acks over one shard and several (protocol 1.3, design 4.5 and 4.8).
+//! Rooms, broadcasts and acks over one shard and several (PROTOCOL 10, DESIGN 4.5 and 4.8).
 
 use std::sync::mpsc::channel;
 

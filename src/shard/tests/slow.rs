@@ -1,4 +1,4 @@
-//! Readers that are slower than their writers (design 4.11, F-12).
+//! Readers that are slower than their writers (DESIGN 4.11, F-12).
 
 use super::{apps, fleet};
 use crate::base::limit::{Limits, OUTBOX_BURST_FACTOR, OUTBOX_PATIENCE_MS};

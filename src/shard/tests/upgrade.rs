@@ -1,4 +1,4 @@
-//! Protocol 2.5: a polling session moves to a WebSocket.
+//! PROTOCOL 5: a polling session moves to a WebSocket.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Protocol 2.2 and 2.4: the handshake and the WebSocket transport.
+//! PROTOCOL 2 and 4: the handshake and the WebSocket transport.
 
 use super::world;
 use crate::base::limit::OUTBOX_PATIENCE_MS;

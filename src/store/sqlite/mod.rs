@@ -81,7 +81,7 @@ impl Repository for Sqlite {
     }
 }
 
-/// Who is at fault: another process, the disk, the input, or something that only an operator can judge.
+/// The kind says who is at fault: another process, the disk, the input, or something that only an operator can judge.
 fn job_error(error: &rusqlite::Error) -> JobError {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JobErrorKind::Busy,

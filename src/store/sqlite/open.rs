@@ -137,7 +137,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reliability B102.
+/// B102.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// <https://sqlite.org/fileformat2.html#the_database_header>
 const MAGIC: &[u8] = b"SQLite format 3\0";

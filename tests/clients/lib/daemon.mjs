@@ -19,7 +19,7 @@ const LOG_CHARACTERS_MAX = 20_000;
 export const better = (reason) => (ORACLE ? `the daemon does better here: ${reason}` : undefined);
 export const daemonOnly = ORACLE ? "the official server has no such thing" : undefined;
 
-/** The conformance fixture (design, section 6). */
+/** The conformance fixture (DESIGN 6). */
 export const startFixture = () => start((port) => ["conformance", "--listen", `127.0.0.1:${port}`]);
 
 /**

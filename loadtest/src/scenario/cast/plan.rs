@@ -1,4 +1,4 @@
-//! Who is in which group and who speaks to it, decided before anybody connects: from the arguments alone, so that all
+//! The groups, their members and their speakers, decided before anybody connects: from the arguments alone, so that all
 //! threads agree without a word.
 
 use crate::options::Options;

@@ -22,7 +22,7 @@ const RATE_PER_CLIENT: f64 = 0.2;
 /// Before the start this long is waited for an answer.
 const PATIENCE_NS: Nanos = 10 * SECOND_NS;
 
-/// Who there is, and what they do.
+/// The roles there are, and what they do.
 pub struct Script {
     /// At least one; the last one's clients are all that are left.
     pub roles: &'static [Role],
@@ -109,7 +109,7 @@ struct Mix {
 struct Loop {
     per_second: f64,
     pace: Option<Pace>,
-    /// Who did it last, among this thread's clients of the role.
+    /// The client that did it last, by its place among this thread's clients of the role.
     turn: u32,
     /// This thread's clients of the role.
     clients: Vec<ClientId>,
