@@ -5,6 +5,10 @@
 mod end;
 #[path = "daemon/hostile.rs"]
 mod hostile;
+#[path = "daemon/linger.rs"]
+mod linger;
+#[path = "daemon/listeners.rs"]
+mod listeners;
 #[path = "daemon/liveness.rs"]
 mod liveness;
 #[path = "daemon/log.rs"]
@@ -13,6 +17,8 @@ mod log;
 mod process;
 #[path = "daemon/proxies.rs"]
 mod proxies;
+#[path = "daemon/requests.rs"]
+mod requests;
 #[path = "daemon/signals.rs"]
 mod signals;
 #[path = "daemon/start.rs"]

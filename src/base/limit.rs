@@ -43,6 +43,19 @@ pub const PROXY_HEAD_BYTES_MAX: usize = 536;
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// An HTTP connection that has been answered may rest for so long before it sends its next request.
 pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 75_000;
+/// Requests that are taken behind one that waits for its answer on the same connection, and bytes kept of those that are not
+/// taken yet; beyond, nothing more is read.
+pub const PIPELINED_MAX: usize = 16;
+pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+/// A connection that is answered before it was read to its end: our side ends, and what still comes is read and thrown away
+/// until it is this much, or this time is over, or nothing has come for the shorter time.
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const LINGER_TIMEOUT_MS: u64 = 30_000;
+pub const LINGER_SILENCE_MS: u64 = 5_000;
+/// Connections of the process in that state; one more is closed as it is. Those that were refused when they were accepted
+/// have no place among `limits.connections_max`, so there may be fewer of them.
+pub const LINGERING_MAX: usize = 16_384;
+pub const LINGERING_REFUSED_MAX: usize = 256;
 /// The whole body of an HTTP request arrives within this time, and what it takes at this pace: a slow line may bring a
 /// large picture.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
@@ -62,6 +75,8 @@ pub const UPGRADE_NOOP_INTERVAL_MS: u64 = 100;
 pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 /// After our close frame the peer has this long to answer before the TCP connection is cut.
 pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// A drain closes its clients over the window that is configured, but no two of a shard further apart than this.
+pub const DRAIN_GAP_MS_MAX: u64 = 1_000;
 /// Bytes of log lines that wait to be written; a line that does not fit is dropped and counted.
 pub const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// The end of the process waits so long for its last lines to be written.
@@ -86,6 +101,11 @@ pub const STORE_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const STORE_BUSY_TIMEOUT_MS: u64 = 2_000;
 /// Messages waiting in one shard's mailbox from one sender; above it the sender stops reading its sockets.
 pub const MAILBOX_OVERFLOW_MAX: usize = 65_536;
+/// Connections of the admin listener, of all and from one address; one more is answered 503. They are none of those that
+/// `limits.connections_max` counts.
+pub const ADMIN_CONNECTIONS_MAX: usize = 256;
+pub const ADMIN_CONNECTIONS_PER_IP_MAX: usize = 64;
+pub const ADMIN_LINGERING_REFUSED_MAX: usize = 64;
 /// Connections the kernel may hold for us between SYN and accept.
 pub const ACCEPT_BACKLOG: i32 = 4_096;
 /// A reader over its outbox bound is closed once it has taken nothing for this long, or holds this many times the bound:

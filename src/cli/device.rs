@@ -139,7 +139,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\n\"no\"").await.unwrap();
             String::from_utf8(head).unwrap()
         });
-        let admin = Admin { bind: address, token: Secret::new("t0k") };
+        let admin = Admin { bind: address, token: Secret::new("t0k"), ..Admin::default() };
         let answer = exchange(&admin, address, Method::POST, "/signage/devices/p1/issue?fleet=x").await.unwrap();
         assert_eq!(answer, (StatusCode::NOT_FOUND, Bytes::from_static(b"\"no\"")));
         let head = daemon.await.unwrap();

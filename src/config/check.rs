@@ -2,6 +2,7 @@
 //! is left over. Then come the rules that need more than one key. Nothing stops at the first mistake.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::keys::listener::LISTENER;
 use super::keys::{APP, Over, SECTIONS};
@@ -180,9 +181,12 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
                  read from these only; set listener[{index}].trusted_proxies"
             ));
         }
-        let taken = config.listeners[..index].iter().map(|other| other.bind).chain([config.admin.bind]);
-        if listener.bind.port() != 0 && taken.into_iter().any(|other| other == listener.bind) {
-            refusals.push(format!("{key}: must differ from every other listener and admin.bind"));
+        let taken = config.listeners[..index].iter().map(|other| (other.bind, other.ipv6_only));
+        let mut taken = taken.chain([(config.admin.bind, config.admin.ipv6_only)]);
+        if taken.any(|other| overlap(other, (listener.bind, listener.ipv6_only))) {
+            refusals.push(format!(
+                "{key}: must differ from every other listener and admin.bind; [::] is IPv4 too unless ipv6_only = true"
+            ));
         }
     }
     if config.admin.token.is_empty() && !config.admin.bind.ip().to_canonical().is_loopback() {
@@ -211,6 +215,14 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
         ));
     }
     refusals
+}
+
+/// Whether two listening addresses (and whether each is IPv6 only) are one for some client.
+fn overlap(one: (SocketAddr, bool), other: (SocketAddr, bool)) -> bool {
+    let covers = |(at, ipv6_only): (SocketAddr, bool), other: SocketAddr| {
+        at.ip() == other.ip() || at.is_ipv6() && at.ip().is_unspecified() && !ipv6_only && other.is_ipv4()
+    };
+    one.0.port() != 0 && one.0.port() == other.0.port() && (covers(one, other.0) || covers(other, one.0))
 }
 
 /// The shortest HS256 key we accept: as long as the hash (RFC 7518 section 3.2).

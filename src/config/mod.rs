@@ -60,20 +60,33 @@ pub struct Server {
     pub shards: u16,
     pub data_dir: PathBuf,
     pub drain_timeout_s: u64,
+    /// `None`: what [`Config::drain_delay_s`] says.
+    pub drain_delay_s: Option<u64>,
     /// Where the official client bundles lie; `None`: not served.
     pub client_dir: Option<PathBuf>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Server { shards: 0, data_dir: PathBuf::from("data"), drain_timeout_s: 20, client_dir: None }
+        Server {
+            shards: 0,
+            data_dir: PathBuf::from("data"),
+            drain_timeout_s: 20,
+            drain_delay_s: None,
+            client_dir: None,
+        }
     }
 }
+
+/// Until a balancer that asks every second has read 503 thrice.
+const DRAIN_DELAY_S_DEFAULT: u64 = 3;
 
 /// `[[listener]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub bind: SocketAddr,
+    /// `[::]` takes no IPv4.
+    pub ipv6_only: bool,
     /// Names what may be the root.
     table: &'static Table,
     /// The application the namespace `/` is, by its name; `None`: none, its CONNECT is refused.
@@ -90,7 +103,8 @@ impl Listener {
     fn untold(table: &'static Table) -> Listener {
         let bind = SocketAddr::from(([127, 0, 0, 1], 3000));
         let (engine, cors, proxies) = (EngineLimits::default(), Cors::default(), Proxies::default());
-        let mut listener = Listener { bind, table, root: None, paths: Vec::new(), engine, cors, proxies };
+        let mut listener =
+            Listener { bind, ipv6_only: false, table, root: None, paths: Vec::new(), engine, cors, proxies };
         listener.resolve_paths(vec!["/socket.io/".to_owned()]);
         listener
     }
@@ -153,13 +167,15 @@ pub struct Proxies {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub bind: SocketAddr,
+    /// `[::]` takes no IPv4.
+    pub ipv6_only: bool,
     /// Empty: loopback only, and no request that carries an Origin or a foreign Host.
     pub token: Secret,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Admin { bind: SocketAddr::from(([127, 0, 0, 1], 9464)), token: Secret::default() }
+        Admin { bind: SocketAddr::from(([127, 0, 0, 1], 9464)), ipv6_only: false, token: Secret::default() }
     }
 }
 
@@ -233,6 +249,13 @@ impl Config {
     /// Whether the application of this name is there and switched on.
     pub fn serves(&self, name: &str) -> bool {
         self.apps.iter().any(|app| app.enabled && app.row.name == name)
+    }
+
+    /// How long a drain says that it has begun before it closes anything: balancers are only beyond loopback.
+    pub fn drain_delay_s(&self) -> u64 {
+        let is_loopback = |listener: &Listener| listener.bind.ip().to_canonical().is_loopback();
+        let implied = if self.listeners.iter().all(is_loopback) { 0 } else { DRAIN_DELAY_S_DEFAULT };
+        self.server.drain_delay_s.unwrap_or(implied)
     }
 
     /// This configuration as commented TOML that reads back as the same one, secrets included.

@@ -30,8 +30,11 @@ pub fn render(config: &Config, secrets: Secrets) -> String {
     for section in SECTIONS {
         heading(&mut out, section.doc, &format!("[{}]", section.name));
         for key in section.keys {
-            let implied =
-                (section.name, key.name) == ("store", "url") && config.store == Store::within(&config.server.data_dir);
+            let implied = match (section.name, key.name) {
+                ("store", "url") => config.store == Store::within(&config.server.data_dir),
+                ("server", "drain_delay_s") => config.server.drain_delay_s.is_none(),
+                _ => false,
+            };
             line(&mut out, key.describe(), key.access.get(config), implied, secrets);
         }
         if section.name == "server" {

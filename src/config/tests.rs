@@ -61,8 +61,8 @@ fn unusual() -> Config {
     let long = "0123456789abcdef0123456789abcdef";
     let file = format!(
         r#"
-        server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, client_dir = "c" }}
-        admin = {{ bind = "0.0.0.0:9", token = "adm-0123456789abcd" }}
+        server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, drain_delay_s = 7, client_dir = "c" }}
+        admin = {{ bind = "0.0.0.0:9", ipv6_only = true, token = "adm-0123456789abcd" }}
         auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0 }}
         store.url = "memory:"
         limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
@@ -77,6 +77,7 @@ fn unusual() -> Config {
         public_url = "https://x.example/"
         [[listener]]
         bind = "[::]:1"
+        ipv6_only = true
         root = "lab"
         paths = ["/a/", "/b"]
         cors_origins = ["*"]
@@ -353,14 +354,49 @@ fn beyond_loopback_without_a_secret_is_refused_with_what_mends_it() {
 }
 
 #[test]
+fn a_drain_waits_for_balancers_only_where_there_may_be_some() {
+    let jwt = "auth = { mode = \"jwt\", jwt_secret = \"0123456789abcdef0123456789abcdef\" }";
+    for (text, delay_s) in [
+        (String::new(), 0),
+        (jwt.to_owned(), 0),
+        (format!("{jwt}\n[[listener]]\n[[listener]]\nbind = \"0.0.0.0:1\""), 3),
+        (format!("{jwt}\nserver.drain_delay_s = 0\n[[listener]]\nbind = \"[::]:1\""), 0),
+        ("server.drain_delay_s = 5".to_owned(), 5),
+    ] {
+        let config = parse(&text);
+        assert_eq!(config.drain_delay_s(), delay_s, "{text}");
+        assert_eq!(parse(&config.to_toml()), config, "{text}");
+    }
+}
+
+#[test]
 fn keys_that_depend_on_each_other_are_checked_together() {
     assert!(refusals("admin.token = \"fifteen-letters\"")[0].starts_with("admin.token: must be empty or at least 16"));
     parse("admin.token = \"sixteen--letters\"");
     let twice = "[[listener]]\n[[listener]]";
     assert_eq!(
         refusals(twice),
-        ["listener[1].bind = \"127.0.0.1:3000\": must differ from every other listener and admin.bind"]
+        ["listener[1].bind = \"127.0.0.1:3000\": must differ from every other listener and admin.bind; \
+          [::] is IPv4 too unless ipv6_only = true"]
     );
+    let jwt =
+        "auth = { mode = \"jwt\", jwt_secret = \"0123456789abcdef0123456789abcdef\" }\nadmin.bind = \"127.0.0.1:1\"\n";
+    let listeners =
+        |of: &[&str]| of.iter().fold(jwt.to_owned(), |text, lines| format!("{text}[[listener]]\n{lines}\n"));
+    for (one, other, goes) in [
+        ("bind = \"[::]:5\"", "bind = \"0.0.0.0:5\"", false),
+        ("bind = \"10.0.0.1:5\"", "bind = \"[::]:5\"", false),
+        ("bind = \"[::]:5\"\nipv6_only = true", "bind = \"0.0.0.0:5\"", true),
+        ("bind = \"[::1]:5\"", "bind = \"127.0.0.1:5\"", true),
+        ("bind = \"[::]:5\"", "bind = \"127.0.0.1:6\"", true),
+    ] {
+        let text = listeners(&[one, other]);
+        match goes {
+            true => drop(parse(&text)),
+            false => assert!(refusals(&text)[0].contains("ipv6_only = true"), "{text}"),
+        }
+    }
+    assert!(refusals(&listeners(&["bind = \"[::]:1\""]))[0].starts_with("listener[0].bind"));
     assert!(refusals("admin.bind = \"127.0.0.1:3000\"")[0].starts_with("listener[0].bind"));
     parse("admin.bind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[listener]]\nbind = \"127.0.0.1:0\"");
     assert_eq!(

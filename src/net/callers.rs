@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use mio::net::TcpStream;
 
-use super::cors::Origin;
+use super::behind::{Asked, Behind, Turn};
 use super::flush;
 use super::proxy_head::{self, BadHead, ProxyHead};
 use crate::base::ids::{ConnKey, ReqId, Sid};
@@ -25,18 +25,10 @@ pub struct Caller {
     pub listener: usize,
     pub ip: IpAddr,
     state: State,
-    /// Bytes may have come that wait until the request before them is answered.
+    /// Bytes may have come for which there is no room behind the request that is being answered.
     unread: bool,
     timer: Option<TimerKey>,
-}
-
-/// A request that a shard has.
-#[derive(Debug)]
-pub struct Asked {
-    pub req: ReqId,
-    /// None for a handshake, which nobody can abort.
-    pub sid: Option<Sid>,
-    pub origin: Origin,
+    behind: Option<Box<Behind>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +47,7 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     Read,
-    /// One request at a time: later.
+    /// Enough has come that is not answered: later.
     Leave,
     /// Nobody is there any more for the answer.
     GiveUp,
@@ -64,9 +56,10 @@ pub enum Next {
 /// What became of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// All of it; `unread`: the next request may lie there already.
+    /// All of it, and the answers that waited for it. `unread`: more may lie there already; `kept`: more has been read.
     All {
         unread: bool,
+        kept: bool,
     },
     Part,
     Broken,
@@ -88,7 +81,7 @@ impl Callers {
         let due = now + HEAD_TIMEOUT_MS;
         let timer = Some(self.timers.arm(due, conn));
         let state = if announces { State::Announcing { head: Vec::new(), due } } else { State::Listening { due } };
-        self.callers.insert(conn, Caller { listener, ip, state, unread: false, timer });
+        self.callers.insert(conn, Caller { listener, ip, state, unread: false, timer, behind: None });
     }
 
     /// Reads on in a PROXY head; of a complete one says how many of `bytes` belong to it. The outer `None`: no head is due.
@@ -133,6 +126,7 @@ impl Callers {
         match caller.state {
             State::Announcing { .. } | State::Listening { .. } => Next::Read,
             State::Waiting(_) if ended => Next::GiveUp,
+            State::Waiting(_) if caller.behind.as_ref().is_none_or(|behind| behind.has_room()) => Next::Read,
             State::Waiting(_) | State::Writing { .. } => {
                 caller.unread = true;
                 Next::Leave
@@ -143,25 +137,57 @@ impl Callers {
     /// A shard works on a request of this one, for as long as it likes.
     pub fn wait(&mut self, conn: ConnKey, asked: Asked) {
         let Some(caller) = self.callers.get_mut(&conn) else { return };
-        caller.state = State::Waiting(asked);
+        match &mut caller.state {
+            State::Announcing { .. } | State::Listening { .. } => caller.state = State::Waiting(asked),
+            State::Waiting(_) | State::Writing { .. } => return caller.behind().push(asked),
+        }
         if let Some(timer) = caller.timer.take() {
             self.timers.cancel(timer);
         }
     }
 
-    /// The request whose answer has come.
-    pub fn asked(&self, conn: ConnKey, req: ReqId) -> Option<&Asked> {
-        self.callers.get(&conn)?.asked().filter(|asked| asked.req == req)
+    /// Bytes have come behind a request.
+    pub fn keep(&mut self, conn: ConnKey, bytes: &[u8]) {
+        if let Some(caller) = self.callers.get_mut(&conn) {
+            caller.behind().keep(bytes);
+        }
     }
 
-    /// Writes an answer, as much as the kernel takes.
-    pub fn send(&mut self, conn: ConnKey, tcp: &TcpStream, answer: &[u8], now: Millis) -> Sent {
+    /// The first `count` of the bytes that were kept are a request that is asked now.
+    pub fn take(&mut self, conn: ConnKey, count: usize) {
+        if let Some(caller) = self.callers.get_mut(&conn) {
+            caller.behind().take(count);
+        }
+    }
+
+    /// The request whose answer has come.
+    pub fn asked(&self, conn: ConnKey, req: ReqId) -> Option<&Asked> {
+        let caller = self.callers.get(&conn)?;
+        match &caller.state {
+            State::Waiting(asked) if asked.req == req => Some(asked),
+            _ => caller.behind.as_ref()?.asked(req),
+        }
+    }
+
+    /// Writes the answer to a request, as much as the kernel takes, once those before it have been answered.
+    pub fn send(&mut self, conn: ConnKey, req: ReqId, tcp: &TcpStream, answer: &[u8], now: Millis) -> Sent {
+        let Some(caller) = self.callers.get_mut(&conn) else { return Sent::Broken };
+        let sid = match &caller.state {
+            State::Waiting(asked) if asked.req == req => asked.sid,
+            _ => {
+                caller.behind().keep_answer(req, answer);
+                return Sent::Part;
+            }
+        };
+        self.write(conn, tcp, sid, answer, now)
+    }
+
+    fn write(&mut self, conn: ConnKey, tcp: &TcpStream, sid: Option<Sid>, answer: &[u8], now: Millis) -> Sent {
         let Some(caller) = self.callers.get_mut(&conn) else { return Sent::Broken };
         match write(tcp, answer) {
             None => Sent::Broken,
-            Some(written) if written == answer.len() => self.rest(conn, now),
+            Some(written) if written == answer.len() => self.on_written(conn, tcp, now),
             Some(written) => {
-                let sid = caller.asked().and_then(|asked| asked.sid);
                 caller.state = State::Writing { answer: answer.to_vec(), written, sid, told: now };
                 Sent::Part
             }
@@ -192,17 +218,24 @@ impl Callers {
             None => Sent::Broken,
             Some(more) => {
                 *written += more;
-                if *written == answer.len() { self.rest(conn, now) } else { Sent::Part }
+                if *written == answer.len() { self.on_written(conn, tcp, now) } else { Sent::Part }
             }
         }
     }
 
-    /// The answer is out: the connection may rest before its next request.
-    fn rest(&mut self, conn: ConnKey, now: Millis) -> Sent {
+    /// An answer is out: it is the next one's turn, or the connection may rest before its next request.
+    fn on_written(&mut self, conn: ConnKey, tcp: &TcpStream, now: Millis) -> Sent {
         let Some(caller) = self.callers.get_mut(&conn) else { return Sent::Broken };
-        caller.state = State::Listening { due: now + HEAD_TIMEOUT_MS };
-        caller.timer = Some(self.timers.arm(now + KEEP_ALIVE_TIMEOUT_MS, conn));
-        Sent::All { unread: std::mem::take(&mut caller.unread) }
+        match caller.behind.as_mut().and_then(|behind| behind.next_turn()) {
+            Some(Turn::Answered { sid, answer }) => return self.write(conn, tcp, sid, &answer, now),
+            Some(Turn::Asked(asked)) => caller.state = State::Waiting(asked),
+            None => {
+                caller.state = State::Listening { due: now + HEAD_TIMEOUT_MS };
+                caller.timer = Some(self.timers.arm(now + KEEP_ALIVE_TIMEOUT_MS, conn));
+            }
+        }
+        caller.tidy();
+        Sent::All { unread: std::mem::take(&mut caller.unread), kept: !caller.kept().is_empty() }
     }
 
     /// The next one that has said nothing in time.
@@ -224,19 +257,45 @@ impl Caller {
         }
     }
 
-    /// The request a shard works on.
-    fn asked(&self) -> Option<&Asked> {
-        match &self.state {
+    /// Requests that shards have, in the order in which they came.
+    pub fn all_asked(&self) -> impl Iterator<Item = &Asked> {
+        let first = match &self.state {
             State::Waiting(asked) => Some(asked),
             State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
-        }
+        };
+        first.into_iter().chain(self.behind.iter().flat_map(|behind| behind.all_asked()))
     }
 
-    /// The request a shard still has, of a caller that has gone.
-    pub fn into_asked(self) -> Option<Asked> {
-        match self.state {
-            State::Waiting(asked) => Some(asked),
-            State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
+    /// Nothing of this one is being answered.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Listening { .. })
+    }
+
+    /// What has been read behind the requests that are being answered.
+    pub fn kept(&self) -> &[u8] {
+        self.behind.as_ref().map_or(&[], |behind| behind.bytes())
+    }
+
+    /// Whether there may be one more request in the line.
+    pub fn has_turns(&self) -> bool {
+        self.behind.as_ref().is_none_or(|behind| behind.has_turns())
+    }
+
+    /// Whether a request may be asked before those that came earlier are answered. Two of a kind for one session would overlap
+    /// and end it: the later one waits.
+    pub fn may_ask(&self, sid: Option<Sid>, is_post: bool) -> bool {
+        let overlaps = |asked: &Asked| sid.is_some() && asked.sid == sid && asked.is_post == is_post;
+        !self.all_asked().any(overlaps)
+    }
+
+    fn behind(&mut self) -> &mut Behind {
+        self.behind.get_or_insert_default()
+    }
+
+    /// A connection with nothing behind has no room for it either.
+    fn tidy(&mut self) {
+        if self.behind.as_ref().is_some_and(|behind| behind.is_empty()) {
+            self.behind = None;
         }
     }
 }
@@ -251,8 +310,10 @@ fn write(mut tcp: &TcpStream, bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cors::Origin;
     use super::*;
     use crate::base::ids::{Key, ShardId};
+    use crate::base::limit::{PIPELINED_BYTES_MAX, PIPELINED_MAX};
     use std::io::Read;
 
     fn key(slot: u32) -> Key {
@@ -275,8 +336,12 @@ mod tests {
         callers
     }
 
+    fn asked_by(slot: u32, sid: Option<Sid>, is_post: bool) -> Asked {
+        Asked { req: ReqId { shard: ShardId(0), key: key(slot) }, sid, is_post, origin: Origin::None }
+    }
+
     fn asked() -> Asked {
-        Asked { req: ReqId { shard: ShardId(0), key: key(7) }, sid: None, origin: Origin::None }
+        asked_by(7, None, false)
     }
 
     #[test]
@@ -312,22 +377,71 @@ mod tests {
     }
 
     #[test]
-    fn one_request_at_a_time_and_then_a_rest() {
+    fn a_request_is_answered_and_then_the_connection_rests() {
         let (tcp, mut client) = pair();
         let (mut callers, conn) = (callers(1), ConnKey(key(0)));
         assert_eq!(callers.on_readable(conn, false), Next::Read);
         callers.wait(conn, asked());
         assert_eq!(callers.on_readable(conn, true), Next::GiveUp);
-        assert_eq!(callers.on_readable(conn, false), Next::Leave);
+        assert_eq!(callers.on_readable(conn, false), Next::Read);
         assert!(callers.asked(conn, asked().req).is_some());
-        assert_eq!(callers.send(conn, &tcp, b"answer", Millis(5)), Sent::All { unread: true });
+        let sent = callers.send(conn, asked().req, &tcp, b"answer", Millis(5));
+        assert_eq!(sent, Sent::All { unread: false, kept: false });
         assert_eq!(callers.on_readable(conn, false), Next::Read);
         let mut got = [0; 6];
         client.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"answer");
         assert_eq!(callers.next_late(Millis(4 + KEEP_ALIVE_TIMEOUT_MS)), None);
         assert_eq!(callers.next_late(Millis(5 + KEEP_ALIVE_TIMEOUT_MS)), Some(conn));
-        assert!(callers.remove(conn).unwrap().into_asked().is_none());
+        assert!(callers.remove(conn).unwrap().all_asked().next().is_none());
+    }
+
+    #[test]
+    fn what_is_asked_behind_a_parked_request_is_answered_behind_it() {
+        let (tcp, mut client) = pair();
+        let (mut callers, conn) = (callers(1), ConnKey(key(0)));
+        let sid = Some(Sid([b'a'; Sid::LEN]));
+        let asked = |slot, is_post| asked_by(slot, sid, is_post);
+        callers.wait(conn, asked(1, false));
+        callers.keep(conn, b"POST");
+        assert!(callers.get(conn).unwrap().may_ask(sid, true));
+        assert!(!callers.get(conn).unwrap().may_ask(sid, false), "two of a kind end a session");
+        callers.take(conn, 4);
+        callers.wait(conn, asked(2, true));
+        callers.wait(conn, asked(3, false));
+        callers.keep(conn, b"more");
+        let req = |slot| asked_by(slot, None, false).req;
+        assert_eq!(callers.send(conn, req(2), &tcp, b"second ", Millis(5)), Sent::Part);
+        assert_eq!(callers.get(conn).unwrap().all_asked().count(), 2);
+        // The first answer brings the second along; the third is still to come.
+        let sent = callers.send(conn, req(1), &tcp, b"first ", Millis(5));
+        assert_eq!(sent, Sent::All { unread: false, kept: true });
+        assert!(!callers.get(conn).unwrap().is_idle());
+        callers.take(conn, 4);
+        let sent = callers.send(conn, req(3), &tcp, b"third", Millis(5));
+        assert_eq!(sent, Sent::All { unread: false, kept: false });
+        assert!(callers.get(conn).unwrap().is_idle());
+        let mut got = [0; 18];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"first second third");
+    }
+
+    #[test]
+    fn what_may_lie_behind_a_request_is_bounded() {
+        let (mut callers, conn) = (callers(2), ConnKey(key(0)));
+        callers.wait(conn, asked());
+        callers.keep(conn, &[0; PIPELINED_BYTES_MAX - 1]);
+        assert_eq!(callers.on_readable(conn, false), Next::Read);
+        callers.keep(conn, &[0]);
+        assert_eq!(callers.on_readable(conn, false), Next::Leave);
+        let conn = ConnKey(key(1));
+        callers.wait(conn, asked());
+        for slot in 0..PIPELINED_MAX {
+            assert!(callers.get(conn).unwrap().has_turns(), "{slot}");
+            callers.wait(conn, asked_by(slot as u32, None, false));
+        }
+        assert!(!callers.get(conn).unwrap().has_turns());
+        assert_eq!(callers.on_readable(conn, false), Next::Leave);
     }
 
     #[test]
@@ -336,7 +450,7 @@ mod tests {
         let (mut callers, conn) = (callers(1), ConnKey(key(0)));
         let long = vec![7; 16 << 20];
         callers.wait(conn, asked());
-        assert_eq!(callers.send(conn, &tcp, &long, Millis(5)), Sent::Part);
+        assert_eq!(callers.send(conn, asked().req, &tcp, &long, Millis(5)), Sent::Part);
         let reader = std::thread::spawn(move || {
             let mut got = vec![0; 16 << 20];
             client.read_exact(&mut got).unwrap();

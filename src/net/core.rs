@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::cors::{Origin, Origins};
 use super::forwarded::Proxies;
 use super::guard::Guard;
+use super::linger::Lingering;
 use super::mailbox::{Mailbox, Mailboxes, Message};
 use crate::base::ids::{ConnKey, ListenerId, ReqId, ShardId, Sid};
 use crate::base::limit::MOVING_INTERVAL_MS;
@@ -29,6 +30,9 @@ pub struct Process {
     pub guard: Arc<Guard>,
     /// Cores whose shards have drained.
     pub drained: AtomicUsize,
+    /// Connections that have had their last answer, and of them those that were refused when they were accepted.
+    pub lingering: Arc<Lingering>,
+    pub lingering_refused: Arc<Lingering>,
     pub refusals: Arc<Refusals>,
     /// Whether a path below an engine path is a file of the router's, such as `/socket.io/socket.io.js`.
     pub is_client_file: fn(path: &str, engine_path: &str) -> bool,

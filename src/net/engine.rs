@@ -125,10 +125,12 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
     answer(held.answer().await)
 }
 
-/// A v4 client posts text as it is: no octet streams, nothing compressed.
+/// A v4 client posts text as it is: no octet streams, nothing compressed. `identity` says that nothing is.
 pub fn is_acceptable(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    !kind.starts_with(b"application/octet-stream") && !headers.contains_key(header::CONTENT_ENCODING)
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_plain = codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    !kind.starts_with(b"application/octet-stream") && is_plain
 }
 
 /// The whole body within its limit and its time, unless the shard refuses the request meanwhile.

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Shutdown};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +12,11 @@ use tokio::task::spawn_local;
 use tracing::debug;
 
 use super::callers::{Caller, Sent};
+use super::core::Core;
 use super::cors::Origin;
+use super::linger::Lingering;
 use super::mailbox::{Adopted, Arrival, Message};
-use super::polls::{self, Poll};
+use super::polls::{self, Poll, Read};
 use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
 use super::streams::Kind;
@@ -51,7 +54,8 @@ impl<O: Outside> Reactor<O> {
                 Err(limit) => {
                     debug!(target: "siod::listen", %ip, ?limit, "refused");
                     process.refusals.count_overload();
-                    listen::refuse(stream, listen::BUSY);
+                    listen::refuse(&stream, listen::BUSY);
+                    linger(stream, &process.lingering_refused, ());
                 }
             }
         }
@@ -102,29 +106,67 @@ impl<O: Outside> Reactor<O> {
 
     fn turn_away(&mut self, conn: ConnKey, answer: &[u8]) {
         self.callers.remove(conn);
-        if let Some(stream) = self.streams.remove(conn) {
-            listen::refuse(stream.tcp, answer);
+        if let Some(mut stream) = self.streams.remove(conn)
+            && self.poll.registry().deregister(&mut stream.tcp).is_ok()
+        {
+            listen::refuse(&stream.tcp, answer);
+            linger(stream.tcp, &self.core.process.lingering, stream.place);
         }
     }
 
     /// `count` bytes of a request are in the read buffer.
     fn on_request(&mut self, now: Now, conn: ConnKey, count: usize) {
         let Some(caller) = self.callers.get(conn) else { return };
+        if !caller.is_idle() {
+            self.callers.keep(conn, &self.read_buffer[..count]);
+            return self.take_behind(now, conn);
+        }
         // A client that has closed its side behind the request is answered as hyper does it.
         let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
-        let proxies = &self.core.process.listeners[caller.listener].proxies;
-        if !has_ended
-            && let Some(head) = Head::parse(&self.read_buffer[..count])
-            && proxies.check(head.request.headers()).is_ok()
-        {
+        if !has_ended && let Some(head) = plain_head(&self.core, caller, &self.read_buffer[..count]) {
             if let Some(opened) = quick::open(&self.core, caller, &head, now.wall) {
                 return self.open(now, conn, opened, head.bytes..count);
             }
-            if let Some((poll, origin)) = polls::read(&self.core, caller, &head, &self.read_buffer[head.bytes..count]) {
-                return self.poll_owner(now, conn, poll, origin);
+            let rest = &self.read_buffer[head.bytes..count];
+            if let Some(Read { poll, origin, bytes }) = polls::read(&self.core, caller, &head, rest) {
+                self.poll_owner(now, conn, poll, origin);
+                if bytes < count {
+                    self.callers.keep(conn, &self.read_buffer[bytes..count]);
+                    self.take_behind(now, conn);
+                }
+                return;
             }
         }
-        self.pass_on(now, conn, count);
+        let early = Bytes::copy_from_slice(&self.read_buffer[..count]);
+        self.pass_on(now, conn, early);
+    }
+
+    /// Takes what lies behind requests that wait for their answers, as far as it is for here. The rest is hyper's once they
+    /// are answered.
+    fn take_behind(&mut self, now: Now, conn: ConnKey) {
+        while let Some(caller) = self.callers.get(conn)
+            && caller.has_turns()
+            && !caller.kept().is_empty()
+        {
+            let (core, kept) = (&self.core, caller.kept());
+            let head = plain_head(core, caller, kept);
+            let read = head.and_then(|head| polls::read(core, caller, &head, &kept[head.bytes..]));
+            match read {
+                Some(Read { poll, origin, bytes }) => {
+                    let (sid, is_post) = poll.kind();
+                    if !caller.may_ask(sid, is_post) {
+                        return;
+                    }
+                    self.callers.take(conn, bytes);
+                    self.poll_owner(now, conn, poll, origin);
+                }
+                None if caller.is_idle() => {
+                    let early = Bytes::copy_from_slice(kept);
+                    return self.pass_on(now, conn, early);
+                }
+                None => return,
+            }
+        }
     }
 
     /// Asks the shard that owns the session; the answer comes back as an output, or as a message.
@@ -150,8 +192,8 @@ impl<O: Outside> Reactor<O> {
         let Some(stream) = self.streams.get_mut(conn) else { return };
         self.scratch.clear();
         polls::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
-        let sent = self.callers.send(conn, &stream.tcp, &self.scratch, now.mono);
-        self.on_sent(conn, sent);
+        let sent = self.callers.send(conn, req, &stream.tcp, &self.scratch, now.mono);
+        self.on_sent(now, conn, sent);
     }
 
     /// Writes on to the callers that were behind and can be written to.
@@ -160,25 +202,32 @@ impl<O: Outside> Reactor<O> {
             let Some(stream) = self.streams.get_mut(conn) else { continue };
             let moving = self.callers.moving(conn, now.mono, self.core.moving_interval_ms());
             let sent = self.callers.on_writable(conn, &stream.tcp, now.mono);
-            self.on_sent(conn, sent);
+            self.on_sent(now, conn, sent);
             if let Some(sid) = moving {
                 self.core.send(self.core.owner(&sid), Message::Request(Input::Leaving { sid }));
             }
         }
     }
 
-    fn on_sent(&mut self, conn: ConnKey, sent: Sent) {
+    fn on_sent(&mut self, now: Now, conn: ConnKey, sent: Sent) {
         match sent {
-            Sent::All { unread: true } => self.ready.mark(conn, &mut self.streams),
-            Sent::All { unread: false } | Sent::Part => {}
+            Sent::All { unread, kept } => {
+                if unread {
+                    self.ready.mark(conn, &mut self.streams);
+                }
+                if kept {
+                    self.take_behind(now, conn);
+                }
+            }
+            Sent::Part => {}
             Sent::Broken => self.on_hung_up(conn),
         }
     }
 
     /// A caller has gone, or is out of time.
     pub(super) fn on_hung_up(&mut self, conn: ConnKey) {
-        if let Some(asked) = self.callers.remove(conn).and_then(Caller::into_asked) {
-            polls::abort(&self.core, &asked);
+        if let Some(caller) = self.callers.remove(conn) {
+            caller.all_asked().for_each(|asked| polls::abort(&self.core, asked));
         }
         self.streams.remove(conn);
     }
@@ -236,14 +285,26 @@ impl<O: Outside> Reactor<O> {
         written.unwrap_or_else(|| flush::write(tcp, std::iter::once(head), scratch))
     }
 
-    /// A caller leaves for hyper, together with the `count` bytes in the read buffer.
-    fn pass_on(&mut self, now: Now, conn: ConnKey, count: usize) {
+    /// A caller leaves for hyper, together with the bytes that have been read.
+    fn pass_on(&mut self, now: Now, conn: ConnKey, early: Bytes) {
         let (Some(caller), Some(mut stream)) = (self.callers.remove(conn), self.streams.remove(conn)) else { return };
-        let early = Bytes::copy_from_slice(&self.read_buffer[..count]);
         let due = caller.head_due(now.mono, stream.kind == Kind::Newcomer);
         let first = tokio::time::Instant::now().into_std() + Duration::from_millis(due.since(now.mono));
         let gone = self.poll.registry().deregister(&mut stream.tcp);
         let Ok(tcp) = gone.and_then(|()| tokio::net::TcpStream::from_std(stream.tcp.into())) else { return };
         spawn_local(http::serve(self.core.clone(), caller.listener, caller.ip, tcp, stream.place, early, first));
+    }
+}
+
+/// The head of a request that may be answered here, if that is what `caller` has sent.
+fn plain_head(core: &Core, caller: &Caller, bytes: &[u8]) -> Option<Head> {
+    let proxies = &core.process.listeners[caller.listener].proxies;
+    Head::parse(bytes).filter(|head| proxies.check(head.request.headers()).is_ok())
+}
+
+/// A client that is refused may have sent a request already, and is to read why.
+fn linger(stream: TcpStream, lingering: &Arc<Lingering>, held: impl Sized + 'static) {
+    if let Ok(stream) = tokio::net::TcpStream::from_std(stream.into()) {
+        lingering.end(stream, held);
     }
 }

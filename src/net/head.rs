@@ -32,6 +32,8 @@ pub struct Heard {
     /// What had been read before it came here.
     early: Bytes,
     reads: Reads,
+    /// The peer has ended its side.
+    ended: bool,
 }
 
 /// The timer of its heads.
@@ -54,10 +56,18 @@ struct HeadSleep {
 /// A connection of which `early` has been read already and whose first head has until `first`, and the timer for it.
 pub fn heard(stream: TcpStream, early: Bytes, first: Instant) -> (Heard, HeadTimer) {
     let reads = Reads::default();
-    (Heard { stream, early, reads: reads.clone() }, HeadTimer { reads, first, served: AtomicBool::new(false) })
+    (
+        Heard { stream, early, reads: reads.clone(), ended: false },
+        HeadTimer { reads, first, served: AtomicBool::new(false) },
+    )
 }
 
 impl Heard {
+    /// The peer has ended its side: nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The stream, and what was read early and not asked for.
     pub fn into_parts(self) -> (TcpStream, Bytes) {
         (self.stream, self.early)
@@ -111,6 +121,8 @@ impl AsyncRead for Heard {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.reads.fetch_add(1, Ordering::Relaxed);
+        } else if matches!(read, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {
+            self.ended = true;
         }
         read
     }

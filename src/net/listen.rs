@@ -3,35 +3,45 @@
 //! process has the port.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::warn;
 
 use crate::base::limit::{ACCEPT_BACKLOG, Limits};
 use crate::base::time::Millis;
 
-/// How long a core without descriptors rests before it accepts again: at first, and at most.
-const REST_MS_MIN: u64 = 10;
-const REST_MS_MAX: u64 = 1_000;
+/// How long an accept loop without descriptors rests before it accepts again: at first, and at most.
+pub const REST_MS_MIN: u64 = 10;
+pub const REST_MS_MAX: u64 = 1_000;
 
 /// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whoever waits for the write: no
 /// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One socket per core on `addr`. Port 0 takes a free one, the same for all.
-pub fn bind(addr: SocketAddr, cores: u16, limits: &Limits) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
-    let probe = socket(addr)?;
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub addr: SocketAddr,
+    /// An IPv6 address takes no IPv4: else `[::]` is every address of both families, whatever the system's default is.
+    pub ipv6_only: bool,
+}
+
+/// One socket per core at `at`. Port 0 takes a free one, the same for all.
+pub fn bind(at: Address, cores: u16, limits: &Limits) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    let probe = socket(at)?;
+    let addr = at.addr;
     probe.bind(&addr.into())?;
     probe.listen(1)?;
     let addr = probe.local_addr()?.as_socket().expect("an IP socket has an IP address");
     drop(probe);
     let sockets = (0..cores).map(|_| {
-        let socket = socket(addr)?;
+        let socket = socket(Address { addr, ..at })?;
         socket.set_reuse_port(true)?;
         // Accepted sockets inherit these: three system calls less for each of them.
         socket.set_tcp_nodelay(true)?;
@@ -45,12 +55,12 @@ pub fn bind(addr: SocketAddr, cores: u16, limits: &Limits) -> io::Result<(Socket
     Ok((addr, sockets.collect::<io::Result<Vec<_>>>()?))
 }
 
-fn socket(addr: SocketAddr) -> io::Result<Socket> {
+fn socket(Address { addr, ipv6_only }: Address) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(ipv6_only)?;
     }
     Ok(socket)
 }
@@ -142,13 +152,12 @@ pub const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
 
 /// An answer in one write, before a byte of the request is read. A client that has gone already needs none.
-pub fn refuse(mut stream: TcpStream, answer: &[u8]) {
-    let _ = stream.write(answer);
-    let _ = stream.shutdown(Shutdown::Write);
+pub fn refuse(stream: &impl AsFd, answer: &[u8]) {
+    let _ = SockRef::from(stream).send(answer);
 }
 
 /// Errors that concern the connection that was to be accepted, not the socket that accepts.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
@@ -157,21 +166,46 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    const LOOPBACK: Address =
+        Address { addr: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0), ipv6_only: false };
+
+    #[test]
+    fn both_families_reach_the_unspecified_address_unless_it_is_told_otherwise() {
+        for (bind, ipv6_only, client, reached) in [
+            ("[::]:0", false, "127.0.0.1", true),
+            ("[::]:0", false, "::1", true),
+            ("[::]:0", true, "127.0.0.1", false),
+            ("[::]:0", true, "::1", true),
+            ("[::ffff:127.0.0.1]:0", false, "127.0.0.1", true),
+            ("0.0.0.0:0", false, "127.0.0.1", true),
+            ("0.0.0.0:0", false, "::1", false),
+        ] {
+            let at = Address { addr: bind.parse().unwrap(), ipv6_only };
+            let (addr, _sockets) = bind_one(at);
+            let client = SocketAddr::new(client.parse().unwrap(), addr.port());
+            assert_eq!(std::net::TcpStream::connect(client).is_ok(), reached, "{bind} {ipv6_only} {client}");
+        }
+    }
+
+    fn bind_one(at: Address) -> (SocketAddr, Vec<std::net::TcpListener>) {
+        bind(at, 1, &Limits::default()).unwrap()
+    }
+
     #[test]
     fn a_taken_port_is_noticed_although_it_could_be_shared() {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (addr, sockets) = bind(any, 2, &Limits::default()).unwrap();
+        let (addr, sockets) = bind(LOOPBACK, 2, &Limits::default()).unwrap();
+        let same = Address { addr, ..LOOPBACK };
         assert_eq!(sockets.len(), 2);
-        assert_eq!(bind(addr, 1, &Limits::default()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(same, 1, &Limits::default()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(sockets);
-        assert!(bind(addr, 1, &Limits::default()).is_ok());
+        assert!(bind(same, 1, &Limits::default()).is_ok());
     }
 
     #[test]
     fn t04_accepted_sockets_have_the_options_of_the_listening_one() {
         let limits = Limits { outbox_stall_ms: 90_000, ..Limits::default() };
         for (limits, unread_s) in [(Limits::default(), 60), (limits, 90)] {
-            let (addr, sockets) = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &limits).unwrap();
+            let (addr, sockets) = bind(LOOPBACK, 1, &limits).unwrap();
             sockets[0].set_nonblocking(false).unwrap();
             let _client = std::net::TcpStream::connect(addr).unwrap();
             let accepted = Socket::from(sockets[0].accept().unwrap().0);

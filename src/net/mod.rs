@@ -7,10 +7,14 @@
 //! | [`listen`] | listening sockets, one per core (SO_REUSEPORT); accepting |
 //! | [`entrance`] | from accept to the first bytes, and where these lead |
 //! | [`callers`] | who is in the epoll set and no WebSocket: newcomers, and clients that poll |
+//! | [`behind`] | requests behind one that waits, taken when they come and answered in their order |
 //! | [`quick`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
 //! | [`polls`] | a polling request likewise, from its bytes to its answer |
-//! | [`http`] | one HTTP connection: engine paths here, everything else to the router of [`crate::api`] |
+//! | [`http`] | one HTTP connection of a core: engine paths here, everything else to the router of [`crate::api`] |
 //! | `connection` | what the requests of one such connection share |
+//! | [`beside`] | a listener beside the cores, the admin listener: its thread, its accept loop, its places |
+//! | [`carry`] | HTTP on one connection, by the rules that hold on every listener |
+//! | [`linger`] | the end of a connection whose peer may still be sending |
 //! | [`head`] | how long the head of a request may take, and a connection may rest |
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
 //! | [`moving`] | bodies and answers on their way: their session hears of them |
@@ -26,7 +30,10 @@
 //! | [`proxy_head`], [`forwarded`] | who is behind a proxy: its PROXY head, its headers |
 //! | [`visitor`] | who opens a session, and that there is a place for it |
 
+pub mod behind;
+pub mod beside;
 pub mod callers;
+pub mod carry;
 pub mod clock;
 mod connection;
 pub mod core;
@@ -38,6 +45,7 @@ pub mod forwarded;
 pub mod guard;
 pub mod head;
 pub mod http;
+pub mod linger;
 pub mod listen;
 pub mod mailbox;
 pub mod moving;

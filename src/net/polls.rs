@@ -6,7 +6,8 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use smallvec::{SmallVec, smallvec};
 
-use super::callers::{Asked, Caller};
+use super::behind::Asked;
+use super::callers::Caller;
 use super::core::Core;
 use super::cors::Origin;
 use super::mailbox::{Entry, Message};
@@ -28,8 +29,16 @@ pub enum Poll {
     Post(Sid, Bytes),
 }
 
+/// A polling request that has been read.
+pub struct Read {
+    pub poll: Poll,
+    pub origin: Origin,
+    /// Bytes it had, head and body; others may follow.
+    pub bytes: usize,
+}
+
 /// Reads the request whose head is `head` and which has the bytes `rest` after it. `None`: it is none for here.
-pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<(Poll, Origin)> {
+pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<Read> {
     let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
     let headers = request.headers();
     if upgrade::is_asked(headers) || !stays_open(headers) {
@@ -45,52 +54,63 @@ pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<(P
     }
     let body = body(headers, rest)?;
     let poll = match (verified, request.method(), body) {
-        (open::Asked::Handshake(Transport::Polling), &Method::GET, None) => {
+        (open::Asked::Handshake(Transport::Polling), &Method::GET, b"") => {
             let visitor = Visitor::of(&core.process, listening, caller.ip, headers).ok()?;
             Poll::Handshake(engine::entry(visitor, route, headers, query))
         }
-        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::GET, None) => Poll::Get(sid),
-        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::POST, Some(body)) => {
+        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::GET, b"") => Poll::Get(sid),
+        (open::Asked::Session { sid, transport: Transport::Polling }, &Method::POST, body)
+            if headers.contains_key(header::CONTENT_LENGTH) =>
+        {
             let max = core.process.shard_config.engines[usize::from(route.engine.0)].max_payload_bytes;
             let is_plain = body.len() <= max && engine::is_acceptable(headers);
             is_plain.then(|| Poll::Post(sid, Bytes::copy_from_slice(body)))?
         }
         _ => return None,
     };
-    Some((poll, origin))
+    Some(Read { poll, origin, bytes: head.bytes + body.len() })
 }
 
-/// The whole body, if there is one; the outer `None`: it is in pieces, or something follows it.
-fn body<'a>(headers: &HeaderMap, rest: &'a [u8]) -> Option<Option<&'a [u8]>> {
+/// The whole body, empty where none is announced; `None`: it has not come whole, or its length is not plain.
+fn body<'a>(headers: &HeaderMap, rest: &'a [u8]) -> Option<&'a [u8]> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     match (lengths.next(), lengths.next()) {
-        (None, _) => rest.is_empty().then_some(None),
+        (None, _) => Some(&[]),
         (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
-            let length: usize = length.to_str().ok()?.parse().ok()?;
-            (length == rest.len()).then_some(Some(rest))
+            rest.get(..length.to_str().ok()?.parse().ok()?)
         }
         _ => None,
     }
 }
 
+/// Whether the connection is to go on after this request: nothing else that `Connection` may say means anything here.
 fn stays_open(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONNECTION).iter();
-    values.all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+    !upgrade::lists(headers, header::CONNECTION, b"close")
 }
 
 impl Poll {
+    /// The session it is about, and whether it brings something.
+    pub fn kind(&self) -> (Option<Sid>, bool) {
+        match self {
+            Poll::Handshake(_) => (None, false),
+            Poll::Get(sid) => (Some(*sid), false),
+            Poll::Post(sid, _) => (Some(*sid), true),
+        }
+    }
+
     /// Registers the request and says what its owner is told: at most two inputs, in order.
     pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, SmallVec<[Input<'static>; 2]>) {
         let req = core.register_caller(conn);
-        let (sid, inputs) = match self {
-            Poll::Handshake(entry) => (None, smallvec![Input::Handshake { req, hello: entry.enter() }]),
-            Poll::Get(sid) => (Some(sid), smallvec![Input::Poll { req, sid }]),
+        let (sid, is_post) = self.kind();
+        let inputs = match self {
+            Poll::Handshake(entry) => smallvec![Input::Handshake { req, hello: entry.enter() }],
+            Poll::Get(sid) => smallvec![Input::Poll { req, sid }],
             Poll::Post(sid, body) => {
                 let opened = Input::PostOpened { req, sid, acceptable: true };
-                (Some(sid), smallvec![opened, Input::PostBody { req, sid, body: Posted::Body(body) }])
+                smallvec![opened, Input::PostBody { req, sid, body: Posted::Body(body) }]
             }
         };
-        (Asked { req, sid, origin }, inputs)
+        (Asked { req, sid, is_post, origin }, inputs)
     }
 }
 
@@ -139,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn b85_only_a_whole_body_and_nothing_behind_it_is_for_here() {
+    fn b85_only_a_whole_body_is_for_here_and_it_ends_where_it_says() {
         for (fields, rest, expected) in [
-            (&[][..], &b""[..], Some(None)),
-            (&[], b"GET /", None),
-            (&[("content-length", "2")], b"ok", Some(Some(&b"ok"[..]))),
-            (&[("content-length", "0")], b"", Some(Some(b""))),
+            (&[][..], &b""[..], Some(&b""[..])),
+            (&[], b"GET /", Some(b"")),
+            (&[("content-length", "2")], b"ok", Some(b"ok")),
+            (&[("content-length", "2")], b"okGET /", Some(b"ok")),
+            (&[("content-length", "0")], b"", Some(b"")),
             (&[("content-length", "3")], b"ok", None),
-            (&[("content-length", "1")], b"ok", None),
             (&[("content-length", "+2")], b"ok", None),
             (&[("content-length", "")], b"", None),
             (&[("content-length", "2"), ("content-length", "2")], b"ok", None),
@@ -159,8 +179,10 @@ mod tests {
     #[test]
     fn a_connection_that_is_to_end_is_not_for_here() {
         assert!(stays_open(&headers(&[])));
-        assert!(stays_open(&headers(&[("connection", "Keep-Alive")])));
-        for value in ["close", "keep-alive, close", "upgrade", ""] {
+        for value in ["Keep-Alive", "", "upgrade", "keep-alive, TE", "closed"] {
+            assert!(stays_open(&headers(&[("connection", value)])), "{value}");
+        }
+        for value in ["close", "keep-alive, close", "Close ,TE"] {
             assert!(!stays_open(&headers(&[("connection", value)])), "{value}");
         }
     }

@@ -7,9 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Uri, header};
+use hyper::{Method, Request, Response, Uri, Version, header};
 
 use super::callers::Caller;
+use super::carry::host_fault;
 use super::core::{Core, Listening, Route};
 use super::cors::Origin;
 use super::mailbox::Entry;
@@ -37,7 +38,8 @@ pub struct Opened {
 pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Option<Opened> {
     let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
     let headers = request.headers();
-    if !upgrade::is_asked(headers) || headers.contains_key(header::CONTENT_LENGTH) {
+    let has_body = headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0");
+    if !upgrade::is_asked(headers) || has_body {
         return None;
     }
     let route = head.route(core, listening)?;
@@ -93,7 +95,9 @@ impl Head {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
             headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
         }
-        let is_plain = !headers.contains_key(header::TRANSFER_ENCODING) && !headers.contains_key(header::EXPECT);
+        let is_plain = !headers.contains_key(header::TRANSFER_ENCODING)
+            && !headers.contains_key(header::EXPECT)
+            && host_fault(Version::HTTP_11, &headers).is_none();
         *request.headers_mut() = headers;
         is_plain.then_some(Head { request, bytes: count })
     }
@@ -159,6 +163,8 @@ mod tests {
             ("a whole address", plain.replacen("GET /", "GET http://a/", 1)),
             ("chunks", format!("{PLAIN}Transfer-Encoding: chunked\r\n\r\n")),
             ("an expectation", format!("{PLAIN}Expect: 100-continue\r\n\r\n")),
+            ("no host", plain.replacen("Host: a\r\n", "", 1)),
+            ("two hosts", plain.replacen("Host: a\r\n", "Host: a\r\nHost: a\r\n", 1)),
             ("many headers", format!("{PLAIN}{}\r\n", "X: y\r\n".repeat(QUICK_HEADERS_MAX))),
             ("a long head", format!("{PLAIN}X: {}\r\n\r\n", "y".repeat(HEADERS_BYTES_MAX))),
             ("a long target", plain.replacen("EIO", &"y".repeat(REQUEST_LINE_BYTES_MAX), 1)),

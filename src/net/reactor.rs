@@ -35,6 +35,8 @@ const OVERFULL_PAUSE: Duration = Duration::from_millis(1);
 const DRAINED_PAUSE: Duration = Duration::from_millis(5);
 /// How long the tasks of HTTP connections have to write their last answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(20);
+/// How long those have at the end of a drain who are still sending behind their last answer.
+const LAST_READERS: Duration = Duration::from_millis(500);
 
 /// What a shard asks of the process: jobs and answers to HTTP calls.
 pub trait Outside {
@@ -125,14 +127,19 @@ impl<O: Outside> Reactor<O> {
                 () = &mut sleep => {}
             }
         }
-        // What was answered last is still to be written by its task.
+        // What was answered last is still to be written by its task, and to be read by whoever is still sending.
         tokio::time::sleep(LAST_ANSWERS).await;
+        self.core.process.lingering.ended(LAST_READERS).await;
         Ok(())
     }
 
     /// This shard has drained and no request waits here; and so for all others, whose clients may poll through this core
     /// and whose tenants may be at home in this shard.
     fn has_ended(&mut self) -> bool {
+        if self.shard.has_told_all() {
+            // Until then clients that poll come back by new connections to hear of it.
+            self.doors.close();
+        }
         if !self.drained && self.shard.is_drained() && self.core.waiting() == 0 {
             self.drained = true;
             self.core.process.drained.fetch_add(1, Ordering::AcqRel);
@@ -194,7 +201,6 @@ impl<O: Outside> Reactor<O> {
                 let _ = asked.send(sample);
             }
             Message::Drain { window_ms } => {
-                self.doors.close();
                 self.shard.on_input(now, Input::Drain { window_ms });
             }
         }

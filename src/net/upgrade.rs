@@ -2,16 +2,17 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use sha1::{Digest, Sha1};
 
 use super::forwarded::is_token_byte;
 use super::respond::{self, Body};
 
-/// Whether a request asks for a WebSocket at all.
+/// Whether a request asks for a WebSocket at all. `Upgrade` is a list of protocols, and means nothing unless `Connection`
+/// names it (RFC 9110 section 7.8).
 pub fn is_asked(headers: &HeaderMap) -> bool {
-    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    lists(headers, header::UPGRADE, b"websocket") && lists(headers, header::CONNECTION, b"upgrade")
 }
 
 /// The 101, or what is wrong with the handshake. Extensions are not negotiated, whatever is offered.
@@ -26,7 +27,7 @@ pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Bo
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13, 8"));
         return Err(Box::new(response));
     }
-    if !connection_says_upgrade(headers) {
+    if !lists(headers, header::CONNECTION, b"upgrade") {
         return Err(Box::new(respond::sentence(400, "The Connection header does not say Upgrade")));
     }
     let key =
@@ -50,11 +51,11 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
     (keys.next().is_none() && sixteen).then_some(key)
 }
 
-fn connection_says_upgrade(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::CONNECTION).iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+/// Whether a header that is a list names `token`, in whatever case.
+pub fn lists(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
+    let values = headers.get_all(name).iter();
+    let mut items = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// The first subprotocol offered. It means nothing here, but a client that offers some, for a proxy's sake, fails the
@@ -92,6 +93,25 @@ mod tests {
         let response = accept(&request).unwrap_or_else(|refusal| *refusal);
         assert_eq!(response.status(), status, "{changes:?}");
         response
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_by_both_headers_and_a_websocket_may_be_one_of_several() {
+        for (upgrade, connection, is_asked_for) in [
+            ("websocket", "Upgrade", true),
+            ("WebSocket", "keep-alive, upgrade", true),
+            ("h2c, websocket", "Upgrade, HTTP2-Settings", true),
+            ("websocket", "keep-alive", false),
+            ("h2c", "Upgrade", false),
+            ("websockets", "Upgrade", false),
+            ("", "Upgrade", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::UPGRADE, HeaderValue::from_static(upgrade));
+            headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
+            assert_eq!(is_asked(&headers), is_asked_for, "{upgrade} {connection}");
+        }
+        assert!(!is_asked(&HeaderMap::new()));
     }
 
     #[test]

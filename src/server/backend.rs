@@ -1,14 +1,12 @@
 //! The daemon as HTTP callers reach it: one message to a shard and one answer, each within a time limit.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use tracing::error;
 
 use super::plan::Plan;
 use crate::api::backend::{Backend, BoxFuture, Reply};
@@ -96,12 +94,8 @@ impl Daemon {
         api::public(self.api())
     }
 
-    /// Serves the admin listener until the process ends.
-    pub async fn serve_admin(self: Arc<Daemon>, listener: tokio::net::TcpListener) {
-        let service = api::admin(self.api()).into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).await {
-            error!(target: "siod::server", %error, "the admin listener has failed");
-        }
+    pub fn admin_router(self: Arc<Daemon>) -> axum::Router {
+        api::admin(self.api())
     }
 
     pub fn set_readiness(&self, readiness: Readiness) {
@@ -284,7 +278,7 @@ fn served(plan: &Plan) -> Served {
         namespaces: app.namespaces.clone(),
     };
     let listener = |listener: &super::plan::PlannedListener| ServedListener {
-        bind: listener.bind.to_string(),
+        bind: listener.bind.addr.to_string(),
         root: listener.root.unwrap_or("none").to_owned(),
         paths: listener.routes.iter().map(|route| route.path.clone()).collect(),
     };

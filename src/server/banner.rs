@@ -18,7 +18,7 @@ fn text(plan: &Plan, bound: &[SocketAddr]) -> String {
         out += &format!("  listening   http://{addr}   paths {}   root {root}\n", paths.join(" "));
     }
     if let Some(admin) = plan.admin_bind {
-        out += &format!("  admin       http://{admin}   /metrics /health\n");
+        out += &format!("  admin       http://{}   /metrics /health\n", admin.addr);
     }
     let apps: Vec<String> =
         plan.apps.iter().map(|app| format!("{} ({})", app.app.row.name, app.namespaces.join(" "))).collect();

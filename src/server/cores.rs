@@ -15,10 +15,12 @@ use super::plan::Plan;
 use crate::api::client_files;
 use crate::app::effect::{Job, Outcome};
 use crate::base::ids::{ReqId, ShardId};
+use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
 use crate::net::clock::Clock;
 use crate::net::core::{Core, Process};
 use crate::net::guard::Guard;
+use crate::net::linger::Lingering;
 use crate::net::mailbox::{Mailboxes, Message};
 use crate::net::reactor::{Outside, Reactor};
 use crate::shard::Shard;
@@ -51,6 +53,8 @@ impl Cores {
             mailboxes: parts.daemon.mailboxes(),
             guard: parts.guard.clone(),
             drained: AtomicUsize::new(0),
+            lingering: Lingering::new(LINGERING_MAX),
+            lingering_refused: Lingering::new(LINGERING_REFUSED_MAX),
             refusals: parts.daemon.refusals(),
             is_client_file: client_files::is_client_file,
             router: parts.daemon.clone().public_router(),

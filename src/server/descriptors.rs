@@ -4,8 +4,11 @@ use tracing::{info, warn};
 
 use crate::base::limit::Limits;
 
-/// Descriptors kept for everything that is no connection: listening sockets, event queues, the store and its files.
-const RESERVE: usize = 64;
+use crate::base::limit::{ADMIN_CONNECTIONS_MAX, ADMIN_LINGERING_REFUSED_MAX, LINGERING_REFUSED_MAX};
+
+/// Descriptors kept for everything that is no client's connection: listening sockets, event queues, the store and its files,
+/// connections of the admin listener, and those that are refused.
+const RESERVE: usize = 64 + ADMIN_CONNECTIONS_MAX + ADMIN_LINGERING_REFUSED_MAX + LINGERING_REFUSED_MAX;
 
 /// Raises the limit as far as it goes, and returns how many connections there may be: `wanted`, or what descriptors allow.
 pub fn connections_max(wanted: usize) -> usize {
@@ -51,7 +54,7 @@ mod tests {
 
     #[test]
     fn connections_are_bounded_by_descriptors() {
-        for (descriptors, connections) in [(0, 0), (64, 32), (128, 64), (1024, 960), (1 << 20, (1 << 20) - 64)] {
+        for (descriptors, connections) in [(0, 0), (64, 32), (128, 64), (1024, 512), (1 << 20, (1 << 20) - 640)] {
             assert_eq!(possible(descriptors), connections, "{descriptors}");
         }
         assert_eq!(connections_max(1), 1);

@@ -26,11 +26,12 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use crate::app::table::Row;
-use crate::base::limit::Limits;
+use crate::base::limit::{ADMIN_CONNECTIONS_MAX, ADMIN_CONNECTIONS_PER_IP_MAX, Limits};
 use crate::config::Config;
+use crate::net::beside::Beside;
 use crate::net::clock::Clock;
 use crate::net::guard::Guard;
-use crate::net::listen;
+use crate::net::listen::{self, Address};
 use crate::net::mailbox::Mailbox;
 use crate::store::Store;
 
@@ -85,7 +86,7 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let clock = Clock { started: Instant::now() };
     // Ports first: a second daemon on the same port must not touch the first one's data.
     let sockets = bind_all(&plan)?;
-    let admin = bind_admin(&plan).await?;
+    let admin = bind_admin(&plan)?;
     let store = Store::open(&plan.store).map_err(|error| error.to_string())?;
     let shards = plan.shard_config.placement.shards;
     let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
@@ -96,8 +97,9 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let parts = Parts { clock, guard, store: store.clone(), control, daemon: daemon.clone() };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
-    if let Some(admin) = admin {
-        tokio::spawn(daemon.clone().serve_admin(admin));
+    if let Some(listener) = admin {
+        let admin = Beside { listener, guard: admin_guard(limits), router: daemon.clone().admin_router() };
+        admin.start("admin").map_err(|error| format!("the admin listener does not start: {error}"))?;
     }
     daemon.set_readiness(Readiness::Ready);
     banner::print(&plan, &bound);
@@ -117,14 +119,23 @@ type Bound = Vec<(SocketAddr, Vec<std::net::TcpListener>)>;
 fn bind_all(plan: &Plan) -> Result<Bound, String> {
     let shards = plan.shard_config.placement.shards;
     let limits = &plan.shard_config.limits;
-    let bind = |addr: &SocketAddr| listen::bind(*addr, shards, limits).map_err(|error| cannot_bind(*addr, &error));
-    plan.listeners.iter().map(|listener| bind(&listener.bind)).collect()
+    let bind = |at: Address| listen::bind(at, shards, limits).map_err(|error| cannot_bind(at.addr, &error));
+    plan.listeners.iter().map(|listener| bind(listener.bind)).collect()
 }
 
-async fn bind_admin(plan: &Plan) -> Result<Option<tokio::net::TcpListener>, String> {
-    let Some(addr) = plan.admin_bind else { return Ok(None) };
-    let bound = tokio::net::TcpListener::bind(addr).await;
-    bound.map(Some).map_err(|error| cannot_bind(addr, &error))
+fn bind_admin(plan: &Plan) -> Result<Option<std::net::TcpListener>, String> {
+    let Some(at) = plan.admin_bind else { return Ok(None) };
+    let bound = listen::bind(at, 1, &plan.shard_config.limits);
+    bound.map(|(_, mut sockets)| sockets.pop()).map_err(|error| cannot_bind(at.addr, &error))
+}
+
+/// Places of the admin listener: its own, so that neither side takes them from the other.
+fn admin_guard(limits: &Limits) -> Arc<Guard> {
+    Guard::new(&Limits {
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        connections_per_ip_max: ADMIN_CONNECTIONS_PER_IP_MAX,
+        ..limits.clone()
+    })
 }
 
 fn cannot_bind(addr: SocketAddr, error: &std::io::Error) -> String {
@@ -143,18 +154,24 @@ async fn wait_for_the_end(daemon: &Arc<Daemon>, cores: &Cores, signals: &Signals
     }
 }
 
-/// Readiness turns away first, then listeners close and clients are told, spread over the window. A second signal is quick.
-/// An error unless the last client has gone in time.
+/// Readiness turns away first; after the delay clients are told, spread over the window, and listeners close. A second signal
+/// is quick. An error unless the last client has gone in time.
 async fn drain(plan: &Plan, daemon: &Arc<Daemon>, cores: Cores, signals: &Signals) -> Result<(), String> {
     daemon.set_readiness(Readiness::Draining);
-    let clients = daemon.connections();
+    let (clients, delay_s) = (daemon.connections(), plan.drain_delay_s);
     let limit = Duration::from_secs(plan.drain_timeout_s);
-    let window = window(clients, limit);
-    info!(target: "siod::server", clients, window_ms = window.as_millis() as u64, "draining");
-    daemon.drain_shards(window);
+    let window = window(limit);
+    info!(target: "siod::server", clients, delay_s, window_ms = window.as_millis() as u64, "draining");
+    let closed = async {
+        tokio::time::sleep(Duration::from_secs(delay_s)).await;
+        daemon.drain_shards(window);
+        match tokio::time::timeout(limit, cores.ended()).await {
+            Ok(ended) => ended,
+            Err(_) => Err(cut_off("drain timeout", daemon)),
+        }
+    };
     tokio::select! {
-        ended = cores.ended() => ended,
-        () = tokio::time::sleep(limit) => Err(cut_off("drain timeout", daemon)),
+        ended = closed => ended,
         () = signals.end() => Err(cut_off("second signal", daemon)),
     }
 }
@@ -163,20 +180,7 @@ fn cut_off(why: &str, daemon: &Daemon) -> String {
     format!("{why}: the drain is not complete, {} connections are cut off", daemon.connections())
 }
 
-/// Clients are told over one millisecond each, within three quarters of the time there is.
-fn window(clients: usize, limit: Duration) -> Duration {
-    Duration::from_millis(clients as u64).min(limit * 3 / 4)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f17_the_window_grows_with_the_clients_and_stays_within_the_limit() {
-        let limit = Duration::from_secs(20);
-        assert_eq!(window(0, limit), Duration::ZERO);
-        assert_eq!(window(500, limit), Duration::from_millis(500));
-        assert_eq!(window(1_000_000, limit), Duration::from_secs(15));
-    }
+/// Clients are told over three quarters of the time there is; in the rest they go.
+fn window(limit: Duration) -> Duration {
+    limit * 3 / 4
 }

@@ -17,6 +17,7 @@ use crate::hub::namespace::Namespaces;
 use crate::net::core::{Listening, Route};
 use crate::net::cors::Origins;
 use crate::net::forwarded::Proxies;
+use crate::net::listen::Address;
 use crate::shard::ShardConfig;
 use crate::shard::io::Service;
 use crate::shard::placement::Placement;
@@ -27,9 +28,10 @@ pub struct Plan {
     pub shard_config: Arc<ShardConfig>,
     pub listeners: Vec<PlannedListener>,
     pub apps: Vec<PlannedApp>,
-    pub admin_bind: Option<SocketAddr>,
+    pub admin_bind: Option<Address>,
     pub admin_token: crate::base::secret::Secret,
     pub store: store::Settings,
+    pub drain_delay_s: u64,
     pub drain_timeout_s: u64,
     pub client_dir: Option<PathBuf>,
     pub dev: bool,
@@ -37,7 +39,7 @@ pub struct Plan {
 
 /// One listening address.
 pub struct PlannedListener {
-    pub bind: SocketAddr,
+    pub bind: Address,
     pub root: Option<&'static str>,
     pub routes: Vec<Route>,
     pub origins: Origins,
@@ -58,7 +60,7 @@ impl Plan {
         let root_of = |name: &str| Some(namespaces.id(app_id(&apps, name)?, NspIndex(0)));
         let dev = config.auth.mode == AuthMode::Dev;
         let listeners = config.listeners.iter().enumerate().map(|(index, listener)| PlannedListener {
-            bind: listener.bind,
+            bind: Address { addr: listener.bind, ipv6_only: listener.ipv6_only },
             root: listener.root,
             routes: routes(listener, ListenerId(index as u16), root_of),
             origins: origins(&listener.cors, dev),
@@ -76,9 +78,10 @@ impl Plan {
         Ok(Plan {
             shard_config: Arc::new(shard_config),
             listeners,
-            admin_bind: Some(config.admin.bind),
+            admin_bind: Some(Address { addr: config.admin.bind, ipv6_only: config.admin.ipv6_only }),
             admin_token: config.admin.token.clone(),
             store: store_settings(config),
+            drain_delay_s: config.drain_delay_s(),
             drain_timeout_s: config.server.drain_timeout_s,
             client_dir: config.server.client_dir.clone(),
             dev,
@@ -102,8 +105,8 @@ impl Plan {
             route("/engine.io/", Service::EngineEcho, 0),
             route("/echo", Service::WebSocketEcho, 1),
         ];
-        let listener = |bind| PlannedListener {
-            bind,
+        let listener = |addr| PlannedListener {
+            bind: Address { addr, ipv6_only: false },
             root: None,
             routes: routes.clone(),
             origins: Origins { any: true, ..Origins::default() },
@@ -124,6 +127,7 @@ impl Plan {
             admin_bind: None,
             admin_token: Default::default(),
             store: store::Settings::new("memory:", std::path::Path::new("data")),
+            drain_delay_s: 0,
             drain_timeout_s: 2,
             client_dir: None,
             dev: true,

@@ -7,7 +7,7 @@ use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, PeerKey};
-use crate::base::limit::{HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
+use crate::base::limit::{DRAIN_GAP_MS_MAX, HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
 use crate::base::time::Millis;
 use crate::engine::heartbeat::{Heartbeat, Phase};
 use crate::engine::polling::Reply;
@@ -146,12 +146,14 @@ impl Shard {
         self.report_acks(app, key.id, gathered.answers, gathered.missing);
     }
 
-    /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17).
+    /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17). A handful of
+    /// them need no long window.
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
         self.homes.local.extend((0..self.homes.apps.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
         let peers: Vec<PeerKey> = self.transports.peers.keys().map(PeerKey).collect();
         let count = peers.len().max(1) as u64;
+        let window_ms = window_ms.min(count * DRAIN_GAP_MS_MAX);
         for (index, peer) in peers.into_iter().enumerate() {
             self.wheel.arm(self.now.mono + window_ms * index as u64 / count, Timer::Drain(peer));
         }
@@ -161,10 +163,13 @@ impl Shard {
     }
 
     /// A drain has been asked for, and every client has been told.
+    pub fn has_told_all(&self) -> bool {
+        self.draining && self.transports.peers.iter().all(|(_, peer)| peer.session.is_closing())
+    }
+
+    /// And its connection has ended.
     pub fn is_drained(&self) -> bool {
-        self.draining
-            && self.transports.peers.iter().all(|(_, peer)| peer.session.is_closing())
-            && self.transports.conns.is_empty()
+        self.has_told_all() && self.transports.conns.is_empty()
     }
 }
 

@@ -42,6 +42,40 @@ fn f17_a_drain_that_takes_too_long_is_a_failure_that_says_so() {
 }
 
 #[test]
+fn f17_readiness_is_503_while_all_are_served_and_then_the_closes_fill_the_window() {
+    let mut daemon = Daemon::with(Setup { server: "drain_delay_s = 2\ndrain_timeout_s = 8", ..Setup::default() });
+    let mut clients: Vec<Ws> = (0..39).map(|_| Ws::joined(daemon.port)).collect();
+    daemon.signal("-TERM");
+    let begun = Instant::now();
+    let ready = |port| get(port, "/health/ready").map(|answer| answer.status);
+    daemon.until(QUICK, |daemon| ready(daemon.port) == Some(503));
+    // A client that comes now is served as everybody is.
+    clients.push(Ws::joined(daemon.port));
+    Polling::open(daemon.port);
+    clients.iter_mut().for_each(Ws::is_served);
+    assert_eq!((ready(daemon.port), ready(daemon.admin)), (Some(503), Some(503)));
+    assert!(begun.elapsed() < Duration::from_secs(2), "too slow to tell: {:?}", begun.elapsed());
+
+    let told_at = move |mut ws: Ws| {
+        assert_eq!(ws.close_code(), Some(1001));
+        begun.elapsed().as_secs_f64()
+    };
+    let told: Vec<_> = clients.into_iter().map(|ws| thread::spawn(move || told_at(ws))).collect();
+    // A client that comes once it has begun is told at once, and the operator is answered to the end.
+    thread::sleep(Duration::from_secs(3).saturating_sub(begun.elapsed()));
+    assert_eq!(Ws::open(daemon.port).close_code(), Some(1001));
+    assert_eq!((ready(daemon.port), ready(daemon.admin)), (Some(503), Some(503)));
+    let mut told: Vec<f64> = told.into_iter().map(|told| told.join().expect("it is told")).collect();
+    told.sort_by(f64::total_cmp);
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(first >= 2.0 && (4.5..7.5).contains(&(last - first)), "{told:?}");
+    let most = told.iter().map(|at| told.iter().filter(|other| (*at..*at + 1.0).contains(other)).count()).max();
+    assert!(most < Some(20), "{told:?}");
+    assert_eq!(daemon.exit_code(QUICK), 0, "{}", daemon.log());
+    assert!(try_connect(daemon.admin).is_err());
+}
+
+#[test]
 fn f17_a_second_signal_does_not_wait_for_clients() {
     let mut daemon = Daemon::with(Setup { server: "drain_timeout_s = 60", ..Setup::default() });
     // It reads nothing and answers nothing, so its connection would be waited for.

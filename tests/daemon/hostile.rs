@@ -47,14 +47,15 @@ fn f10_out_of_descriptors_it_serves_whom_it_has_and_accepts_again_when_it_can() 
     let lowered = Command::new("prlimit").args(["--pid", &daemon.id().to_string(), "--nofile=64"]).status();
     assert!(lowered.expect("there is prlimit").success());
     let mut ws = Ws::joined(daemon.port);
-    let crowd: Vec<TcpStream> = (0..150).filter_map(|_| try_connect(daemon.port).ok()).collect();
+    let ports = [daemon.port, daemon.admin];
+    let crowd: Vec<TcpStream> = (0..300).filter_map(|at| try_connect(ports[at % 2]).ok()).collect();
     thread::sleep(Duration::from_millis(300));
     let cpu = cpu_of_a_second(&daemon);
     assert!(cpu < 0.05, "{cpu} s of processor time in a second");
     ws.is_served();
     // The database was opened before.
     assert!(daemon.log().contains("cannot accept"), "{}", daemon.log());
-    assert!(daemon.log().matches("cannot accept").count() < 60);
+    assert!(daemon.log().matches("cannot accept").count() < 100);
     drop(crowd);
     daemon.until(Duration::from_secs(3), |daemon| get(daemon.port, "/health/live").is_some());
     ws.is_served();
@@ -247,8 +248,10 @@ fn b40_a_head_in_single_bytes_is_read_once_and_bounded() {
     let mut stream = connect(daemon.port);
     stream.set_nodelay(true).expect("a socket can be told so");
     stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\nA: ").expect("it is open");
+    // It is refused when it is too long; what comes then is thrown away for a while.
     let taken = (0..200_000).take_while(|_| stream.write_all(b"y").is_ok()).count();
-    assert!(taken < 200_000, "an endless head was read to its end");
+    assert!(taken > 17_000, "it was cut before its answer: {taken}");
+    assert_eq!(status_of(&read_all(&mut stream)), Some(431));
     let took = daemon.cpu_s() - before;
     assert!(took < 5.0, "{took} s of processor time");
     Ws::joined(daemon.port).is_served();
@@ -281,13 +284,13 @@ fn b45_an_upgrade_of_a_path_that_nobody_serves_is_refused() {
     }
 }
 
-/// One byte now and then, for ever: the whole head has ten seconds, the whole body thirty.
+/// One byte now and then, for ever: the whole head has ten seconds on every listener, the whole body thirty.
 #[test]
 fn t03_t04_b51_slow_heads_and_bodies_are_cut_in_time() {
     let daemon = Daemon::start();
     let mut ws = Ws::joined(daemon.port);
-    let dribble = |start: String, every_ms: u64| {
-        let mut stream = connect(daemon.port);
+    let dribble = &|port: u16, start: String, every_ms: u64| {
+        let mut stream = connect(port);
         stream.set_read_timeout(Some(Duration::from_millis(every_ms))).expect("a time limit can be set");
         stream.write_all(start.as_bytes()).expect("it is open");
         let begun = Instant::now();
@@ -316,9 +319,12 @@ fn t03_t04_b51_slow_heads_and_bodies_are_cut_in_time() {
         polling.path()
     );
     thread::scope(|scope| {
-        let heads: Vec<_> = ["", "G", head].map(|start| scope.spawn(|| dribble(start.to_owned(), 2_000))).into();
+        let starts =
+            [daemon.port, daemon.admin].into_iter().flat_map(|port| ["", "G", head].map(|start| (port, start)));
+        let heads: Vec<_> =
+            starts.map(|(port, start)| scope.spawn(move || dribble(port, start.to_owned(), 2_000))).collect();
         // Pings go unanswered meanwhile, but a session outlives them for longer than the body may take.
-        let body = scope.spawn(|| dribble(body, 1_000));
+        let body = scope.spawn(|| dribble(daemon.port, body, 1_000));
         // A connection that has been answered may rest for longer; the head it begins then has no more time than others.
         thread::sleep(Duration::from_secs(12));
         resting.write_all(live).expect("it is open");

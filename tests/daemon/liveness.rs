@@ -91,6 +91,7 @@ fn answers_late_by_polling(port: u16, ready: &AtomicUsize, ended: &AtomicBool, p
 
 /// Heartbeats of two seconds, and a message that takes eight.
 const SLOW: Setup = Setup {
+    host: None,
     server: "",
     listener: "ping_interval_ms = 500\nping_timeout_ms = 1500\nmax_payload_bytes = 8388608",
     limits: "",

@@ -1,8 +1,9 @@
 //! One daemon under test, and the little HTTP and WebSocket that the tests speak.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,8 @@ const HANDSHAKE: &str = "/socket.io/?EIO=4&transport=polling";
 pub struct Setup {
     /// More lines of `[server]`, `[[listener]]`, `[limits]` and whole sections.
     pub server: &'static str,
+    /// Where it listens, twice; loopback unless it is said.
+    pub host: Option<&'static str>,
     pub listener: &'static str,
     pub limits: &'static str,
     pub sections: &'static str,
@@ -157,10 +160,11 @@ fn spawn(command: &[String], environment: &[(&str, &str)], dir: &Path) -> Child 
 
 pub fn config(setup: &Setup, dir: &Path, port: u16, admin: u16) -> String {
     let Setup { server, listener, limits, sections, .. } = setup;
+    let host = setup.host.unwrap_or("127.0.0.1");
     format!(
         "[server]\nshards = 2\ndata_dir = \"{}/data\"\n{server}\n\
-         [[listener]]\nbind = \"127.0.0.1:{port}\"\nroot = \"lab\"\n{listener}\n\
-         [admin]\nbind = \"127.0.0.1:{admin}\"\n[limits]\n{limits}\n[apps.lab]\nenabled = true\n{sections}\n",
+         [[listener]]\nbind = \"{host}:{port}\"\nroot = \"lab\"\n{listener}\n\
+         [admin]\nbind = \"{host}:{admin}\"\n[limits]\n{limits}\n[apps.lab]\nenabled = true\n{sections}\n",
         dir.display()
     )
 }
@@ -213,6 +217,17 @@ pub fn run_to_end(dir: &Path, config: &str) -> (i32, String) {
     }
 }
 
+/// Connections that say nothing, so many that everybody who comes to `port` from then on is refused.
+pub fn fill(daemon: &Daemon, port: u16) -> Vec<TcpStream> {
+    let crowd = RefCell::new(Vec::new());
+    daemon.until(Duration::from_secs(8), |_| {
+        // Somebody of before may leave only while the crowd comes.
+        crowd.borrow_mut().extend((0..80).map(|_| connect(port)));
+        (0..5).all(|_| get(port, "/health/live").is_some_and(|answer| answer.status == 503))
+    });
+    crowd.into_inner()
+}
+
 /// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -225,7 +240,10 @@ pub fn connect(port: u16) -> TcpStream {
 }
 
 pub fn try_connect(port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(5))?;
+    let connect = |addr| TcpStream::connect_timeout(&addr, Duration::from_secs(5));
+    // A test may have bound the IPv6 addresses only.
+    let stream = connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .or_else(|_| connect(SocketAddr::from((Ipv6Addr::LOCALHOST, port))))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Access, Key, address, for_a_header, int, word};
+use super::{Access, Key, address, for_a_header, int, switch, word};
 use crate::base::limit;
 use crate::config::{AuthMode, Config, LogFormat, Store};
 
@@ -21,7 +21,18 @@ pub const SERVER: &[Key<Config>] = &[
             },
         },
     },
-    int!(drain_timeout_s in server: 0, 3_600, "seconds", "After SIGTERM clients are closed over this time, then the process ends."),
+    int!(drain_timeout_s in server: 0, 3_600, "seconds", "The drain after SIGTERM ends within this time. Clients are closed over three quarters of it, in steps of at\nmost a second, so that they do not all come back at once."),
+    Key {
+        name: "drain_delay_s",
+        doc: "Before it closes anything, a drain serves and accepts for so long as before, while /health/ready says\n503: balancers turn away first. Unset: 0 where all listeners are on loopback, else 3.",
+        access: Access::Int {
+            min: 0,
+            max: 3_600,
+            unit: "seconds",
+            get: Config::drain_delay_s,
+            set: |config, value| config.server.drain_delay_s = Some(value),
+        },
+    },
     Key {
         name: "client_dir",
         doc: "Directory with the official client bundles (socket.io.min.js, …), served at /socket.io/;\nempty: not served.",
@@ -44,6 +55,7 @@ pub const ADMIN: &[Key<Config>] = &[
             set: |config, text| address(text).map(|value| config.admin.bind = value),
         },
     },
+    switch!(ipv6_only in admin, "Whether [::] takes IPv6 only; else it takes both."),
     Key {
         name: "token",
         doc: "Bearer token of every request. Empty: loopback only, and no request that carries an\nOrigin or a foreign Host.",

@@ -43,6 +43,11 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
         },
     },
     Key {
+        name: "ipv6_only",
+        doc: "Whether [::] takes IPv6 only; else it takes both.",
+        access: Access::Bool { get: |listener| listener.ipv6_only, set: |listener, value| listener.ipv6_only = value },
+    },
+    Key {
         name: "paths",
         doc: "Engine paths. One with a slash at its end matches all paths that begin with it.\n/api/socket is always there too, with a root of its own.",
         access: Access::List {

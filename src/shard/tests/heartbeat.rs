@@ -381,6 +381,23 @@ fn f17_a_drain_is_spread_and_tells_each_transport_in_its_way() {
 }
 
 #[test]
+fn f17_few_clients_are_not_kept_waiting_for_a_long_window() {
+    let world = world(1);
+    let peers: Vec<_> = (0..3).map(|_| world.websocket("/lab-root")).collect();
+    peers.iter().for_each(|peer| drop((peer.joins("/", ""), peer.gets("42*"))));
+    world.drains(600_000);
+    world.advance(0);
+    let told = || {
+        let count = peers.iter().filter(|peer| peer.next().is_some()).count();
+        world.advance(1_000);
+        count
+    };
+    assert_eq!([told(), told(), told()], [1, 1, 1]);
+    world.advance(5_000);
+    assert!(world.is_drained());
+}
+
+#[test]
 fn f17_a_drain_never_says_41() {
     let world = world(1);
     let peer = world.websocket("/lab-root");
