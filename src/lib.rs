@@ -27,6 +27,8 @@ pub mod server;
 pub mod shard;
 pub mod socketio;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 /// Runs a daemon of these applications, as the process's arguments ask: what `main` does with [`apps::TABLE`].

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, where it is missing: a C compiler, Node and Python, nginx and haproxy, from
+# Installs what the tests need beside Rust, where it is missing: a C compiler, Node and Python, nginx, haproxy and PostgreSQL, from
 # Debian's packages.
 set -euo pipefail
 # Where Debian puts servers.
@@ -33,3 +33,11 @@ need "haproxy" haproxy
 
 node=$(node -p 'process.versions.node.split(".")[0]')
 [ "$node" -ge 20 ] || { echo "the client tests want Node 20 or newer, here is $node" >&2; exit 1; }
+
+# A test starts a PostgreSQL server of its own; the system's own one is not wanted.
+if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+fi
+need "postgresql" /usr/lib/postgresql/*/bin/postgres

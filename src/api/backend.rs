@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
 use crate::app::identity::Identity;
+use crate::app::job::{Blob, JobError, Outcome};
+use crate::app::sql::Statement;
 use crate::app::{AuthFailure, Home};
-use crate::apps::signage::job::Snapshot;
 use crate::shard::sample::ShardSample;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -31,11 +31,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Hands a call to the home of `home` in the application of this name and waits for the application's `Reply`. `None`: nobody answered in time.
     fn call(&self, app: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
 
-    /// One question to the store, on its reading connection.
-    fn read(&self, query: Query) -> BoxFuture<'_, Outcome>;
+    /// Questions to the store, answered from one moment, on its reading connection.
+    fn read(&self, questions: Vec<Statement>) -> BoxFuture<'_, Outcome>;
 
-    /// The bytes of a stored picture; `NotFound` where quota or age has taken it since its row was read.
-    fn picture(&self, row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>>;
+    /// What is known of a blob; nothing where quota or age has taken it, or it never was.
+    fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>>;
+
+    /// The bytes of a blob; `NotFound` where quota or age has taken it since it was asked for.
+    fn contents(&self, blob: Blob) -> BoxFuture<'_, io::Result<Bytes>>;
 
     /// The identity a token stands for, by the same rule as for a CONNECT.
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure>;

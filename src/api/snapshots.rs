@@ -10,12 +10,12 @@ use axum::routing::get;
 use super::backend::Reply;
 use super::{Api, reply};
 use crate::app::Home;
-use crate::app::effect::{Outcome, Query as StoreQuery};
 use crate::app::event::Call;
 use crate::app::identity::Identity;
+use crate::app::job::Blob;
 use crate::apps::signage::call::{Ask, Call as SignageCall};
-use crate::apps::signage::job::{Answer, Query as SignageQuery, Snapshot};
 use crate::apps::signage::rules::{self, Scope};
+use crate::apps::signage::tables::{self, SHELF, Snapshot};
 use crate::base::ids::Sid;
 use crate::base::limit::TOKEN_BYTES_MAX;
 
@@ -46,7 +46,11 @@ async fn snapshot(
     if !may_see(&api, &identity, &snapshot).await {
         return reply::error(StatusCode::FORBIDDEN, "FORBIDDEN", "this snapshot is of another fleet or group");
     }
-    file(&api, snapshot, &headers).await
+    match api.backend.blob(SHELF, snapshot.id).await {
+        Ok(Some(blob)) => file(&api, blob, &headers).await,
+        Ok(None) => missing(),
+        Err(_) => unanswered(),
+    }
 }
 
 fn unauthorized(why: &str) -> Response {
@@ -59,15 +63,16 @@ fn missing() -> Response {
     reply::error(StatusCode::NOT_FOUND, "SNAPSHOT_NOT_FOUND", "there is no such snapshot, or no longer")
 }
 
+fn unanswered() -> Response {
+    reply::error(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", "the store does not answer")
+}
+
 async fn find(api: &Api, id: String) -> Result<Snapshot, Response> {
     if Sid::parse(&id).is_none() {
         return Err(missing());
     }
-    match api.backend.read(StoreQuery::Signage(SignageQuery::Snapshot { id })).await {
-        Outcome::Signage(Answer::Snapshot(Some(snapshot))) => Ok(snapshot),
-        Outcome::Signage(Answer::Snapshot(None)) => Err(missing()),
-        _ => Err(reply::error(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", "the store does not answer")),
-    }
+    let rows = api.backend.read(vec![tables::snapshot(&id)]).await.rows(0).map_err(|_| unanswered())?;
+    rows.into_iter().next().ok_or_else(missing)
 }
 
 /// A player sees its own pictures, a person those of the devices it would see as a watcher.
@@ -99,17 +104,17 @@ async fn group_of(api: &Api, snapshot: &Snapshot) -> Option<String> {
     Some(listed.device_group)
 }
 
-async fn file(api: &Api, snapshot: Snapshot, headers: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", snapshot.sha256);
+async fn file(api: &Api, blob: Blob, headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", blob.sha256);
     let common = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "private, max-age=86400".to_owned())];
     let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("");
     if asked.split(',').any(|tag| tag.trim() == etag) {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
     // A picture is shown, never run: whatever the player sent, the browser gets a picture type or a download.
-    let shown = snapshot.mime.starts_with("image/") && snapshot.mime != "image/svg+xml";
-    let mime = if shown { snapshot.mime.clone() } else { "application/octet-stream".to_owned() };
-    match api.backend.picture(snapshot).await {
+    let shown = blob.mime.starts_with("image/") && blob.mime != "image/svg+xml";
+    let mime = if shown { blob.mime.clone() } else { "application/octet-stream".to_owned() };
+    match api.backend.contents(blob).await {
         Ok(bytes) => {
             let guards = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
             (common, guards, [(header::CONTENT_TYPE, mime)], bytes).into_response()
@@ -128,25 +133,26 @@ mod tests {
     use super::super::testing::{Fake, ask, identity, public_get};
     use super::*;
     use crate::app::identity::Claims;
+    use crate::app::job::Outcome;
+    use crate::app::sql::Rows;
     use crate::base::time::WallMillis;
 
     const ID: &str = "abcdefghijklmnopqrst";
 
-    fn stored() -> Snapshot {
-        Snapshot {
-            id: ID.into(),
-            fleet: "default".into(),
-            device_id: "p1".into(),
-            at: WallMillis(0),
-            mime: "image/png".into(),
-            bytes: 4,
-            sha256: "ab12".into(),
-            path: "ab/one.png".into(),
-        }
+    fn blob(mime: &str) -> Option<Blob> {
+        let (shelf, file) = (SHELF.to_owned(), "ab12".to_owned());
+        let (mime, sha256) = (mime.to_owned(), file.clone());
+        Some(Blob { shelf, id: ID.into(), at: WallMillis(0), mime, bytes: 4, sha256, file })
     }
 
-    fn fake(snapshot: Option<Snapshot>) -> Fake {
-        let picture = Some(Bytes::from_static(b"\x89PNG"));
+    /// The row of a picture of `p1`, and the picture.
+    fn stored() -> Outcome {
+        let columns = ["id", "fleet", "device_id", "at"].map(Into::into).into();
+        Outcome::Read(vec![Rows::new(columns, vec![ID.into(), "default".into(), "p1".into(), 0_i64.into()])])
+    }
+
+    fn fake(outcome: Outcome) -> Fake {
+        let (blob, contents) = (blob("image/png"), Some(Bytes::from_static(b"\x89PNG")));
         let grouped = |groups: &[&str], role| {
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
             Identity::from(Claims { groups, ..identity("x", role).claims() })
@@ -168,8 +174,7 @@ mod tests {
             ("p2", player("p2")),
         ];
         let reply = Some(Reply { status: 200, body: r#"{"deviceId":"p1","deviceGroup":"g1"}"#.into() });
-        let outcome = Outcome::Signage(Answer::Snapshot(snapshot));
-        Fake { picture, tokens, reply, outcome, ..Fake::default() }
+        Fake { blob, contents, tokens, reply, outcome, ..Fake::default() }
     }
 
     fn with_token(token: &str) -> Request<Body> {
@@ -194,18 +199,18 @@ mod tests {
             ("p1", 200),
             ("p2", 403),
         ] {
-            let fake = fake(Some(stored()));
+            let fake = fake(stored());
             assert_eq!(ask(public(fake.api()), with_token(token)).await.status, expected, "{token} by header");
             let query = public_get(&format!("/signage/snapshots/{ID}?token={token}"));
             assert_eq!(ask(public(fake.api()), query).await.status, expected, "{token} by query");
         }
-        let fake = fake(Some(stored()));
+        let fake = fake(stored());
         assert_eq!(ask(public(fake.api()), public_get(&format!("/signage/snapshots/{ID}"))).await.status, 401);
     }
 
     #[tokio::test]
     async fn a_picture_comes_with_headers_that_keep_it_one() {
-        let mut fake = fake(Some(stored()));
+        let mut fake = fake(stored());
         let answer = ask(public(fake.api()), with_token("admin")).await;
         assert_eq!(&answer.body[..], b"\x89PNG");
         assert_eq!(answer.header("content-type"), "image/png");
@@ -216,8 +221,7 @@ mod tests {
         again.headers_mut().insert("if-none-match", "\"ab12\"".parse().unwrap());
         assert_eq!(ask(public(fake.api()), again).await.status, 304);
         for mime in ["text/html", "image/svg+xml", "", "bad\nmime"] {
-            let snapshot = Snapshot { mime: mime.into(), ..stored() };
-            fake.outcome = Outcome::Signage(Answer::Snapshot(Some(snapshot)));
+            fake.blob = blob(mime);
             let answer = ask(public(fake.api()), with_token("admin")).await;
             assert_eq!(answer.header("content-type"), "application/octet-stream", "{mime:?}");
         }
@@ -226,12 +230,12 @@ mod tests {
     /// T-26. Where a picture lies is the store's business: no path of a row or a request is followed here.
     #[tokio::test]
     async fn what_is_not_there_is_404() {
-        let mut gone = fake(Some(stored()));
-        gone.picture = None;
-        for fake in [fake(None), gone] {
+        let (mut without_blob, mut without_file) = (fake(stored()), fake(stored()));
+        (without_blob.blob, without_file.contents) = (None, None);
+        for fake in [fake(Outcome::Read(vec![])), without_blob, without_file] {
             assert_eq!(ask(public(fake.api()), with_token("admin")).await.status, 404);
         }
-        let fake = fake(Some(stored()));
+        let fake = fake(stored());
         for id in ["short", "abcdefghijklmnopqrs%2f", "..%2f..%2fetc%2fpasswd00"] {
             let answer = ask(public(fake.api()), public_get(&format!("/signage/snapshots/{id}?token=admin"))).await;
             assert_eq!(answer.status, 404, "{id}");
@@ -243,7 +247,7 @@ mod tests {
         for reply in
             [None, Some((404, r#"{"deviceGroup":"g1"}"#)), Some((200, r#"{"deviceGroup":""}"#)), Some((200, "{}"))]
         {
-            let mut fake = fake(Some(stored()));
+            let mut fake = fake(stored());
             fake.reply = reply.map(|(status, body)| Reply { status, body: body.into() });
             assert_eq!(ask(public(fake.api()), with_token("viewer-g1")).await.status, 403, "{reply:?}");
         }
@@ -251,8 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failing_store_is_503() {
-        let mut fake = fake(None);
-        fake.outcome = Fake::default().outcome;
+        let fake = fake(Fake::default().outcome);
         assert_eq!(ask(public(fake.api()), with_token("admin")).await.status, 503);
     }
 }

@@ -15,11 +15,11 @@ use tower::ServiceExt;
 
 use super::backend::{Backend, BoxFuture, Readiness, Reply};
 use super::{Api, Settings};
-use crate::app::effect::{JobError, JobErrorKind, Outcome, Query};
 use crate::app::event::Call;
 use crate::app::identity::{AuthMethod, Claims, Identity};
+use crate::app::job::{Blob, JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 use crate::app::{AuthFailure, Home};
-use crate::apps::signage::job::Snapshot;
 use crate::shard::sample::ShardSample;
 
 /// What the daemon would say.
@@ -31,8 +31,9 @@ pub struct Fake {
     pub outcome: Outcome,
     /// Answer to every call; `None`: nobody answers.
     pub reply: Option<Reply>,
-    /// Bytes of every picture; `None`: it has gone.
-    pub picture: Option<Bytes>,
+    /// Every blob, and its bytes; `None`: it has gone.
+    pub blob: Option<Blob>,
+    pub contents: Option<Bytes>,
     /// `(token, identity)`; any other token is invalid.
     pub tokens: Vec<(&'static str, Identity)>,
     pub seen: Arc<Seen>,
@@ -56,7 +57,8 @@ impl Default for Fake {
             settings: Settings::default(),
             outcome: Outcome::Failed(failed),
             reply: None,
-            picture: None,
+            blob: None,
+            contents: None,
             tokens: Vec::new(),
             seen: Arc::default(),
         }
@@ -70,7 +72,8 @@ impl Fake {
             samples: self.samples.clone(),
             outcome: self.outcome.clone(),
             reply: self.reply.clone(),
-            picture: self.picture.clone(),
+            blob: self.blob.clone(),
+            contents: self.contents.clone(),
             tokens: self.tokens.clone(),
             seen: self.seen.clone(),
         };
@@ -87,7 +90,8 @@ struct Daemon {
     samples: Vec<ShardSample>,
     outcome: Outcome,
     reply: Option<Reply>,
-    picture: Option<Bytes>,
+    blob: Option<Blob>,
+    contents: Option<Bytes>,
     tokens: Vec<(&'static str, Identity)>,
     seen: Arc<Seen>,
 }
@@ -112,12 +116,16 @@ impl Backend for Daemon {
         Box::pin(async { self.reply.clone() })
     }
 
-    fn read(&self, _query: Query) -> BoxFuture<'_, Outcome> {
+    fn read(&self, _questions: Vec<Statement>) -> BoxFuture<'_, Outcome> {
         Box::pin(async { self.outcome.clone() })
     }
 
-    fn picture(&self, _row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>> {
-        Box::pin(async { self.picture.clone().ok_or(io::ErrorKind::NotFound.into()) })
+    fn blob(&self, _shelf: &'static str, _id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
+        Box::pin(async { Ok(self.blob.clone()) })
+    }
+
+    fn contents(&self, _blob: Blob) -> BoxFuture<'_, io::Result<Bytes>> {
+        Box::pin(async { self.contents.clone().ok_or(io::ErrorKind::NotFound.into()) })
     }
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {

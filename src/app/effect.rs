@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::event::Event;
 use super::identity::Identity;
-use super::kit::audit;
+use super::job::Job;
+use super::sql::Statement;
 use super::{Entity, Home};
 
 pub use super::Token;
@@ -79,11 +80,12 @@ pub enum Effect {
         socket: SocketRef,
         close: bool,
     },
-    /// Writes and, when the write is on disk, applies `then`, else `or_else`; until then later inputs about `entity` park.
-    /// With a `token` the application hears the outcome as `AppInput::Done` before `then` or `or_else` is applied.
+    /// Writes and, when the write is on disk, applies `then`; where it failed or was in conflict, `or_else`. Until then later
+    /// inputs about `entity` park. With a `token` the application hears the outcome, with the rows that statements gave
+    /// back, as `AppInput::Done` before `then` or `or_else` is applied.
     Commit {
         entity: Entity,
-        write: Vec<Write>,
+        write: Vec<Statement>,
         token: Option<Token>,
         then: Vec<Effect>,
         or_else: Vec<Effect>,
@@ -152,77 +154,5 @@ impl Effects {
     /// The socket enters a room.
     pub fn join(&mut self, socket: SocketRef, room: impl Into<Room>) {
         self.push(Effect::Join { socket, room: room.into() });
-    }
-}
-
-/// Work that touches the operating system, done by the shell.
-#[derive(Debug)]
-pub enum Job {
-    /// Appends and updates, all or nothing, in the writer's next group commit. Shared, so that whoever asked can ask again
-    /// without a copy.
-    Write(Arc<Vec<Write>>),
-    /// A question to the store.
-    Read(Query),
-    /// Decodes, hashes and stores a snapshot picture, records it, and deletes what the quota pushes out.
-    Snapshot(crate::apps::signage::job::SnapshotJob),
-}
-
-/// One change in the store.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Write {
-    Audit(audit::Entry),
-    Signage(crate::apps::signage::job::Write),
-}
-
-/// One question to the store.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Query {
-    Signage(crate::apps::signage::job::Query),
-    /// The newest audit entries of a domain, newest first.
-    Audit {
-        domain: String,
-        limit: u32,
-    },
-}
-
-/// What came of a job.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// On disk.
-    Written,
-    Signage(crate::apps::signage::job::Answer),
-    Audit(Vec<audit::Entry>),
-    Failed(JobError),
-}
-
-/// Why a job failed; `text` is for operators.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobError {
-    pub kind: JobErrorKind,
-    pub text: String,
-}
-
-/// What kind of failure clients are told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobErrorKind {
-    /// The queue is full or the database locked: try again.
-    Busy,
-    /// The disk is full or a quota is reached.
-    Full,
-    /// The input was refused (not base64, too large, no picture).
-    Invalid,
-    /// The store cannot be used.
-    Unavailable,
-}
-
-impl JobErrorKind {
-    /// The `code` clients see.
-    pub fn code(self) -> &'static str {
-        match self {
-            JobErrorKind::Busy => "STORE_BUSY",
-            JobErrorKind::Full => "STORE_FULL",
-            JobErrorKind::Invalid => "VALIDATION",
-            JobErrorKind::Unavailable => "STORE_UNAVAILABLE",
-        }
     }
 }

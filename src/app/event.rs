@@ -8,8 +8,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Token;
-use super::effect::Outcome;
 use super::identity::Identity;
+use super::job::Outcome;
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
 use crate::base::json::surrogate;

@@ -8,8 +8,9 @@ mod users;
 
 use std::collections::BTreeMap;
 
-use super::effect::{Effect, Effects, Job, Outcome, Token};
+use super::effect::{Effect, Effects, Token};
 use super::event::AppInput;
+use super::job::{Job, Outcome};
 use super::{Application, Context, Entity, Metric};
 use crate::base::ids::SocketRef;
 
@@ -115,7 +116,7 @@ impl HomeState {
     /// A commit came back: its consequences first, then what waited.
     pub fn on_committed(&mut self, cx: &mut Context<'_>, number: u64, outcome: Outcome, out: &mut Vec<Decision>) {
         let Some(commit) = self.commits.remove(&number) else { return };
-        let succeeded = !matches!(outcome, Outcome::Failed(_));
+        let succeeded = outcome.is_written();
         if let Some(token) = commit.token {
             self.run(cx, AppInput::Done { token, outcome }, out);
         }
@@ -192,9 +193,9 @@ impl HomeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::effect::{JobError, JobErrorKind, Query};
     use crate::app::event::{Args, Connect, Event, Handshake};
     use crate::app::identity::{AuthSettings, Authenticator, Identity};
+    use crate::app::job::{JobError, JobErrorKind};
     use crate::app::{Asked, AuthFailure, Home, Refusal};
     use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
     use crate::base::rng::Rng;
@@ -225,7 +226,7 @@ mod tests {
             self.loaded
         }
         fn load(&mut self, _: &Entity) -> Option<Job> {
-            (!self.loaded).then(|| Job::Read(Query::Audit { domain: "x".into(), limit: 1 }))
+            (!self.loaded).then(|| Job::Read(Vec::new()))
         }
         fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, fx: &mut Effects) {
             self.loaded = true;
@@ -287,7 +288,7 @@ mod tests {
             assert_eq!(texts(out), ["load"]);
             home.on_input(cx, AppInput::Draining, out);
             assert_eq!(texts(out), ["draining"], "waits for nothing");
-            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
             assert_eq!(texts(out), ["loaded", "2", "4"]);
         });
     }
@@ -296,13 +297,13 @@ mod tests {
     fn a_commit_parks_what_follows_and_speaks_first() {
         run(|home, cx, out| {
             home.on_input(cx, timer(1), out);
-            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
             assert_eq!(texts(out), ["load", "loaded", "commit 0"]);
             for number in [2, 3, 4] {
                 home.on_input(cx, timer(number), out);
             }
             assert_eq!(texts(out), [""; 0]);
-            home.on_committed(cx, 0, Outcome::Written, out);
+            home.on_committed(cx, 0, Outcome::Written(vec![]), out);
             assert_eq!(texts(out), ["1 is on disk", "2", "commit 1"]);
             let error = JobError { kind: JobErrorKind::Full, text: "full".into() };
             home.on_committed(cx, 1, Outcome::Failed(error), out);
@@ -338,9 +339,9 @@ mod tests {
                 home.on_input(cx, timer(1), out);
                 home.on_input(cx, timer(2), out);
                 assert_eq!(texts(out), ["Hold 8", "Hold 9"], "once each");
-                home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+                home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
                 assert_eq!(texts(out), ["loaded", "commit 0", "Release 8", "Release 9"]);
-                home.on_committed(cx, 0, Outcome::Written, out);
+                home.on_committed(cx, 0, Outcome::Written(vec![]), out);
                 assert_eq!(texts(out), ["1 is on disk", "2"]);
             });
         }
@@ -352,9 +353,9 @@ mod tests {
             home.on_input(cx, timer(1), out);
             (0..PARKED_EVENTS_LONG).for_each(|_| home.on_input(cx, event(7, None, 0), out));
             assert_eq!(texts(out), ["load", "Hold 7"]);
-            home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
             assert_eq!(texts(out), ["loaded", "commit 0"]);
-            home.on_committed(cx, 0, Outcome::Written, out);
+            home.on_committed(cx, 0, Outcome::Written(vec![]), out);
             assert_eq!(texts(out), ["1 is on disk", "Release 7"]);
         });
     }
@@ -381,7 +382,7 @@ mod tests {
                 home.on_input(cx, AppInput::Connect(connect), out);
                 assert!(texts(out)[0].contains("Server busy"));
                 home.on_input(cx, timer(2), out);
-                home.on_loaded(cx, &Entity("e".into()), Outcome::Written, out);
+                home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
                 assert_eq!(texts(out), ["loaded", "2", "Release 7"], "timers queue, whatever waits");
             });
         }

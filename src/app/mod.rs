@@ -5,16 +5,18 @@ pub mod effect;
 pub mod event;
 pub mod home;
 pub mod identity;
+pub mod job;
 pub mod kit;
-
 pub mod settings;
+pub mod sql;
 pub mod table;
 
 use std::sync::Arc;
 
-use crate::app::effect::{Effects, Job};
+use crate::app::effect::Effects;
 use crate::app::event::{AppInput, Handshake};
 use crate::app::identity::{Authenticator, Identity};
+use crate::app::job::{Job, Outcome};
 use crate::base::rng::Rng;
 use crate::base::time::Now;
 
@@ -97,7 +99,7 @@ pub trait Application: Send {
 
     /// Takes in what [`Application::load`] asked for. After this the entity counts as loaded, whatever the outcome:
     /// where loading failed the application serves from memory and says so (`degraded`).
-    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: effect::Outcome, fx: &mut Effects);
+    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects);
 
     /// Decides. Everything that should happen goes into `fx`, in order.
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects);

@@ -4,6 +4,7 @@
 use std::any::Any;
 
 use crate::app::Application;
+use crate::app::job::ShelfSettings;
 use crate::base::secret::Secret;
 
 /// One key of `T`.
@@ -83,6 +84,9 @@ pub trait Choice: Settings {
     /// The application, one value for each shard.
     fn build(&self) -> Box<dyn Application>;
 
+    /// The shelves it keeps blobs on.
+    fn shelves(&self) -> Vec<ShelfSettings>;
+
     /// A copy.
     fn copy(&self) -> Box<dyn Choice>;
 
@@ -95,12 +99,22 @@ pub struct Chosen<S: 'static> {
     pub keys: &'static [Key<S>],
     pub values: S,
     pub build: fn(&S) -> Box<dyn Application>,
+    pub shelves: fn(&S) -> Vec<ShelfSettings>,
 }
 
 impl<S: Default + Clone + Send + Sync + 'static> Chosen<S> {
-    /// The defaults.
+    /// The defaults, of an application that keeps no blobs.
     pub fn untold(keys: &'static [Key<S>], build: fn(&S) -> Box<dyn Application>) -> Box<dyn Choice> {
-        Box::new(Chosen { keys, values: S::default(), build })
+        Chosen::with_shelves(keys, build, |_| Vec::new())
+    }
+
+    /// The defaults, of one that keeps blobs on these shelves.
+    pub fn with_shelves(
+        keys: &'static [Key<S>],
+        build: fn(&S) -> Box<dyn Application>,
+        shelves: fn(&S) -> Vec<ShelfSettings>,
+    ) -> Box<dyn Choice> {
+        Box::new(Chosen { keys, values: S::default(), build, shelves })
     }
 }
 
@@ -123,8 +137,13 @@ impl<S: Clone + Send + Sync + 'static> Choice for Chosen<S> {
         (self.build)(&self.values)
     }
 
+    fn shelves(&self) -> Vec<ShelfSettings> {
+        (self.shelves)(&self.values)
+    }
+
     fn copy(&self) -> Box<dyn Choice> {
-        Box::new(Chosen { keys: self.keys, values: self.values.clone(), build: self.build })
+        let Chosen { keys, values, build, shelves } = self;
+        Box::new(Chosen { keys, values: values.clone(), build: *build, shelves: *shelves })
     }
 
     fn values(&self) -> &dyn Any {

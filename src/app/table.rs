@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Application;
 use super::settings::Choice;
+use super::sql::Tables;
 
 /// The applications of a binary, in the order in which configuration and documents list them.
 pub struct Table {
@@ -29,6 +30,8 @@ pub struct Row {
     pub namespaces: &'static [&'static str],
     /// Largest message, in bytes, on a listener whose root it is; `None`: as everywhere.
     pub max_payload_bytes: Option<usize>,
+    /// What it keeps, if anything.
+    pub tables: Option<&'static Tables>,
     /// Its settings, untold.
     pub settings: fn() -> Box<dyn Choice>,
 }

@@ -92,8 +92,10 @@ pub const PARKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const STORE_QUEUE_JOBS_MAX: usize = 16_384;
 /// Bytes that pending writes hold; above it a job is answered `busy`.
 pub const STORE_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of pictures that wait to be stored; above it a picture is answered `busy`.
-pub const SNAPSHOT_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of blobs that wait to be kept; above it a blob is answered `busy`.
+pub const BLOB_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Blobs of one shelf, however small; the oldest make room.
+pub const SHELF_BLOBS_MAX: usize = 1_000_000;
 /// Jobs, and about so many bytes, of one group commit.
 pub const STORE_GROUP_JOBS_MAX: usize = 512;
 pub const STORE_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;

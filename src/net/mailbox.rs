@@ -44,7 +44,7 @@ pub enum Message {
     /// A job came back.
     Done {
         ticket: Ticket,
-        outcome: crate::app::effect::Outcome,
+        outcome: crate::app::job::Outcome,
     },
     /// From the control runtime.
     Call {

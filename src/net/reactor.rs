@@ -40,7 +40,7 @@ const LAST_READERS: Duration = Duration::from_millis(500);
 
 /// What a shard asks of the process: jobs and answers to HTTP calls.
 pub trait Outside {
-    fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::effect::Job);
+    fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::job::Job);
     fn call_reply(&self, req: crate::base::ids::ReqId, status: u16, body: String);
 }
 

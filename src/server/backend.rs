@@ -11,11 +11,11 @@ use tokio::sync::{Notify, oneshot};
 use super::plan::Plan;
 use crate::api::backend::{Backend, BoxFuture, Reply};
 use crate::api::{self, Api, Served, ServedApplication, ServedListener};
-use crate::app::effect::{Outcome, Query};
 use crate::app::event::Call;
 use crate::app::identity::Identity;
+use crate::app::job::{Blob, JobError, Outcome};
+use crate::app::sql::Statement;
 use crate::app::{AuthFailure, Home};
-use crate::apps::signage::job::Snapshot;
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::WallMillis;
@@ -222,13 +222,17 @@ impl Backend for Daemon {
         })
     }
 
-    fn read(&self, query: Query) -> BoxFuture<'_, Outcome> {
-        Box::pin(self.store.read(query))
+    fn read(&self, questions: Vec<Statement>) -> BoxFuture<'_, Outcome> {
+        Box::pin(self.store.read(questions))
     }
 
-    fn picture(&self, row: Snapshot) -> BoxFuture<'_, io::Result<Bytes>> {
+    fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
+        Box::pin(async move { self.store.blob(shelf, &id).await })
+    }
+
+    fn contents(&self, blob: Blob) -> BoxFuture<'_, io::Result<Bytes>> {
         let store = self.store.clone();
-        Box::pin(async move { tokio::task::spawn_blocking(move || store.picture(&row)).await? })
+        Box::pin(async move { tokio::task::spawn_blocking(move || store.contents(&blob)).await? })
     }
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
@@ -245,15 +249,15 @@ fn store_sample(store: &Store) -> StoreSample {
     let counters = store.counters();
     StoreSample {
         commits: counters.commits,
-        done: ByJob { write: counters.written, read: counters.reads, snapshot: counters.snapshots },
+        done: ByJob { write: counters.written, read: counters.reads, snapshot: counters.blobs },
         failed: ByJob {
             write: counters.write_failures,
             read: counters.read_failures,
-            snapshot: counters.snapshot_failures,
+            snapshot: counters.blob_failures,
         },
         queue_depth: store.queue_depth() as u64,
-        snapshot_bytes: counters.snapshot_bytes,
-        snapshots_dropped: counters.snapshots_dropped,
+        snapshot_bytes: counters.blob_bytes,
+        snapshots_dropped: counters.blobs_dropped,
     }
 }
 

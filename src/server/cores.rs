@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use super::backend::Daemon;
 use super::plan::Plan;
 use crate::api::client_files;
-use crate::app::effect::{Job, Outcome};
+use crate::app::job::{Job, Outcome};
 use crate::base::ids::{ReqId, ShardId};
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;

@@ -9,7 +9,6 @@ use super::memory;
 use crate::app::Application;
 use crate::app::identity::Authenticator;
 use crate::app::table::Configured;
-use crate::apps::signage::settings::Settings as SignageSettings;
 use crate::base::ids::{AppId, ListenerId, NspId, NspIndex};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};
@@ -198,12 +197,10 @@ fn store_settings(config: &Config) -> store::Settings {
         config::Store::Sqlite(path) => format!("sqlite:{}", path.display()),
     };
     let mut settings = store::Settings::new(&url, &config.server.data_dir);
-    // Until what is kept is the application's own to say.
-    let chosen = config.apps.iter().find_map(|app| app.settings.values().downcast_ref::<SignageSettings>());
-    let Some(signage) = chosen else { return settings };
-    settings.bounds.history_rows_max = signage.history_per_device_max;
-    settings.snapshots.quota_bytes = signage.snapshot_quota_bytes;
-    settings.snapshots.ttl_ms = signage.snapshot_ttl_h * 3_600_000;
+    for app in config.apps.iter().filter(|app| app.enabled) {
+        settings.tables.extend(app.row.tables);
+        settings.shelves.extend(app.settings.shelves());
+    }
     settings
 }
 

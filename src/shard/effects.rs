@@ -54,7 +54,7 @@ impl Shard {
         }
     }
 
-    fn ask(&mut self, app: AppId, purpose: Purpose, job: crate::app::effect::Job) {
+    fn ask(&mut self, app: AppId, purpose: Purpose, job: crate::app::job::Job) {
         self.out.outputs.push_back(Output::Job { ticket: Some(Ticket { app, purpose }), job });
     }
 

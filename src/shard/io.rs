@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::app::effect::{Delivery, Emission, Job, Outcome, Room, Token};
+use crate::app::effect::{Delivery, Emission, Room, Token};
 use crate::app::event::{AppInput, Call, Handshake};
 use crate::app::home::Flow;
 use crate::app::identity::Identity;
+use crate::app::job::{Job, Outcome};
 use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
 

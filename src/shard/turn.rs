@@ -12,8 +12,8 @@
 use super::Shard;
 use super::io::{Input, Mail, Output, Purpose, Ticket};
 use crate::app::Context;
-use crate::app::effect::Outcome;
 use crate::app::event::AppInput;
+use crate::app::job::Outcome;
 use crate::base::ids::{AppId, ConnKey, ShardId};
 use crate::base::time::{Millis, Now};
 

@@ -1,5 +1,5 @@
 //! The door to the store: what reactors and the control plane hold. Submitting never blocks; the answer comes by a call,
-//! exactly once. Behind it one writer, two readers and one thread for pictures.
+//! exactly once. Behind it one writer, two readers and one thread for blobs.
 
 use std::io;
 use std::path::Path;
@@ -10,18 +10,16 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::blobs::{Commit, Librarian, Shelves};
 use super::lock::{self, DirectoryLock};
-use super::memory::Memory;
-use super::queue::{Gauge, Message, OnOutcome, Ticket, not_stored, weight};
+use super::queue::{Gauge, Message, OnOutcome, Ticket, weight};
 use super::reader::Reader;
-use super::shelf::{self, Shelf};
-use super::snapshot::{Commit, Librarian};
 use super::sqlite::Sqlite;
 use super::status::{Counters, Health, Status};
-use super::writer::Writer;
-use super::{Batch, OpenError, Repository, Settings};
-use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Query};
-use crate::apps::signage::job::{Snapshot, SnapshotJob};
+use super::writer::{Write, Writer};
+use super::{OpenError, Repository, Settings, tables};
+use crate::app::job::{Blob, Job, JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 use crate::base::limit;
 use crate::base::stats::Histogram;
 
@@ -33,13 +31,13 @@ pub struct Store {
 }
 
 struct Inner {
-    writes: Sender<Message<Batch>>,
-    queries: Sender<Message<Query>>,
-    pictures: Sender<Message<SnapshotJob>>,
+    writes: Sender<Message<Write>>,
+    questions: Sender<Message<Vec<Statement>>>,
+    blobs: Sender<Message<Job>>,
     gauge: Arc<Gauge>,
-    pictures_gauge: Arc<Gauge>,
+    blobs_gauge: Arc<Gauge>,
     status: Arc<Status>,
-    shelf: Arc<Shelf>,
+    shelves: Arc<Shelves>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -50,96 +48,88 @@ struct Threads {
     writer: JoinHandle<()>,
 }
 
-/// What `store.url` comes to: a writer, the readers, a shelf, and the locks to hold.
+/// What `store.url` comes to: a writer, the readers, the shelves, and the locks to hold.
 struct Backend {
     writer: Box<dyn Repository>,
     readers: Vec<Box<dyn Repository>>,
-    shelf: Shelf,
+    shelves: Shelves,
     locks: Vec<DirectoryLock>,
 }
 
 impl Store {
     /// Locks the data directory, opens the database and starts the threads.
     pub fn open(settings: &Settings) -> Result<Store, OpenError> {
-        let Backend { mut writer, readers, shelf, locks } = Backend::open(settings)?;
-        let (status, shelf) = (Arc::<Status>::default(), Arc::new(shelf));
+        let Backend { mut writer, readers, shelves, locks } = Backend::open(settings)?;
+        let (status, shelves) = (Arc::<Status>::default(), Arc::new(shelves));
         let (writes, write_inbox) = mpsc::channel();
-        let (queries, query_inbox) = mpsc::channel();
-        let (pictures, picture_inbox) = mpsc::channel();
+        let (questions, question_inbox) = mpsc::channel();
+        let (blobs, blob_inbox) = mpsc::channel();
         let gauge = Gauge::new(limit::STORE_QUEUE_JOBS_MAX, limit::STORE_QUEUE_BYTES_MAX);
-        let directory = |error: String| OpenError::Access { path: settings.snapshots.dir.clone(), error };
 
-        let rows = writer.snapshots().map_err(|error| directory(error.text))?;
         let commit = committer(writes.clone(), Arc::clone(&gauge));
         let librarian =
-            Librarian::new(Arc::clone(&shelf), settings.snapshots.clone(), rows, Arc::clone(&status), commit)
-                .map_err(|error| directory(error.to_string()))?;
+            Librarian::new(Arc::clone(&shelves), &settings.shelves, &mut *writer, Arc::clone(&status), commit)
+                .map_err(|error| OpenError::Access { path: settings.data_dir.clone(), error: error.text })?;
         let writer = Writer::new(writer, write_inbox, Arc::clone(&status));
-        let query_inbox = Arc::new(Mutex::new(query_inbox));
+        let question_inbox = Arc::new(Mutex::new(question_inbox));
         let readers = readers.into_iter().map(|repository| {
-            let reader = Reader { repository, inbox: Arc::clone(&query_inbox), status: Arc::clone(&status) };
+            let reader = Reader { repository, inbox: Arc::clone(&question_inbox), status: Arc::clone(&status) };
             spawn("store-read", move || reader.run())
         });
         let threads = Threads {
             readers: readers.collect(),
-            librarian: spawn("store-pictures", move || librarian.run(&picture_inbox)),
+            librarian: spawn("store-blobs", move || librarian.run(&blob_inbox)),
             writer: spawn("store-write", move || {
                 writer.run();
                 drop(locks);
             }),
         };
-        let pictures_gauge = Gauge::new(limit::STORE_QUEUE_JOBS_MAX, limit::SNAPSHOT_QUEUE_BYTES_MAX);
+        let blobs_gauge = Gauge::new(limit::STORE_QUEUE_JOBS_MAX, limit::BLOB_QUEUE_BYTES_MAX);
         let threads = Mutex::new(Some(threads));
-        let inner = Inner { writes, queries, pictures, gauge, pictures_gauge, status, shelf, threads };
+        let inner = Inner { writes, questions, blobs, gauge, blobs_gauge, status, shelves, threads };
         Ok(Store { inner: Arc::new(inner) })
     }
 
-    /// Takes a job; `reply` hears its outcome. Writes are committed in the order of submission; a question is answered
-    /// from what was committed when its turn comes, so ask after the answer to a write to see it. A picture is answered
-    /// by `Stored`, everything else that fails by `Failed`.
+    /// Takes a job; `reply` hears its outcome. Writes are committed in the order of submission; questions are answered
+    /// from what was committed when their turn comes, so ask after the answer to a write to see it.
     pub fn submit(&self, job: Job, reply: OnOutcome) {
         let inner = &*self.inner;
         let bytes = weight(&job);
         match job {
-            Job::Write(writes) => {
-                let ticket = inner.gauge.admit(bytes, Outcome::Failed, reply);
-                pass_on(&inner.writes, Batch::Writes(writes), ticket);
-            }
-            Job::Read(query) => {
-                let ticket = inner.gauge.admit(bytes, Outcome::Failed, reply);
-                pass_on(&inner.queries, query, ticket);
-            }
-            Job::Snapshot(picture) => {
-                let ticket = inner.pictures_gauge.admit(bytes, not_stored, reply);
-                pass_on(&inner.pictures, picture, ticket);
-            }
+            Job::Write(write) => pass_on(&inner.writes, write, inner.gauge.admit(bytes, reply)),
+            Job::Read(questions) => pass_on(&inner.questions, questions, inner.gauge.admit(bytes, reply)),
+            Job::Keep(_) | Job::Drop { .. } => pass_on(&inner.blobs, job, inner.blobs_gauge.admit(bytes, reply)),
         }
     }
 
-    /// A question from the control plane.
-    pub async fn read(&self, query: Query) -> Outcome {
+    /// Questions from the control plane.
+    pub async fn read(&self, questions: Vec<Statement>) -> Outcome {
         let (sender, answer) = tokio::sync::oneshot::channel();
         // The task that asked may have gone away: nobody is left to tell.
-        self.submit(Job::Read(query), Box::new(move |outcome| drop(sender.send(outcome))));
+        self.submit(Job::Read(questions), Box::new(move |outcome| drop(sender.send(outcome))));
         answer.await.expect("every job is answered, a closed store included")
     }
 
-    /// The bytes of a stored picture, for download. Reads a file: call it where blocking is allowed. `NotFound` where
-    /// quota or age has taken it since the row was read.
-    pub fn picture(&self, row: &Snapshot) -> io::Result<Bytes> {
-        let path = shelf::path_of(&row.id, &row.mime).ok_or(io::ErrorKind::NotFound)?;
-        self.inner.shelf.fetch(&path)
+    /// What is known of a blob; nothing where quota or age has taken it, or it never was.
+    pub async fn blob(&self, shelf: &str, id: &str) -> Result<Option<Blob>, JobError> {
+        Ok(self.read(vec![tables::blob(shelf, id)]).await.rows(0)?.pop())
+    }
+
+    /// The bytes of a blob, for download. Reads a file: call it where blocking is allowed. `NotFound` where quota or age
+    /// has taken it since the row was read.
+    pub fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
+        self.inner.shelves.contents(blob)
     }
 
     /// Finishes what was submitted, flushes, and gives the directory free. What is submitted afterwards fails as
     /// `Unavailable`. Blocks; a second call does nothing.
     pub fn close(&self) {
         let Some(threads) = self.inner.threads.lock().take() else { return };
-        // In this order: pictures need the writer. A thread that is gone already needs no word.
-        let _ = self.inner.pictures.send(Message::Stop);
+        // In this order: blobs need the writer. A thread that is gone already needs no word.
+        let _ = self.inner.blobs.send(Message::Stop);
         join(threads.librarian);
         for _ in &threads.readers {
-            let _ = self.inner.queries.send(Message::Stop);
+            let _ = self.inner.questions.send(Message::Stop);
         }
         threads.readers.into_iter().for_each(join);
         let _ = self.inner.writes.send(Message::Stop);
@@ -161,14 +151,14 @@ impl Store {
 
     /// Jobs that wait or are being worked on.
     pub fn queue_depth(&self) -> usize {
-        self.inner.gauge.jobs() + self.inner.pictures_gauge.jobs()
+        self.inner.gauge.jobs() + self.inner.blobs_gauge.jobs()
     }
 }
 
 impl Backend {
     fn open(settings: &Settings) -> Result<Backend, OpenError> {
         if matches!(settings.url.as_str(), "memory:" | "sqlite::memory:") {
-            return Ok(Backend::memory(settings));
+            return Backend::memory(settings);
         }
         let path = settings.url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         let Some(path) = path.filter(|path| !path.is_empty()).map(Path::new) else {
@@ -180,17 +170,16 @@ impl Backend {
         if home(parent).is_none_or(|parent| home(&settings.data_dir) != Some(parent)) {
             locks.push(lock::acquire(parent)?);
         }
-        let writer = Sqlite::open(path, settings.bounds)?;
-        let readers = (0..READERS).map(|_| -> Box<dyn Repository> { Box::new(writer.reader()) }).collect();
-        let shelf = Shelf::Directory(settings.snapshots.dir.clone());
-        Ok(Backend { writer: Box::new(writer), readers, shelf, locks })
+        let writer = Sqlite::open(path, &settings.owners())?;
+        let readers = (0..READERS).map(|_| -> Box<dyn Repository> { Box::new(Sqlite::reader(path)) }).collect();
+        Ok(Backend { writer: Box::new(writer), readers, shelves: Shelves::new(settings, false), locks })
     }
 
-    fn memory(settings: &Settings) -> Backend {
-        let memory = Arc::new(Mutex::new(Memory::new(settings.bounds)));
+    fn memory(settings: &Settings) -> Result<Backend, OpenError> {
+        let memory = Arc::new(Mutex::new(Sqlite::memory(&settings.owners())?));
         let reader: Box<dyn Repository> = Box::new(Arc::clone(&memory));
-        let shelf = Shelf::Memory(Mutex::default());
-        Backend { writer: Box::new(memory), readers: vec![reader], shelf, locks: Vec::new() }
+        let shelves = Shelves::new(settings, true);
+        Ok(Backend { writer: Box::new(memory), readers: vec![reader], shelves, locks: Vec::new() })
     }
 }
 
@@ -202,18 +191,13 @@ fn pass_on<W>(inbox: &Sender<Message<W>>, work: W, ticket: Option<Ticket>) {
 }
 
 /// How the librarian has rows committed: through the same queue as everybody.
-fn committer(writes: Sender<Message<Batch>>, gauge: Arc<Gauge>) -> Commit {
-    Box::new(move |batch| {
+fn committer(writes: Sender<Message<Write>>, gauge: Arc<Gauge>) -> Commit {
+    Box::new(move |write| {
         let (sender, answer) = mpsc::channel();
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
-        pass_on(&writes, batch, gauge.admit(0, Outcome::Failed, reply));
-        match answer.recv() {
-            Ok(Outcome::Written) => Ok(()),
-            Ok(Outcome::Failed(error)) => Err(error),
-            other => {
-                Err(JobError { kind: JobErrorKind::Unavailable, text: format!("no answer to a write: {other:?}") })
-            }
-        }
+        pass_on(&writes, Arc::new(write), gauge.admit(0, reply));
+        let none = |_| Outcome::Failed(JobError::new(JobErrorKind::Unavailable, "no answer to a write"));
+        answer.recv().unwrap_or_else(none)
     })
 }
 
@@ -226,6 +210,3 @@ fn join(thread: JoinHandle<()>) {
 }
 
 const READERS: usize = 2;
-
-#[cfg(test)]
-mod tests;

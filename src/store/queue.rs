@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::app::effect::{Job, JobError, JobErrorKind, Outcome, Write};
-use crate::apps::signage::job::{self as signage, Answer, SnapshotData};
+use crate::app::job::{Job, JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 
 /// Hears what came of a job. Called on a thread of the store, or inside [`Store::submit`](super::Store::submit) where the job is refused at once: it
 /// should only pass the outcome on.
@@ -37,10 +37,10 @@ impl Gauge {
     }
 
     /// Counts a job in, or answers it `Busy` at once.
-    pub fn admit(self: &Arc<Gauge>, bytes: usize, failed: Failed, reply: OnOutcome) -> Option<Ticket> {
+    pub fn admit(self: &Arc<Gauge>, bytes: usize, reply: OnOutcome) -> Option<Ticket> {
         let jobs = self.jobs.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let ticket = Ticket { reply: Some(reply), failed, bytes, gauge: Arc::clone(self), submitted: Instant::now() };
+        let ticket = Ticket { reply: Some(reply), bytes, gauge: Arc::clone(self), submitted: Instant::now() };
         if jobs > self.jobs_max || held > self.bytes_max {
             ticket.fail(JobError { kind: JobErrorKind::Busy, text: format!("{} jobs wait already", jobs - 1) });
             return None;
@@ -49,18 +49,9 @@ impl Gauge {
     }
 }
 
-/// How a failure is said to the asker of one kind of job.
-pub(super) type Failed = fn(JobError) -> Outcome;
-
-/// How a picture that could not be stored is said.
-pub(super) fn not_stored(error: JobError) -> Outcome {
-    Outcome::Signage(Answer::Stored(Err(error)))
-}
-
 /// The right to be answered once. Dropped unanswered, the job failed because the store closed under it.
 pub(super) struct Ticket {
     reply: Option<OnOutcome>,
-    failed: Failed,
     bytes: usize,
     gauge: Arc<Gauge>,
     submitted: Instant,
@@ -72,8 +63,7 @@ impl Ticket {
     }
 
     pub fn fail(mut self, error: JobError) {
-        let outcome = (self.failed)(error);
-        self.send(outcome);
+        self.send(Outcome::Failed(error));
     }
 
     pub fn bytes(&self) -> usize {
@@ -102,33 +92,20 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.reply.is_some() {
             let closed = JobError { kind: JobErrorKind::Unavailable, text: "the store is closed".to_owned() };
-            let outcome = (self.failed)(closed);
-            self.send(outcome);
+            self.send(Outcome::Failed(closed));
         }
     }
 }
 
 /// About how many bytes a job holds while it waits.
 pub(super) fn weight(job: &Job) -> usize {
+    let all = |statements: &[Statement]| statements.iter().map(Statement::weight).sum();
     match job {
-        Job::Read(_) => 0,
-        Job::Write(writes) => writes.iter().map(weight_of_write).sum(),
-        Job::Snapshot(picture) => match &picture.data {
-            SnapshotData::Raw(data) | SnapshotData::Base64(data) => data.len(),
-        },
+        Job::Read(questions) => all(questions),
+        Job::Write(write) => all(write),
+        Job::Keep(keep) => keep.data.len() + all(&keep.write),
+        Job::Drop { .. } => 0,
     }
-}
-
-fn weight_of_write(write: &Write) -> usize {
-    let text = match write {
-        Write::Audit(entry) => entry.details.len(),
-        Write::Signage(signage::Write::PutDevice(device)) => device.register_info.len(),
-        Write::Signage(signage::Write::PutState(state)) => state.json.len(),
-        Write::Signage(signage::Write::AddChange(change)) => change.patch.len(),
-        Write::Signage(signage::Write::PutCommand(command)) => command.params.len(),
-        Write::Signage(signage::Write::PutAlert(_) | signage::Write::AddFailure(_)) => 0,
-    };
-    size_of::<Write>() + text
 }
 
 #[cfg(test)]
@@ -143,7 +120,7 @@ mod tests {
         let gauge = Gauge::new(2, 100);
         let admit = |bytes| {
             let sender = sender.clone();
-            gauge.admit(bytes, Outcome::Failed, Box::new(move |outcome| sender.send(outcome).unwrap()))
+            gauge.admit(bytes, Box::new(move |outcome| sender.send(outcome).unwrap()))
         };
         let kind = |outcome| match outcome {
             Outcome::Failed(error) => error.kind,
@@ -156,8 +133,8 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(kind(answers.try_recv().unwrap()), JobErrorKind::Busy);
         }
-        first.answer(Outcome::Written);
-        assert_eq!(answers.try_recv().unwrap(), Outcome::Written);
+        first.answer(Outcome::Written(vec![]));
+        assert_eq!(answers.try_recv().unwrap(), Outcome::Written(vec![]));
         assert!(admit(60).is_some_and(|third| third.bytes() == 60));
         assert_eq!(kind(answers.try_recv().unwrap()), JobErrorKind::Unavailable, "a dropped ticket answers too");
         drop(second);

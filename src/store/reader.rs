@@ -1,5 +1,5 @@
 //! A thread that answers questions on a connection of its own, so that no question waits for a commit.
-//! In: queries with tickets. Out: answers from what had been committed when the question's turn came.
+//! In: questions with tickets. Out: answers from what had been committed when the question's turn came.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 use super::Repository;
 use super::queue::Message;
 use super::status::{Side, Status};
-use crate::app::effect::{JobError, JobErrorKind, Query};
+use crate::app::job::{JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 use crate::base::limit;
 
 /// The inbox is shared by all readers: whoever is free takes the next question.
 pub(super) struct Reader {
     pub repository: Box<dyn Repository>,
-    pub inbox: Arc<Mutex<Receiver<Message<Query>>>>,
+    pub inbox: Arc<Mutex<Receiver<Message<Vec<Statement>>>>>,
     pub status: Arc<Status>,
 }
 
@@ -25,17 +26,17 @@ impl Reader {
         let mut locked: Option<JobError> = None;
         loop {
             let message = self.inbox.lock().recv();
-            let Ok(Message::Work(query, ticket)) = message else { return };
+            let Ok(Message::Work(questions, ticket)) = message else { return };
             // Behind a locked database, what has waited too long is not tried at all: the queue drains in time.
             let stale = ticket.waited_ms() >= limit::STORE_BUSY_TIMEOUT_MS;
             let result = match locked.take() {
                 Some(error) if stale => Err(error),
-                _ => self.repository.read(&query),
+                _ => self.repository.read(&questions),
             };
             match result {
-                Ok(outcome) => {
+                Ok(rows) => {
                     self.count(None);
-                    ticket.answer(outcome);
+                    ticket.answer(Outcome::Read(rows));
                 }
                 Err(error) => {
                     self.count(Some(&error));

@@ -1,7 +1,9 @@
-//! Where pictures lie: files below one directory, or memory. In: a checked picture and its id. Out: its bytes again.
-//! Paths are made from a validated id and a known kind, never from what a row or a request says (T-26).
+//! Where blobs lie: files below one directory, or memory. In: checked bytes and the name of their file. Out: the bytes again.
+//! A file is called by the SHA-256 of what is in it; a name of any other make, in a row or a request, finds nothing
+//! (T-26).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,38 +12,46 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::picture;
 use crate::base::ids::Sid;
 
 pub(super) enum Shelf {
     Directory(PathBuf),
     /// With `store.url = "memory:"`, under the same quota.
     Memory(Mutex<BTreeMap<String, Bytes>>),
+    /// On a disk that is full.
+    #[cfg(test)]
+    Full,
 }
 
-/// `ab/abcdefghijklmnopqrst.png`, or nothing where the id is not 20 URL-safe characters or the kind is unknown.
-pub(super) fn path_of(id: &str, mime: &str) -> Option<String> {
-    let (id, extension) = (Sid::parse(id)?, picture::extension(mime)?);
-    Some(format!("{}/{id}.{extension}", &id.as_str()[..2]))
+/// Where a file of this name lies, `ab/abcd…`; nothing where the name is not one that this version or the one before makes.
+fn path_of(file: &str) -> Option<String> {
+    let is_hash = file.len() == 64 && file.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    // The version before called a picture by its id and kind.
+    let by_id =
+        || file.rsplit_once('.').is_some_and(|(id, kind)| Sid::parse(id).is_some() && OLD_KINDS.contains(&kind));
+    (is_hash || by_id()).then(|| format!("{}/{file}", &file[..2]))
 }
 
 impl Shelf {
-    /// On return the picture is on disk, name included.
-    pub fn keep(&self, path: &str, bytes: &Bytes) -> io::Result<()> {
+    /// On return the bytes are on disk, the name included.
+    pub fn keep(&self, file: &str, bytes: &Bytes) -> io::Result<()> {
+        let path = path_of(file).ok_or(io::ErrorKind::InvalidInput)?;
         let directory = match self {
             Shelf::Directory(directory) => directory,
-            Shelf::Memory(pictures) => {
-                pictures.lock().insert(path.to_owned(), bytes.clone());
+            Shelf::Memory(files) => {
+                files.lock().insert(path, bytes.clone());
                 return Ok(());
             }
+            #[cfg(test)]
+            Shelf::Full => return Err(io::ErrorKind::StorageFull.into()),
         };
-        let target = directory.join(path);
-        let parent = target.parent().expect("a picture lies two levels below the shelf");
+        let target = directory.join(&path);
+        let parent = target.parent().expect("a file lies two levels below the shelf");
         if !parent.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             sync_directory(directory)?;
         }
-        let unfinished = target.with_extension(UNFINISHED);
+        let unfinished = directory.join(format!("{path}{UNFINISHED}"));
         let written = write_whole(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &target));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -49,7 +59,8 @@ impl Shelf {
         written.and_then(|()| sync_directory(parent))
     }
 
-    pub fn fetch(&self, path: &str) -> io::Result<Bytes> {
+    pub fn fetch(&self, file: &str) -> io::Result<Bytes> {
+        let path = path_of(file).ok_or(io::ErrorKind::NotFound)?;
         match self {
             Shelf::Directory(directory) => {
                 let mut file =
@@ -58,32 +69,37 @@ impl Shelf {
                 file.read_to_end(&mut bytes)?;
                 Ok(Bytes::from(bytes))
             }
-            Shelf::Memory(pictures) => pictures.lock().get(path).cloned().ok_or(io::ErrorKind::NotFound.into()),
+            Shelf::Memory(files) => files.lock().get(&path).cloned().ok_or(io::ErrorKind::NotFound.into()),
+            #[cfg(test)]
+            Shelf::Full => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
     /// A file that stays behind is swept up at the next start.
-    pub fn discard(&self, path: &str) {
+    pub fn discard(&self, file: &str) {
+        let Some(path) = path_of(file) else { return };
         match self {
             Shelf::Directory(directory) => {
                 let _ = fs::remove_file(directory.join(path));
             }
-            Shelf::Memory(pictures) => {
-                pictures.lock().remove(path);
+            Shelf::Memory(files) => {
+                files.lock().remove(&path);
             }
+            #[cfg(test)]
+            Shelf::Full => {}
         }
     }
 
     /// Deletes what no row knows: a crash between file and row leaves it. Only names of our own making are touched.
-    pub fn sweep(&self, known: &BTreeSet<String>) -> io::Result<()> {
+    pub fn sweep(&self, known: &BTreeSet<&str>) -> io::Result<()> {
         let Shelf::Directory(directory) = self else { return Ok(()) };
         if !directory.is_dir() {
             return Ok(());
         }
         for shelf in fs::read_dir(directory)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
             for file in fs::read_dir(shelf.path())?.filter_map(Result::ok).map(|entry| entry.path()) {
-                let name = file.strip_prefix(directory).ok().and_then(Path::to_str).unwrap_or_default();
-                if is_ours(&file) && !known.contains(name) {
+                let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+                if is_ours(name) && !known.contains(name) {
                     fs::remove_file(&file)?;
                 }
             }
@@ -92,10 +108,8 @@ impl Shelf {
     }
 }
 
-fn is_ours(file: &Path) -> bool {
-    let part = |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).unwrap_or_default().to_owned();
-    Sid::parse(&part(file.file_stem())).is_some()
-        && matches!(part(file.extension()).as_str(), "png" | "jpg" | "webp" | "gif" | UNFINISHED)
+fn is_ours(name: &str) -> bool {
+    path_of(name).is_some() || name.strip_suffix(UNFINISHED).is_some_and(|stem| path_of(stem).is_some())
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -114,40 +128,49 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-const UNFINISHED: &str = "part";
+const UNFINISHED: &str = ".part";
+const OLD_KINDS: [&str; 4] = ["png", "jpg", "webp", "gif"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn hash(first: char) -> String {
+        format!("{first}{}", "0".repeat(63))
+    }
+
     #[test]
-    fn a_path_needs_a_sound_id_and_a_known_kind() {
-        let id = "abcXYZ019_-abcXYZ019";
-        assert_eq!(path_of(id, "image/jpeg").as_deref(), Some("ab/abcXYZ019_-abcXYZ019.jpg"));
-        assert_eq!(path_of(id, "text/html"), None);
+    fn t26_only_a_name_of_our_own_making_is_a_path() {
+        assert_eq!(path_of(&hash('a')), Some(format!("a0/{}", hash('a'))));
+        assert_eq!(path_of("abcXYZ019_-abcXYZ019.jpg").as_deref(), Some("ab/abcXYZ019_-abcXYZ019.jpg"));
         for bad in [
             "",
             "..",
             "../../../etc/passwdxx",
-            "..%2f..%2fetc%2fpassw",
-            "/bcXYZ019_-abcXYZ01",
-            "a\0cXYZ019_-abcXYZ01",
-            "abcXYZ019_-abcXYZ01.",
+            "..%2f..%2fetc%2fpassw.png",
+            "/bcXYZ019_-abcXYZ01.png",
+            "a\0cXYZ019_-abcXYZ01.png",
+            "abcXYZ019_-abcXYZ019",
+            "abcXYZ019_-abcXYZ019.html",
+            &hash('A'),
+            &hash('/'),
+            &hash('a')[1..],
         ] {
-            assert_eq!(path_of(bad, "image/png"), None, "{bad:?}");
+            assert_eq!(path_of(bad), None, "{bad:?}");
+            assert_eq!(Shelf::Memory(Mutex::default()).fetch(bad).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
     #[test]
     fn both_kinds_of_shelf_keep_and_forget() {
         let root = tempfile::tempdir().unwrap();
-        let path = path_of("abcdefghijklmnopqrst", "image/png").unwrap();
-        for shelf in [Shelf::Directory(root.path().join("pictures")), Shelf::Memory(Mutex::default())] {
-            assert_eq!(shelf.fetch(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
-            shelf.keep(&path, &Bytes::from_static(b"one")).unwrap();
-            assert_eq!(shelf.fetch(&path).unwrap(), &b"one"[..]);
-            shelf.discard(&path);
-            assert_eq!(shelf.fetch(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let file = hash('a');
+        for shelf in [Shelf::Directory(root.path().join("files")), Shelf::Memory(Mutex::default())] {
+            assert_eq!(shelf.fetch(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+            shelf.keep(&file, &Bytes::from_static(b"one")).unwrap();
+            assert_eq!(shelf.fetch(&file).unwrap(), &b"one"[..]);
+            shelf.discard(&file);
+            assert_eq!(shelf.fetch(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
@@ -155,28 +178,27 @@ mod tests {
     fn a_sweep_takes_our_orphans_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
         let shelf = Shelf::Directory(root.path().to_owned());
-        let [known, orphan] =
-            ["abKnown_________0000", "abOrphan________0000"].map(|id| path_of(id, "image/gif").unwrap());
-        for path in [&known, &orphan] {
-            shelf.keep(path, &Bytes::from_static(b"GIF87a")).unwrap();
+        let (known, orphan, old) = (hash('a'), "a0".repeat(32), "a0Orphan________0000.gif");
+        for file in [&known, &orphan, old] {
+            shelf.keep(file, &Bytes::from_static(b"GIF87a")).unwrap();
         }
-        fs::write(root.path().join("ab/abUnfinished____0000.part"), "x").unwrap();
-        fs::write(root.path().join("ab/notes.txt"), "mine").unwrap();
+        fs::write(root.path().join(format!("a0/{}.part", hash('b'))), "x").unwrap();
+        fs::write(root.path().join("a0/notes.txt"), "mine").unwrap();
         fs::write(root.path().join("README"), "mine").unwrap();
-        shelf.sweep(&BTreeSet::from([known.clone()])).unwrap();
+        shelf.sweep(&BTreeSet::from([&*known])).unwrap();
         let mut left: Vec<_> =
-            fs::read_dir(root.path().join("ab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            fs::read_dir(root.path().join("a0")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["abKnown_________0000.gif", "notes.txt"]);
+        assert_eq!(left, [&*known, "notes.txt"]);
         assert!(root.path().join("README").exists());
     }
 
     #[test]
-    fn a_link_in_place_of_a_picture_is_not_followed() {
+    fn a_link_in_place_of_a_file_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
-        let path = path_of("abcdefghijklmnopqrst", "image/png").unwrap();
-        fs::create_dir(root.path().join("ab")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", root.path().join(&path)).unwrap();
-        assert!(Shelf::Directory(root.path().to_owned()).fetch(&path).is_err());
+        let file = hash('a');
+        fs::create_dir(root.path().join("a0")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("a0").join(&file)).unwrap();
+        assert!(Shelf::Directory(root.path().to_owned()).fetch(&file).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::app::effect::{JobError, JobErrorKind};
+use crate::app::job::{JobError, JobErrorKind};
 use crate::base::stats::Histogram;
 use crate::base::time::WallMillis;
 
@@ -24,16 +24,16 @@ pub enum Health {
 pub struct Counters {
     /// Group commits that reached the disk.
     pub commits: u64,
-    /// Write jobs answered `Written`, and those that failed.
+    /// Write jobs that were decided (written, or in conflict), and those that failed.
     pub written: u64,
     pub write_failures: u64,
     pub reads: u64,
     pub read_failures: u64,
-    /// Pictures stored and refused, those pushed out by quota or age, and the bytes held now.
-    pub snapshots: u64,
-    pub snapshot_failures: u64,
-    pub snapshots_dropped: u64,
-    pub snapshot_bytes: u64,
+    /// Blobs kept and refused, those that have left their shelves, and the bytes held now.
+    pub blobs: u64,
+    pub blob_failures: u64,
+    pub blobs_dropped: u64,
+    pub blob_bytes: u64,
     pub last_error: Option<(WallMillis, String)>,
 }
 

@@ -1,5 +1,5 @@
 //! The one thread that writes: takes what has queued up, commits it as one group, and answers after the commit.
-//! In: batches with tickets. Out: outcomes. Does not know SQL, and never repeats a group that may have half happened.
+//! In: writes with tickets. Out: outcomes. Does not know SQL, and never repeats a group that may have half happened.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,21 +8,25 @@ use std::time::Duration;
 
 use super::queue::{Message, Ticket};
 use super::status::{Side, Status, wall_now};
-use super::{Batch, Repository};
-use crate::app::effect::{JobError, JobErrorKind, Outcome};
+use super::{Repository, tables};
+use crate::app::job::{JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 use crate::base::limit;
+
+/// A write as it waits, shared with whoever asked.
+pub(super) type Write = Arc<Vec<Statement>>;
 
 pub(super) struct Writer {
     repository: Box<dyn Repository>,
-    inbox: Receiver<Message<Batch>>,
+    inbox: Receiver<Message<Write>>,
     status: Arc<Status>,
     /// Taken from the inbox, not committed yet; the front of it is the next group.
-    pending: VecDeque<(Batch, Ticket)>,
+    pending: VecDeque<(Write, Ticket)>,
     stopping: bool,
 }
 
 impl Writer {
-    pub fn new(repository: Box<dyn Repository>, inbox: Receiver<Message<Batch>>, status: Arc<Status>) -> Writer {
+    pub fn new(repository: Box<dyn Repository>, inbox: Receiver<Message<Write>>, status: Arc<Status>) -> Writer {
         Writer { repository, inbox, status, pending: VecDeque::new(), stopping: false }
     }
 
@@ -54,9 +58,9 @@ impl Writer {
         !(self.stopping && self.pending.is_empty())
     }
 
-    fn take(&mut self, message: Message<Batch>) {
+    fn take(&mut self, message: Message<Write>) {
         match message {
-            Message::Work(batch, ticket) => self.pending.push_back((batch, ticket)),
+            Message::Work(write, ticket) => self.pending.push_back((write, ticket)),
             Message::Stop => self.stopping = true,
         }
     }
@@ -70,8 +74,8 @@ impl Writer {
         if !self.status.is_troubled(Side::Write) {
             return;
         }
-        match self.repository.commit(&[&Batch::Probe(wall_now())]) {
-            Ok(results) if results.iter().all(Result::is_ok) => self.status.recovered(Side::Write),
+        match self.repository.commit(&[&[tables::probe(wall_now())]]) {
+            Ok(outcomes) if outcomes.iter().all(Outcome::is_written) => self.status.recovered(Side::Write),
             Ok(_) => {}
             Err(error) => self.status.failed(Side::Write, &error),
         }
@@ -79,9 +83,9 @@ impl Writer {
 
     fn commit_group(&mut self) {
         let jobs = self.group_jobs();
-        let group: Vec<&Batch> = self.pending.iter().take(jobs).map(|(batch, _)| batch).collect();
+        let group: Vec<&[Statement]> = self.pending.iter().take(jobs).map(|(write, _)| write.as_slice()).collect();
         match self.repository.commit(&group) {
-            Ok(results) => self.answer(results),
+            Ok(outcomes) => self.answer(outcomes),
             Err(error) if error.kind == JobErrorKind::Busy => self.wait_or_give_up(&error),
             Err(error) => self.fail_group(jobs, &error),
         }
@@ -97,24 +101,17 @@ impl Writer {
     }
 
     /// The group is on disk. Counted first: whoever has an answer finds it counted.
-    fn answer(&mut self, results: Vec<Result<(), JobError>>) {
-        let written = self.pending.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        let failures = results.iter().filter(|result| result.is_err()).count() as u64;
-        self.status.committed(written.map(|((_, ticket), _)| ticket.waited_us()), failures);
-        match results
-            .iter()
-            .filter_map(|result| result.as_ref().err())
-            .find(|error| error.kind != JobErrorKind::Invalid)
-        {
+    fn answer(&mut self, outcomes: Vec<Outcome>) {
+        let errors: Vec<&JobError> = outcomes.iter().filter_map(error_of).collect();
+        let decided = self.pending.iter().zip(&outcomes).filter(|(_, outcome)| error_of(outcome).is_none());
+        self.status.committed(decided.map(|((_, ticket), _)| ticket.waited_us()), errors.len() as u64);
+        match errors.into_iter().find(|error| error.kind != JobErrorKind::Invalid) {
             Some(error) => self.status.failed(Side::Write, error),
             None => self.status.recovered(Side::Write),
         }
-        let group: Vec<_> = self.pending.drain(..results.len()).collect();
-        for ((_, ticket), result) in group.into_iter().zip(results) {
-            match result {
-                Ok(()) => ticket.answer(Outcome::Written),
-                Err(error) => ticket.fail(error),
-            }
+        let group: Vec<_> = self.pending.drain(..outcomes.len()).collect();
+        for ((_, ticket), outcome) in group.into_iter().zip(outcomes) {
+            ticket.answer(outcome);
         }
     }
 
@@ -138,6 +135,10 @@ impl Writer {
     }
 }
 
+fn error_of(outcome: &Outcome) -> Option<&JobError> {
+    if let Outcome::Failed(error) = outcome { Some(error) } else { None }
+}
+
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -147,8 +148,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::app::effect::Query;
-    use crate::apps::signage::job::Snapshot;
+    use crate::app::sql::Rows;
     use crate::store::queue::Gauge;
     use crate::store::status::{Counters, Health};
 
@@ -159,20 +159,16 @@ mod tests {
     }
 
     impl Repository for Scripted {
-        fn commit(&mut self, group: &[&Batch]) -> Result<Vec<Result<(), JobError>>, JobError> {
+        fn commit(&mut self, group: &[&[Statement]]) -> Result<Vec<Outcome>, JobError> {
             self.groups.send(group.len()).unwrap();
             let next = if self.answers.len() > 1 { self.answers.remove(0) } else { self.answers[0] };
             match next {
-                Ok(()) => Ok(group.iter().map(|_| Ok(())).collect()),
+                Ok(()) => Ok(group.iter().map(|_| Outcome::Written(vec![])).collect()),
                 Err(kind) => Err(JobError { kind, text: format!("{kind:?}") }),
             }
         }
 
-        fn read(&mut self, _: &Query) -> Result<Outcome, JobError> {
-            unreachable!("the writer does not read")
-        }
-
-        fn snapshots(&mut self) -> Result<Vec<Snapshot>, JobError> {
+        fn read(&mut self, _: &[Statement]) -> Result<Vec<Rows>, JobError> {
             unreachable!("the writer does not read")
         }
     }
@@ -189,8 +185,8 @@ mod tests {
         for _ in 0..jobs {
             let replies = replies.clone();
             let reply = Box::new(move |outcome| replies.send(outcome).unwrap());
-            let ticket = gauge.admit(0, Outcome::Failed, reply).unwrap();
-            assert!(sender.send(Message::Work(Batch::Writes(Vec::new().into()), ticket)).is_ok());
+            let ticket = gauge.admit(0, reply).unwrap();
+            assert!(sender.send(Message::Work(Write::default(), ticket)).is_ok());
         }
         assert!(sender.send(Message::Stop).is_ok());
         let (status, repository) = (Arc::<Status>::default(), Box::new(Scripted { answers, groups }));
@@ -198,7 +194,7 @@ mod tests {
         let kinds = outcomes.try_iter().map(|outcome| match outcome {
             Outcome::Failed(error) => Some(error.kind),
             other => {
-                assert_eq!(other, Outcome::Written);
+                assert!(other.is_written(), "{other:?}");
                 None
             }
         });

@@ -9,25 +9,12 @@ const APPLICATIONS: &[&str] = &["lab", "orchestrator", "utalk", "dispatch", "iot
 /// Where they live, each in a folder of its own.
 const HOMES: &[&str] = &["src/apps/"];
 
-/// Files that still name one: storage, HTTP and settings become rows of the applications.
+/// Files that still name one: HTTP and settings become rows of the applications.
 pub const STILL: &[(&str, &[&str])] = &[
     ("src/api/admin.rs", &["signage"]),
-    ("src/api/backend.rs", &["signage"]),
     ("src/api/snapshots.rs", &["signage"]),
-    ("src/app/effect.rs", &["signage"]),
     ("src/app/event.rs", &["signage"]),
     ("src/cli/device.rs", &["signage"]),
-    ("src/server/backend.rs", &["signage"]),
-    ("src/server/plan.rs", &["signage"]),
-    ("src/store/handle.rs", &["signage"]),
-    ("src/store/memory.rs", &["signage"]),
-    ("src/store/mod.rs", &["signage"]),
-    ("src/store/picture.rs", &["signage"]),
-    ("src/store/queue.rs", &["signage"]),
-    ("src/store/snapshot.rs", &["signage"]),
-    ("src/store/sqlite/mod.rs", &["signage"]),
-    ("src/store/sqlite/read.rs", &["signage"]),
-    ("src/store/sqlite/write.rs", &["signage"]),
 ];
 
 /// What a file says of applications, but for those of [`STILL`].

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("log", 7),
     ("server", 8),
     ("cli", 8),
+    ("testing", 8),
     ("fuzz", 8),
 ];
 
@@ -30,11 +31,12 @@ const PURE_MAX: u8 = 6;
 /// Imports that break the order, each with its reason.
 const SHELL_IMPORTS: &[(&str, &str, &str)] = &[
     ("log", "config", "the level and form of the log are configured"),
+    ("apps", "testing", "tests of applications run in its world, which is there for tests alone"),
     ("cli", "server", "a command ends in the server; main.rs knows the command line only"),
 ];
 
-/// What of an application the lists of jobs and calls name: the types of its questions to the store and from HTTP.
-const APPLICATION_TYPES: &[(&str, &str)] = &[("src/app/effect.rs", "job"), ("src/app/event.rs", "call")];
+/// What of an application the list of calls names: the types of what HTTP asks of it.
+const APPLICATION_TYPES: &[(&str, &str)] = &[("src/app/event.rs", "call")];
 
 /// Names a pure layer does not use, and why.
 const IMPURE: &[(&str, &str)] = &[
@@ -110,9 +112,14 @@ fn layer_of(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(layer, _)| *layer == name).map(|(_, number)| *number)
 }
 
+/// The layer of an application's `tests/`, which try it with the store.
+const TESTS_OF_APPLICATIONS: u8 = 8;
+
 /// Layer of a file of `src`; `None` for `lib.rs`, `main.rs` and what is not in `src`.
 fn layer(source: &Source) -> Option<u8> {
-    is_daemon(source).then(|| source.module())?.first().and_then(|top| layer_of(top))
+    let module = is_daemon(source).then(|| source.module())?;
+    let tries = module.first().is_some_and(|top| top == "apps") && module.get(2).is_some_and(|part| part == "tests");
+    if tries { Some(TESTS_OF_APPLICATIONS) } else { layer_of(module.first()?) }
 }
 
 fn is_daemon(source: &Source) -> bool {
@@ -130,7 +137,7 @@ fn at(source: &Source, token: &Token, what: &str) -> String {
 fn imports(source: &Source) -> Complaints {
     let module = source.module();
     let Some(own) = module.first().filter(|_| is_daemon(source)) else { return Vec::new() };
-    let Some(number) = layer_of(own) else {
+    let Some(number) = layer(source) else {
         return vec![format!("{}:1: `{own}` has no layer; give it one in tests/tidy/rules.rs", source.path)];
     };
     let mut out = Vec::new();
@@ -140,7 +147,7 @@ fn imports(source: &Source) -> Complaints {
         }
         let to = &path[1];
         let Some(theirs) = layer_of(to) else { continue };
-        if to == "apps" && number <= PURE_MAX {
+        if to == "apps" && (own == "apps" || number <= PURE_MAX) {
             out.extend(application_import(source, &module, token, &path));
             continue;
         }
@@ -152,7 +159,7 @@ fn imports(source: &Source) -> Complaints {
     out
 }
 
-/// Applications do not know each other, and nothing below the shell knows one, except for the types of its jobs and calls.
+/// Applications do not know each other, and nothing below the shell knows one, except for the types of its calls.
 fn application_import(source: &Source, module: &[String], token: &Token, path: &[String]) -> Option<String> {
     let application = path.get(2)?;
     let inside = module[0] == "apps" && module.get(1) == Some(application);

@@ -40,8 +40,8 @@ fn applications_do_not_know_each_other() {
     check("src/apps/signage/rules.rs", "use super::job;\nuse crate::apps::signage::fleet;", &[]);
     check("src/app/kit/a.rs", "use crate::apps::signage::job;", &[(2, "the application `signage`")]);
     check(
-        "src/app/effect.rs",
-        "use crate::apps::signage::job;\nuse crate::apps::signage::fleet;",
+        "src/app/event.rs",
+        "use crate::apps::signage::call;\nuse crate::apps::signage::fleet;",
         &[(3, "the application `signage`")],
     );
     check("src/shard/a.rs", "use crate::apps::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
@@ -49,6 +49,8 @@ fn applications_do_not_know_each_other() {
     check("src/shard/a.rs", in_tests, &[]);
     check("src/apps/signage/a.rs", in_tests, &[(4, "the application `lab`")]);
     check("src/store/a.rs", "use crate::apps::signage::job;", &[]);
+    let tries = "use crate::store::sqlite::Sqlite;\nuse crate::apps::signage::fleet;\nuse crate::apps::lab::Lab;";
+    check("src/apps/signage/tests/a.rs", tries, &[(4, "the application `lab`")]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The audit log's entry: who did what to whom, from where, and what came of it (DESIGN 5.7). Append-only.
+//! All applications write into the one table, which is the store's own.
 
 use crate::app::event::Handshake;
+use crate::app::sql::{FromRow, Row, RowError, Statement};
 use crate::base::time::WallMillis;
 
 /// One line of the audit log.
@@ -66,7 +68,54 @@ impl Entry {
         self.details = details.to_string();
         self
     }
+
+    /// Adds it to the log. A batch with entries ends with one [`trim`].
+    pub fn add(&self) -> Statement {
+        let statement = Statement::new(ADD).bind(self.at).bind(&self.domain).bind(&self.actor).bind(&self.ip);
+        let statement = statement.bind(&self.user_agent).bind(&self.action).bind(&self.target);
+        statement.bind(&self.outcome).bind(&self.details)
+    }
 }
+
+impl FromRow for Entry {
+    const TABLE: &'static str = "audit";
+    fn from_row(row: &mut Row<'_>) -> Result<Entry, RowError> {
+        Ok(Entry {
+            at: row.get("at")?,
+            domain: row.get("domain")?,
+            actor: row.get("actor")?,
+            ip: row.get("ip")?,
+            user_agent: row.get("user_agent")?,
+            action: row.get("action")?,
+            target: row.get("target")?,
+            outcome: row.get("outcome")?,
+            details: row.get("details")?,
+        })
+    }
+}
+
+/// Forgets the oldest entries beyond `rows_max`, in a daemon [`ROWS_MAX`].
+pub fn trim(rows_max: u32) -> Statement {
+    Statement::new(TRIM).bind(rows_max)
+}
+
+/// The newest entries of an application, newest first.
+pub fn newest(domain: &str, limit: u32) -> Statement {
+    Statement::new(NEWEST).bind(domain).bind(limit)
+}
+
+/// [`Entry::add`].
+pub const ADD: &str = "
+    INSERT INTO audit (at, domain, actor, ip, user_agent, action, target, outcome, details)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+/// [`trim`].
+pub const TRIM: &str = "DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - ?1";
+/// [`newest`].
+pub const NEWEST: &str = "
+    SELECT at, domain, actor, ip, user_agent, action, target, outcome, details
+    FROM audit WHERE domain = ?1 ORDER BY seq DESC LIMIT ?2";
+/// Entries of all applications together.
+pub const ROWS_MAX: u32 = 100_000;
 
 #[cfg(test)]
 mod tests {

@@ -18,9 +18,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Room, Target};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target};
 use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
+use crate::app::job::{Job, Outcome};
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
@@ -33,6 +34,7 @@ pub const ROW: Row = Row {
     enabled: false,
     namespaces: &["/lab"],
     max_payload_bytes: None,
+    tables: None,
     settings: || Chosen::<()>::untold(&[], |()| Box::new(Lab::default())),
 };
 

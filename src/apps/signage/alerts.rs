@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::device::Watch;
 use super::fleet::AlertKind;
-use super::job;
 use super::payload::AlertTold;
+use super::tables;
 use super::turn::Turn;
-use crate::app::effect::{Delivery, Effect, Write};
+use crate::app::effect::{Delivery, Effect};
 use crate::base::time::WallMillis;
 
 impl Turn<'_> {
@@ -39,8 +39,8 @@ impl Turn<'_> {
         }
         let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
         let (kind, severity) = (kind.name().to_owned(), kind.severity().to_owned());
-        let alert = job::Alert { fleet, device_id, kind, severity, since, resolved };
-        self.save(Write::Signage(job::Write::PutAlert(alert)));
+        let alert = tables::Alert { fleet, device_id, kind, severity, since, resolved };
+        self.save(alert.put());
     }
 
     /// `store degraded` is told once when the store begins to fail, and once when it is back.

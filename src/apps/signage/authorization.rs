@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use super::call::Ask;
 use super::fleet::{AdminSeat, AlertKind, Fleet, Seat};
-use super::job;
 use super::payload::Fail;
 use super::rules::{self, Scope};
 use super::subscription::subject;
+use super::tables;
 use super::turn::Turn;
 use super::waiting::{Change, GrantWait, Reader, Wait};
 use crate::app::Entity;
-use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
+use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
-use crate::app::kit::audit::Actor;
+use crate::app::kit::audit::{self, Actor};
 use crate::base::close::CloseReason;
 use crate::base::ids::{ReqId, SocketRef};
 
@@ -69,8 +69,8 @@ impl Turn<'_> {
                 self.grant(&Asker::Api(req), &actor, &device_id, Change::Revoke, json!({"deviceId": device_id}))
             }
             Ask::Failures { limit } => {
-                let (fleet, limit) = (self.fleet.name.to_string(), limit.min(FAILURES_MAX));
-                self.read_saved(job::Query::Failures { fleet, limit }, Reader::Failures { req });
+                let failures = tables::failures(&self.fleet.name, limit.min(FAILURES_MAX));
+                self.read_saved(failures, Reader::Failures { req });
                 Ok(())
             }
         };
@@ -110,7 +110,7 @@ impl Turn<'_> {
         self.tell_auditors(&audit);
         // Rows of devices wait until it has ended, so that no older one follows the new one.
         self.fleet.committing = true;
-        let write = vec![Write::Signage(job::Write::PutDevice(row.clone())), Write::Audit(audit.clone())];
+        let write = vec![row.put(), audit.add(), audit::trim(audit::ROWS_MAX)];
         let (then, or_else) = self.answers(asker, id, &change, &reply);
         let token = self.wait(Wait::Grant(Box::new(GrantWait { row, change, audit })));
         let entity = entity_of(&self.fleet.name);
@@ -119,7 +119,7 @@ impl Turn<'_> {
     }
 
     /// The row as it will be, or why it will not.
-    fn changed_row(&self, id: &str, change: &Change) -> Result<job::Device, Fail> {
+    fn changed_row(&self, id: &str, change: &Change) -> Result<tables::Device, Fail> {
         let known = self.fleet.devices.get(id).map(|device| device.row.clone());
         let mut row = match (known, change) {
             (Some(row), _) => row,
@@ -255,7 +255,12 @@ pub fn fleet_of_entity(entity: &Entity) -> &str {
 }
 
 /// A fleet as the store knows it, taken into memory: nobody is online yet, revisions go on above what was reserved.
-pub fn restore(fleet: &mut Fleet, devices: Vec<job::Device>, states: Vec<job::State>, alerts: Vec<job::Alert>) {
+pub fn restore(
+    fleet: &mut Fleet,
+    devices: Vec<tables::Device>,
+    states: Vec<tables::State>,
+    alerts: Vec<tables::Alert>,
+) {
     for mut row in devices {
         row.online = false;
         fleet.insert(row);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::fleet::AdminSeat;
-use super::job;
 use super::origin::CommandOrigin;
 use super::payload::{Address, Ask, CommandResponse, Fail, Order};
 use super::rules::{self, Role, Scope};
+use super::tables;
 use super::turn::Turn;
-use crate::app::effect::{Delivery, Effect, Emission, Target, Write};
+use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
 use crate::app::kit::command::{Key, Plan, Refused};
 
@@ -239,7 +239,7 @@ impl Turn<'_> {
         attempts: u32,
         duration_ms: u64,
     ) {
-        let row = job::Command {
+        let row = tables::Command {
             fleet: self.fleet.name.to_string(),
             command_id: id.to_owned(),
             device_id: device.to_owned(),
@@ -251,11 +251,11 @@ impl Turn<'_> {
             at: origin.at,
             duration_ms,
         };
-        self.save(Write::Signage(job::Write::PutCommand(row)));
+        self.save(row.put());
     }
 }
 
 /// What somebody sent unasked is kept only so far.
 fn clip(text: &str) -> String {
-    text.chars().take(rules::ID_BYTES_MAX).collect()
+    text.chars().filter(|char| *char != '\0').take(rules::ID_BYTES_MAX).collect()
 }

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::device::Watch;
 use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, THROTTLED_ROWS};
-use super::job;
 use super::payload::Fail;
 use super::rules::{self, NOT_AUTHORIZED, Role, Scope, short_hash};
+use super::tables;
 use super::turn::Turn;
 use crate::app::Asked;
-use crate::app::effect::{Room, Write};
+use crate::app::effect::Room;
 use crate::app::event::{Connect, Handshake};
 use crate::app::identity::{AuthMethod, Identity, intake};
 use crate::app::kit::audit::Actor;
@@ -124,7 +124,7 @@ impl Turn<'_> {
             AuthMethod::Application if token.is_empty() => Err(Refused::MissingToken),
             AuthMethod::Application => {
                 let hash = rules::hash(token);
-                let accepts = |row: &job::Device| row.authorized && row.token_hash == hash;
+                let accepts = |row: &tables::Device| row.authorized && row.token_hash == hash;
                 if device.is_some_and(|device| accepts(&device.row)) {
                     return Ok(named.map(Arc::from));
                 }
@@ -185,8 +185,8 @@ impl Turn<'_> {
 
     fn record_failure(&mut self, ip: String, device_id: &str, reason: &str) {
         let (fleet, at) = (self.fleet.name.to_string(), self.now.wall);
-        let failure = job::Failure { fleet, at, ip, device_id: device_id.to_owned(), reason: reason.to_owned() };
-        self.save(Write::Signage(job::Write::AddFailure(failure)));
+        let failure = tables::Failure { fleet, at, ip, device_id: device_id.to_owned(), reason: reason.to_owned() };
+        self.save(failure.add());
     }
 
     fn list_pending(&mut self, device_id: &str, hash: &str, ip: &str) -> bool {

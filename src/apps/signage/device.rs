@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
-use super::job;
 use super::payload::{Info, Listed};
 use super::rules::short_hash;
+use super::tables;
 use crate::app::effect::Room;
 use crate::base::time::{Millis, WallMillis};
 
 /// One device, online or not.
 pub struct Device {
     /// What is on disk, or will be within a flush; `rev_reserved` is what has been asked for.
-    pub row: job::Device,
+    pub row: tables::Device,
     pub number: u64,
     pub rooms: Rooms,
     /// As last reported.
@@ -41,7 +41,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(row: job::Device, number: u64, fleet: &str) -> Device {
+    pub fn new(row: tables::Device, number: u64, fleet: &str) -> Device {
         let rev = row.rev_reserved;
         let rooms = Rooms::new(fleet, number, &row.group);
         Device {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::device::{Device, Watch};
-use super::job;
 use super::origin::CommandOrigin;
 use super::payload::{CommandResponse, Info, Listed};
 use super::rules::{self, Role, Scope};
 use super::settings::Settings;
+use super::tables;
 use super::waiting::Unsaved;
 use crate::app::effect::{Room, Token};
 use crate::app::event::Handshake;
@@ -105,19 +105,19 @@ impl Fleet {
     }
 
     /// The row of a device nobody knew.
-    pub fn new_row(&self, device_id: &str, now: WallMillis) -> job::Device {
-        job::Device {
+    pub fn new_row(&self, device_id: &str, now: WallMillis) -> tables::Device {
+        tables::Device {
             fleet: self.name.to_string(),
             device_id: device_id.to_owned(),
             first_seen: now,
             last_seen: now,
             register_info: "{}".to_owned(),
-            ..job::Device::default()
+            ..tables::Device::default()
         }
     }
 
     /// Takes a device in; its row says everything else.
-    pub fn insert(&mut self, row: job::Device) -> Arc<str> {
+    pub fn insert(&mut self, row: tables::Device) -> Arc<str> {
         let id: Arc<str> = Arc::from(row.device_id.as_str());
         let number = self.next_number;
         self.next_number += 1;
@@ -135,7 +135,7 @@ impl Fleet {
     }
 
     /// The only way to change a row's token, whether it is let in, and when a stranger was seen: devices are found by these.
-    pub fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut job::Device)) {
+    pub fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut tables::Device)) {
         self.unindex(id);
         if let Some(device) = self.devices.get_mut(id) {
             change(&mut device.row);
@@ -257,7 +257,7 @@ impl Fleet {
         let described = unknown.filter_map(|(id, sockets)| {
             let (socket, since) = sockets.last()?;
             let seat = self.device_seat(*socket)?;
-            let row = job::Device { authorized: true, ip: seat.ip.to_string(), ..self.new_row(id, *since) };
+            let row = tables::Device { authorized: true, ip: seat.ip.to_string(), ..self.new_row(id, *since) };
             let mut device = Device::new(row, u64::MAX, &self.name);
             device.learn(&seat.info);
             Some(device)

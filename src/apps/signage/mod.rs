@@ -4,13 +4,11 @@
 //!
 //! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
 //! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
-//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `job`, `call` (what it asks of the store, what HTTP asks of it).
+//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `call` (what it keeps on disk, what HTTP asks of it).
 //!
 //! A device's state goes out once for all who watch it: see `subscription`. What a fleet holds follows the disk only where somebody
 //! relies on it (who may come in, revisions); everything else is written behind, and goes on while the store fails.
 
-#[cfg(test)]
-mod acceptance;
 mod agenda;
 mod alerts;
 mod answer;
@@ -21,26 +19,20 @@ mod connect;
 mod counters;
 mod device;
 mod dispatch;
-#[cfg(test)]
-mod failures;
 mod fleet;
-pub mod job;
 mod origin;
 mod outcome;
 pub mod payload;
 pub mod picture;
 mod register;
 mod report;
-#[cfg(test)]
-mod resolutions;
 pub mod rules;
 pub mod settings;
-#[cfg(test)]
-mod simulation;
 mod stats;
 mod subscription;
+pub mod tables;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod turn;
 mod waiting;
 
@@ -57,9 +49,10 @@ use self::payload::Fail;
 use self::rules::{NOT_AUTHORIZED, Role, fleet_of};
 use self::settings::Settings;
 use self::turn::{Shared, Turn};
-use crate::app::effect::{Effects, Job, Outcome, Query};
+use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Call, Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
+use crate::app::job::{Job, JobError, Outcome};
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
@@ -71,7 +64,11 @@ pub const ROW: Row = Row {
     enabled: true,
     namespaces: &["/signage"],
     max_payload_bytes: Some(33_554_432),
-    settings: || Chosen::untold(settings::KEYS, |settings| Box::new(Signage::new(settings.clone()))),
+    tables: Some(&tables::TABLES),
+    settings: || {
+        let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Signage::new(settings.clone())) };
+        Chosen::with_shelves(settings::KEYS, build, tables::shelves)
+    },
 };
 
 /// Fleets one shard holds.
@@ -180,13 +177,20 @@ impl Signage {
     }
 }
 
+/// Takes what the store answered to [`tables::fleet`] into memory.
+fn restore(fleet: &mut Fleet, outcome: &Outcome) -> Result<(), JobError> {
+    let (devices, states, alerts) = (outcome.rows(0)?, outcome.rows(1)?, outcome.rows(2)?);
+    authorization::restore(fleet, devices, states, alerts);
+    Ok(())
+}
+
 impl Application for Signage {
     /// People come with a token the daemon has verified; a device's own token is judged at its fleet's home.
     fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, asked: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
         let auth: Map<String, Value> = serde_json::from_slice(asked.auth).unwrap_or_default();
         let named = named_device(&auth, asked.handshake).and_then(|value| rules::id(Some(&value), "deviceId").ok());
         let identity = match verified {
-            Ok(identity) if fleet_of(&identity).len() > rules::FLEET_BYTES_MAX => {
+            Ok(identity) if !rules::is_fleet(fleet_of(&identity)) => {
                 let data = json!({"code": "VALIDATION"}).to_string();
                 return Err(Refusal { message: NOT_AUTHORIZED.to_owned(), data: Some(data) });
             }
@@ -218,9 +222,9 @@ impl Application for Signage {
 
     fn load(&mut self, entity: &Entity) -> Option<Job> {
         let fleet = fleet_of_entity(entity);
-        let room = self.fleets.len() < FLEETS_MAX && fleet.len() <= rules::FLEET_BYTES_MAX;
+        let room = self.fleets.len() < FLEETS_MAX && rules::is_fleet(fleet);
         let absent = !self.fleets.contains_key(fleet);
-        (absent && room).then(|| Job::Read(Query::Signage(job::Query::Fleet { fleet: fleet.to_owned() })))
+        (absent && room).then(|| Job::Read(tables::fleet(fleet)))
     }
 
     fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
@@ -228,16 +232,14 @@ impl Application for Signage {
         let timer = self.shared.token();
         let mut fleet = Fleet::new(name, timer, cx.now, &self.settings);
         self.timers.insert(timer.0, fleet.name.clone());
-        let works = match outcome {
-            Outcome::Signage(job::Answer::Fleet { devices, states, alerts }) => {
-                authorization::restore(&mut fleet, devices, states, alerts);
-                true
-            }
-            _ => false,
-        };
+        let restored = restore(&mut fleet, &outcome);
+        if let Err(error) = &restored {
+            let text = format!("fleet {name} is served without what is stored of it: {}", error.text);
+            fx.push(Effect::Alert { kind: "fleet_not_loaded", text });
+        }
         self.fleets.insert(name.to_owned(), fleet);
         self.turn(cx, name, fx, |turn| {
-            turn.store_works(works);
+            turn.store_works(restored.is_ok());
             turn.on_loaded();
         });
     }
@@ -263,7 +265,7 @@ impl Application for Signage {
             AppInput::Call { req, call: Call::Signage(call) } => {
                 if !self.turn(cx, &call.fleet, fx, |turn| turn.on_call(req, call.ask)) {
                     let body = json!({"error": Fail::new("TOO_MANY_FLEETS", "No room for another fleet")}).to_string();
-                    fx.push(crate::app::effect::Effect::Reply { req, status: 503, body });
+                    fx.push(Effect::Reply { req, status: 503, body });
                 }
             }
             AppInput::Drained { socket, identity, keys } => {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::job::{self, Answer};
 use super::payload::Fail;
+use super::tables::{self, Change, Failure};
 use super::turn::{Turn, UNSAVED_KEPT_MAX};
 use super::waiting::{Flushed, Reader, Wait};
-use crate::app::effect::{Effect, JobError, JobErrorKind, Outcome, Write};
+use crate::app::effect::Effect;
+use crate::app::job::{JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
 
 /// Nothing is tried for this time after a batch has failed.
 const FLUSH_AGAIN_MS: u64 = 1_000;
@@ -20,15 +22,15 @@ impl Turn<'_> {
         match wait {
             Wait::Flush(flushed) => self.on_flushed(flushed, outcome),
             Wait::Grant(wait) => {
-                let written = matches!(outcome, Outcome::Written);
+                let written = outcome.is_written();
                 self.store_works(written);
                 self.on_granted(*wait, written);
             }
             Wait::Picture(wait) => {
                 let outcome = match outcome {
-                    Outcome::Signage(Answer::Stored(outcome)) => outcome,
+                    Outcome::Kept(blob) => Ok(blob),
                     Outcome::Failed(error) => Err(error),
-                    _ => Err(JobError { kind: JobErrorKind::Unavailable, text: "not a picture".to_owned() }),
+                    _ => Err(JobError::new(JobErrorKind::Unavailable, "not a picture")),
                 };
                 self.on_picture(*wait, outcome);
             }
@@ -37,12 +39,22 @@ impl Turn<'_> {
     }
 
     fn on_flushed(&mut self, flushed: Flushed, outcome: Outcome) {
-        let written = matches!(outcome, Outcome::Written);
+        let written = outcome.is_written();
+        // What the database refuses for what it says is refused again, however often it is tried.
+        let refused = match &outcome {
+            Outcome::Failed(error) if error.kind == JobErrorKind::Invalid => Some(error.text.clone()),
+            _ => None,
+        };
         let Flushed { batch, kept, devices, states, then } = flushed;
         self.fleet.unsaved.in_flight = self.fleet.unsaved.in_flight.saturating_sub(1);
         self.fleet.unsaved.retry_at = (!written).then(|| self.now.mono + FLUSH_AGAIN_MS);
-        if !written {
+        if let Some(text) = refused {
+            let text = format!("fleet {}: {kept} rows are lost, the store refuses them: {text}", self.fleet.name);
+            self.fx.push(Effect::Alert { kind: "rows_refused", text });
+        } else if !written {
             self.keep_unsaved(batch, kept);
+        }
+        if !written {
             self.fleet.unsaved.devices.extend(devices.iter().map(|(id, _)| id.clone()));
             self.fleet.unsaved.states.extend(states);
         }
@@ -70,12 +82,12 @@ impl Turn<'_> {
     }
 
     /// A batch that did not reach the disk is tried again before what came after it, as far as memory is given to it.
-    fn keep_unsaved(&mut self, batch: Arc<Vec<Write>>, kept: usize) {
+    fn keep_unsaved(&mut self, batch: Arc<Vec<Statement>>, kept: usize) {
         let mut writes = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared[..kept].to_vec());
         writes.truncate(kept);
         if self.fleet.unsaved.in_flight > 0 {
             // In a drain a later batch may have said something newer.
-            writes.retain(|write| !replaces(write));
+            writes.retain(|write| !tables::replaces(write));
         }
         writes.append(&mut self.fleet.unsaved.writes);
         let too_many = writes.len().saturating_sub(UNSAVED_KEPT_MAX);
@@ -84,25 +96,22 @@ impl Turn<'_> {
     }
 
     fn on_read(&mut self, reader: Reader, outcome: Outcome) {
-        match (reader, outcome) {
-            (Reader::History { socket, ack, device_id }, Outcome::Signage(Answer::History(changes))) => {
-                let changes: Vec<Value> = changes.into_iter().map(shown_change).collect();
-                let mut reply = json!({"deviceId": device_id, "changes": changes});
+        let shown = match reader {
+            Reader::History { .. } => outcome.rows(0).map(|rows| rows.into_iter().rev().map(shown_change).collect()),
+            Reader::Failures { .. } => outcome.rows(0).map(|rows| rows.into_iter().map(shown_failure).collect()),
+        };
+        let shown: Vec<Value> = match shown {
+            Ok(shown) => shown,
+            Err(error) => return self.read_failed(&reader, &Fail::new(error.kind.code(), "The store did not answer")),
+        };
+        match reader {
+            Reader::History { socket, ack, device_id } => {
+                let mut reply = json!({"deviceId": device_id, "changes": shown});
                 self.fx.emit(socket, "device:history", &reply);
                 reply["ok"] = json!(true);
                 self.fx.ack(socket, ack, &reply);
             }
-            (Reader::Failures { req }, Outcome::Signage(Answer::Failures(failures))) => {
-                let failures: Vec<Value> = failures.into_iter().map(shown_failure).collect();
-                self.reply(req, 200, &json!({"failures": failures}));
-            }
-            (reader, outcome) => {
-                let kind = match outcome {
-                    Outcome::Failed(error) => error.kind,
-                    _ => JobErrorKind::Unavailable,
-                };
-                self.read_failed(&reader, &Fail::new(kind.code(), "The store did not answer"));
-            }
+            Reader::Failures { req } => self.reply(req, 200, &json!({"failures": shown})),
         }
     }
 
@@ -120,16 +129,11 @@ impl Turn<'_> {
     }
 }
 
-/// Whether a write takes the place of an earlier one.
-fn replaces(write: &Write) -> bool {
-    matches!(write, Write::Signage(job::Write::PutCommand(_) | job::Write::PutAlert(_)))
-}
-
-fn shown_change(change: job::Change) -> Value {
+fn shown_change(change: Change) -> Value {
     let patch: Value = serde_json::from_str(&change.patch).unwrap_or_default();
     json!({"rev": change.rev, "timestamp": change.at.to_string(), "changes": patch})
 }
 
-fn shown_failure(failure: job::Failure) -> Value {
+fn shown_failure(failure: Failure) -> Value {
     json!({"at": failure.at.to_string(), "ip": failure.ip, "deviceId": failure.device_id, "reason": failure.reason})
 }

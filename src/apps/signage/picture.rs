@@ -4,25 +4,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::job::SnapshotData;
-
-/// A picture as it came.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
-    pub data: SnapshotData,
-    /// From a data URL, else empty.
-    pub mime: String,
-}
-
-impl Picture {
-    /// Bytes once decoded; for base64 at most two too many.
-    pub fn bytes(&self) -> usize {
-        match &self.data {
-            SnapshotData::Raw(bytes) => bytes.len(),
-            SnapshotData::Base64(text) => text.len() / 4 * 3,
-        }
-    }
-}
+use crate::app::job::Data;
 
 /// How eagerly text counts as a picture.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +22,7 @@ const DATA_URL_HEAD_BYTES_MAX: usize = 128;
 
 /// Takes every picture out of `value` and returns the first; the keys that held one are gone, `value` itself becomes `null`
 /// if it was one.
-pub fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Picture> {
+pub fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
     if let Some(picture) = as_picture(value, attachments, look) {
         *value = Value::Null;
         return Some(picture);
@@ -54,7 +36,7 @@ pub fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Pict
     first
 }
 
-fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option<Picture>) -> bool {
+fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option<Data>) -> bool {
     let was_null = inner.is_null();
     if let Some(picture) = take(inner, attachments, look) {
         first.get_or_insert(picture);
@@ -63,7 +45,7 @@ fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option
 }
 
 /// Takes the picture out of a whole state: the section `snapshot` is where one is expected.
-pub fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Picture> {
+pub fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Data> {
     let mut first = state.get_mut("snapshot").and_then(|section| take(section, attachments, Look::Here));
     if state.get("snapshot").is_some_and(|section| section.is_string() || (first.is_some() && section.is_null())) {
         // The section was the picture itself, or text that is none.
@@ -76,33 +58,29 @@ pub fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: 
     first
 }
 
-fn as_picture(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Picture> {
+fn as_picture(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
     match value {
         Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
             let number = map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
             let bytes = number.and_then(|number| attachments.get(number)).cloned().unwrap_or_default();
-            Some(Picture { data: SnapshotData::Raw(bytes), mime: String::new() })
+            Some(Data::Raw(bytes))
         }
         Value::String(text) => {
-            if let Some((mime, start)) = data_url(text) {
-                let mime = mime.to_owned();
-                let data = Bytes::from(std::mem::take(text)).slice(start..);
-                return Some(Picture { data: SnapshotData::Base64(data), mime });
+            if let Some(start) = data_url(text) {
+                return Some(Data::Base64(Bytes::from(std::mem::take(text)).slice(start..)));
             }
             let bare = look == Look::Here && text.len() >= BASE64_BYTES_MIN && text.bytes().all(is_base64);
-            bare.then(|| Picture { data: SnapshotData::Base64(Bytes::from(std::mem::take(text))), mime: String::new() })
+            bare.then(|| Data::Base64(Bytes::from(std::mem::take(text))))
         }
         _ => None,
     }
 }
 
-/// Media type of a base64 data URL, and where its data begins.
-fn data_url(text: &str) -> Option<(&str, usize)> {
+/// Where the data of a base64 data URL begins.
+fn data_url(text: &str) -> Option<usize> {
     let rest = text.strip_prefix("data:")?;
     let head = rest.as_bytes().iter().take(DATA_URL_HEAD_BYTES_MAX).position(|byte| *byte == b',')?;
-    let kind = rest.get(..head)?.strip_suffix(";base64")?;
-    let mime = kind.split(';').next().unwrap_or("");
-    Some((mime, "data:".len() + head + 1))
+    rest.get(..head)?.ends_with(";base64").then_some("data:".len() + head + 1)
 }
 
 fn is_base64(byte: u8) -> bool {
@@ -118,25 +96,19 @@ mod tests {
     fn data_urls_bare_base64_and_attachments_are_taken_out() {
         let long = "QUJD".repeat(40);
         let attachment = Bytes::from_static(b"\x89PNG");
-        for (value, rest, data, mime) in [
-            (
-                json!({"image": "data:image/png;base64,QUJD", "at": 1}),
-                json!({"at": 1}),
-                SnapshotData::Base64("QUJD".into()),
-                "image/png",
-            ),
-            (json!({"data": long.clone()}), json!({}), SnapshotData::Base64(long.clone().into()), ""),
+        for (value, rest, data) in [
+            (json!({"image": "data:image/png;base64,QUJD", "at": 1}), json!({"at": 1}), Data::Base64("QUJD".into())),
+            (json!({"data": long.clone()}), json!({}), Data::Base64(long.clone().into())),
             (
                 json!({"a": {"b": [{"_placeholder":true,"num":0}]}}),
                 json!({"a": {"b": []}}),
-                SnapshotData::Raw(attachment.clone()),
-                "",
+                Data::Raw(attachment.clone()),
             ),
-            (json!("data:image/jpeg;base64,QQ=="), json!(null), SnapshotData::Base64("QQ==".into()), "image/jpeg"),
+            (json!("data:image/jpeg;base64,QQ=="), json!(null), Data::Base64("QQ==".into())),
         ] {
             let mut value = value;
             let picture = take(&mut value, std::slice::from_ref(&attachment), Look::Here).expect("a picture");
-            assert_eq!((value, picture.data, picture.mime.as_str()), (rest, data, mime));
+            assert_eq!((value, picture), (rest, data));
         }
     }
 
@@ -164,7 +136,7 @@ mod tests {
     fn the_section_may_be_the_picture_itself() {
         let mut state = json!({"snapshot":"data:image/png;base64,QUJD","vlc":{"x":"data:image/png;base64,QQ=="}});
         let map = state.as_object_mut().unwrap();
-        assert_eq!(take_from_state(map, &[]).unwrap().data, SnapshotData::Base64("QUJD".into()));
+        assert_eq!(take_from_state(map, &[]).unwrap(), Data::Base64("QUJD".into()));
         assert_eq!(state, json!({"snapshot":{},"vlc":{}}));
         let mut text = json!({"snapshot":"none yet"});
         assert_eq!(take_from_state(text.as_object_mut().unwrap(), &[]), None);

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::job;
 use super::origin::CommandOrigin;
 use super::payload::{Fail, Report};
-use super::picture::{self, Look, Picture};
+use super::picture::{self, Look};
 use super::rules;
+use super::tables::{SHELF, Snapshot};
 use super::turn::Turn;
 use super::waiting::{PictureWait, Wait};
-use crate::app::effect::{Effect, Job, JobError, JobErrorKind};
+use crate::app::effect::Effect;
 use crate::app::event::Event;
+use crate::app::job::{Blob, Data, Job, JobError, JobErrorKind, Keep, PICTURES};
 use crate::app::kit::command::{Key, Row};
 use crate::base::ids::SocketRef;
 
@@ -98,7 +99,7 @@ impl Turn<'_> {
         &mut self,
         id: &Arc<str>,
         socket: SocketRef,
-        picture: Picture,
+        picture: Data,
         rest: Map<String, Value>,
     ) -> Result<(), Fail> {
         match self.store_picture(id, picture, rest, None) {
@@ -118,7 +119,7 @@ impl Turn<'_> {
     fn store_picture(
         &mut self,
         id: &Arc<str>,
-        picture: Picture,
+        picture: Data,
         rest: Map<String, Value>,
         command: Option<(Key, Row<CommandOrigin>, Option<Value>)>,
     ) -> Result<(), Fail> {
@@ -142,16 +143,12 @@ impl Turn<'_> {
         let (number, at) = (device.pictures_seen, self.now.wall);
         let wait = PictureWait { device: id.clone(), number, bytes, rest, created_at: at.to_string(), command };
         let token = self.wait(Wait::Picture(Box::new(wait)));
-        let job = job::SnapshotJob {
-            id: self.rng.sid().to_string(),
-            fleet: self.fleet.name.to_string(),
-            device_id: id.to_string(),
-            at,
-            data: picture.data,
-            mime: picture.mime,
-            bytes_max,
-        };
-        self.fx.push(Effect::Job { job: Job::Snapshot(job), token: Some(token) });
+        let blob = self.rng.sid();
+        let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
+        // The row that says whose it is is on disk before anybody is told of the picture, and may ask for it.
+        let write = Snapshot { id: blob.to_string(), fleet, device_id, at }.add();
+        let keep = Keep { shelf: SHELF, id: blob, at, data: picture, bytes_max, kinds: PICTURES, write };
+        self.fx.push(Effect::Job { job: Job::Keep(keep), token: Some(token) });
         Ok(())
     }
 
@@ -177,7 +174,7 @@ impl Turn<'_> {
     }
 
     /// The shell is done with a picture: it appears in the state, and in the response it came with.
-    pub fn on_picture(&mut self, wait: PictureWait, outcome: Result<job::Snapshot, JobError>) {
+    pub fn on_picture(&mut self, wait: PictureWait, outcome: Result<Blob, JobError>) {
         self.fleet.picture_bytes = self.fleet.picture_bytes.saturating_sub(wait.bytes);
         let Some(device) = self.fleet.devices.get_mut(&wait.device) else { return };
         device.pictures_in_flight = device.pictures_in_flight.saturating_sub(1);

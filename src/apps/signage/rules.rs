@@ -86,6 +86,11 @@ pub fn fleet_of(identity: &Identity) -> &str {
     identity.tenant_id().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
 }
 
+/// Whether a tenant's name can be a fleet's: it is kept in every row.
+pub fn is_fleet(name: &str) -> bool {
+    name.len() <= FLEET_BYTES_MAX && !name.contains('\0')
+}
+
 /// Hex SHA-256 of a token; empty for the empty token, which never matches. Hashes are compared as they are: what the time
 /// of a comparison tells about a hash tells nothing about a token.
 pub fn hash(token: &str) -> String {
@@ -139,9 +144,11 @@ pub fn object(value: Option<Value>) -> Result<Map<String, Value>, Fail> {
 pub fn info(map: &Map<String, Value>) -> Result<Info, Fail> {
     let text = |key: &str| match map.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() <= ID_BYTES_MAX => Ok(Some(text.clone())),
+        Some(Value::String(text)) if text.len() <= ID_BYTES_MAX && !text.contains('\0') => Ok(Some(text.clone())),
         Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(_) => Err(Fail::validation(format!("{key} must be a string of at most {ID_BYTES_MAX} bytes"))),
+        Some(_) => {
+            Err(Fail::validation(format!("{key} must be a string of at most {ID_BYTES_MAX} bytes, without NUL")))
+        }
     };
     let network = map.get("deviceNetwork").filter(|value| !value.is_null()).cloned();
     if network.as_ref().is_some_and(|network| weight(network) > NETWORK_BYTES_MAX) {

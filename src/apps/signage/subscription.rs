@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::connect::{rooms_of_scope, watches_of};
 use super::device::{Device, Watch};
 use super::fleet::AdminSeat;
-use super::job;
 use super::payload::{Fail, List};
 use super::rules;
+use super::tables;
 use super::turn::Turn;
 use super::waiting::Reader;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
@@ -117,9 +117,9 @@ impl Turn<'_> {
         if !(1..=HISTORY_MAX).contains(&limit) {
             return Err(Fail::validation(format!("limit must be 1 to {HISTORY_MAX}")));
         }
-        let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
-        let reader = Reader::History { socket: event.socket, ack: event.ack, device_id: device_id.clone() };
-        self.read_saved(job::Query::History { fleet, device_id, since, limit: limit as u32 }, reader);
+        let limit = self.settings.history_per_device_max.min(limit as u32);
+        let changes = tables::changes(&self.fleet.name, &id, since, limit);
+        self.read_saved(changes, Reader::History { socket: event.socket, ack: event.ack, device_id: id.to_string() });
         Ok(None)
     }
 

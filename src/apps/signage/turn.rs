@@ -9,14 +9,16 @@ use serde_json::Value;
 use super::counters::Counts;
 use super::device::Device;
 use super::fleet::{Due, Fleet};
-use super::job;
 use super::payload::{Fail, PlayerError, StateUpdated};
 use super::rules;
 use super::settings::Settings;
+use super::tables;
 use super::waiting::{Flushed, Reader, Wait};
-use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Query, Room, Target, Token, Write};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target, Token};
+use crate::app::job::Job;
 use crate::app::kit::audit::{Actor, Entry};
 use crate::app::kit::patch;
+use crate::app::sql::{self, Statement};
 use crate::base::ids::SocketRef;
 use crate::base::rng::Rng;
 use crate::base::time::{Millis, Now};
@@ -103,7 +105,7 @@ impl Turn<'_> {
 
     /// An entry of the audit, written with the next flush.
     pub fn audit(&mut self, entry: Entry) {
-        self.save(Write::Audit(entry));
+        self.save(entry.add());
     }
 
     /// An entry about this turn.
@@ -112,13 +114,24 @@ impl Turn<'_> {
     }
 
     /// Written with the next flush.
-    pub fn save(&mut self, write: Write) {
+    pub fn save(&mut self, write: Statement) {
+        if !self.may_save(&write) {
+            return;
+        }
         let writes = &mut self.fleet.unsaved.writes;
         if writes.len() >= UNSAVED_KEPT_MAX + UNSAVED_WRITES_MAX {
             writes.drain(..UNSAVED_WRITES_MAX);
         }
         writes.push(write);
         self.flush_soon();
+    }
+
+    /// A statement that no database takes would hold up all that is saved with it, for ever.
+    fn may_save(&mut self, write: &Statement) -> bool {
+        let Some(fault) = write.values().iter().find_map(sql::Value::fault) else { return true };
+        let text = format!("fleet {}: a row is not saved, it holds {fault}", self.fleet.name);
+        self.fx.push(Effect::Alert { kind: "row_not_saved", text });
+        false
     }
 
     /// The device's row, as it stands then, is written with the next flush.
@@ -166,8 +179,11 @@ impl Turn<'_> {
         if !self.fleet.committing {
             for id in std::mem::take(&mut self.fleet.unsaved.devices) {
                 let Some(device) = self.fleet.devices.get(&id) else { continue };
-                devices.push((id, device.row.rev_reserved));
-                batch.push(Write::Signage(job::Write::PutDevice(device.row.clone())));
+                let (put, reserved) = (device.row.put(), device.row.rev_reserved);
+                if self.may_save(&put) {
+                    batch.push(put);
+                }
+                devices.push((id, reserved));
             }
         }
         for id in std::mem::take(&mut self.fleet.unsaved.states) {
@@ -175,11 +191,12 @@ impl Turn<'_> {
             let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
             let json = device.published.to_string();
             states.push(id);
-            batch.push(Write::Signage(job::Write::PutState(job::State { fleet, device_id, rev: device.rev, json })));
+            batch.push(tables::State { fleet, device_id, rev: device.rev, json }.put());
         }
         if batch.is_empty() {
             return then.into_iter().for_each(|(query, reader)| self.read(query, reader));
         }
+        batch.extend(tables::trims(&batch, tables::ROWS_MAX));
         self.fleet.unsaved.in_flight += 1;
         let batch = Arc::new(batch);
         let job = Job::Write(batch.clone());
@@ -188,15 +205,15 @@ impl Turn<'_> {
     }
 
     /// A question that must see what has been saved so far.
-    pub fn read_saved(&mut self, query: job::Query, reader: Reader) {
+    pub fn read_saved(&mut self, query: Statement, reader: Reader) {
         self.fleet.unsaved.questions.push((query, reader));
         self.flush();
     }
 
     /// Asks the store as it is; [`Turn::read_saved`] where what is unsaved counts.
-    pub fn read(&mut self, query: job::Query, reader: Reader) {
+    pub fn read(&mut self, query: Statement, reader: Reader) {
         let token = self.wait(Wait::Read(reader));
-        self.fx.push(Effect::Job { job: Job::Read(Query::Signage(query)), token: Some(token) });
+        self.fx.push(Effect::Job { job: Job::Read(vec![query]), token: Some(token) });
     }
 
     /// The reported state has changed: it is published at once if that is urgent or allowed again, else when it is.
@@ -231,7 +248,7 @@ impl Turn<'_> {
         device.published = device.current.clone();
         device.published_at = Some(self.now.mono);
         device.rev += 1;
-        let change = job::Change {
+        let change = tables::Change {
             fleet: self.fleet.name.to_string(),
             device_id: id.to_string(),
             rev: device.rev,
@@ -243,7 +260,10 @@ impl Turn<'_> {
             let saved = rules::weight(&device.published).saturating_sub(change.patch.len());
             self.shared.counts.state_bytes_saved += saved as u64;
         }
-        self.save(Write::Signage(job::Write::AddChange(change)));
+        self.save(change.add());
+        if let Some(trim) = change.trim(self.settings.history_per_device_max) {
+            self.save(trim);
+        }
         self.fleet.unsaved.states.insert(id.clone());
         self.tell_state(id, &changes, first);
     }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::job;
 use super::origin::CommandOrigin;
-use crate::app::effect::Write;
+use super::tables;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::command::{Key, Row};
+use crate::app::sql::Statement;
 use crate::base::ids::{ReqId, SocketRef};
 use crate::base::time::Millis;
 
 /// What is not on disk yet. Rows of devices and states are written as they stand when they are flushed.
 #[derive(Default)]
 pub struct Unsaved {
-    pub writes: Vec<Write>,
+    pub writes: Vec<Statement>,
     pub devices: BTreeSet<Arc<str>>,
     pub states: BTreeSet<Arc<str>>,
     pub scheduled: bool,
@@ -27,7 +27,7 @@ pub struct Unsaved {
     /// A batch has failed: nothing is tried before this time.
     pub retry_at: Option<Millis>,
     /// Questions that must see what was unsaved when they were asked.
-    pub questions: Vec<(job::Query, Reader)>,
+    pub questions: Vec<(Statement, Reader)>,
 }
 
 impl Unsaved {
@@ -46,14 +46,15 @@ pub enum Wait {
 
 /// A batch on its way to the disk.
 pub struct Flushed {
-    /// What the store has in hand, to try again; the first `kept` of it, rows of devices and states are made anew.
-    pub batch: Arc<Vec<Write>>,
+    /// What the store has in hand, to try again; the first `kept` of it: rows of devices and states, and what bounds tables,
+    /// are made anew.
+    pub batch: Arc<Vec<Statement>>,
     pub kept: usize,
     /// With the revisions their rows reserve.
     pub devices: Vec<(Arc<str>, u64)>,
     pub states: Vec<Arc<str>>,
     /// Questions that must see this batch.
-    pub then: Vec<(job::Query, Reader)>,
+    pub then: Vec<(Statement, Reader)>,
 }
 
 /// The one who asked the store.
@@ -86,7 +87,7 @@ pub enum Change {
 
 /// A change of authorisation on its way to the disk.
 pub struct GrantWait {
-    pub row: job::Device,
+    pub row: tables::Device,
     pub change: Change,
     pub audit: Entry,
 }

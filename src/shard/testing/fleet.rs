@@ -22,9 +22,10 @@ use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
-use crate::app::effect::{Delivery, Effect, Effects, Emission, Job, Outcome, Query, Target, Token};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::identity::{Claims, Identity};
+use crate::app::job::{Job, Outcome};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
 use crate::base::ids::{NspIndex, SocketRef};
 
@@ -160,7 +161,7 @@ impl Fleet {
             "whoami" => fx.ack(socket, ack, &identity.sub()),
             "work" => {
                 let token = Some(self.wait(Waiting::Work(socket)));
-                fx.push(Effect::Job { job: Job::Read(Query::Audit { domain: "x".into(), limit: 1 }), token });
+                fx.push(Effect::Job { job: Job::Read(Vec::new()), token });
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::app::effect::{Job, JobError, JobErrorKind, Outcome};
+use crate::app::job::{Job, JobError, JobErrorKind, Outcome};
 use crate::base::ids::{ConnKey, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::{Millis, Now};
@@ -76,7 +76,7 @@ impl State {
             replies: BTreeMap::new(),
             waiting: Slab::default(),
             answer_job: Box::new(|job| match job {
-                Job::Write(_) => Some(Outcome::Written),
+                Job::Write(_) => Some(Outcome::Written(vec![])),
                 _ => Some(Outcome::Failed(JobError { kind: JobErrorKind::Unavailable, text: "no store".into() })),
             }),
             kept_jobs: VecDeque::new(),

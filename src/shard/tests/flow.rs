@@ -1,7 +1,7 @@
 //! Back-pressure on the way in: what an honest client sends at once after it was offline is slowed down, never lost.
 
 use super::{apps, fleet, world};
-use crate::app::effect::Outcome;
+use crate::app::job::Outcome;
 use crate::base::limit::{PACKETS_PER_TURN_MAX, PARKED_EVENTS_LONG};
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};
@@ -55,7 +55,7 @@ fn what_waits_behind_a_commit_is_held_and_nothing_is_lost() {
         assert!(peer.is_held(), "{shards}");
         other.sends("42[\"message\",1]");
         other.gets("42[\"message-back\",1]");
-        world.finishes_job(Outcome::Written);
+        world.finishes_job(Outcome::Written(vec![]));
         let expected: Vec<String> = (0..BURST).map(|number| format!("42[\"said\",{number}]")).collect();
         assert!(texts(&peer) == expected, "{shards}");
         assert!(!peer.is_held());
@@ -70,7 +70,7 @@ fn acks_that_are_asked_for_behind_a_commit_are_all_answered() {
     let (world, _) = committing(2);
     let peer = fleet(&world);
     sends_all(&peer, &burst(|number| format!("42{number}[\"echo\",{number}]")));
-    world.finishes_job(Outcome::Written);
+    world.finishes_job(Outcome::Written(vec![]));
     let expected: Vec<String> = (0..BURST).map(|number| format!("43{number}[{number}]")).collect();
     assert!(texts(&peer) == expected);
 }
@@ -85,7 +85,7 @@ fn a_post_behind_a_commit_is_answered_when_all_of_it_has_been_taken() {
         let body = burst(|number| format!("42[\"to\",{{}},{number}]")).join("\x1e");
         let post = poller.post(&[&body[..], &body, &body].join("\x1e"));
         post.is("parked");
-        world.finishes_job(Outcome::Written);
+        world.finishes_job(Outcome::Written(vec![]));
         post.is("ok");
         assert_eq!(poller.get().says().split('\x1e').count(), 3 * BURST, "{shards}");
         poller.posts("1");
@@ -105,7 +105,7 @@ fn many_clients_that_wait_for_one_commit_are_all_heard() {
     let queued = 50 * 100;
     assert!(queued > PARKED_EVENTS_LONG);
     peers.iter().for_each(|peer| peer.sends("427[\"echo\",\"last\"]"));
-    world.finishes_job(Outcome::Written);
+    world.finishes_job(Outcome::Written(vec![]));
     peers.iter().for_each(|peer| drop(peer.gets("437[\"last\"]")));
     saver.takes_all();
 }
@@ -120,7 +120,7 @@ fn a_client_that_is_held_may_end_in_every_way_and_leaves_nothing() {
         // Its close frame lies behind what is not read.
         &|world, peer| {
             peer.sends_close(Some(1000));
-            world.finishes_job(Outcome::Written);
+            world.finishes_job(Outcome::Written(vec![]));
         },
         &|world, peer| {
             world.drains(0);
@@ -138,7 +138,7 @@ fn a_client_that_is_held_may_end_in_every_way_and_leaves_nothing() {
         world.advance(5_000);
         assert!(peer.is_closed(), "{index}");
         if index != 1 {
-            world.finishes_job(Outcome::Written);
+            world.finishes_job(Outcome::Written(vec![]));
         }
         saver.hangs_up(false);
         world.assert_empty();
@@ -151,7 +151,7 @@ fn a_client_that_is_held_may_end_in_every_way_and_leaves_nothing() {
     sends_all(&peer, &burst(|_| "42[\"echo\"]".to_owned())[..PARKED_EVENTS_LONG + 10]);
     assert!(peer.is_held());
     peer.hangs_up(false);
-    world.finishes_job(Outcome::Written);
+    world.finishes_job(Outcome::Written(vec![]));
     saver.hangs_up(false);
     world.assert_empty();
 }
@@ -164,7 +164,7 @@ fn who_is_held_is_not_taken_for_silent() {
     sends_all(&peer, &burst(|_| "42[\"echo\"]".to_owned()));
     world.advance(200_000);
     assert!(peer.is_held() && !peer.is_closed());
-    world.finishes_job(Outcome::Written);
+    world.finishes_job(Outcome::Written(vec![]));
     assert!(!peer.is_held());
     world.advance(25_000 + 20_000 + 5_000);
     assert!(peer.is_closed(), "then it is");

@@ -388,7 +388,7 @@ fn t21_a_token_ends_its_socket_when_it_expires() {
 
 #[test]
 fn a_commit_and_a_job_come_back_to_whoever_is_still_there() {
-    use crate::app::effect::{JobError, JobErrorKind, Outcome};
+    use crate::app::job::{JobError, JobErrorKind, Outcome};
     let world = world(2);
     world.answers_jobs(|_| None);
     let peer = in_fleet(&world, "");
@@ -397,7 +397,7 @@ fn a_commit_and_a_job_come_back_to_whoever_is_still_there() {
     // While it commits, later events of the entity wait.
     peer.sends("421[\"echo\",1]");
     peer.gets_nothing();
-    world.finishes_job(Outcome::Written);
+    world.finishes_job(Outcome::Written(vec![]));
     peer.gets("42[\"saved\"]");
     peer.gets("431[1]");
     peer.sends("42[\"save\"]");
@@ -405,11 +405,11 @@ fn a_commit_and_a_job_come_back_to_whoever_is_still_there() {
     world.finishes_job(Outcome::Failed(error));
     peer.gets("42[\"unsaved\"]");
     peer.sends("42[\"work\"]");
-    world.finishes_job(Outcome::Audit(vec![]));
+    world.finishes_job(Outcome::Read(vec![]));
     peer.gets("42[\"worked\",1]");
     peer.sends("42[\"work\"]");
     peer.hangs_up(false);
-    world.finishes_job(Outcome::Audit(vec![]));
+    world.finishes_job(Outcome::Read(vec![]));
     world.assert_empty();
 }
 

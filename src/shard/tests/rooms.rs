@@ -158,7 +158,7 @@ fn an_exception_that_has_gone_excludes_nobody_else() {
         leaver.hangs_up(false);
         // While the home waits for the disk, the slot goes to a newcomer.
         let newcomer = fleet(world.next_on(0));
-        world.finishes_job(crate::app::effect::Outcome::Written);
+        world.finishes_job(crate::app::job::Outcome::Written(vec![]));
         assert_eq!(said(&newcomer), ["42[\"said\",1]"]);
     }
 }
@@ -277,7 +277,7 @@ fn a_question_to_somebody_who_has_gone_is_missing_at_once() {
         peer.sends("42[\"save\"]");
         peer.sends("42[\"ask\",{\"me\":1,\"timeout\":60000}]");
         peer.hangs_up(false);
-        world.finishes_job(crate::app::effect::Outcome::Written);
+        world.finishes_job(crate::app::job::Outcome::Written(vec![]));
         world.assert_empty();
         let results: Vec<String> = seen.try_iter().filter(|line| line.0 == "result").map(|line| line.2).collect();
         assert_eq!(results, ["0 of 1"]);

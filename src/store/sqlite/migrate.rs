@@ -1,72 +1,64 @@
-//! The schema, as numbered steps that are never edited once released. `user_version` counts the steps a file has taken.
+//! Brings a database up to date. Each owner of tables (the store itself, every application) has numbered steps, and the
+//! database knows how many each has taken. All that are missing are one transaction: they are taken together or not at all.
 
-use rusqlite::{Connection, TransactionBehavior};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::app::sql::{Dialect, Tables};
+use crate::store::tables::{SET_VERSION, VERSIONS};
 
 /// Marks a file as ours: "siod" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x7369_6f64;
 
-/// Steps this program knows; a file that has taken more is not ours to touch.
-pub(super) const VERSION: i64 = STEPS.len() as i64;
+/// `user_version`: how a file says which steps it has taken. 1 counted them there, for all tables together; since 2 they
+/// are counted by owner in `schema_versions`, and a binary that knows 1 alone refuses the file.
+pub(super) const FORMAT: i64 = 2;
 
-/// Takes the missing steps, each in a transaction of its own.
-pub(super) fn run(connection: &mut Connection) -> rusqlite::Result<()> {
-    let taken: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (step, sql) in (1..).zip(STEPS).filter(|(step, _)| *step > taken) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", step)?;
-        transaction.commit()?;
+/// Why it is not up to date, and as it was.
+pub(super) enum Failed {
+    Database(rusqlite::Error),
+    Step { owner: &'static str, number: usize, what: &'static str, error: rusqlite::Error },
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Database(error)
     }
+}
+
+/// Takes the missing steps of all these owners, in their order.
+pub(super) fn run(connection: &mut Connection, owners: &[&'static Tables]) -> Result<(), Failed> {
+    let taken = versions(connection)?;
+    let missing = |tables: &&Tables| taken_by(&taken, tables) < tables.migrations.len();
+    if !owners.iter().any(missing) {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for tables in owners.iter().copied().filter(missing) {
+        for (index, step) in tables.migrations.iter().enumerate().skip(taken_by(&taken, tables)) {
+            let done = transaction.execute_batch(&Dialect::Sqlite.spell(step.sql));
+            let (owner, number, what) = (tables.owner, index + 1, step.what);
+            done.map_err(|error| Failed::Step { owner, number, what, error })?;
+        }
+        transaction.execute(SET_VERSION, (tables.owner, tables.migrations.len() as i64))?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
     Ok(())
 }
 
-/// Append-only tables have a `seq` that only grows by one: the newest N rows are those above the largest less N.
-const STEPS: &[&str] = &["
-    CREATE TABLE sg_devices (
-        fleet TEXT NOT NULL, device_id TEXT NOT NULL,
-        name TEXT NOT NULL, kind TEXT NOT NULL, device_group TEXT NOT NULL, app_version TEXT NOT NULL,
-        token_hash TEXT NOT NULL, pending_hash TEXT NOT NULL,
-        authorized INTEGER NOT NULL, retired INTEGER NOT NULL, online INTEGER NOT NULL,
-        first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
-        ip TEXT NOT NULL, register_info TEXT NOT NULL, rev_reserved INTEGER NOT NULL,
-        PRIMARY KEY (fleet, device_id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE sg_state (
-        fleet TEXT NOT NULL, device_id TEXT NOT NULL, rev INTEGER NOT NULL, json TEXT NOT NULL,
-        PRIMARY KEY (fleet, device_id)
-    ) STRICT;
-    CREATE TABLE sg_state_history (
-        fleet TEXT NOT NULL, device_id TEXT NOT NULL, rev INTEGER NOT NULL, at INTEGER NOT NULL, patch TEXT NOT NULL,
-        PRIMARY KEY (fleet, device_id, rev)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE sg_commands (
-        seq INTEGER PRIMARY KEY, fleet TEXT NOT NULL, command_id TEXT NOT NULL, device_id TEXT NOT NULL,
-        command TEXT NOT NULL, params TEXT NOT NULL, origin TEXT NOT NULL, status TEXT NOT NULL,
-        attempts INTEGER NOT NULL, at INTEGER NOT NULL, duration_ms INTEGER NOT NULL,
-        UNIQUE (fleet, command_id, device_id)
-    ) STRICT;
-    CREATE TABLE sg_snapshots (
-        id TEXT PRIMARY KEY, fleet TEXT NOT NULL, device_id TEXT NOT NULL, at INTEGER NOT NULL, mime TEXT NOT NULL,
-        bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, path TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX sg_snapshots_by_device ON sg_snapshots (fleet, device_id, at);
-    CREATE TABLE sg_alerts (
-        seq INTEGER PRIMARY KEY, fleet TEXT NOT NULL, device_id TEXT NOT NULL, kind TEXT NOT NULL,
-        severity TEXT NOT NULL, since INTEGER NOT NULL, resolved INTEGER,
-        UNIQUE (fleet, device_id, kind, since)
-    ) STRICT;
-    CREATE INDEX sg_alerts_open ON sg_alerts (fleet) WHERE resolved IS NULL;
-    CREATE TABLE sg_auth_failures (
-        seq INTEGER PRIMARY KEY, fleet TEXT NOT NULL, at INTEGER NOT NULL, ip TEXT NOT NULL, device_id TEXT NOT NULL,
-        reason TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX sg_auth_failures_by_fleet ON sg_auth_failures (fleet);
-    CREATE TABLE audit (
-        seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, domain TEXT NOT NULL, actor TEXT NOT NULL, ip TEXT NOT NULL,
-        user_agent TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL,
-        details TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX audit_by_domain ON audit (domain);
-    CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL) STRICT;
-"];
+/// Steps taken, by owner; none in a new file and in one of the version before.
+pub(super) fn versions(connection: &Connection) -> rusqlite::Result<BTreeMap<String, usize>> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_versions'";
+    if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let mut prepared = connection.prepare(VERSIONS)?;
+    prepared.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.try_into().unwrap_or(0))))?.collect()
+}
+
+fn taken_by(taken: &BTreeMap<String, usize>, tables: &Tables) -> usize {
+    taken.get(tables.owner).copied().unwrap_or(0)
+}

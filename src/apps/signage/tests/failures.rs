@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::acceptance::full_state;
-use super::call::Ask;
-use super::settings::Settings;
-use super::testing::{World, by_fleet_token, fleet_world, of_tenant};
+use super::world::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
 use crate::app::identity::{Claims, Identity};
+use crate::apps::signage::call::Ask;
+use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
 #[test]
@@ -124,8 +124,8 @@ fn the_live_path_goes_on_while_the_store_fails_and_nothing_is_lost_after() {
     world.store.down = false;
     world.pass(3_000);
     assert!(world.hears(admin, "device:alert")["resolved"].is_string());
-    assert_eq!(world.store.changes.len(), 2);
-    let stored: Value = serde_json::from_str(&world.store.states["p1"].json).unwrap();
+    assert_eq!(world.disk().changes.len(), 2);
+    let stored: Value = serde_json::from_str(&world.disk().states["p1"].json).unwrap();
     assert_eq!(stored, full_state(2));
 }
 
@@ -164,7 +164,7 @@ fn a_failing_store_is_tried_once_a_second_whatever_waits() {
     assert_eq!(world.store.batches - before, tries);
     world.store.down = false;
     world.pass(2_000);
-    assert!(world.store.audits >= 3_000, "{}", world.store.audits);
+    assert!(world.disk().audits >= 3_000, "{}", world.disk().audits);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn batches_reach_the_disk_in_the_order_of_what_they_say() {
     world.store.down = false;
     world.pass(2_000);
     while world.answer() {}
-    assert_eq!(world.store.commands[&("c".to_owned(), "p1".to_owned())].status, "success");
+    assert_eq!(world.disk().commands[&("c".to_owned(), "p1".to_owned())].status, "success");
     world.hears(admin, "device:history");
 }
 
@@ -197,17 +197,17 @@ fn f17_what_is_known_when_a_drain_begins_and_what_it_brings_about_is_saved_at_on
     world.send(p1, "player:state", full_state(1));
     world.pass(500);
     world.send(p1, "player:state", full_state(2));
-    assert_eq!(world.store.changes.len(), 1);
+    assert_eq!(world.disk().changes.len(), 1);
     // The last batch is not answered before the end: nothing waits for that.
     world.store.hangs = true;
     world.drains();
     world.leaves(p1, CloseReason::ServerShuttingDown);
     world.store.hangs = false;
     while world.answer() {}
-    assert_eq!(world.store.changes.len(), 2);
-    let stored: Value = serde_json::from_str(&world.store.states["p1"].json).unwrap();
+    assert_eq!(world.disk().changes.len(), 2);
+    let stored: Value = serde_json::from_str(&world.disk().states["p1"].json).unwrap();
     assert_eq!(stored, full_state(2));
-    assert!(!world.store.devices["p1"].online);
+    assert!(!world.disk().devices["p1"].online);
 }
 
 #[test]
@@ -262,14 +262,14 @@ fn a_stranger_is_on_disk_only_once_it_is_let_in() {
     let mut world = World::new();
     world.device("p1", "mine");
     world.pass(1_000);
-    assert_eq!((world.store.devices.len(), world.store.failures.len()), (0, 1));
+    assert_eq!((world.disk().devices.len(), world.disk().failures.len()), (0, 1));
     world.restart();
     let admin = world.admin();
     assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["error"]["code"], "DEVICE_NOT_FOUND");
     let again = world.device("p1", "mine");
     assert_eq!(world.refusal(again).1["pending"], true);
     assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["ok"], true);
-    assert!(world.store.devices["p1"].authorized);
+    assert!(world.disk().devices["p1"].authorized);
     world.restart();
     let p1 = world.device("p1", "mine");
     assert!(world.is_open(p1));
@@ -324,7 +324,7 @@ fn a_device_nobody_knows_is_shown_while_it_is_connected_and_silent() {
     assert_eq!(refused["error"]["code"], "DEVICE_OFFLINE");
     world.leaves(p7, CloseReason::TransportClose);
     assert_eq!(shown(&mut world, admin, "p7"), Value::Null, "it has never registered");
-    assert!(world.store.devices.is_empty());
+    assert!(world.disk().devices.is_empty());
 }
 
 /// A device's entry in `devices:list`; `null` if it is not there.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::acceptance::full_state;
-use super::call::Ask;
-use super::settings::Settings;
-use super::testing::{Id, World, by_fleet_token, fleet_world, of_tenant};
+use super::world::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::identity::{Claims, Identity};
+use crate::apps::signage::call::Ask;
+use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
 /// A person in development mode.
@@ -112,8 +112,8 @@ fn r05_a_command_waits_for_its_device_if_it_may_be_repeated() {
     assert_eq!((&response["commandId"], &response["attempts"]), (&json!("play"), &json!(2)));
     world.pass(5_000);
     assert_eq!(world.hears(admin, "command:response")["commandId"], "pause");
-    assert_eq!(world.store.commands[&("play".to_owned(), "p1".to_owned())].status, "success");
-    assert_eq!(world.store.commands[&("pause".to_owned(), "p1".to_owned())].status, "timeout");
+    assert_eq!(world.disk().commands[&("play".to_owned(), "p1".to_owned())].status, "success");
+    assert_eq!(world.disk().commands[&("pause".to_owned(), "p1".to_owned())].status, "timeout");
 }
 
 #[test]
@@ -347,8 +347,8 @@ fn r09_a_foreign_device_id_in_a_state_is_a_failed_attempt() {
     world.send(p1, "player:state", state);
     assert_eq!(world.hears(p1, "player:error")["code"], "DEVICE_ID_MISMATCH");
     world.pass(1_000);
-    assert_eq!(world.store.failures.last().unwrap().reason, "device_id_mismatch");
-    assert!(world.store.states.is_empty());
+    assert_eq!(world.disk().failures.last().unwrap().reason, "device_id_mismatch");
+    assert!(world.disk().states.is_empty());
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn r12_a_device_is_pending_until_an_admin_accepts_its_token() {
     assert_eq!((&list["devices"][0]["status"], &list["devices"][0]["authorized"]), (&json!("pending"), &json!(false)));
     assert_eq!(world.asks(admin, "device:authorize", json!({"deviceId": "p1"}))["ok"], true);
     world.hears(admin, "device:authorized");
-    assert!(world.store.devices["p1"].authorized, "on disk before it is told");
+    assert!(world.disk().devices["p1"].authorized, "on disk before it is told");
     let p1 = world.device("p1", "mine");
     world.send(p1, "player:register", json!({"deviceId": "p1"}));
     let other = world.device("p1", "other");
@@ -504,7 +504,7 @@ fn the_legacy_client_is_understood() {
     assert_eq!(world.hears(old, "AUTH_SUCCESS"), json!({"id": "p1", "name": "Lobby"}));
     assert_eq!(world.hears(admin, "device:connected")["deviceNetwork"]["macAddress"], "aa");
     let beat = json!({"id": "p1", "vlc": {"state": "playing"}, "systemState": {"cpu": 3}, "status": "ok",
-        "snapshot": "data:image/png;base64,QUJD"});
+        "snapshot": "data:image/gif;base64,R0lGODdh"});
     world.send(old, "heartbeat", beat);
     let state = world.hears(admin, "state:updated")["state"].clone();
     assert_eq!((&state["vlc"]["state"], &state["system"]["cpu"]), (&json!("playing"), &json!(3)));
@@ -531,8 +531,8 @@ fn revisions_are_reserved_in_blocks_before_they_are_told() {
         world.send(p1, "player:state", full_state(time));
         world.pass(500);
         let told = world.hears(admin, "state:updated")["rev"].as_u64().unwrap();
-        assert!(told <= world.store.devices["p1"].rev_reserved, "rev {told}");
+        assert!(told <= world.disk().devices["p1"].rev_reserved, "rev {told}");
         world.all(admin, "devices:stats");
     }
-    assert!(world.store.devices["p1"].rev_reserved < 4_000, "in blocks");
+    assert!(world.disk().devices["p1"].rev_reserved < 4_000, "in blocks");
 }

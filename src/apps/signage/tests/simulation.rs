@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::settings::Settings;
-use super::testing::{Id, World, by_fleet_token, fleet_world, of_tenant};
+use super::world::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::kit::patch;
+use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 use crate::base::rng::Rng;
 
@@ -38,7 +38,7 @@ fn random_state(rng: &mut Rng) -> Value {
     match rng.below(4) {
         0 => json!({"vlc": {"time": rng.below(50)}}),
         1 => json!({"vlc": vlc, "app": {"version": rng.below(3)}}),
-        2 => json!({"app": {"version": null}, "snapshot": {"data": "data:image/png;base64,QUJD"}}),
+        2 => json!({"app": {"version": null}, "snapshot": {"data": "data:image/gif;base64,R0lGODdh"}}),
         _ => json!({"timestamp": rng.below(9).to_string(), "system": {"cpu": rng.below(9)}, "storage": {}, "vlc": vlc,
             "app": {}, "activePlaylist": {"n": rng.below(3)}, "defaultPlaylist": {}, "snapshot": {}}),
     }
@@ -92,7 +92,7 @@ fn run(seed: u8) {
         for (device, (rev, state)) in page.iter() {
             let truth = world.asks(*id, "device:state", json!({"deviceId": device}));
             assert_eq!((&truth["rev"], &truth["state"]), (&json!(rev), state), "seed {seed}: {device}");
-            let stored = &world.store.states[device];
+            let stored = &world.disk().states[device];
             assert_eq!(stored.rev, *rev, "seed {seed}: {device} on disk");
         }
     }

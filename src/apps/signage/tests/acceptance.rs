@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::call::Ask;
-use super::settings::Settings;
-use super::testing::World;
+use super::world::World;
 use crate::app::AuthFailure;
 use crate::app::event::Args;
+use crate::apps::signage::call::Ask;
+use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
 pub fn full_state(time: u32) -> Value {
@@ -240,7 +240,9 @@ fn a09_a_snapshot_becomes_a_url_everywhere() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");
     let admin = world.admin();
-    let picture = Bytes::from((0..3_000_000u32).map(|at| at as u8).collect::<Vec<u8>>());
+    let mut picture: Vec<u8> = (0..3_000_000u32).map(|at| at as u8).collect();
+    picture[..8].copy_from_slice(b"\x89PNG\r\n\x1a\n");
+    let picture = Bytes::from(picture);
     world.send(admin, "player:command", json!({"deviceId": "p1", "command": "vlc:snapshot", "commandId": "s1"}));
     let answer = json!({"commandId": "s1", "status": "success",
         "result": {"width": 1920, "image": {"_placeholder": true, "num": 0}}});
@@ -249,7 +251,7 @@ fn a09_a_snapshot_becomes_a_url_everywhere() {
     let result = world.hears(admin, "command:response")["result"].clone();
     let url = result["url"].as_str().unwrap().to_owned();
     let id = url.strip_prefix("/signage/snapshots/").unwrap();
-    let stored = world.store.pictures[id].clone();
+    let stored = world.picture(id).unwrap();
     assert_eq!(stored, picture);
     let sha256: String = Sha256::digest(&stored).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
@@ -260,7 +262,7 @@ fn a09_a_snapshot_becomes_a_url_everywhere() {
     let update = world.hears(admin, "state:updated");
     assert_eq!(update["state"]["snapshot"]["url"], json!(url));
     world.pass(1_000);
-    let data_url = format!("data:image/jpeg;base64,{}", "QUJD".repeat(100));
+    let data_url = format!("data:image/jpeg;base64,/9j/{}", "QUJD".repeat(99));
     world.send(p1, "player:state", json!({"snapshot": {"data": data_url, "createdAt": "2025-08-20T10:00:31.000Z"}}));
     world.pass(1_000);
     let update = world.hears(admin, "state:updated");

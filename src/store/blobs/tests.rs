@@ -1,0 +1,182 @@
+//! A librarian over shelves on disk and a database in memory.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::app::job::{Data, PICTURES};
+use crate::app::sql::{Migration, Tables};
+use crate::base::ids::Sid;
+use crate::store::sqlite::Sqlite;
+
+const SHELF: &str = "pictures";
+const DAY_MS: u64 = 86_400_000;
+
+const ALBUM: Tables = Tables {
+    owner: "album",
+    migrations: &[Migration { what: "the album", sql: "CREATE TABLE album (id {text} PRIMARY KEY) {strict};" }],
+    statements: &[],
+};
+
+type Shared = Arc<Mutex<Sqlite>>;
+
+fn database() -> Shared {
+    Arc::new(Mutex::new(Sqlite::memory(&[&tables::TABLES, &ALBUM]).unwrap()))
+}
+
+/// A librarian over a shelf of 20 bytes and a day.
+fn librarian(directory: &Path, database: &Shared) -> Librarian {
+    let shelf = ShelfSettings { name: SHELF, quota_bytes: 20, ttl_ms: DAY_MS };
+    let settings = Settings { shelves: vec![shelf], ..Settings::new("memory:", directory) };
+    let mut librarian = Librarian::direct(&settings, database);
+    librarian.shelves = Arc::new(Shelves::new(&settings, false));
+    librarian.shelves.0[SHELF].sweep(&librarian.stocks[SHELF].1.files().collect()).unwrap();
+    librarian
+}
+
+fn id(n: u64) -> Sid {
+    Sid::parse(&format!("{n:020}")).unwrap()
+}
+
+/// Blob number `n` of so many bytes, like no other, written into the album as well.
+fn keep(n: u64, bytes: usize) -> Keep {
+    let mut data = b"GIF87a".to_vec();
+    data.resize(bytes, n as u8);
+    Keep {
+        shelf: SHELF,
+        id: id(n),
+        at: WallMillis(n),
+        data: Data::Raw(Bytes::from(data)),
+        bytes_max: 100,
+        kinds: PICTURES,
+        write: vec![Statement::new("INSERT INTO album (id) VALUES (?1)").bind(id(n).as_str())],
+    }
+}
+
+fn kept(librarian: &mut Librarian, keep: Keep, now: u64) -> Blob {
+    match librarian.work(&Job::Keep(keep), WallMillis(now)) {
+        Outcome::Kept(blob) => blob,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failed(librarian: &mut Librarian, keep: Keep) -> JobErrorKind {
+    match librarian.work(&Job::Keep(keep), WallMillis(9)) {
+        Outcome::Failed(error) => error.kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn row(database: &Shared, n: u64) -> Option<Blob> {
+    database.lock().read(&[tables::blob(SHELF, id(n).as_str())]).unwrap()[0].read().unwrap().pop()
+}
+
+fn is_in_album(database: &Shared, n: u64) -> bool {
+    let question = Statement::new("SELECT id FROM album WHERE id = ?1").bind(id(n).as_str());
+    !database.lock().read(&[question]).unwrap()[0].is_empty()
+}
+
+fn files(directory: &Path) -> usize {
+    let folders = fs::read_dir(directory.join(SHELF)).into_iter().flatten().map(|entry| entry.unwrap().path());
+    folders.map(|folder| fs::read_dir(folder).unwrap().count()).sum()
+}
+
+#[test]
+fn the_oldest_make_room_and_lose_row_and_file_while_the_applications_rows_stay() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    let first = kept(&mut librarian, keep(1, 10), 1);
+    assert_eq!(librarian.contents(&first).unwrap().len(), 10);
+    kept(&mut librarian, keep(2, 10), 2);
+    let third = kept(&mut librarian, keep(3, 8), 3);
+    assert_eq!([1, 2, 3].map(|n| row(&database, n).is_some()), [false, true, true]);
+    assert!([1, 2, 3].iter().all(|n| is_in_album(&database, *n)));
+    assert_eq!(librarian.contents(&first).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!((files(root.path()), row(&database, 3)), (2, Some(third)));
+    let counters = librarian.status.counters();
+    assert_eq!((counters.blobs, counters.blobs_dropped, counters.blob_bytes), (3, 1, 18));
+}
+
+#[test]
+fn the_same_bytes_are_one_file_that_leaves_with_its_last_blob() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    let again = |n| Keep { data: keep(1, 15).data, ..keep(n, 15) };
+    let (first, second) = (kept(&mut librarian, again(1), 1), kept(&mut librarian, again(2), 2));
+    assert_eq!((first.file == second.file, files(root.path())), (true, 1));
+    assert_eq!(librarian.work(&Job::Drop { shelf: SHELF, id: id(1) }, WallMillis(3)), Outcome::Written(vec![]));
+    assert_eq!((row(&database, 1), librarian.contents(&second).unwrap().len()), (None, 15));
+    // What is not there is forgotten already.
+    assert!(librarian.work(&Job::Drop { shelf: SHELF, id: id(1) }, WallMillis(3)).is_written());
+    assert!(librarian.work(&Job::Drop { shelf: SHELF, id: id(2) }, WallMillis(3)).is_written());
+    assert_eq!((files(root.path()), librarian.status.counters().blob_bytes), (0, 0));
+}
+
+#[test]
+fn age_takes_blobs_too() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    kept(&mut librarian, keep(1, 6), 1);
+    librarian.expire(WallMillis(DAY_MS));
+    assert!(row(&database, 1).is_some());
+    librarian.expire(WallMillis(DAY_MS + 1));
+    assert_eq!((row(&database, 1), files(root.path())), (None, 0));
+}
+
+#[test]
+fn refusals_leave_nothing_behind() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    kept(&mut librarian, keep(1, 6), 1);
+    let bad_row = vec![Statement::new("INSERT INTO album (id) VALUES (?1)")];
+    for (keep, kind) in [
+        (keep(1, 7), JobErrorKind::Invalid),
+        (keep(2, 21), JobErrorKind::Full),
+        (keep(2, 101), JobErrorKind::Invalid),
+        (Keep { shelf: "cupboard", ..keep(2, 6) }, JobErrorKind::Invalid),
+        (Keep { write: bad_row, ..keep(2, 7) }, JobErrorKind::Invalid),
+    ] {
+        assert_eq!(failed(&mut librarian, keep), kind);
+    }
+    let taken = Statement::new("DELETE FROM album WHERE id = 'nobody'").touching(1);
+    let conflict = librarian.work(&Job::Keep(Keep { write: vec![taken], ..keep(2, 7) }), WallMillis(2));
+    assert_eq!(conflict, Outcome::Conflict { statement: 0 }, "by the number the asker knows");
+    librarian.commit = Box::new(|_| Outcome::Failed(JobError::new(JobErrorKind::Busy, "")));
+    assert_eq!(failed(&mut librarian, keep(2, 7)), JobErrorKind::Busy);
+    assert_eq!((files(root.path()), row(&database, 2), is_in_album(&database, 2)), (1, None, false));
+    assert_eq!(librarian.status.counters().blob_failures, 7);
+}
+
+#[test]
+fn f09_a_blob_on_a_full_disk_is_answered_full_and_leaves_nothing_behind() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    let sound = Arc::clone(&librarian.shelves);
+    librarian.shelves = Arc::new(Shelves(BTreeMap::from([(SHELF, Shelf::Full)])));
+    assert_eq!(failed(&mut librarian, keep(1, 6)), JobErrorKind::Full);
+    // The file has found room, its row has not.
+    librarian.shelves = sound;
+    let commit = std::mem::replace(&mut librarian.commit, Box::new(|_| Outcome::Failed(full())));
+    assert_eq!(failed(&mut librarian, keep(1, 6)), JobErrorKind::Full);
+    assert_eq!((files(root.path()), row(&database, 1), is_in_album(&database, 1)), (0, None, false));
+    librarian.commit = commit;
+    kept(&mut librarian, keep(1, 6), 1);
+}
+
+fn full() -> JobError {
+    JobError::new(JobErrorKind::Full, "disk full")
+}
+
+#[test]
+fn stock_is_taken_at_a_start_and_orphans_are_swept_up() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    kept(&mut librarian(root.path(), &database), keep(1, 15), 1);
+    let orphan = root.path().join(SHELF).join("00").join("0".repeat(64));
+    fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    fs::write(&orphan, "x").unwrap();
+    let mut again = librarian(root.path(), &database);
+    assert!(!orphan.exists());
+    assert_eq!(again.stocks[SHELF].1.bytes(), 15);
+    kept(&mut again, keep(2, 6), 2);
+    assert_eq!(row(&database, 1), None);
+}

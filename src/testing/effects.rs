@@ -1,0 +1,208 @@
+//! The shard's part: an input goes through the application's home, effects are applied in order, and what the store answers
+//! comes when the turn that asked has ended.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Asker, Client, Id, Question, World, socket};
+use crate::app::Context;
+use crate::app::effect::{Delivery, Effect, Target};
+use crate::app::event::{AppInput, Connect};
+use crate::app::home::{Decision, Flow, HomeState};
+use crate::app::identity::Identity;
+use crate::base::close::CloseReason;
+use crate::base::ids::SocketRef;
+
+impl World {
+    pub(super) fn input(&mut self, input: AppInput) {
+        self.inputs.push_back(input);
+        self.run();
+    }
+
+    /// Until nothing happens by itself any more. As in the shard, what the store answers comes when the turn has ended.
+    pub(super) fn run(&mut self) {
+        loop {
+            match self.inputs.pop_front() {
+                Some(input) => self.turn(|home, cx, out| home.on_input(cx, input, out)),
+                None if self.store.hangs || !self.answer_one() => return,
+                None => {}
+            }
+        }
+    }
+
+    /// The store answers the job that has waited longest, if one does.
+    pub fn answer(&mut self) -> bool {
+        let answered = self.answer_one();
+        self.run();
+        answered
+    }
+
+    fn answer_one(&mut self) -> bool {
+        let Some((job, asker)) = self.waiting.pop_front() else { return false };
+        let outcome = self.store.work(&job, self.now.wall);
+        match asker {
+            Asker::Application(None) => {}
+            Asker::Application(Some(token)) => self.inputs.push_back(AppInput::Done { token, outcome }),
+            Asker::Load(entity) => self.turn(|home, cx, out| home.on_loaded(cx, &entity, outcome, out)),
+            Asker::Commit(number) => self.turn(|home, cx, out| home.on_committed(cx, number, outcome, out)),
+        }
+        true
+    }
+
+    fn turn(&mut self, act: impl FnOnce(&mut HomeState, &mut Context<'_>, &mut Vec<Decision>)) {
+        let mut out = Vec::new();
+        let mut cx = Context { now: self.now, rng: &mut self.rng, authenticator: &self.authenticator };
+        act(&mut self.home, &mut cx, &mut out);
+        let mut gone = Vec::new();
+        for decision in out {
+            match decision {
+                Decision::Effect(effect) => self.effect(effect, &mut gone),
+                Decision::Load { entity, job } => self.waiting.push_back((job, Asker::Load(entity))),
+                Decision::Commit { number, job } => self.waiting.push_back((job, Asker::Commit(number))),
+                Decision::Released(socket) => self.release(socket),
+                Decision::Expired(socket) if self.client(socket).expired => {
+                    self.depart(socket.key.slot, CloseReason::TokenExpired);
+                }
+                Decision::Expired(_) => {}
+                Decision::Flow { socket, flow: Flow::Cut } => {
+                    self.depart(socket.key.slot, CloseReason::RateLimited);
+                }
+                Decision::Flow { socket, flow } => {
+                    self.client(socket).held = flow == Flow::Hold;
+                    self.hear(socket.key.slot);
+                }
+            }
+        }
+        for socket in gone {
+            self.depart(socket.key.slot, CloseReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    fn effect(&mut self, effect: Effect, gone: &mut Vec<SocketRef>) {
+        match effect {
+            Effect::Accept { socket, identity } => {
+                self.client(socket).open = true;
+                identity.into_iter().for_each(|identity| self.identify(socket, identity));
+            }
+            Effect::Identify { socket, identity } => self.identify(socket, identity),
+            Effect::Pass { event, .. } => self.inputs.push_back(AppInput::Event(event)),
+            Effect::Refuse { socket, message, data } => {
+                let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
+                self.client(socket).refused = Some((message, data));
+            }
+            Effect::Emit { target, event, delivery } => drop(self.emit(&target, &event.array, delivery)),
+            Effect::EmitWithAck { target, event, timeout_ms, token } => {
+                let asked = self.emit(&target, &event.array, Delivery::Must).into_iter().collect();
+                let due = self.now.mono + timeout_ms;
+                self.questions.push(Question { token, due, asked, answers: Vec::new(), missing: 0 });
+            }
+            Effect::Ack { socket, id, args, .. } => {
+                let value = serde_json::from_slice(&args).unwrap();
+                self.client(socket).acks.push((id, value));
+            }
+            Effect::Reply { status, body, .. } => self.replies.push((status, serde_json::from_str(&body).unwrap())),
+            Effect::Join { socket, room } => drop(self.client(socket).rooms.insert(room)),
+            Effect::Leave { socket, room } => drop(self.client(socket).rooms.remove(&room)),
+            Effect::Disconnect { socket, .. } => {
+                if self.client(socket).open && !self.lingering && !gone.contains(&socket) {
+                    gone.push(socket);
+                }
+            }
+            Effect::Job { job, token } => self.waiting.push_back((job, Asker::Application(token))),
+            Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
+            Effect::Cancel { token } => drop(self.timers.remove(&token)),
+            Effect::Alert { kind, .. } => self.alerts.push(kind),
+            Effect::Commit { .. } => unreachable!("the home has made a decision of it"),
+        }
+    }
+
+    /// The client is somebody else now; where that is another home's, the old one has a last word first.
+    fn identify(&mut self, socket: SocketRef, identity: Arc<Identity>) {
+        let client = self.clients.entry(socket.key.slot).or_default();
+        client.expired = false;
+        let was = std::mem::replace(&mut client.identity, identity);
+        let moves = self.home.app().home(&was) != self.home.app().home(&client.identity);
+        if moves && !std::mem::replace(&mut client.moving, moves) {
+            self.inputs.push_back(AppInput::Moved { socket, identity: was });
+        }
+    }
+
+    fn release(&mut self, socket: SocketRef) {
+        let client = self.client(socket);
+        client.moving = false;
+        let Some((sid, handshake)) = client.joined.clone() else { return };
+        let (nsp, identity, auth) = (client.nsp, client.identity.clone(), Bytes::from_static(b"{}"));
+        let connect = Connect { socket, nsp, moved: true, sid, identity, auth, handshake };
+        self.inputs.push_back(AppInput::Connect(connect));
+        self.hear(socket.key.slot);
+    }
+
+    /// What a client has sent reaches its home, unless the client is not read now.
+    pub(super) fn hear(&mut self, id: Id) {
+        let client = self.clients.get_mut(&id).unwrap();
+        if !client.moving && !client.held {
+            self.inputs.extend(client.unheard.drain(..));
+        }
+    }
+
+    /// The client is gone: out of its rooms, missing where its ack is awaited.
+    pub(super) fn depart(&mut self, id: Id, reason: CloseReason) {
+        let client = self.clients.get_mut(&id).unwrap();
+        (client.open, client.rooms) = (false, BTreeSet::new());
+        let identity = client.identity.clone();
+        for question in &mut self.questions {
+            question.missing += u32::from(question.asked.remove(&id));
+        }
+        self.inputs.push_back(AppInput::Disconnect { socket: socket(id), identity, reason });
+        self.settle_questions();
+    }
+
+    fn client(&mut self, socket: SocketRef) -> &mut Client {
+        self.clients.entry(socket.key.slot).or_default()
+    }
+
+    /// Puts an event into the inboxes of its receivers, and says who they are.
+    fn emit(&mut self, target: &Target, array: &[u8], delivery: Delivery) -> Vec<Id> {
+        let array: Vec<Value> = serde_json::from_slice(array).unwrap();
+        let name = array[0].as_str().unwrap().to_owned();
+        let payload = array.get(1).cloned().unwrap_or_default();
+        self.encodings.push(name.clone());
+        let mut receivers = Vec::new();
+        for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.open) {
+            let hit = match target {
+                Target::Socket(one) => *one == socket(*id),
+                Target::Rooms { nsp, rooms, except, except_sockets } => {
+                    let everybody = rooms.is_empty();
+                    client.nsp == *nsp
+                        && (everybody || rooms.iter().any(|room| client.rooms.contains(room)))
+                        && !except.iter().any(|room| client.rooms.contains(room))
+                        && !except_sockets.contains(&socket(*id))
+                }
+            };
+            match delivery {
+                Delivery::Patch { key } | Delivery::Full { key } if hit && client.slow => {
+                    client.dropped.insert(key);
+                }
+                _ if hit => {
+                    client.inbox.push((name.clone(), payload.clone()));
+                    receivers.push(*id);
+                }
+                _ => {}
+            }
+        }
+        receivers
+    }
+
+    /// Questions that all have answered, or whose time is over, are told.
+    pub(super) fn settle_questions(&mut self) {
+        let now = self.now.mono;
+        let is_over = |question: &Question| question.asked.is_empty() || question.due <= now;
+        let over: Vec<Question> = self.questions.extract_if(.., |question| is_over(question)).collect();
+        for Question { token, asked, answers, missing, .. } in over {
+            self.inputs.push_back(AppInput::Acked { token, answers, missing: missing + asked.len() as u32 });
+        }
+    }
+}

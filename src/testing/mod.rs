@@ -1,0 +1,285 @@
+//! Layer 8: a world for tests of applications. One application on one shard, with its store (the real one, in memory, without
+//! threads), clients with inboxes and rooms, HTTP calls, and time that only tests move. A test is a script, one input a line.
+//!
+//! `mod` (what a script says) → `heard` (what it looks at) → `effects` (the shard's part) → `store`.
+//!
+//! Effects are applied as the shard applies them, through the same [`HomeState`]; nothing of the application is looked into.
+
+mod effects;
+mod heard;
+mod store;
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+pub use self::store::Store;
+use crate::app::effect::Room;
+use crate::app::event::{AckAnswer, AppInput, Args, Call, Connect, Event, Handshake};
+use crate::app::home::HomeState;
+use crate::app::identity::{AuthSettings, Authenticator, Identity};
+use crate::app::job::Job;
+use crate::app::sql::Tables;
+use crate::app::{Application, Asked, AuthFailure, Entity, Token};
+use crate::base::close::CloseReason;
+use crate::base::ids::{Key, NspIndex, ReqId, ShardId, Sid, SocketRef};
+use crate::base::rng::Rng;
+use crate::base::time::{Millis, Now, WallMillis};
+use crate::store::ShelfSettings;
+
+/// A client of the world, by number.
+pub type Id = u32;
+
+/// What is under test, and how to make it again for a restart.
+type Make = Box<dyn Fn() -> Box<dyn Application>>;
+
+pub struct World {
+    make: Make,
+    home: HomeState,
+    pub now: Now,
+    rng: Rng,
+    authenticator: Authenticator,
+    /// What the home has not heard yet.
+    inputs: VecDeque<AppInput>,
+    clients: BTreeMap<Id, Client>,
+    timers: BTreeMap<Token, Millis>,
+    questions: Vec<Question>,
+    /// Jobs that the store has not answered.
+    waiting: VecDeque<(Job, Asker)>,
+    pub store: Store,
+    /// Answers to calls, the newest last.
+    pub replies: Vec<(u16, Value)>,
+    /// Kinds of lines for operators.
+    pub alerts: Vec<&'static str>,
+    /// Sockets that are told to end take their time.
+    pub lingering: bool,
+    /// Names of emitted events, one for each encoding.
+    pub encodings: Vec<String>,
+    next: Id,
+}
+
+#[derive(Default)]
+struct Client {
+    identity: Arc<Identity>,
+    rooms: BTreeSet<Room>,
+    inbox: Vec<(String, Value)>,
+    acks: Vec<(u64, Value)>,
+    refused: Option<(String, Value)>,
+    open: bool,
+    /// Events of class `Patch` are dropped, as for a slow reader.
+    slow: bool,
+    dropped: BTreeSet<u64>,
+    nsp: NspIndex,
+    /// What it joined with.
+    joined: Option<(Sid, Arc<Handshake>)>,
+    /// Between two homes, or not read because of what waits already.
+    moving: bool,
+    held: bool,
+    /// What it has sent meanwhile.
+    unheard: Vec<AppInput>,
+    /// The token's end has come, and the home has been told.
+    expired: bool,
+}
+
+/// An event that asks its receivers for acks.
+struct Question {
+    token: Token,
+    due: Millis,
+    asked: BTreeSet<Id>,
+    answers: Vec<AckAnswer>,
+    /// Receivers that have left.
+    missing: u32,
+}
+
+/// The one who hears what comes of a job.
+enum Asker {
+    Application(Option<Token>),
+    Load(Entity),
+    Commit(u64),
+}
+
+impl World {
+    /// A world with the application that `make` makes, its tables and its shelves.
+    pub fn of<A: Application + 'static>(
+        make: impl Fn() -> A + 'static,
+        tables: &[&'static Tables],
+        shelves: &[ShelfSettings],
+    ) -> World {
+        let make: Make = Box::new(move || Box::new(make()));
+        let mut world = World {
+            home: HomeState::new(make(), 0),
+            make,
+            now: Now { mono: Millis(1_000), wall: WallMillis(1_755_684_000_000) },
+            rng: Rng::from_seed([4; 32]),
+            authenticator: Authenticator::new(&AuthSettings::default()),
+            inputs: VecDeque::new(),
+            clients: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            questions: Vec::new(),
+            waiting: VecDeque::new(),
+            store: Store::new(tables, shelves),
+            replies: Vec::new(),
+            alerts: Vec::new(),
+            lingering: false,
+            encodings: Vec::new(),
+            next: 0,
+        };
+        world.input(AppInput::Started);
+        world
+    }
+
+    /// The daemon starts again over the same store; everybody has to reconnect.
+    pub fn restart(&mut self) {
+        self.home = HomeState::new((self.make)(), 0);
+        self.clients.clear();
+        self.timers.clear();
+        self.questions.clear();
+        self.waiting.clear();
+        self.now = self.now.plus(1_000);
+        self.input(AppInput::Started);
+    }
+
+    /// A client asks to join: with what the daemon made of its token, its auth object and its query.
+    pub fn connect(&mut self, verified: Result<Arc<Identity>, AuthFailure>, auth: Value, query: &str) -> Id {
+        self.connect_from(IpAddr::from([10, 0, 0, 4]), verified, auth, query)
+    }
+
+    pub fn connect_from(
+        &mut self,
+        ip: IpAddr,
+        verified: Result<Arc<Identity>, AuthFailure>,
+        auth: Value,
+        query: &str,
+    ) -> Id {
+        self.connect_to(NspIndex(0), ip, verified, auth, query)
+    }
+
+    /// As [`World::connect`], to one of the application's namespaces.
+    pub fn connect_to(
+        &mut self,
+        nsp: NspIndex,
+        ip: IpAddr,
+        verified: Result<Arc<Identity>, AuthFailure>,
+        auth: Value,
+        query: &str,
+    ) -> Id {
+        self.next += 1;
+        let id = self.next;
+        let handshake = Handshake::new(ip, query, "UA", "");
+        let auth = Bytes::from(auth.to_string());
+        let admitted = self.home.app().admit(verified, &Asked { auth: &auth, handshake: &handshake });
+        let identity = match admitted {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                let data = refusal.data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
+                self.clients.insert(id, Client { refused: Some((refusal.message, data)), ..Client::default() });
+                return id;
+            }
+        };
+        let (sid, handshake) = (self.rng.sid(), Arc::new(handshake));
+        let joined = Some((sid, handshake.clone()));
+        self.clients.insert(id, Client { identity: identity.clone(), nsp, joined, ..Client::default() });
+        let connect = Connect { socket: socket(id), nsp, moved: false, sid, identity, auth, handshake };
+        self.input(AppInput::Connect(connect));
+        id
+    }
+
+    pub fn send(&mut self, id: Id, name: &str, payload: Value) {
+        self.event(id, Args::of(name, &[payload]), None);
+    }
+
+    /// Sends and returns the ack.
+    pub fn asks(&mut self, id: Id, name: &str, payload: Value) -> Value {
+        self.event(id, Args::of(name, &[payload]), Some(7));
+        let acks = &mut self.clients.get_mut(&id).unwrap().acks;
+        acks.pop().unwrap_or_else(|| panic!("no ack of {name}")).1
+    }
+
+    pub fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {
+        let client = self.clients.get_mut(&id).unwrap();
+        let (nsp, identity) = (client.nsp, client.identity.clone());
+        let event = AppInput::Event(Event { socket: socket(id), nsp, identity, args, ack });
+        client.unheard.push(event);
+        self.hear(id);
+        self.run();
+    }
+
+    /// The client acks the event that has asked it for longest.
+    pub fn answers(&mut self, id: Id, arg: &Value) {
+        let asked = |question: &&mut Question| question.asked.contains(&id);
+        let question = self.questions.iter_mut().find(asked).unwrap_or_else(|| panic!("nobody has asked {id}"));
+        question.asked.remove(&id);
+        let args = Bytes::from(arg.to_string());
+        question.answers.push(AckAnswer { socket: socket(id), args, attachments: Vec::new() });
+        self.settle_questions();
+        self.run();
+    }
+
+    pub fn leaves(&mut self, id: Id, reason: CloseReason) {
+        self.depart(id, reason);
+        self.run();
+    }
+
+    /// The client's token ends in so long; 0: now, and so does the client unless it is identified anew.
+    pub fn token_ends(&mut self, id: Id, in_ms: u64) {
+        let client = self.clients.get_mut(&id).unwrap();
+        client.expired = in_ms == 0;
+        let identity = client.identity.clone();
+        self.input(AppInput::Expiring { socket: socket(id), identity, in_ms });
+    }
+
+    /// HTTP asks; the answer is among [`World::replies`].
+    pub fn calls(&mut self, call: Call) {
+        let req = ReqId { shard: ShardId(0), key: Key::default() };
+        self.input(AppInput::Call { req, call });
+    }
+
+    pub fn drains(&mut self) {
+        self.input(AppInput::Draining);
+    }
+
+    /// The client stops reading, or reads again and has drained.
+    pub fn slow(&mut self, id: Id, slow: bool) {
+        let client = self.clients.get_mut(&id).unwrap();
+        client.slow = slow;
+        let keys: Vec<u64> = std::mem::take(&mut client.dropped).into_iter().collect();
+        if !slow && !keys.is_empty() {
+            let identity = client.identity.clone();
+            self.input(AppInput::Drained { socket: socket(id), identity, keys });
+        }
+    }
+
+    /// Lets time pass; what is due happens at its time.
+    pub fn pass(&mut self, millis: u64) {
+        let end = self.now.mono + millis;
+        loop {
+            let timer = self.timers.iter().map(|(token, at)| (*at, Some(*token))).min();
+            let question = self.questions.iter().map(|question| (question.due, None)).min();
+            let Some((at, token)) = [timer, question].into_iter().flatten().min().filter(|(at, _)| *at <= end) else {
+                break;
+            };
+            self.now = self.now.plus(at.since(self.now.mono));
+            match token {
+                Some(token) => {
+                    self.timers.remove(&token);
+                    self.input(AppInput::Timer { token });
+                }
+                None => {
+                    self.settle_questions();
+                    self.run();
+                }
+            }
+        }
+        self.now = self.now.plus(end.since(self.now.mono));
+    }
+}
+
+fn socket(id: Id) -> SocketRef {
+    SocketRef { shard: ShardId(0), key: Key { slot: id, generation: 1 } }
+}
+
+#[cfg(test)]
+mod tests;

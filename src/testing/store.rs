@@ -1,0 +1,61 @@
+//! The store of a world: SQLite in memory, called directly, and as ill as a test wants it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::app::job::{Blob, Job, JobError, JobErrorKind, Outcome};
+use crate::app::sql::{FromRow, Statement, Tables};
+use crate::base::time::WallMillis;
+use crate::store::blobs::Librarian;
+use crate::store::sqlite::Sqlite;
+use crate::store::{Repository, Settings, ShelfSettings};
+
+pub struct Store {
+    /// Every job fails.
+    pub down: bool,
+    /// Jobs get no answer until [`World::answer`](super::World::answer).
+    pub hangs: bool,
+    /// Writes handed in so far, those that failed too.
+    pub batches: usize,
+    repository: Arc<Mutex<Sqlite>>,
+    librarian: Librarian,
+}
+
+impl Store {
+    pub fn new(tables: &[&'static Tables], shelves: &[ShelfSettings]) -> Store {
+        let settings =
+            Settings { tables: tables.into(), shelves: shelves.into(), ..Settings::new("memory:", "".as_ref()) };
+        let sqlite = Sqlite::memory(&settings.owners()).unwrap_or_else(|error| panic!("{error}"));
+        let repository = Arc::new(Mutex::new(sqlite));
+        let librarian = Librarian::direct(&settings, &repository);
+        Store { down: false, hangs: false, batches: 0, repository, librarian }
+    }
+
+    pub(super) fn work(&mut self, job: &Job, now: WallMillis) -> Outcome {
+        self.batches += usize::from(matches!(job, Job::Write(_)));
+        if self.down {
+            return Outcome::Failed(JobError::new(JobErrorKind::Unavailable, "down"));
+        }
+        match job {
+            Job::Write(write) => match self.repository.commit(&[write]) {
+                Ok(mut outcomes) => outcomes.remove(0),
+                Err(error) => Outcome::Failed(error),
+            },
+            Job::Read(questions) => self.repository.read(questions).map_or_else(Outcome::Failed, Outcome::Read),
+            Job::Keep(_) | Job::Drop { .. } => self.librarian.work(job, now),
+        }
+    }
+
+    /// What is on disk, whatever the store is made to say.
+    pub fn rows<T: FromRow>(&self, question: Statement) -> Vec<T> {
+        let answer = self.repository.lock().read(&[question]).unwrap_or_else(|error| panic!("{}", error.text));
+        answer[0].read().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The bytes of a blob, if it is on its shelf.
+    pub fn contents(&self, blob: Option<Blob>) -> Option<Bytes> {
+        self.librarian.contents(&blob?).ok()
+    }
+}

@@ -1,0 +1,141 @@
+//! The world itself, with an application that asks for acks, commits, and sets timers.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::World;
+use crate::app::effect::{Effect, Effects, Emission, Target, Token};
+use crate::app::event::AppInput;
+use crate::app::identity::{Claims, Identity};
+use crate::app::job::{Job, Outcome};
+use crate::app::sql::{Migration, Statement, Tables};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::base::close::CloseReason;
+
+const TABLES: Tables = Tables {
+    owner: "poll",
+    migrations: &[Migration { what: "votes", sql: "CREATE TABLE votes (votes {int} NOT NULL) {strict};" }],
+    statements: &[],
+};
+
+/// Asks everybody, and writes down how many have answered. A client that says who it is from now on has another home.
+struct Poll;
+
+impl Application for Poll {
+    fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
+        verified.map_err(|_| Refusal { message: "no".into(), data: None })
+    }
+    fn home(&self, identity: &Identity) -> Home {
+        Home::Tenant(identity.sub().to_owned())
+    }
+    fn entity(&self, _: &AppInput) -> Option<Entity> {
+        Some(Entity("poll".into()))
+    }
+    fn load(&mut self, _: &Entity) -> Option<Job> {
+        None
+    }
+    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
+    fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+        match input {
+            AppInput::Connect(connect) if connect.moved => fx.emit(connect.socket, "welcome", &connect.identity.sub()),
+            AppInput::Connect(connect) => fx.accept(connect.socket),
+            AppInput::Moved { socket, .. } => fx.emit(socket, "farewell", &()),
+            AppInput::Expiring { socket, in_ms, .. } => fx.emit(socket, "expiring", &in_ms),
+            AppInput::Event(event) if event.args.name() == "become" => {
+                let claims = Claims { sub: event.args.parse(0).unwrap(), ..Claims::default() };
+                fx.push(Effect::Identify { socket: event.socket, identity: Arc::new(claims.into()) });
+            }
+            AppInput::Event(_) => {
+                let event = Emission::new("vote", &json!({"for": "p1"}));
+                fx.push(Effect::EmitWithAck { target: Target::all(), event, timeout_ms: 100, token: Token(1) });
+            }
+            AppInput::Acked { answers, missing, .. } => {
+                let put = "INSERT INTO votes (votes) VALUES (?1)";
+                let write = vec![Statement::new(put).bind(answers.len() as u32)];
+                let told = Emission::new("result", &json!({"votes": answers.len(), "missing": missing}));
+                let tell = |target, event| Effect::Emit { target, event, delivery: Default::default() };
+                let then = vec![tell(Target::all(), told)];
+                let or_else = vec![tell(Target::all(), Emission::bare("void"))];
+                fx.push(Effect::Commit { entity: Entity("poll".into()), write, token: None, then, or_else });
+            }
+            _ => {}
+        }
+    }
+    fn name(&self) -> &'static str {
+        "poll"
+    }
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
+    fn metrics(&self, _: &mut Vec<Metric>) {}
+}
+
+fn votes(world: &World) -> usize {
+    #[derive(Debug)]
+    struct Votes;
+    impl crate::app::sql::FromRow for Votes {
+        const TABLE: &'static str = "votes";
+        fn from_row(row: &mut crate::app::sql::Row<'_>) -> Result<Votes, crate::app::sql::RowError> {
+            row.get::<u32>("votes").map(|_| Votes)
+        }
+    }
+    world.store.rows::<Votes>(Statement::new("SELECT votes FROM votes")).len()
+}
+
+#[test]
+fn acks_timeouts_departures_and_commits_are_scripted() {
+    let mut world = World::of(|| Poll, &[&TABLES], &[]);
+    let join = |world: &mut World| world.connect(Ok(Arc::default()), json!({}), "");
+    let [a, b, c] = [join(&mut world), join(&mut world), join(&mut world)];
+    world.send(a, "ask", json!({}));
+    for id in [a, b, c] {
+        assert_eq!(world.hears(id, "vote"), json!({"for": "p1"}));
+    }
+    world.answers(a, &json!(true));
+    world.leaves(b, CloseReason::TransportClose);
+    world.hears_nothing(a, "result");
+    world.answers(c, &json!(false));
+    assert_eq!(world.hears(a, "result"), json!({"votes": 2, "missing": 1}));
+    assert_eq!(votes(&world), 1, "on disk before it is told");
+
+    world.send(a, "ask", json!({}));
+    world.pass(99);
+    world.hears_nothing(a, "result");
+    world.store.down = true;
+    world.pass(1);
+    world.hears(a, "void");
+    world.store.down = false;
+
+    // Behind a commit on its way the next question waits.
+    world.store.hangs = true;
+    world.send(a, "ask", json!({}));
+    world.heard(a);
+    world.answers(a, &json!(1));
+    world.answers(c, &json!(1));
+    world.send(a, "ask", json!({}));
+    assert_eq!(world.heard(a), []);
+    assert!(world.answer());
+    assert_eq!(world.hears(a, "result")["votes"], 2);
+    world.hears(a, "vote");
+
+    let refused = world.connect(Err(AuthFailure::Invalid), json!({}), "");
+    assert_eq!((world.refusal(refused).0.as_str(), world.is_open(refused)), ("no", false));
+    world.restart();
+    assert_eq!(votes(&world), 2);
+}
+
+#[test]
+fn a_client_becomes_somebody_else_and_its_token_ends() {
+    let mut world = World::of(|| Poll, &[&TABLES], &[]);
+    let a = world.connect(Ok(Arc::default()), json!({}), "");
+    world.send(a, "become", json!("ana"));
+    let heard: Vec<String> = world.heard(a).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(heard, ["farewell", "welcome"]);
+    world.send(a, "become", json!("ana"));
+    assert_eq!(world.heard(a), [], "at the same home nobody moves");
+    world.token_ends(a, 60_000);
+    assert_eq!((world.hears(a, "expiring"), world.is_open(a)), (json!(60_000), true));
+    world.token_ends(a, 0);
+    assert_eq!((world.hears(a, "expiring"), world.is_open(a)), (json!(0), false));
+}
