@@ -1,5 +1,5 @@
-//! The command line: which subcommand is asked for, and with what. What makes no sense ends the process with 2, before
-//! anything is sent.
+//! The command line: which subcommand is asked for, and with what. An option that makes no sense ends the process with 2,
+//! before anything is sent.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ pub enum Fault {
     Status(u16),
     /// The namespace was refused.
     Refused(String),
-    /// What a client asked for was refused: the code it was told.
+    /// A request was refused: the code its client was told.
     Rejected(String),
     /// The server ended the session; with the close code of the WebSocket, if it sent one.
     Closed(Option<u16>),

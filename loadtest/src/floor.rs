@@ -1,5 +1,5 @@
 //! The floor: a server that does as little as one can and still is answered by Socket.IO clients. One thread, epoll, and
-//! for every message one `send()` of a ready frame to each client. What a real server costs more than this is its own.
+//! for every message one `send()` of a ready frame to each client. The cost of a real server beyond this is its own.
 //! No heartbeats, no limits, the namespace `/` only, and the handshake key of this harness only.
 
 use std::io::{self, Read, Write};
@@ -46,9 +46,9 @@ pub fn serve(asked: &Floor) -> io::Result<()> {
 
 struct Client {
     stream: TcpStream,
-    /// What came and is not whole yet.
+    /// The beginning of a request or frame of which the rest is still to come.
     partial: Vec<u8>,
-    /// What the kernel did not take.
+    /// Bytes that the kernel did not take.
     waiting: Vec<u8>,
     upgraded: bool,
     joined: bool,

@@ -15,7 +15,7 @@ impl Measurement {
     /// Runs a scenario.
     ///
     /// # Errors
-    /// A sentence that says why it could not begin. What went wrong later is among the failures.
+    /// A sentence that says why it could not begin. An error later on is among the failures.
     pub(crate) fn take(kind: &'static Kind, options: &Options) -> Result<Measurement, String> {
         let report = Report::of(kind, &run::run(kind, options)?);
         Ok(Measurement { whole: serde_json::from_str(&report.to_json()).expect("a report's JSON is JSON") })

@@ -1,6 +1,6 @@
 //! Whether every message came, once, in order: numbers of one sender as one receiver saw them.
 
-/// What one number was.
+/// What one number was to those before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
     /// The next one, or one after a gap.

@@ -60,8 +60,8 @@ struct Worker<'a> {
     told: (u64, u64),
 }
 
-/// Whether latencies that are noted in this phase are part of the whole. What was on its way when the measured time
-/// ended belongs to it too: left out, the slowest would be missing.
+/// Whether latencies that are noted in this phase are part of the whole. A request that was on its way when the
+/// measured time ended belongs to it, too: left out, the slowest would be missing.
 pub(crate) fn counts(measured: Measured, phase: Phase) -> bool {
     match measured {
         Measured::Joining => phase == Phase::Joining,

@@ -108,7 +108,7 @@ type Labels<'a> = &'a [(&'a str, &'a str)];
 /// The values of one family by their labels.
 type Series<'a> = BTreeMap<Vec<(&'a str, &'a str)>, f64>;
 
-/// Buckets that are written: from 16 µs to 16.8 s. What is below lands in the first, what is above in `+Inf`.
+/// Buckets that are written: from 16 µs to 16.8 s. Shorter times land in the first, longer ones in `+Inf`.
 const BUCKETS_US: std::ops::RangeInclusive<u64> = (1 << 4)..=(1 << 24);
 
 /// The whole answer.

@@ -1,4 +1,4 @@
-//! Figures of the process itself, from `/proc/self`. What cannot be read is left out.
+//! Figures of the process itself, from `/proc/self`. A figure that cannot be read is left out.
 
 use std::fs;
 

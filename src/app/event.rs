@@ -48,8 +48,8 @@ pub enum AppInput {
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
     Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },
-    /// The daemon is about to end; comes once, to every application of every shard, before the drain ends any socket. What
-    /// is to outlive the process belongs into the store now, and from now on at once.
+    /// The daemon is about to end; comes once, to every application of every shard, before the drain ends any socket. State
+    /// that is to outlive the process belongs into the store now, and from now on at once.
     Draining,
 }
 
@@ -69,8 +69,8 @@ pub struct Connect {
     pub handshake: Arc<Handshake>,
 }
 
-/// What is kept of the HTTP request that opened the connection, for as long as that lives: whoever joins a namespace late is
-/// asked for the same token. The texts share one allocation; most clients need none.
+/// What is kept of the HTTP request that opened the connection, for as long as that lives: a client that joins a namespace late
+/// is asked for the same token. The texts share one allocation; most clients need none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Handshake {
     pub ip: IpAddr,

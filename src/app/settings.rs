@@ -1,4 +1,4 @@
-//! Settings as values: how a key is declared, whoever reads, checks and renders it. An application declares its keys beside
+//! Settings as values: how a key is declared, apart from those that read, check and render it. An application declares its keys beside
 //! the type that holds them ([`Chosen`]); the configuration sees all of them through [`Settings`].
 
 use std::any::Any;
@@ -90,7 +90,7 @@ pub trait Choice: Settings {
     /// A copy.
     fn copy(&self) -> Box<dyn Choice>;
 
-    /// The settings themselves, for whoever knows their type.
+    /// The settings themselves, for those that know their type.
     fn values(&self) -> &dyn Any;
 }
 

@@ -49,14 +49,14 @@ impl Table {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// All applications as they are untold.
+    /// All applications as they are where nothing is configured.
     pub fn untold(&self) -> Vec<Configured> {
         self.rows.iter().map(Row::untold).collect()
     }
 }
 
 impl Row {
-    /// The application as it is untold.
+    /// The application as it is where nothing is configured.
     pub fn untold(&'static self) -> Configured {
         Configured { row: self, enabled: self.enabled, settings: (self.settings)() }
     }

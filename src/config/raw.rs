@@ -1,5 +1,5 @@
 //! What was written, before anybody asks what it means: a file's TOML, the environment over it, flags over both, as one
-//! flat list of dotted keys. What the environment and flags say is text still; [`super::check`] reads it by the kind of its key.
+//! flat list of dotted keys. Values of the environment and of flags are text still; [`super::check`] reads it by the kind of its key.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// What a client says. What `0`, `1`, `5` and `6` carry beside their type is dropped; it means nothing to a server.
+/// What a client says. The text behind `0`, `1`, `5` and `6` is dropped; it means nothing to a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Packet<'a> {
     Open,

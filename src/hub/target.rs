@@ -67,7 +67,7 @@ pub enum Delivery {
     Full { key: u64 },
 }
 
-/// An event to send: its JSON array and attachments, encoded once whoever receives it.
+/// An event to send: its JSON array and attachments, encoded once, however many receive it.
 #[derive(Clone, Debug)]
 pub struct Emission {
     /// `["name",arg,…]`; binary arguments are placeholders.

@@ -49,7 +49,7 @@ pub enum Next {
     Read,
     /// Enough has come that is not answered: later.
     Leave,
-    /// Nobody is there any more for the answer.
+    /// It has gone before its answer.
     GiveUp,
 }
 

@@ -28,8 +28,8 @@ use crate::engine::polling::Reply;
 use crate::shard::Input;
 
 impl<O: Outside> Reactor<O> {
-    /// Lets in who waits, within the turn's budget, and closes on who has said nothing in time, if all that had arrived by
-    /// then has been read: up to `heard` it has. Returns how many came in.
+    /// Lets newcomers in, within the turn's budget, and ends connections that have said nothing in time: not before all that
+    /// had arrived by then has been read, as it has up to `heard`. Returns how many came in.
     pub(super) fn receive(&mut self, now: Now, heard: Millis) -> usize {
         if heard + HEARING_GRACE_MS >= now.mono {
             while let Some(conn) = self.callers.next_late(now.mono) {
@@ -85,7 +85,8 @@ impl<O: Outside> Reactor<O> {
         }
     }
 
-    /// A proxy says that a connection is `client`'s, who needs a place for it. Or what is to be answered.
+    /// A proxy says that a connection is `client`'s, and it takes a place of that client. The error is the answer where it
+    /// cannot.
     fn announce(&mut self, conn: ConnKey, client: IpAddr) -> Result<(), Vec<u8>> {
         let (Some(caller), Some(stream)) = (self.callers.get(conn), self.streams.get_mut(conn)) else { return Ok(()) };
         let proxies = &self.core.process.listeners[caller.listener].proxies;
@@ -251,7 +252,7 @@ impl<O: Outside> Reactor<O> {
         }
     }
 
-    /// A WebSocket joins the epoll set. What hyper had read already comes first.
+    /// A WebSocket joins the epoll set. Bytes that hyper had read already come first.
     pub(super) fn adopt(&mut self, now: Now, adopted: Adopted) {
         let Adopted { stream, place, early, purpose } = adopted;
         let Ok(conn) = self.streams.adopt(TcpStream::from_std(stream), place, Kind::WebSocket, self.poll.registry())

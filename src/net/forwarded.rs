@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::header::{self, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// What one listener knows of proxies before it.
+/// The proxies before one listener, as far as it knows them.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     pub trusted: Vec<IpNet>,
@@ -61,12 +61,12 @@ impl Proxies {
         self.proxy_protocol && self.trusts(peer)
     }
 
-    /// Refuses what came through a proxy where nobody may.
+    /// Refuses a request that came through a proxy, in development mode.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
         if self.development && headers.keys().any(is_of_a_proxy) { Err(Refused::Development) } else { Ok(()) }
     }
 
-    /// The address of whoever sent a request with these headers, on a connection from `peer`.
+    /// The address of the client that sent a request with these headers, on a connection from `peer`.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
         if !self.trusts(peer) {
             return Ok(peer);

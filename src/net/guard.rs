@@ -190,7 +190,7 @@ impl State {
     }
 }
 
-/// What counts as one address: of IPv6 the first 64 bits, since whoever has one address there has that whole network.
+/// What counts as one address: of IPv6 the first 64 bits, since a client with one address there has that whole network.
 fn address_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

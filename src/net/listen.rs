@@ -20,7 +20,7 @@ use crate::base::time::Millis;
 pub const REST_MS_MIN: u64 = 10;
 pub const REST_MS_MAX: u64 = 1_000;
 
-/// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whoever waits for the write: no
+/// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whether a shard or hyper waits for the write: no
 /// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,5 @@
-//! Messages to one core from the tasks and threads around it. Sending never blocks; whoever reads sockets stops reading
-//! them while a mailbox it fills is too full (DESIGN 4.4). One wake per batch: a core that is awake is not woken again.
+//! Messages to one core from the tasks and threads around it. Sending never blocks; a core stops reading its sockets
+//! while a mailbox it fills is too full (DESIGN 4.4). One wake per batch: a core that is awake is not woken again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -112,7 +112,7 @@ impl Mailbox {
         self.awake.store(true, Ordering::Relaxed);
     }
 
-    /// Before the owner sleeps: from here on a send wakes it. What came in between is still there to be taken.
+    /// Before the owner sleeps: from here on a send wakes it. A message that came in between is still there to be taken.
     pub fn fall_asleep(&self) -> bool {
         // In one order with the sender's push and swap: else each could miss what the other did.
         self.awake.swap(false, Ordering::SeqCst);

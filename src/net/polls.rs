@@ -114,7 +114,7 @@ impl Poll {
     }
 }
 
-/// Tells the owner that whoever asked has gone.
+/// Tells the owner that the asker has gone.
 pub fn abort(core: &Core, asked: &Asked) {
     core.forget(asked.req);
     if let Some(sid) = asked.sid {

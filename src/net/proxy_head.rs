@@ -100,7 +100,7 @@ fn read_binary(bytes: &[u8]) -> Result<Option<ProxyHead>, BadHead> {
     }
     let Some(block) = rest.get(..length) else { return Ok(None) };
     let client = match command {
-        // Whatever else stands there is to be ignored.
+        // Anything else that stands there is to be ignored.
         0x20 => None,
         0x21 => binary_client(*family, block).ok_or(BadHead::Malformed)?,
         _ => return Err(BadHead::Malformed),

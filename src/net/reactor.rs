@@ -115,7 +115,7 @@ impl<O: Outside> Reactor<O> {
             }
             sleep.as_mut().reset(self.wake_at());
             tokio::select! {
-                // What has arrived is looked at first: a deadline may have been met.
+                // Bytes that have arrived are read first: by them a deadline may have been met.
                 biased;
                 guard = epoll.readable() => {
                     let mut guard = guard?;

@@ -1,7 +1,7 @@
 //! Which sockets have something to read. Readiness is edge-triggered: a socket stays in the list until a read takes less
 //! than there was room for, or fails; one whose end has been announced stays until it is read. Each gets one read a turn, so that nobody starves (DESIGN 4.2).
-//! Newcomers wait in a line of their own, and so do connections that have ended: a storm of either does not come before who
-//! is there.
+//! Newcomers wait in a line of their own, and so do connections that have ended: a storm of either does not come before
+//! the clients that are there.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use crate::base::time::Millis;
 #[derive(Default)]
 pub struct Ready {
     lines: [VecDeque<ConnKey>; Line::ALL.len()],
-    /// Of each line so many at its front were there at `noted`, and have yet to be read.
+    /// By line: how many sockets at its front were there at `noted`, and have yet to be read.
     owed: [usize; Line::ALL.len()],
     noted: Millis,
     heard: Millis,
@@ -65,8 +65,8 @@ impl Ready {
         }
     }
 
-    /// Until when all that had arrived by then has been read. The list need not be empty for that: each socket that stood
-    /// in it then has been read since.
+    /// The latest moment of which is known: all that had arrived by then has been read. The list need not be empty for
+    /// that: each socket that stood in it at that moment has been read since.
     pub fn heard(&mut self) -> Millis {
         if self.is_read_through() {
             self.heard = self.noted;

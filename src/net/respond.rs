@@ -47,7 +47,7 @@ pub fn upgrade_refused(error: EngineError) -> Response<Body> {
     closing(full(400, "text/html", Bytes::from_static(error.message().as_bytes())))
 }
 
-/// A status and a sentence for whoever reads it; the connection ends.
+/// A status and a sentence for its reader; the connection ends.
 pub fn sentence(code: u16, text: &'static str) -> Response<Body> {
     closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
 }

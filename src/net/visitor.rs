@@ -43,7 +43,7 @@ impl Visitor {
 }
 
 impl Refused {
-    /// What whoever asked is told.
+    /// The answer to its client.
     pub fn answer(self, process: &Process) -> Response<Body> {
         match self {
             Refused::Forwarded(refused) => respond::sentence(refused.status(), refused.sentence()),

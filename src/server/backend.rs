@@ -184,7 +184,7 @@ impl Backend for Daemon {
     fn scrape(&self) -> BoxFuture<'_, Vec<ShardSample>> {
         Box::pin(async {
             let mut samples = self.samples().await;
-            // What no shard has seen is shown with the first.
+            // Refusals that no shard has seen are shown with the first.
             if let Some(first) = samples.first_mut() {
                 let refused = first.refused.iter_mut().zip(self.refusals.by_code());
                 refused.for_each(|(count, before)| *count += before);

@@ -211,7 +211,7 @@ fn shard_count(configured: u16) -> u16 {
     }
 }
 
-/// What is bounded for the process is divided; what is left open is settled.
+/// Bounds of the process are divided among the shards; those left open are settled.
 fn limits_of_a_shard(limits: &Limits, shards: u16) -> Limits {
     let total = match limits.outbox_total_bytes_max {
         0 => memory::available_bytes() / 4,

@@ -1,4 +1,4 @@
-//! One WebSocket: wire state. What is written to it stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an
+//! One WebSocket: wire state. Its queue stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an
 //! upgrade of one, or echoes.
 
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub struct Slow {
     pub timer: Option<TimerKey>,
     /// When the kernel last took something.
     pub progress_at: Millis,
-    /// Of which coalescing keys something was dropped, by socket, until a full state makes it good; and whether the
+    /// Coalescing keys, by socket, of which something was dropped until a full state makes it good; and whether the
     /// application has been asked for one.
     pub stale: BTreeMap<(Key, u64), Reported>,
 }

@@ -1,5 +1,5 @@
 //! Decisions become directives, one list per shard and handler run, in order; directives become packets and memberships
-//! (DESIGN 4.5). What is local takes the same path as what is mailed.
+//! (DESIGN 4.5). Directives for this shard take the same path as mailed ones.
 
 use tracing::{debug, warn};
 
@@ -239,8 +239,8 @@ impl Shard {
         receivers
     }
 
-    /// Remembers whose answers are awaited. Missing already is who has too many acks pending. Where nobody is left to answer,
-    /// that is the outcome.
+    /// Remembers the sockets whose answers are awaited. One that has too many acks pending is missing already; where none is
+    /// left to answer, that is the outcome.
     fn expect_acks(&mut self, nsp: NspId, receivers: &[u32], wanted: AckWanted) {
         let key = AckKey { nsp, id: wanted.id };
         let max = self.config.limits.acks_per_socket_max;

@@ -102,7 +102,7 @@ impl Shard {
         self.transports.backlog.bodies.extend(self.transports.backlog.held_bodies.remove(&key));
     }
 
-    /// What has been read of a client that is held is kept for later. `false`: it is not held.
+    /// Keeps for later what has been read of a client that is held. `false`: it is not held.
     pub(super) fn keeps_unread(&mut self, conn: ConnKey, rest: &[u8]) -> bool {
         if self.transports.backlog.held_peers == 0 || !self.is_held(conn) {
             return false;
@@ -140,7 +140,7 @@ impl Shard {
         !self.transports.backlog.bodies.is_empty() || !self.transports.backlog.thawed.is_empty()
     }
 
-    /// Nobody holds a client any more that is forgotten.
+    /// A client that is forgotten is held no more.
     pub(super) fn release_forgotten(&mut self, key: PeerKey, transport: &Transport) {
         self.transports.backlog.held_peers -= 1;
         if let Transport::WebSocket(conn) = *transport {

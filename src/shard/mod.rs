@@ -88,7 +88,7 @@ pub struct Shard {
     pub id: ShardId,
     config: Arc<ShardConfig>,
     now: Now,
-    /// All that had arrived by then has been read.
+    /// The moment up to which all that had arrived has been read.
     heard: Millis,
     rng: Rng,
     wheel: Wheel<Timer>,

@@ -20,7 +20,7 @@ pub struct Moving {
     /// Where it goes.
     to: ShardId,
     connect: Connect,
-    /// What has come of the socket since, within the bounds of what waits behind a commit.
+    /// Inputs about the socket that have come since, within the bounds of what waits behind a commit.
     held: Parked,
 }
 

@@ -1,7 +1,7 @@
 //! What waits to be written to the WebSockets of one shard. All entries live in one pool and are chained by index, so an
 //! idle socket owns 16 bytes here and nothing on the heap, and a broadcast costs one chain link of 16 bytes per receiver.
 //!
-//! Bytes are counted; whoever pushes decides what happens above a bound (DESIGN 4.11).
+//! Bytes are counted; the sender decides what happens above a bound (DESIGN 4.11).
 
 use bytes::Bytes;
 
@@ -185,7 +185,7 @@ impl Pool {
         self.queued_bytes + self.polling_bytes
     }
 
-    /// What waits for one polling client were `before` bytes and are `now`.
+    /// The bytes that wait for one polling client were `before` and are `now`.
     pub fn count_polling(&mut self, before: usize, now: usize) {
         self.polling_bytes = self.polling_bytes - before + now;
     }

@@ -20,7 +20,7 @@ struct Packet {
     bytes: Bytes,
     /// Which packets it may replace and be replaced by; see [`super::outbox::Coalesce`].
     key: u64,
-    /// How many hold it; of a free slot, the next free one.
+    /// How many outboxes hold it; in a free slot, the index of the next free one.
     holders: u32,
 }
 

@@ -73,7 +73,7 @@ pub struct Socket {
     pub home: ShardId,
     pub identity: Arc<Identity>,
     pub accepted: bool,
-    /// Homes that have too much of it waiting.
+    /// How many homes hold it, since too much of it waits there.
     pub holds: u16,
     /// Ends the socket when its token expires.
     pub expiry: Option<TimerKey>,
@@ -104,7 +104,7 @@ pub enum Timer {
     Connect(PeerKey),
     UpgradeLimit(PeerKey),
     UpgradeNoop(PeerKey),
-    /// A closed session's last chance to be told.
+    /// A closed session has waited long enough for the GET that would tell its client.
     ForgetClosing(PeerKey),
     /// A client that has not answered our close frame.
     Cut(crate::base::ids::ConnKey),

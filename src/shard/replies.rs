@@ -1,5 +1,5 @@
 //! What the protocol itself says to one client: CONNECT replies, echoes, pongs, close frames. Bounded like everything that
-//! is sent: whoever makes us answer and does not read is cut off (B42).
+//! is sent: a client that makes us answer and does not read is cut off (B42).
 
 use bytes::Bytes;
 

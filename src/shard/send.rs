@@ -76,7 +76,7 @@ impl Variants {
         })
     }
 
-    /// Nobody else gets it; who has it queued keeps it.
+    /// Nobody else gets it; outboxes that have it keep it.
     fn release(self, pool: &mut Pool) {
         let forms = [self.named, self.as_root].into_iter().flatten();
         forms.flat_map(|form| [form.plain, form.base64]).flatten().for_each(|packet| pool.release(packet));
@@ -173,8 +173,8 @@ impl Shard {
         }
     }
 
-    /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
-    /// is left waits for [`Shard::on_writable`]; until then nothing is tried.
+    /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took.
+    /// The rest waits for [`Shard::on_writable`]; until then nothing is tried.
     pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(Slices<'_>) -> usize) {
         let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
         lane.dirty = false;

@@ -145,7 +145,7 @@ impl Shard {
         }
     }
 
-    /// What is sent to this client moves: while a ping is out, its pong has one timeout more.
+    /// Bytes for this client are on their way and move: while a ping is out, its pong has one timeout more.
     pub(super) fn wait_on(&mut self, key: PeerKey) {
         if self.is_waited_for(key)
             && let Some(peer) = self.transports.peers.get_mut(key.0)
@@ -213,7 +213,7 @@ impl Shard {
         let Transport::Polling(polling) = &mut peer.session.transport else { return };
         let graceful = polling::ends_gracefully(reason);
         let post = if graceful { None } else { polling.take_post() };
-        // What this turn has for a parked GET goes out first; then the next GET is told that the session has ended.
+        // This turn's packets for a parked GET go out first; then the next GET is told that the session has ended.
         let waited = polling.next_answer();
         let told = if waited.is_none() { polling.interrupt("1") } else { None };
         let forget = told.is_some() || !graceful;

@@ -11,7 +11,7 @@ use super::Shard;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, PeerKey};
 
-/// Somebody for whom bytes wait.
+/// A client for which bytes wait.
 #[derive(Clone, Copy)]
 enum Reader {
     WebSocket(ConnKey),
@@ -60,7 +60,7 @@ impl Shard {
         readers
     }
 
-    /// What waits for a polling client's next GET has changed.
+    /// The bytes that wait for a polling client's next GET have changed.
     pub(super) fn count_polling(&mut self, key: PeerKey) {
         if let Some(polling) = self.transports.peers.get_mut(key.0).and_then(|peer| peer.session.polling_mut()) {
             let (before, now) = polling.count();

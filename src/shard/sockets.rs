@@ -72,7 +72,7 @@ impl Shard {
     /// Where a socket of this identity is decided.
     pub(super) fn home_of(&self, app: AppId, identity: &Identity) -> Home {
         match self.homes.apps[usize::from(app.0)].app().home(identity) {
-            // Somebody whose sockets are counted is decided in one place, wherever they connect.
+            // Sockets of one identity are counted in one place, wherever they connect: there they are decided.
             Home::Local if self.config.limits.sockets_per_user_max > 0 => Home::Tenant(identity.sub().to_owned()),
             home => home,
         }

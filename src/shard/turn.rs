@@ -44,8 +44,8 @@ impl Shard {
         self.assert_sound();
     }
 
-    /// Fires what is due. All that had arrived by `heard` has been read, on every socket of this core: who is silent since
-    /// then may be declared dead.
+    /// Fires what is due. All that had arrived by `heard` has been read, on every socket of this core: a client that is
+    /// silent since then may be declared dead.
     pub fn on_time(&mut self, now: Now, heard: Millis) {
         self.now = now;
         self.heard = heard;

@@ -1,4 +1,4 @@
-//! Answers the server waits for. One entry per packet that asked for an ack, whoever many sockets of this shard got it;
+//! Answers the server waits for. One entry per packet that asked for an ack, however many sockets of this shard got it;
 //! one outcome per receiver: its answer, or missing. The entry is gone when all have answered, left, or time is up.
 
 use bytes::Bytes;
@@ -72,7 +72,7 @@ impl AckTable {
         self.finish_if_complete(key)
     }
 
-    /// Time is up: whoever has not answered is missing. Returns the sockets that still waited, too.
+    /// Time is up: sockets that have not answered are missing. Returns the sockets that still waited, too.
     pub fn on_timeout(&mut self, key: AckKey) -> Option<(Gathered, Vec<Key>)> {
         let pending = self.pending.remove(&key)?;
         let missing = pending.missing + pending.waiting.len() as u32;

@@ -121,8 +121,8 @@ impl Store {
         self.inner.shelves.contents(blob)
     }
 
-    /// Finishes what was submitted, flushes, and gives the directory free. What is submitted afterwards fails as
-    /// `Unavailable`. Blocks; a second call does nothing.
+    /// Finishes what was submitted, flushes, and gives the directory free. A job that is submitted afterwards fails
+    /// as `Unavailable`. Blocks; a second call does nothing.
     pub fn close(&self) {
         let Some(threads) = self.inner.threads.lock().take() else { return };
         // In this order: blobs need the writer. A thread that is gone already needs no word.

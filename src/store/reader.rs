@@ -13,7 +13,7 @@ use crate::app::job::{JobError, JobErrorKind, Outcome};
 use crate::app::sql::Statement;
 use crate::base::limit;
 
-/// The inbox is shared by all readers: whoever is free takes the next question.
+/// The inbox is shared by all readers: the first one that is free takes the next question.
 pub(super) struct Reader {
     pub repository: Box<dyn Repository>,
     pub inbox: Arc<Mutex<Receiver<Message<Vec<Statement>>>>>,

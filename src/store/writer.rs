@@ -124,7 +124,7 @@ impl Writer {
         std::thread::sleep(BUSY_PAUSE);
     }
 
-    /// What was not acknowledged is never written again by us: the asker decides.
+    /// A write that was not acknowledged is never tried again by us: the asker decides.
     fn fail_group(&mut self, jobs: usize, error: &JobError) {
         self.status.failed(Side::Write, error);
         self.status.count(|counters| counters.write_failures += jobs as u64);

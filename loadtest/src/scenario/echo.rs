@@ -77,7 +77,7 @@ impl Echo {
         Echo { part: Some(name), ..Echo::new(options, per_second) }
     }
 
-    /// What comes from now on is told under another name.
+    /// Answers from now on are told under another name.
     pub(super) fn tell_as(&mut self, name: &'static str) {
         self.part = Some(name);
     }

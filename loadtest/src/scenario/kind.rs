@@ -144,7 +144,7 @@ pub trait Scenario: Send {
 pub struct Cx<'a> {
     pub pool: &'a mut Pool,
     pub figures: &'a mut Figures,
-    /// What happens now counts.
+    /// The measured time runs: units that end now count.
     pub measuring: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Many small rooms: every client is in one or more, and each room has its senders. What reaches somebody who is not a
-//! member is counted as leaked.
+//! Many small rooms: every client is in one or more, and each room has its senders. A message that reaches a
+//! client that is no member is counted as leaked.
 
 use super::cast;
 use super::cast::plan::Plan;

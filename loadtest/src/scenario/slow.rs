@@ -110,7 +110,7 @@ fn describe(outcome: &Outcome, lines: &mut Lines) {
     lines.add("slow_clients", "clients that did not read", outcome.figures.count("slow") as f64, "");
     let cut = outcome.figures.count("slow ones cut off");
     lines.add("slow_cut_off", "of them cut off, as seen here", cut as f64, "");
-    // What the server sends last waits behind what is not read, so only the server knows for sure.
+    // The server's last bytes wait behind those that are not read, so only the server knows for sure.
     if let Some(closed) = outcome.metric_delta("siod_slow_consumers_total") {
         lines.add("slow_closed", "closed as too slow, says the server", closed, "");
     }

@@ -32,7 +32,7 @@ impl Users {
         Users { sockets_max, counts: BTreeMap::new(), sockets: BTreeMap::new() }
     }
 
-    /// Takes note of who comes and goes. An effect: this CONNECT is one too many and is refused with it.
+    /// Counts sockets that come and go. An effect: this CONNECT is one too many and is refused with it.
     pub fn on_input(&mut self, input: &AppInput, app: &dyn Application) -> Option<Effect> {
         let connect = match input {
             AppInput::Connect(connect) if self.sockets_max > 0 => connect,

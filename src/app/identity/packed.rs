@@ -124,7 +124,7 @@ impl From<Claims> for Identity {
     fn from(claims: Claims) -> Identity {
         let list = |field, texts: Vec<String>| texts.into_iter().map(move |text| (field, Some(text)));
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
-        // What is asked for with every event comes first.
+        // The texts that are asked for with every event come first.
         let one = [
             (Field::Sub, given(claims.sub)),
             (Field::Role, given(claims.role)),

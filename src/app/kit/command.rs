@@ -162,7 +162,7 @@ impl<O> Table<O> {
         }
     }
 
-    /// The target is back: the pending rows to send again, each with one attempt more. What may not be repeated stays pending.
+    /// The target is back: the pending rows to send again, each with one attempt more. A command that may not be repeated stays pending.
     pub fn returned(&mut self, now: Millis, target: &Arc<str>) -> Vec<Key> {
         let keys = self.keys_of(target);
         keys.into_iter().filter(|key| self.is_pending(key) && self.try_again(now, key)).collect()

@@ -255,7 +255,7 @@ impl Turn<'_> {
     }
 }
 
-/// What somebody sent unasked is kept only so far.
+/// The beginning of a text that was refused, as far as the refusal repeats it.
 fn clip(text: &str) -> String {
     text.chars().filter(|char| *char != '\0').take(rules::ID_BYTES_MAX).collect()
 }

@@ -71,7 +71,7 @@ fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> 
 }
 
 impl Turn<'_> {
-    /// Seats whoever may come in, and refuses everybody else.
+    /// Seats a client that may come in, and refuses any other.
     pub fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
         match rules::role_of(identity).filter(|_| identity.role() != "device") {
@@ -92,7 +92,7 @@ impl Turn<'_> {
         match admitted {
             Ok(bound) => {
                 let actor = Actor::of(bound.as_deref().unwrap_or("device"), &connect.handshake);
-                // What a handshake says about itself is no reason to refuse it: what does not fit is not used.
+                // A device is not refused for what it tells of itself here: a field that does not fit is not used.
                 let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
                 let ip = connect.handshake.ip;
                 let seat = DeviceSeat { actor, ip, sid: connect.sid, bound, registered: false, info };
@@ -153,7 +153,7 @@ impl Turn<'_> {
     }
 
     /// Counts, records and, where a token was presented for a device, lists it as pending. Returns the refusal's `data`.
-    /// Throttling is about bad tokens only: whoever has a good one never comes here.
+    /// Throttling is about bad tokens only: a client with a good one never comes here.
     fn failed_attempt(&mut self, connect: &Connect, why: Refused, device_id: &str, hash: &str) -> Value {
         let ip = connect.handshake.ip;
         if let Err(exceeded) = self.fleet.failures.take(self.now.mono, &ip) {

@@ -1,5 +1,5 @@
 //! One device as its fleet's home knows it, and the rooms that hear of it.
-//! What is on disk is its row; what was reported and what was told are kept apart, so that a patch is exact.
+//! Its row is on disk; the state that was reported and the one that was told are kept apart, so that a patch is exact.
 
 use std::collections::VecDeque;
 
@@ -179,7 +179,7 @@ impl Watch {
         }
     }
 
-    /// Whether a device's state goes to whoever subscribed to this.
+    /// Whether a device's state goes to those who subscribed to this.
     pub fn covers(&self, device: &Device) -> bool {
         match self {
             Watch::All => true,

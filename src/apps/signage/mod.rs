@@ -6,8 +6,8 @@
 //! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
 //! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `call` (what it keeps on disk, what HTTP asks of it).
 //!
-//! A device's state goes out once for all who watch it: see `subscription`. What a fleet holds follows the disk only where somebody
-//! relies on it (who may come in, revisions); everything else is written behind, and goes on while the store fails.
+//! A device's state goes out once for all who watch it: see `subscription`. The state of a fleet follows the disk only where
+//! somebody relies on it (admission, revisions); everything else is written behind, and goes on while the store fails.
 
 mod agenda;
 mod alerts;
@@ -278,7 +278,7 @@ impl Application for Signage {
                     self.turn(cx, &fleet, fx, |_| {});
                 }
             }
-            // It asks nobody for acks, nobody of it becomes somebody else, and fleets are loaded by who comes.
+            // It asks nobody for acks, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
             AppInput::Acked { .. } | AppInput::Moved { .. } | AppInput::Expiring { .. } | AppInput::Started => {}
         }
     }

@@ -56,7 +56,7 @@ impl Turn<'_> {
         Ok(id)
     }
 
-    /// Checks whose registration it is and seats the device; returns it with the number of its pending commands.
+    /// Checks that the socket may register as this device, and seats it; returns it with the number of its pending commands.
     fn register_as(&mut self, socket: SocketRef, map: &Map<String, Value>) -> Result<(Arc<str>, usize), Fail> {
         self.become_device(socket);
         let seat = self.fleet.device_seat(socket).ok_or_else(Fail::forbidden)?;
@@ -175,7 +175,7 @@ impl Turn<'_> {
 
     /// An older socket of the same device goes; nobody is told that the device went (newest registration wins).
     fn replaced(&mut self, id: &Arc<str>, old: SocketRef) {
-        // Whatever it still says on its way out is nobody's.
+        // Events that it still sends on its way out are nobody's.
         self.fleet.seats.remove(&old);
         self.fleet.commands.lost(id);
         self.fx.emit(old, "player:replaced", &json!({"deviceId": &**id, "timestamp": self.now.wall.to_string()}));
@@ -210,7 +210,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A device now belongs to another group: its watchers get the whole state, and who may not see it any more leaves.
+    /// A device now belongs to another group: its watchers get the whole state, and people who may not see it any more leave.
     fn moved(&mut self, id: &Arc<str>) {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.rooms = Rooms::new(&self.fleet.name, device.number, &device.row.group);

@@ -189,7 +189,7 @@ pub fn command_label(command: &str, settings: &Settings) -> &'static str {
     known.unwrap_or(if command_kind(command, settings).is_some() { "extra" } else { "other" })
 }
 
-/// An admin's command. What cannot be read at all is refused; whether it exists is asked later, so that the refusal can name it.
+/// An admin's command. One that cannot be read at all is refused; whether it exists is asked later, so that the refusal can name it.
 pub fn ask(map: &Map<String, Value>) -> Result<Ask, Fail> {
     let command = match map.get("command") {
         Some(Value::String(command)) if !command.is_empty() && command.len() <= ID_BYTES_MAX => command.clone(),

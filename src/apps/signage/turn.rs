@@ -27,7 +27,7 @@ use crate::base::time::{Millis, Now};
 const UNSAVED_WRITES_MAX: usize = 2_000;
 /// Writes kept for another try while the store fails; the oldest go first.
 pub const UNSAVED_KEPT_MAX: usize = 20_000;
-/// What is not durable yet is so within this time, and the time of one group commit.
+/// A write is handed to the store within this time, and durable after one group commit more.
 const FLUSH_AFTER_MS: u64 = 500;
 /// Revisions are reserved on disk in blocks, so that none is told twice after a crash.
 const REV_BLOCK: u64 = 1_000;

@@ -3,7 +3,7 @@
 //! | event | what happens |
 //! |---|---|
 //! | `join ROOM`, `leave ROOM` | membership |
-//! | `become SUB`, `refresh S` | the sender is somebody else from now on; whoever's token ends is `t` until S seconds after 1970 |
+//! | `become SUB`, `refresh S` | the sender is somebody else from now on; a socket whose token ends is `t` until S seconds after 1970 |
 //! | `pass SUB`, `whoami` | the home of SUB answers `whoami`; acks the tenant that decides |
 //! | `to {nsp, rooms, except, alone, class, key, commit} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
 //! | `twice ARG` | two volatile `said` in one list, to the sender |

@@ -19,7 +19,7 @@ pub struct State {
     pub shards: Vec<Shard>,
     pub config: Arc<ShardConfig>,
     pub now: Now,
-    /// What lies in the sockets has been read up to then; `None`: all of it.
+    /// Bytes that lay in the sockets at that time have been read; `None`: all that lie there.
     pub heard: Option<Millis>,
     pub next_shard: u16,
     /// Inputs are taken in, but nothing is asked of the shards.

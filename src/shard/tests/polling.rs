@@ -147,7 +147,7 @@ fn bodies_that_end_a_session() {
         ("4", "ok", "200 1", UNKNOWN),
         ("42[\"connect\"]", "ok", "200 1", UNKNOWN),
         ("4x", "ok", "200 1", UNKNOWN),
-        // What the packets before led to is told first.
+        // The answers to the packets before come first.
         ("40/nope,\x1eabc", "400", "200 44/nope,{\"message\":\"Invalid namespace\"}", UNKNOWN),
         ("40/nope,\x1e4x", "ok", "200 44/nope,{\"message\":\"Invalid namespace\"}", "200 6\x1e1"),
         ("40/nope,\x1e2", "ok", "200 44/nope,{\"message\":\"Invalid namespace\"}", UNKNOWN),

@@ -273,7 +273,7 @@ fn a_question_to_somebody_who_has_gone_is_missing_at_once() {
         });
         world.answers_jobs(|_| None);
         let peer = fleet(world.next_on((home_shard(&world) + 1) % shards));
-        // What the home does waits for the disk; the asker does not.
+        // The home waits for the disk; the asker does not.
         peer.sends("42[\"save\"]");
         peer.sends("42[\"ask\",{\"me\":1,\"timeout\":60000}]");
         peer.hangs_up(false);

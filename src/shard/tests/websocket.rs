@@ -131,7 +131,7 @@ fn b31_pings_are_answered_with_their_payload() {
     peer.gets_pong(b"");
     peer.sends_frame(Opcode::Pong, true, b"unasked");
     peer.gets_nothing();
-    // Ten in one read are answered one by one, whoever reads the answers.
+    // Ten in one read are answered one by one, to a client that reads the answers.
     let mut bytes = Vec::new();
     for number in 0..10 {
         write_masked(&mut bytes, Opcode::Ping, true, &[number], [1, 2, 3, 4]);

@@ -1,4 +1,4 @@
-//! Opens the file, or refuses it. Whatever is refused has been opened for reading only: not one byte of it changed.
+//! Opens the file, or refuses it. A file that is refused has been opened for reading only: not one byte of it changed.
 //! A new database is made under another name and renamed when it is complete, so that a crash leaves no half of one.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,5 @@
 //! A seeded run of many devices and admins that come, go, report, read slowly and subscribe as they like, over a store that
-//! fails at times. What each admin has folded together must be what the server says, and no revision may be missing.
+//! fails at times. The states that each admin has folded together must be what the server says, and no revision may be missing.
 
 use std::collections::BTreeMap;
 
