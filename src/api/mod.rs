@@ -29,9 +29,10 @@ use std::time::{Instant, SystemTime};
 
 use axum::Router;
 
-use crate::base::secret::Secret;
-
 use backend::Backend;
+
+use crate::app::metric::Family;
+use crate::base::secret::Secret;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -53,6 +54,8 @@ pub struct Settings {
     pub client_dir: Option<PathBuf>,
     /// Token of the admin listener; empty: loopback only.
     pub admin_token: Secret,
+    /// The families of each application that is served.
+    pub metrics: Vec<&'static [Family]>,
 }
 
 impl Default for Settings {
@@ -64,6 +67,7 @@ impl Default for Settings {
             engine_paths: vec!["/socket.io/".to_owned()],
             client_dir: None,
             admin_token: Secret::default(),
+            metrics: Vec::new(),
         }
     }
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use super::effect::{Effect, Effects, Token};
 use super::event::AppInput;
 use super::job::{Job, Outcome};
-use super::{Application, Context, Entity, Metric};
+use super::metric::Metric;
+use super::{Application, Context, Entity};
 use crate::base::ids::SocketRef;
 
 pub use parked::Parked;

@@ -7,6 +7,7 @@ pub mod home;
 pub mod identity;
 pub mod job;
 pub mod kit;
+pub mod metric;
 pub mod settings;
 pub mod sql;
 pub mod table;
@@ -17,6 +18,7 @@ use crate::app::effect::Effects;
 use crate::app::event::{AppInput, Handshake};
 use crate::app::identity::{Authenticator, Identity};
 use crate::app::job::{Job, Outcome};
+use crate::app::metric::Metric;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
 
@@ -110,8 +112,7 @@ pub trait Application: Send {
     /// What came of the events it was handed, since start.
     fn tally(&self) -> Tally;
 
-    /// Counters and gauges for a scrape: `(metric, labels, value)`; names begin with the application's prefix and
-    /// the label values come from closed sets.
+    /// Samples for a scrape, of the families that the application's row of the table names.
     fn metrics(&self, out: &mut Vec<Metric>);
 }
 
@@ -123,14 +124,4 @@ pub struct Tally {
     pub rejected: u64,
     /// Not in the application's table of events.
     pub unknown: u64,
-}
-
-/// One sample for `/metrics`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Metric {
-    /// `sg_devices`, `sg_commands_total`, …; a name ending in `_total` is a counter, any other a gauge.
-    pub name: &'static str,
-    /// Label pairs, values from closed sets.
-    pub labels: Vec<(&'static str, String)>,
-    pub value: f64,
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::Application;
+use super::metric::Family;
 use super::settings::Choice;
 use super::sql::Tables;
 
@@ -34,6 +35,8 @@ pub struct Row {
     pub tables: Option<&'static Tables>,
     /// Its settings, untold.
     pub settings: fn() -> Box<dyn Choice>,
+    /// The families of its metrics.
+    pub metrics: &'static [Family],
 }
 
 /// An application as it was configured.

@@ -273,6 +273,7 @@ fn api_settings(plan: &Plan) -> api::Settings {
         engine_paths,
         client_dir: plan.client_dir.clone(),
         admin_token: plan.admin_token.clone(),
+        metrics: plan.apps.iter().map(|app| app.app.row.metrics).collect(),
     }
 }
 

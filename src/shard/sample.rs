@@ -3,7 +3,8 @@
 
 use super::Shard;
 use super::stats::Outcomes;
-use crate::app::{Metric, Tally};
+use crate::app::Tally;
+use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::base::ids::NspId;
 use crate::base::stats::Histogram;

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::{Id, World};
-use crate::app::{Metric, Tally};
+use crate::app::Tally;
+use crate::app::metric::{self, Gathered, gather};
+use crate::apps::TABLE;
 
 impl World {
     pub fn is_open(&self, id: Id) -> bool {
@@ -39,12 +41,20 @@ impl World {
         assert!(all.is_empty(), "{name} heard by {id}: {all:?}");
     }
 
-    /// The sum of a metric's samples that have this label's value; of all with `""`.
+    /// The sum of a family's samples, or of those with this label. Every sample is of a family that was declared.
     pub fn metric(&self, name: &str, label: &str) -> f64 {
-        let mut rows: Vec<Metric> = Vec::new();
-        self.home.metrics(&mut rows);
-        let fits = |row: &&Metric| row.name == name && (label.is_empty() || row.labels.iter().any(|(_, v)| v == label));
-        rows.iter().filter(fits).map(|row| row.value).sum()
+        let mut samples = Vec::new();
+        self.home.metrics(&mut samples);
+        let declared = TABLE.row(self.home.app().name()).map_or(&[][..], |row| row.metrics);
+        let Gathered { families, strays } = gather(declared, samples);
+        assert!(strays.is_empty(), "samples of no family: {strays:?}");
+        let Some((_, series)) = families.into_iter().find(|(family, _)| family.name == name) else { return 0.0 };
+        let fits = |labels: &[String]| label.is_empty() || labels.iter().any(|value| value == label);
+        let number = |value| match value {
+            metric::Value::Number(number) => number,
+            metric::Value::Histogram(histogram) => histogram.count() as f64,
+        };
+        series.into_iter().filter(|(labels, _)| fits(labels)).map(|(_, value)| number(value)).sum()
     }
 
     /// What came of the events so far.

@@ -9,8 +9,9 @@ use crate::app::effect::{Effect, Effects, Emission, Target, Token};
 use crate::app::event::AppInput;
 use crate::app::identity::{Claims, Identity};
 use crate::app::job::{Job, Outcome};
+use crate::app::metric::Metric;
 use crate::app::sql::{Migration, Statement, Tables};
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
 
 const TABLES: Tables = Tables {

@@ -22,9 +22,10 @@ use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target};
 use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
+use crate::app::metric::Metric;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::limit::NAME_BYTES_MAX;
 
 /// Its line in the table of applications.
@@ -36,6 +37,7 @@ pub const ROW: Row = Row {
     max_payload_bytes: None,
     tables: None,
     settings: || Chosen::<()>::untold(&[], |()| Box::new(Lab::default())),
+    metrics: &[],
 };
 
 /// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites

@@ -85,8 +85,7 @@ impl Turn<'_> {
         let duration_ms = self.now.mono.since(row.first_sent);
         let label = rules::command_label(&row.origin.command, self.settings);
         self.shared.counts.command(label, status);
-        self.shared.counts.command_ms_sum += duration_ms;
-        self.shared.counts.command_count += 1;
+        self.shared.counts.command_ms.record(duration_ms);
         let code = fail.as_ref().map(|fail| fail.code);
         let response = CommandResponse {
             command_id: key.id.to_string(),

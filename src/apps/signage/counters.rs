@@ -1,9 +1,28 @@
-//! Counters of signage, and the rows a scrape reads. Labels come from closed sets only.
+//! What signage counts, and the families of its metrics. Labels come from closed sets only.
 
 use std::collections::BTreeMap;
 
 use super::fleet::Fleet;
-use crate::app::{Metric, Tally};
+use crate::app::Tally;
+use crate::app::metric::{Buckets, Family, Metric};
+use crate::base::stats::Histogram;
+
+/// The families of signage. Their names are the contract's, which calls one counter `sg_snapshot_bytes`.
+pub const METRICS: &[Family] = &[
+    Family::gauge("sg_devices", &["state"], "Devices, by state."),
+    Family::gauge("sg_admins", &[], "Sockets of people now."),
+    Family::gauge("sg_fleets_degraded", &[], "Fleets whose store does not work now: what they hold is in memory only."),
+    Family::counter("sg_state_updates_total", &[], "States published."),
+    Family::counter("sg_state_bytes_saved_total", &[], "Bytes that patches had less than whole states."),
+    Family::counter("sg_commands_total", &["command", "status"], "Commands that ended or were rejected, by how."),
+    Family::gauge("sg_commands_in_flight", &[], "Commands that wait for their device now."),
+    Family::histogram("sg_command_seconds", Buckets::MILLISECONDS, "From a command's first sending to its end."),
+    Family::counter("sg_responses_ignored_total", &["reason"], "Responses to no command that waits for them."),
+    Family::counter("sg_auth_failures_total", &["reason"], "Devices that were not let in, by reason."),
+    Family::counter("sg_snapshot_bytes", &[], "Bytes of pictures taken in."),
+    Family::counter("sg_snapshots_failed_total", &[], "Pictures that were refused or could not be kept."),
+    Family::counter("sg_store_failures_total", &[], "Jobs of the store that failed for a fleet."),
+];
 
 /// What has happened since the start. Plain numbers; a scrape copies.
 #[derive(Default)]
@@ -12,8 +31,8 @@ pub struct Counts {
     pub state_bytes_saved: u64,
     /// By command label and status.
     pub commands: BTreeMap<(&'static str, &'static str), u64>,
-    pub command_ms_sum: u64,
-    pub command_count: u64,
+    /// From the first sending of a command to its end.
+    pub command_ms: Histogram,
     pub auth_failures: BTreeMap<&'static str, u64>,
     pub snapshot_bytes: u64,
     pub snapshots_failed: u64,
@@ -39,11 +58,8 @@ impl Counts {
         *self.responses_ignored.entry(why).or_default() += 1;
     }
 
-    /// The rows of a scrape.
+    /// The samples of a scrape.
     pub fn metrics<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, out: &mut Vec<Metric>) {
-        let mut row = |name, labels: Vec<(&'static str, String)>, value: u64| {
-            out.push(Metric { name, labels, value: value as f64 });
-        };
         let mut devices: BTreeMap<&str, u64> =
             ["pending", "online", "silent", "offline", "retired"].map(|state| (state, 0)).into();
         let (mut in_flight, mut degraded, mut admins) = (0, 0, 0);
@@ -56,23 +72,16 @@ impl Counts {
             degraded += u64::from(fleet.degraded);
             admins += fleet.admins().count() as u64;
         }
-        for (state, count) in devices {
-            row("sg_devices", vec![("state", state.to_owned())], count);
-        }
-        for ((command, status), count) in &self.commands {
-            let labels = vec![("command", (*command).to_owned()), ("status", (*status).to_owned())];
-            row("sg_commands_total", labels, *count);
-        }
-        for (reason, count) in &self.auth_failures {
-            row("sg_auth_failures_total", vec![("reason", (*reason).to_owned())], *count);
-        }
-        for (why, count) in &self.responses_ignored {
-            row("sg_responses_ignored_total", vec![("reason", (*why).to_owned())], *count);
-        }
+        out.extend(devices.iter().map(|(state, count)| Metric::count("sg_devices", [state], *count)));
+        let commands = self.commands.iter();
+        out.extend(commands.map(|((command, status), n)| Metric::count("sg_commands_total", [command, status], *n)));
+        let failures = self.auth_failures.iter();
+        out.extend(failures.map(|(reason, count)| Metric::count("sg_auth_failures_total", [reason], *count)));
+        let ignored = self.responses_ignored.iter();
+        out.extend(ignored.map(|(reason, count)| Metric::count("sg_responses_ignored_total", [reason], *count)));
         for (name, value) in [
             ("sg_state_updates_total", self.state_updates),
             ("sg_state_bytes_saved_total", self.state_bytes_saved),
-            ("sg_command_seconds_count", self.command_count),
             ("sg_snapshot_bytes", self.snapshot_bytes),
             ("sg_snapshots_failed_total", self.snapshots_failed),
             ("sg_store_failures_total", self.store_failures),
@@ -80,9 +89,8 @@ impl Counts {
             ("sg_fleets_degraded", degraded),
             ("sg_admins", admins),
         ] {
-            row(name, Vec::new(), value);
+            out.push(Metric::count(name, [], value));
         }
-        let seconds = self.command_ms_sum as f64 / 1000.0;
-        out.push(Metric { name: "sg_command_seconds_sum", labels: Vec::new(), value: seconds });
+        out.push(Metric::histogram("sg_command_seconds", &self.command_ms));
     }
 }

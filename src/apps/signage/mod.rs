@@ -53,9 +53,10 @@ use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Call, Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Job, JobError, Outcome};
+use crate::app::metric::Metric;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
@@ -69,6 +70,7 @@ pub const ROW: Row = Row {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Signage::new(settings.clone())) };
         Chosen::with_shelves(settings::KEYS, build, tables::shelves)
     },
+    metrics: counters::METRICS,
 };
 
 /// Fleets one shard holds.

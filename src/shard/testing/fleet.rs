@@ -26,7 +26,8 @@ use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::identity::{Claims, Identity};
 use crate::app::job::{Job, Outcome};
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Metric, Refusal, Tally};
+use crate::app::metric::Metric;
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::ids::{NspIndex, SocketRef};
 
 /// What the application saw, for tests that count: `(what, socket)`.

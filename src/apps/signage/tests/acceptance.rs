@@ -117,6 +117,7 @@ fn a04_a_command_makes_its_round_trip() {
     world.hears_nothing(other, "audit:entry");
     assert_eq!(world.hears(auditor, "audit:entry")["target"], "p1");
     assert_eq!(world.metric("sg_commands_total", "success"), 1.0);
+    assert_eq!(world.metric("sg_command_seconds", ""), 1.0);
 }
 
 #[test]
