@@ -76,10 +76,11 @@ pub(super) struct Outgoing {
 }
 
 impl Transports {
-    /// A sid names one client, and a client whose poll may be answered knows that it stands in the list, so as to stand there
-    /// once. (A WebSocket that could be written to in between stands there with nothing left to write.)
+    /// A sid names one client, and a connection in a list of what to write knows it, so as to stand there once.
     pub(super) fn assert_sound(&self) {
         debug_assert!(self.by_sid.len() <= self.peers.len(), "more sids than clients");
+        let mut conns = self.dirty_conns.iter().filter_map(|conn| self.conns.lane(*conn));
+        debug_assert!(conns.all(|lane| lane.dirty), "a WebSocket would be flushed twice");
         let mut polls = self.dirty_polls.iter().filter_map(|peer| self.peers.get(peer.0));
         debug_assert!(polls.all(|peer| peer.poll_dirty), "a poll would be answered twice");
     }

@@ -173,11 +173,11 @@ impl Shard {
         }
     }
 
-    /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took.
-    /// The rest waits for [`Shard::on_writable`]; until then nothing is tried.
+    /// Writes what waits for one socket: `write` gets the slices in order and says how many bytes the kernel took. What
+    /// is left waits for [`Shard::on_writable`]; until then nothing is tried. A socket may be written before its turn comes in
+    /// [`Shard::next_flush`], too: it comes all the same, with what has been queued since.
     pub fn flush(&mut self, conn: ConnKey, write: impl FnOnce(Slices<'_>) -> usize) {
         let Some(lane) = self.transports.conns.lane_mut(conn) else { return };
-        lane.dirty = false;
         if !lane.outbox.is_empty() && !lane.blocked {
             let written = write(self.transports.pool.slices(&lane.outbox));
             self.transports.pool.advance(&mut lane.outbox, written);

@@ -75,7 +75,11 @@ impl Shard {
 
     /// The next socket that has something to write in this turn; give each to [`Shard::flush`] once.
     pub fn next_flush(&mut self) -> Option<ConnKey> {
-        self.transports.dirty_conns.pop()
+        let conn = self.transports.dirty_conns.pop()?;
+        if let Some(lane) = self.transports.conns.lane_mut(conn) {
+            lane.dirty = false;
+        }
+        Some(conn)
     }
 
     /// Whether this turn has produced anything to write.

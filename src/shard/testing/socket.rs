@@ -29,6 +29,11 @@ impl Peer {
         Peer { world, pipe, sid: String::new() }
     }
 
+    /// The shell writes what waits for it before the end of the turn, as it does when that can leave together with a 101.
+    pub fn is_written_early(&self) {
+        self.world.0.borrow_mut().write(self.pipe);
+    }
+
     pub fn sends(&self, text: &str) {
         self.sends_frame(Opcode::Text, true, text.as_bytes());
     }

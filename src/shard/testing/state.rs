@@ -235,14 +235,19 @@ impl State {
         let mut any = false;
         while let Some(conn) = self.shards[shard].next_flush() {
             any = true;
-            let Some(index) = self.slots[shard].get(conn.0).copied() else {
-                self.shards[shard].flush(conn, |_| panic!("nothing is written to a closed connection"));
-                continue;
-            };
-            let pipe = &mut self.pipes[index];
-            self.shards[shard].flush(conn, |slices| slices.map_while(|slice| pipe.take(slice)).sum());
+            match self.slots[shard].get(conn.0).copied() {
+                Some(pipe) => self.write(pipe),
+                None => self.shards[shard].flush(conn, |_| panic!("nothing is written to a closed connection")),
+            }
         }
         any
+    }
+
+    /// Writes what waits for one socket.
+    pub fn write(&mut self, pipe: usize) {
+        let pipe = &mut self.pipes[pipe];
+        self.shards[usize::from(pipe.shard)]
+            .flush(pipe.conn, |slices| slices.map_while(|slice| pipe.take(slice)).sum());
     }
 
     fn answer_pings(&mut self) -> bool {

@@ -27,6 +27,26 @@ fn a_client_joins_talks_and_leaves() {
     world.assert_empty();
 }
 
+/// A 101 leaves together with what the shard has to say at once, in a turn that goes on.
+#[test]
+fn what_comes_after_an_early_write_leaves_at_the_end_of_the_turn() {
+    let world = world(1);
+    let (peer, other) = (world.websocket("/lab-root"), world.websocket("/lab-root"));
+    [&peer, &other].into_iter().for_each(|peer| drop(peer.joins("/", "")));
+    [&peer, &other].into_iter().for_each(|peer| drop(peer.gets("42[\"auth\",{}]")));
+    world.in_one_turn(|| {
+        peer.sends("421[\"echo\",1]");
+        peer.is_written_early();
+        peer.gets("431[1]");
+        other.sends("422[\"echo\",2]");
+        peer.sends("423[\"echo\",3]");
+        peer.gets_nothing();
+    });
+    peer.gets("433[3]");
+    peer.gets_nothing();
+    other.gets("432[2]");
+}
+
 /// What ends a session, and with which close frame. The server waits for the client's, and closes the connection then.
 #[test]
 fn what_ends_a_session_and_with_which_code() {
