@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::keys::listener::LISTENER;
 use super::keys::{APP, Over, SECTIONS};
 use super::raw::{Raw, Written};
-use super::{AuthMode, Config, Listener, Refusals, Secret};
+use super::{AuthMode, Config, Listener, Proxies, Refusals, Secret};
 use crate::app::settings::{Kind, Settings, Value};
 use crate::app::table::{Configured, Table};
 
@@ -175,12 +175,7 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
                 allowed.join(", ")
             ));
         }
-        if listener.proxies.proxy_protocol && listener.proxies.trusted.is_empty() {
-            refusals.push(format!(
-                "listener[{index}].proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are \
-                 read from these only; set listener[{index}].trusted_proxies"
-            ));
-        }
+        refusals.extend(refuse_proxies(&format!("listener[{index}]"), &listener.proxies));
         let taken = config.listeners[..index].iter().map(|other| (other.bind, other.ipv6_only));
         let mut taken = taken.chain([(config.admin.bind, config.admin.ipv6_only)]);
         if taken.any(|other| overlap(other, (listener.bind, listener.ipv6_only))) {
@@ -196,6 +191,7 @@ fn refuse_combinations(config: &Config) -> Vec<String> {
             config.admin.bind
         ));
     }
+    refusals.extend(refuse_proxies("admin", &config.admin.proxies));
     let token = config.admin.token.expose().len();
     if (1..ADMIN_TOKEN_BYTES_MIN).contains(&token) {
         refusals.push(format!(
@@ -223,6 +219,16 @@ fn overlap(one: (SocketAddr, bool), other: (SocketAddr, bool)) -> bool {
         at.ip() == other.ip() || at.is_ipv6() && at.ip().is_unspecified() && !ipv6_only && other.is_ipv4()
     };
     one.0.port() != 0 && one.0.port() == other.0.port() && (covers(one, other.0) || covers(other, one.0))
+}
+
+/// Nobody may send a PROXY head, and everybody who is listed has to.
+fn refuse_proxies(section: &str, proxies: &Proxies) -> Option<String> {
+    (proxies.proxy_protocol && proxies.trusted.is_empty()).then(|| {
+        format!(
+            "{section}.proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are read from \
+             these only; set {section}.trusted_proxies"
+        )
+    })
 }
 
 /// The shortest HS256 key we accept: as long as the hash (RFC 7518 section 3.2).

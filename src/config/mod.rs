@@ -169,13 +169,19 @@ pub struct Admin {
     pub bind: SocketAddr,
     /// `[::]` takes no IPv4.
     pub ipv6_only: bool,
-    /// Empty: loopback only, and no request that carries an Origin or a foreign Host.
+    /// Empty: loopback only, and no request that carries an Origin or a foreign Host, or came through a proxy.
     pub token: Secret,
+    pub proxies: Proxies,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Admin { bind: SocketAddr::from(([127, 0, 0, 1], 9464)), ipv6_only: false, token: Secret::default() }
+        Admin {
+            bind: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            ipv6_only: false,
+            token: Secret::default(),
+            proxies: Proxies::default(),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ fn unusual() -> Config {
     let file = format!(
         r#"
         server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, drain_delay_s = 7, client_dir = "c" }}
-        admin = {{ bind = "0.0.0.0:9", ipv6_only = true, token = "adm-0123456789abcd" }}
+        admin = {{ bind = "0.0.0.0:9", ipv6_only = true, token = "adm-0123456789abcd", trusted_proxies = ["10.0.0.4"], proxy_protocol = true }}
         auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0 }}
         store.url = "memory:"
         limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
@@ -422,6 +422,14 @@ fn proxies_are_addresses_and_networks() {
         ["listener[0].proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are \
           read from these only; set listener[0].trusted_proxies"]
     );
+    assert_eq!(
+        refusals("admin.proxy_protocol = true"),
+        [
+            "admin.proxy_protocol = true: must be false where trusted_proxies is empty, since PROXY heads are read from these \
+          only; set admin.trusted_proxies"
+        ]
+    );
+    parse("admin = { proxy_protocol = true, trusted_proxies = [\"::1\"] }");
     parse(&format!("{}\nproxy_protocol = true", listener("[\"127.0.0.1\"]")));
     const WANTED: &str = "must be a list of IP addresses and networks, such as \"127.0.0.1\" or \"10.1.0.0/16\"";
     let wrong = [

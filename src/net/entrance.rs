@@ -20,7 +20,8 @@ use super::polls::{self, Poll, Read};
 use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
 use super::streams::Kind;
-use super::{flush, forwarded, http, listen, respond};
+use super::visitor::{self, Refused};
+use super::{flush, http, listen};
 use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{ACCEPTS_PER_TURN_MAX, HEARING_GRACE_MS};
 use crate::base::time::{Millis, Now};
@@ -41,11 +42,7 @@ impl<O: Outside> Reactor<O> {
             let ip = peer.ip().to_canonical();
             let process = self.core.process.clone();
             let proxies = &process.listeners[listener].proxies;
-            let admitted = match proxies.trusts(ip) {
-                true => process.guard.admit_proxy(),
-                false => process.guard.admit(ip),
-            };
-            match admitted {
+            match proxies.admit(&process.guard, ip) {
                 Ok(place) => {
                     if let Ok(conn) = self.streams.adopt(stream, place, Kind::Newcomer, self.poll.registry()) {
                         self.callers.insert(conn, listener, ip, proxies.announces(ip), now.mono);
@@ -67,50 +64,37 @@ impl<O: Outside> Reactor<O> {
         match self.callers.announce(conn, &self.read_buffer[..count]) {
             None => self.on_request(now, conn, count),
             Some(Ok(None)) => {}
-            Some(Ok(Some(head))) => {
-                let admitted = head.client.map_or(Ok(()), |client| self.announce(conn, client));
-                match admitted {
-                    Err(answer) => self.turn_away(conn, &answer),
-                    Ok(()) if head.bytes < count => {
-                        self.read_buffer.copy_within(head.bytes..count, 0);
-                        self.on_request(now, conn, count - head.bytes);
-                    }
-                    Ok(()) => {}
+            Some(Ok(Some(head))) => match head.client.map_or(Ok(()), |client| self.announce(conn, client)) {
+                Err(refused) => self.turn_away(conn, refused),
+                Ok(()) if head.bytes < count => {
+                    self.read_buffer.copy_within(head.bytes..count, 0);
+                    self.on_request(now, conn, count - head.bytes);
                 }
-            }
-            Some(Err(bad)) => {
-                debug!(target: "siod::listen", ?bad, "refused");
-                self.turn_away(conn, &respond::refusal(400, bad.sentence()));
-            }
+                Ok(()) => {}
+            },
+            Some(Err(bad)) => self.turn_away(conn, Refused::Announced(bad)),
         }
     }
 
     /// A proxy says that a connection is `client`'s, and it takes a place of that client. The error is the answer where it
     /// cannot.
-    fn announce(&mut self, conn: ConnKey, client: IpAddr) -> Result<(), Vec<u8>> {
+    fn announce(&mut self, conn: ConnKey, client: IpAddr) -> Result<(), Refused> {
         let (Some(caller), Some(stream)) = (self.callers.get(conn), self.streams.get_mut(conn)) else { return Ok(()) };
-        let proxies = &self.core.process.listeners[caller.listener].proxies;
-        if proxies.development {
-            let refused = forwarded::Refused::Development;
-            return Err(respond::refusal(refused.status(), refused.sentence()));
-        }
-        if !proxies.trusts(client)
-            && let Err(limit) = stream.place.belongs_to(client)
-        {
-            debug!(target: "siod::listen", ip = %client, ?limit, "refused");
-            self.core.process.refusals.count_overload();
-            return Err(listen::BUSY.to_vec());
-        }
+        visitor::announce(&self.core.process.listeners[caller.listener].proxies, client, &mut stream.place)?;
         self.callers.speaks_for(conn, client);
         Ok(())
     }
 
-    fn turn_away(&mut self, conn: ConnKey, answer: &[u8]) {
+    fn turn_away(&mut self, conn: ConnKey, refused: Refused) {
+        debug!(target: "siod::listen", ?refused, "refused");
+        if matches!(refused, Refused::Full(_)) {
+            self.core.process.refusals.count_overload();
+        }
         self.callers.remove(conn);
         if let Some(mut stream) = self.streams.remove(conn)
             && self.poll.registry().deregister(&mut stream.tcp).is_ok()
         {
-            listen::refuse(&stream.tcp, answer);
+            listen::refuse(&stream.tcp, &refused.bytes());
             linger(stream.tcp, &self.core.process.lingering, stream.place);
         }
     }

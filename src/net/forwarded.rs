@@ -4,9 +4,12 @@
 //! Spec: RFC 7239; `X-Forwarded-For` as nginx, HAProxy and Apache write it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+use super::guard::{self, Guard, Place};
 
 /// The proxies before one listener, as far as it knows them.
 #[derive(Clone, Debug, Default)]
@@ -14,15 +17,15 @@ pub struct Proxies {
     pub trusted: Vec<IpNet>,
     /// A connection of a trusted proxy begins with a head of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// Any token is good here, since only this machine can connect: a proxy would let in everybody.
-    pub development: bool,
+    /// Nobody may come through a proxy, since whoever can connect is trusted: why, and what mends it.
+    pub closed: Option<&'static str>,
 }
 
 /// Why a request is refused because of what it says about proxies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
-    /// It came through a proxy, in development mode.
-    Development,
+    /// It came through a proxy where nobody may ([`Proxies::closed`]).
+    Closed(&'static str),
     /// `Forwarded` is not what RFC 7239 says.
     Malformed,
     /// `X-Forwarded-For` and `Forwarded` name two clients. The proxy writes one of them, and the other one is its client's.
@@ -32,17 +35,14 @@ pub enum Refused {
 impl Refused {
     pub fn status(self) -> u16 {
         match self {
-            Refused::Development => 403,
+            Refused::Closed(_) => 403,
             Refused::Malformed | Refused::Contradiction => 400,
         }
     }
 
     pub fn sentence(self) -> &'static str {
         match self {
-            Refused::Development => {
-                "This came through a proxy, and in development mode any token is good; set SIOD__AUTH__MODE=jwt \
-                 SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\" and list the proxy in trusted_proxies of its listener"
-            }
+            Refused::Closed(why) => why,
             Refused::Malformed => "The header Forwarded is malformed",
             Refused::Contradiction => {
                 "X-Forwarded-For and Forwarded name two clients; let the proxy remove the one it does not write"
@@ -61,9 +61,17 @@ impl Proxies {
         self.proxy_protocol && self.trusts(peer)
     }
 
-    /// Refuses a request that came through a proxy, in development mode.
+    /// Admits a new connection from `peer`: one of a proxy is nobody's yet.
+    pub fn admit(&self, guard: &Arc<Guard>, peer: IpAddr) -> Result<Place, guard::Refused> {
+        if self.trusts(peer) { guard.admit_proxy() } else { guard.admit(peer) }
+    }
+
+    /// Refuses a request that came through a proxy, where none may.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        if self.development && headers.keys().any(is_of_a_proxy) { Err(Refused::Development) } else { Ok(()) }
+        match self.closed {
+            Some(why) if headers.keys().any(is_of_a_proxy) => Err(Refused::Closed(why)),
+            _ => Ok(()),
+        }
     }
 
     /// The address of the client that sent a request with these headers, on a connection from `peer`.
@@ -359,9 +367,9 @@ mod tests {
 
     #[test]
     fn in_development_what_a_proxy_has_touched_is_refused() {
-        let development = Proxies { development: true, ..proxies() };
+        let development = Proxies { closed: Some("why"), ..proxies() };
         for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip", "via"] {
-            assert_eq!(development.check(&headers(&[(name, "")])), Err(Refused::Development), "{name}");
+            assert_eq!(development.check(&headers(&[(name, "")])), Err(Refused::Closed("why")), "{name}");
             assert_eq!(proxies().check(&headers(&[(name, "")])), Ok(()), "{name}");
         }
         assert_eq!(development.check(&headers(&[("host", "127.0.0.1"), ("x-forward", "a")])), Ok(()));

@@ -50,7 +50,7 @@ pub async fn serve(
 
 async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
     if let Err(refused) = connection.listening().proxies.check(request.headers()) {
-        return respond::sentence(refused.status(), refused.sentence());
+        return respond::forwarding(refused);
     }
     if let Some(route) = connection.listening().route(request.uri().path())
         && !(connection.core.process.is_client_file)(request.uri().path(), &route.path)
@@ -65,7 +65,7 @@ async fn beside(connection: &Connection, request: Request<Incoming>) -> Response
     let process = &connection.core.process;
     let client = match connection.listening().proxies.client(connection.ip, request.headers()) {
         Ok(client) => client,
-        Err(refused) => return respond::sentence(refused.status(), refused.sentence()),
+        Err(refused) => return respond::forwarding(refused),
     };
     let answer = route(process.router.clone(), client, request);
     process.control.spawn(answer).await.unwrap_or_else(|_| respond::empty(503))

@@ -5,6 +5,7 @@ use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::forwarded;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
 
@@ -50,6 +51,11 @@ pub fn upgrade_refused(error: EngineError) -> Response<Body> {
 /// A status and a sentence for its reader; the connection ends.
 pub fn sentence(code: u16, text: &'static str) -> Response<Body> {
     closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
+}
+
+/// A refusal for what a request says about proxies.
+pub fn forwarding(refused: forwarded::Refused) -> Response<Body> {
+    sentence(refused.status(), refused.sentence())
 }
 
 /// The same as bytes, for a connection that has no request yet.

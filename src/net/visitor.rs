@@ -6,9 +6,11 @@ use hyper::Response;
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::core::{Listening, Process};
+use super::forwarded::Proxies;
 use super::guard::Place;
+use super::proxy_head::BadHead;
 use super::respond::{self, Body};
-use super::{forwarded, guard};
+use super::{forwarded, guard, listen};
 
 /// A client that asks for a session.
 pub struct Visitor {
@@ -18,11 +20,25 @@ pub struct Visitor {
 }
 
 /// Why nobody is let in.
+#[derive(Clone, Copy, Debug)]
 pub enum Refused {
     /// For what the request says about proxies.
     Forwarded(forwarded::Refused),
+    /// The connection of a proxy that should begin with a PROXY head.
+    Announced(BadHead),
     /// There is no place for this address.
     Full(guard::Refused),
+}
+
+/// A proxy says in its PROXY head that its connection, which holds `place`, is `client`'s: it takes a place of that address.
+pub fn announce(proxies: &Proxies, client: IpAddr, place: &mut Place) -> Result<(), Refused> {
+    if let Some(why) = proxies.closed {
+        return Err(Refused::Forwarded(forwarded::Refused::Closed(why)));
+    }
+    match proxies.trusts(client) {
+        true => Ok(()),
+        false => place.belongs_to(client).map_err(Refused::Full),
+    }
 }
 
 impl Visitor {
@@ -43,10 +59,20 @@ impl Visitor {
 }
 
 impl Refused {
+    /// The answer on a connection of which no request has been read.
+    pub fn bytes(self) -> Vec<u8> {
+        match self {
+            Refused::Forwarded(refused) => respond::refusal(refused.status(), refused.sentence()),
+            Refused::Announced(bad) => respond::refusal(400, bad.sentence()),
+            Refused::Full(_) => listen::BUSY.to_vec(),
+        }
+    }
+
     /// The answer to its client.
     pub fn answer(self, process: &Process) -> Response<Body> {
         match self {
-            Refused::Forwarded(refused) => respond::sentence(refused.status(), refused.sentence()),
+            Refused::Forwarded(refused) => respond::forwarding(refused),
+            Refused::Announced(bad) => respond::sentence(400, bad.sentence()),
             Refused::Full(_) => {
                 process.refusals.count_overload();
                 let mut response = respond::empty(503);

@@ -98,7 +98,8 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
     if let Some(listener) = admin {
-        let admin = Beside { listener, guard: admin_guard(limits), router: daemon.clone().admin_router() };
+        let proxies = plan.admin_proxies.clone();
+        let admin = Beside { listener, guard: admin_guard(limits), proxies, router: daemon.clone().admin_router() };
         admin.start("admin").map_err(|error| format!("the admin listener does not start: {error}"))?;
     }
     daemon.set_readiness(Readiness::Ready);

@@ -29,6 +29,7 @@ pub struct Plan {
     pub apps: Vec<PlannedApp>,
     pub admin_bind: Option<Address>,
     pub admin_token: crate::base::secret::Secret,
+    pub admin_proxies: Proxies,
     pub store: store::Settings,
     pub drain_delay_s: u64,
     pub drain_timeout_s: u64,
@@ -63,7 +64,7 @@ impl Plan {
             root: listener.root,
             routes: routes(listener, ListenerId(index as u16), root_of),
             origins: origins(&listener.cors, dev),
-            proxies: proxies(&listener.proxies, dev),
+            proxies: proxies(&listener.proxies, dev.then_some(CLOSED_IN_DEVELOPMENT)),
         });
         let listeners = listeners.collect();
         let shards = shard_count(config.server.shards);
@@ -79,6 +80,10 @@ impl Plan {
             listeners,
             admin_bind: Some(Address { addr: config.admin.bind, ipv6_only: config.admin.ipv6_only }),
             admin_token: config.admin.token.clone(),
+            admin_proxies: proxies(
+                &config.admin.proxies,
+                config.admin.token.is_empty().then_some(CLOSED_WITHOUT_TOKEN),
+            ),
             store: store_settings(config),
             drain_delay_s: config.drain_delay_s(),
             drain_timeout_s: config.server.drain_timeout_s,
@@ -125,6 +130,7 @@ impl Plan {
             apps: vec![PlannedApp { app: echo, namespaces }],
             admin_bind: None,
             admin_token: Default::default(),
+            admin_proxies: Proxies::default(),
             store: store::Settings::new("memory:", std::path::Path::new("data")),
             drain_delay_s: 0,
             drain_timeout_s: 2,
@@ -186,10 +192,17 @@ fn origins(cors: &Cors, dev: bool) -> Origins {
     }
 }
 
-fn proxies(configured: &config::Proxies, dev: bool) -> Proxies {
+/// `closed`: nobody may come through one, and why.
+fn proxies(configured: &config::Proxies, closed: Option<&'static str>) -> Proxies {
     let config::Proxies { trusted, proxy_protocol } = configured.clone();
-    Proxies { trusted, proxy_protocol, development: dev }
+    Proxies { trusted, proxy_protocol, closed }
 }
+
+/// Only this machine can connect, so who connects is trusted. Through a proxy everybody could.
+const CLOSED_IN_DEVELOPMENT: &str = "This came through a proxy, and in development mode any token is good; set \
+    SIOD__AUTH__MODE=jwt SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\" and list the proxy in trusted_proxies of its listener";
+const CLOSED_WITHOUT_TOKEN: &str = "This came through a proxy, and without admin.token whoever is on this machine is trusted; \
+    set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\"";
 
 fn store_settings(config: &Config) -> store::Settings {
     let url = match &config.store {

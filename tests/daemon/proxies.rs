@@ -53,7 +53,8 @@ fn exchange(last: u8, port: u16, bytes: &[u8], size: usize) -> String {
 
 /// One request of `127.0.0.<last>`; `headers` end in CR and LF.
 fn ask(last: u8, port: u16, target: &str, headers: &str) -> Answer {
-    let request = format!("{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n");
+    let host = if headers.starts_with("Host:") { "" } else { "Host: x\r\n" };
+    let request = format!("{target} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: 0\r\n{headers}\r\n");
     let text = exchange(last, port, request.as_bytes(), usize::MAX);
     parse(&text).unwrap_or_else(|| panic!("no answer to {target} with {headers:?}: {text}"))
 }
@@ -315,6 +316,40 @@ fn f22_proxies_in_a_row_the_first_one_announces_and_the_second_one_writes_header
     assert_eq!(open("X-Forwarded-For: 192.0.2.1\r\n"), Some(200));
     assert_eq!(open("X-Forwarded-For: 192.0.2.1, 10.9.9.9\r\n"), Some(503));
     assert_eq!(open("X-Forwarded-For: 192.0.2.2\r\n"), Some(200));
+}
+
+#[test]
+fn f22_t32_the_admin_listener_has_the_same_rules() {
+    let metrics = |last: u8, port: u16, headers: &str| ask(last, port, "GET /metrics", headers);
+    // Without a token this machine is trusted, and a proxy on it is not this machine.
+    let daemon = Daemon::start();
+    assert_eq!(metrics(1, daemon.admin, "Host: 127.0.0.1\r\n").status, 200);
+    for header in ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1", "Via: 1.1 x", "X-Real-IP: ::1"] {
+        let answer = metrics(1, daemon.admin, &format!("Host: 127.0.0.1\r\n{header}\r\n"));
+        assert!(answer.status == 403 && answer.body.contains("SIOD__ADMIN__TOKEN"), "{header}: {answer:?}");
+    }
+    let environment = vec![
+        ("SIOD__ADMIN__TOKEN", "adm-0123456789abcdef"),
+        ("SIOD__ADMIN__TRUSTED_PROXIES", "127.0.0.2"),
+        ("SIOD__ADMIN__PROXY_PROTOCOL", "true"),
+    ];
+    let daemon = Daemon::with(Setup { environment, ..Setup::default() });
+    let token = "Authorization: Bearer adm-0123456789abcdef\r\n";
+    assert_eq!(metrics(STRANGER, daemon.admin, &format!("Host: x\r\nX-Forwarded-For: a\r\n{token}")).status, 200);
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}\r\n");
+    for (head, expected) in [
+        (LINE.as_bytes().to_vec(), Some(200)),
+        (version_2([192, 0, 2, 1], b"\x04\0\x01x"), Some(200)),
+        (b"PROXY UNKNOWN\r\n".to_vec(), Some(200)),
+        (b"PROXY TCP4 x\r\n".to_vec(), Some(400)),
+        (version_2([192, 0, 2, 1], &[4; 509]), Some(400)),
+        (Vec::new(), Some(400)),
+    ] {
+        for size in [usize::MAX, 1] {
+            let answer = exchange(PROXY, daemon.admin, &[&head[..], request.as_bytes()].concat(), size);
+            assert_eq!(status_of(&answer), expected, "{head:?} in pieces of {size}: {answer}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Access, Key, address, for_a_header, int, switch, word};
+use super::{Access, Key, address, for_a_header, int, networks, networks_text, switch, word};
 use crate::base::limit;
 use crate::config::{AuthMode, Config, LogFormat, Store};
 
@@ -64,6 +64,15 @@ pub const ADMIN: &[Key<Config>] = &[
             set: |config, token| for_a_header(token).map(|value| config.admin.token = value),
         },
     },
+    Key {
+        name: "trusted_proxies",
+        doc: "As of a listener. What came through a proxy is answered with a token only.",
+        access: Access::List {
+            get: |config| networks_text(&config.admin.proxies.trusted),
+            set: |config, list| networks(&list).map(|value| config.admin.proxies.trusted = value),
+        },
+    },
+    switch!(proxy_protocol in admin.proxies, "As of a listener."),
 ];
 
 pub const AUTH: &[Key<Config>] = &[

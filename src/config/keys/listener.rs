@@ -1,10 +1,6 @@
 //! The rows of `[[listener]]` ([`super`]).
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
-use super::{Access, Key, Section, address, int, is_plain, switch};
+use super::{Access, Key, Section, address, int, is_plain, networks, networks_text, switch};
 use crate::app::table::Table;
 use crate::base::limit;
 use crate::base::origin::Origin;
@@ -87,13 +83,8 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
         name: "trusted_proxies",
         doc: "Addresses and networks of proxies, such as \"10.0.0.4\" or \"10.1.0.0/16\". What X-Forwarded-For,\nForwarded and PROXY heads say of a client is read from these only: see \"Behind a proxy\" in README.md.",
         access: Access::List {
-            get: |listener| listener.proxies.trusted.iter().map(network_text).collect(),
-            set: |listener, list| {
-                let networks: Option<Vec<IpNet>> = list.iter().map(|text| network(text)).collect();
-                let wanted = "must be a list of IP addresses and networks, such as \"127.0.0.1\" or \"10.1.0.0/16\"";
-                listener.proxies.trusted = networks.ok_or(wanted)?;
-                Ok(())
-            },
+            get: |listener| networks_text(&listener.proxies.trusted),
+            set: |listener, list| networks(&list).map(|value| listener.proxies.trusted = value),
         },
     },
     switch!(proxy_protocol in proxies,
@@ -103,19 +94,6 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
 fn names(table: &Table) -> String {
     let names: Vec<&str> = table.rows.iter().map(|row| row.name).chain(["none"]).collect();
     format!("must be one of {}", names.join(", "))
-}
-
-/// A network, or an address, which is a network of one. An IPv4 address in the form of IPv6 never is a peer's.
-fn network(text: &str) -> Option<IpNet> {
-    let address = || text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
-    let network = text.parse::<IpNet>().ok().or_else(address)?;
-    let is_mapped = matches!(network, IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some());
-    (!is_mapped).then(|| network.trunc())
-}
-
-/// A network as it is written.
-fn network_text(network: &IpNet) -> String {
-    if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
 }
 
 fn cors(list: Vec<String>) -> Result<Cors, String> {

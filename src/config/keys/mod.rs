@@ -6,6 +6,10 @@ pub mod daemon;
 pub mod limits;
 pub mod listener;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{Config, Secret};
 pub use crate::app::settings::{Access, Key};
 use crate::app::settings::{Kind, Settings, Value, int, is_plain, switch};
@@ -57,6 +61,30 @@ const LIMITS_DOC: &str = "What one process, address, user and socket may hold.";
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000".to_owned())
+}
+
+fn networks(list: &[String]) -> Result<Vec<IpNet>, String> {
+    let networks: Option<Vec<IpNet>> = list.iter().map(|text| network(text)).collect();
+    networks.ok_or_else(|| {
+        "must be a list of IP addresses and networks, such as \"127.0.0.1\" or \"10.1.0.0/16\"".to_owned()
+    })
+}
+
+/// A network, or an address, which is a network of one. An IPv4 address in the form of IPv6 never is a peer's.
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+    let network = text.parse::<IpNet>().ok().or_else(address)?;
+    let is_mapped = matches!(network, IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some());
+    (!is_mapped).then(|| network.trunc())
+}
+
+/// Networks as they are written.
+fn networks_text(networks: &[IpNet]) -> Vec<String> {
+    let text = |network: &IpNet| match network.prefix_len() == network.max_prefix_len() {
+        true => network.addr().to_string(),
+        false => network.to_string(),
+    };
+    networks.iter().map(text).collect()
 }
 
 /// The value beside `text`, or which words there are.
