@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { proxied } from "./lib/config.mjs";
 import { daemonOnly, startDaemon } from "./lib/daemon.mjs";
 import { packets } from "./lib/engine.mjs";
+import { request } from "./lib/http.mjs";
 import { mint } from "./lib/jwt.mjs";
 import { startProxy } from "./lib/proxy.mjs";
 import { Clients, TRANSPORTS, once } from "./lib/socketio.mjs";
@@ -13,9 +14,11 @@ import { sleep, until, within } from "./lib/wait.mjs";
 
 const HANDSHAKE = "/socket.io/?EIO=4&transport=polling";
 const TEXT = { "content-type": "text/plain;charset=UTF-8" };
+const OCTETS = { "content-type": "application/octet-stream" };
+const UNKNOWN = `${HANDSHAKE}&sid=aaaaaaaaaaaaaaaaaaaa`;
 const ANNOUNCED = "proxy_protocol = true";
 /** Interval and timeout of the pings of [`proxied`]. */
-const PONG_LIMIT_MS = 1_300;
+const PONG_LIMIT_MS = 2_800;
 const SERVER = "server one 127.0.0.1:3000";
 
 /** Each: the proxy, what is other than in its file, and what is other at the daemon's listener. */
@@ -44,9 +47,16 @@ async function polling(front, headers = {}) {
   assert.equal(answer.status, 200, answer.body);
   const { sid } = JSON.parse(packets(answer.body)[0].slice(1));
   return {
+    sid,
     get: () => front.request(`${HANDSHAKE}&sid=${sid}`),
     post: (body) => front.request(`${HANDSHAKE}&sid=${sid}`, { method: "POST", headers: TEXT, body }),
   };
+}
+
+/** Status and error code of a POST that is refused. */
+async function refusal(front, path, body) {
+  const answer = await front.request(path, { method: "POST", headers: TEXT, body });
+  return [answer.status, answer.status === 400 ? JSON.parse(answer.body).code : answer.body];
 }
 
 for (const [name, setup] of Object.entries(SETUPS)) {
@@ -118,6 +128,20 @@ for (const [name, setup] of Object.entries(SETUPS)) {
         assert.ok(!daemon.log.includes("192.0.2."), "and nobody else");
         from.close();
       });
+
+      test(`${version}: answers to bodies that nobody reads arrive as what they are, every time`, async () => {
+        const from = await front();
+        const session = await polling(from);
+        for (let round = 0; round < 6; round++) {
+          assert.deepEqual(await refusal(from, UNKNOWN, "x".repeat(1_200_000)), [400, 1], `unknown sid, round ${round}`);
+          assert.equal((await session.post("6" + "x".repeat(1_200_000))).status, 413, `too large, round ${round}`);
+          assert.equal((await session.post("3")).status, 200, "the session lives");
+        }
+        const octets = await from.request(`${HANDSHAKE}&sid=${session.sid}`, { method: "POST", headers: OCTETS, body: "x".repeat(900_000) });
+        assert.equal(octets.status, 400);
+        assert.equal((await from.request("/health/live")).status, 200, "the node is still in rotation");
+        from.close();
+      });
     }
   });
 }
@@ -140,6 +164,21 @@ describe("two nodes behind nginx", { skip: daemonOnly }, () => {
       const socket = await client(proxy, options);
       assert.equal(await socket.timeout(5_000).emitWithAck("message-with-ack", "x"), "x");
     }
+  });
+
+  test("six large bodies with invented sids take no node out of rotation", async () => {
+    await start([["    hash $remote_addr consistent;\n", ""]]);
+    for (let round = 0; round < 6; round++) {
+      assert.deepEqual(await refusal(proxy, UNKNOWN, "x".repeat(1_200_000)), [400, 1], `round ${round}`);
+    }
+    for (let round = 0; round < 10; round++) {
+      const socket = await client(proxy, { transports: ["websocket"] });
+      assert.equal(await socket.timeout(5_000).emitWithAck("message-with-ack", round), round);
+    }
+    const opened = async ({ adminPort }) =>
+      Number(/^siod_connections_opened_total\{transport="websocket"\} (\d+)$/m.exec((await request(adminPort, "/metrics")).body)[1]);
+    const each = await Promise.all(daemons.map(opened));
+    assert.ok(each.every((count) => count >= 4), `sessions of each node: ${each}`);
   });
 
   test("one that ends is replaced by the other", async () => {

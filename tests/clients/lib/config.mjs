@@ -57,7 +57,7 @@ drain_timeout_s = 1
 bind = "127.0.0.1:${daemon.port}"
 root = "lab"
 ping_interval_ms = 300
-ping_timeout_ms = 1000
+ping_timeout_ms = 2500
 trusted_proxies = ["127.0.0.1"]
 ${listener}
 [admin]
