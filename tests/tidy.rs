@@ -103,11 +103,6 @@ fn exceptions_are_still_needed() {
         let Some(source) = sources.iter().find(|source| source.path == *path) else { continue };
         assert!(source.tokens.iter().any(|token| token.text == "unsafe"), "{path} needs no exception any more");
     }
-    for (path, names) in applications::STILL {
-        let source = sources.iter().find(|source| source.path == *path);
-        let named = source.map(applications::named).unwrap_or_default();
-        assert_eq!(named.iter().map(|(name, _)| *name).collect::<Vec<_>>(), *names, "what {path} names still");
-    }
     let ties = circles::ties(&sources);
     for (from, to) in circles::OPEN {
         assert!(ties.contains_key(&((*from).to_owned(), (*to).to_owned())), "{from} uses nothing of {to} any more");

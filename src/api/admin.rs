@@ -1,4 +1,4 @@
-//! The admin listener: its guard, the drain, and what operators ask of signage.
+//! The admin listener: its guard and the drain.
 //!
 //! Without a token only this machine may ask, and no web page through a browser on it: a request with an `Origin`, or for a host
 //! name that is not this machine's, is refused (the page of a stranger, and DNS rebinding). With a token only the token counts.
@@ -6,32 +6,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::post;
 
-use super::backend::Reply;
 use super::{Api, reply};
-use crate::app::Home;
-use crate::app::event::Call;
-use crate::apps::signage::call::{Ask, Call as SignageCall};
-use crate::base::limit::NAME_BYTES_MAX;
 use crate::base::secret::Secret;
 
 pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/drain", post(drain))
-        .route("/signage/devices", get(devices))
-        .route("/signage/devices/{id}/{verb}", post(device))
-        .route("/signage/failures", get(failures))
+    Router::new().route("/drain", post(drain))
 }
-
-/// Failures answered at most, whatever the request says.
-const FAILURES_MAX: u32 = 1_000;
-/// Failures answered unless the request says otherwise.
-const FAILURES_DEFAULT: u32 = 100;
 
 /// Lets a request through or says why not.
 pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -87,52 +73,6 @@ fn names_loopback(host: &str) -> bool {
 async fn drain(State(api): State<Api>) -> Response {
     api.backend.drain();
     reply::json(StatusCode::ACCEPTED, r#"{"status":"draining"}"#.to_owned())
-}
-
-#[derive(serde::Deserialize)]
-struct Fleet {
-    fleet: Option<String>,
-    limit: Option<u32>,
-}
-
-async fn devices(State(api): State<Api>, Query(query): Query<Fleet>) -> Response {
-    ask(&api, query.fleet, Ask::Devices).await
-}
-
-async fn failures(State(api): State<Api>, Query(query): Query<Fleet>) -> Response {
-    let limit = query.limit.unwrap_or(FAILURES_DEFAULT).clamp(1, FAILURES_MAX);
-    ask(&api, query.fleet, Ask::Failures { limit }).await
-}
-
-async fn device(
-    State(api): State<Api>,
-    Path((device_id, verb)): Path<(String, String)>,
-    Query(query): Query<Fleet>,
-) -> Response {
-    if device_id.len() > NAME_BYTES_MAX {
-        return reply::error(StatusCode::BAD_REQUEST, "VALIDATION", "the device id is too long");
-    }
-    let asked = match verb.as_str() {
-        "issue" => Ask::Issue { device_id },
-        "authorize" => Ask::Authorize { device_id },
-        "revoke" => Ask::Revoke { device_id },
-        _ => return reply::not_found().await,
-    };
-    ask(&api, query.fleet, asked).await
-}
-
-async fn ask(api: &Api, fleet: Option<String>, ask: Ask) -> Response {
-    let fleet = fleet.filter(|fleet| !fleet.is_empty()).unwrap_or_else(|| "default".to_owned());
-    if fleet.len() > NAME_BYTES_MAX {
-        return reply::error(StatusCode::BAD_REQUEST, "VALIDATION", "the fleet's name is too long");
-    }
-    let call = SignageCall { fleet: fleet.clone(), ask };
-    match api.backend.call("signage", Home::Tenant(fleet), Call::Signage(call)).await {
-        Some(Reply { status, body }) => {
-            reply::json(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
-        }
-        None => reply::error(StatusCode::GATEWAY_TIMEOUT, "NO_ANSWER", "the application did not answer in time"),
-    }
 }
 
 #[cfg(test)]
@@ -207,43 +147,5 @@ mod tests {
         }
         let bare = admin_request("GET", "/nothing", LOCAL, &[("host", "127.0.0.1")]);
         assert_eq!(ask(admin(fake.api()), bare).await.status, 401, "this machine needs the token as well");
-    }
-
-    #[tokio::test]
-    async fn signage_routes_ask_the_fleets_home() {
-        let reply = Some(Reply { status: 200, body: r#"{"devices":[]}"#.into() });
-        for (method, path, fleet, call) in [
-            ("GET", "/signage/devices", "default", "Devices"),
-            ("GET", "/signage/devices?fleet=acme", "acme", "Devices"),
-            ("POST", "/signage/devices/p%201/issue?fleet=", "default", "Issue { device_id: \"p 1\" }"),
-            ("POST", "/signage/devices/p1/authorize", "default", "Authorize { device_id: \"p1\" }"),
-            ("POST", "/signage/devices/p1/revoke?fleet=acme", "acme", "Revoke { device_id: \"p1\" }"),
-            ("GET", "/signage/failures", "default", "Failures { limit: 100 }"),
-            ("GET", "/signage/failures?limit=99999", "default", "Failures { limit: 1000 }"),
-        ] {
-            let fake = Fake { reply: reply.clone(), ..Fake::default() };
-            let answer = ask(admin(fake.api()), admin_request(method, path, LOCAL, &[("host", "localhost")])).await;
-            assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"devices":[]}"#), "{path}");
-            let calls = fake.seen.calls.lock().unwrap();
-            assert_eq!(calls[0].0, Home::Tenant(fleet.into()), "{path}");
-            assert!(calls[0].1.contains(&format!("fleet: \"{fleet}\"")) && calls[0].1.contains(call), "{}", calls[0].1);
-        }
-    }
-
-    #[tokio::test]
-    async fn answers_of_the_application_keep_their_status_and_silence_is_a_timeout() {
-        for (reply, method, path, expected) in [
-            (Some((404, "{}")), "POST", "/signage/devices/p1/authorize", 404),
-            (Some((409, "{}")), "POST", "/signage/devices/p1/authorize", 409),
-            (None, "GET", "/signage/devices", 504),
-            (None, "POST", "/signage/devices/p1/explode", 404),
-            (None, "GET", "/signage/devices/p1/revoke", 405),
-            (None, "GET", "/signage/failures?limit=x", 400),
-        ] {
-            let reply = reply.map(|(status, body): (u16, &str)| Reply { status, body: body.into() });
-            let fake = Fake { reply, ..Fake::default() };
-            let answer = ask(admin(fake.api()), admin_request(method, path, LOCAL, &[("host", "localhost")])).await;
-            assert_eq!(answer.status, expected, "{method} {path}");
-        }
     }
 }

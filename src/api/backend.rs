@@ -4,14 +4,15 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::app::event::Call;
+use crate::app::AuthFailure;
 use crate::app::identity::Identity;
-use crate::app::job::{Blob, JobError, Outcome};
-use crate::app::sql::Statement;
-use crate::app::{AuthFailure, Home};
+use crate::app::job::{Blob, JobError};
+use crate::app::reply::Answer;
+use crate::app::route::Call;
 use crate::shard::sample::ShardSample;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,11 +29,8 @@ pub trait Backend: Send + Sync + 'static {
     /// keep the shards counting.
     fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>>;
 
-    /// Hands a call to the home of `home` in the application of this name and waits for the application's `Reply`. `None`: nobody answered in time.
-    fn call(&self, app: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>>;
-
-    /// Questions to the store, answered from one moment, on its reading connection.
-    fn read(&self, questions: Vec<Statement>) -> BoxFuture<'_, Outcome>;
+    /// Hands a call to its home in the application of this name.
+    fn call(&self, app: &'static str, call: Call) -> Box<dyn Answers>;
 
     /// What is known of a blob; nothing where quota or age has taken it, or it never was.
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>>;
@@ -45,6 +43,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Begins the drain, as SIGTERM does. Returns at once; a second call changes nothing.
     fn drain(&self);
+}
+
+/// What comes of a call, in order. Dropped, the asker has left.
+pub trait Answers: Send {
+    /// The next answer; `None` when there will be none.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>>;
 }
 
 /// Whether the daemon takes new clients.
@@ -71,11 +75,4 @@ impl Readiness {
             Readiness::Draining => "draining",
         }
     }
-}
-
-/// An application's answer to a call: a status and a JSON body.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub body: String,
 }

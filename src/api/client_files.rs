@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn files_come_plain_or_compressed_or_not_at_all() {
         let (_directory, fake) = served();
-        let router = super::super::public(fake.api());
+        let router = super::super::public(fake.api(), None);
         let plain = ask(router.clone(), public_get("/socket.io/socket.io.js")).await;
         assert_eq!((plain.status, plain.body.len()), (200, 2400));
         assert_eq!(plain.header("content-type"), "application/javascript; charset=utf-8");
@@ -187,7 +187,7 @@ mod tests {
             "/socket.io/socket.io.js/../secret.txt",
             "/socket.io/socket.io.js%00.map",
         ] {
-            let answer = ask(super::super::public(fake.api()), public_get(path)).await;
+            let answer = ask(super::super::public(fake.api(), None), public_get(path)).await;
             assert_eq!(answer.status, 404, "{path}");
             assert!(!answer.text().contains("secret"), "{path}");
         }
@@ -195,7 +195,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_directory_the_answer_says_what_to_do() {
-        let answer = ask(super::super::public(Fake::default().api()), public_get("/socket.io/socket.io.js")).await;
+        let answer =
+            ask(super::super::public(Fake::default().api(), None), public_get("/socket.io/socket.io.js")).await;
         assert_eq!(answer.status, 404);
         assert!(answer.text().contains("client_dir"));
     }

@@ -117,13 +117,13 @@ mod tests {
         ] {
             let fake = Fake { readiness: readiness.clone(), ..Fake::default() };
             for path in ["/health/ready", "/health", "/health/socket"] {
-                let answer = ask(super::super::public(fake.api()), public_get(path)).await;
+                let answer = ask(super::super::public(fake.api(), None), public_get(path)).await;
                 assert_eq!(answer.status, expected, "{path} while {label}");
                 assert!(!answer.text().contains("secret"), "{path} shows an operator's text to the public");
             }
-            let answer = ask(super::super::public(fake.api()), public_get("/health/ready")).await;
+            let answer = ask(super::super::public(fake.api(), None), public_get("/health/ready")).await;
             assert_eq!(answer.json()["status"], label);
-            assert_eq!(ask(super::super::public(fake.api()), public_get("/health/live")).await.status, 200);
+            assert_eq!(ask(super::super::public(fake.api(), None), public_get("/health/live")).await.status, 200);
         }
     }
 
@@ -134,14 +134,14 @@ mod tests {
         let mut two = ShardSample { shard: 1, rooms: 1, ..ShardSample::default() };
         two.connections.polling = 4;
         let fake = Fake { samples: vec![one, two], ..Fake::default() };
-        let summary = ask(super::super::public(fake.api()), public_get("/health")).await.json();
+        let summary = ask(super::super::public(fake.api(), None), public_get("/health")).await.json();
         assert_eq!(summary["status"], "ok");
         assert_eq!(summary["version"], VERSION);
         assert_eq!(summary["store"], "ok");
         assert_eq!(summary["shards"], 2);
         assert!(summary["uptime_s"].is_u64());
         assert!(summary.get("shard_details").is_none());
-        let socket = ask(super::super::public(fake.api()), public_get("/health/socket")).await.json();
+        let socket = ask(super::super::public(fake.api(), None), public_get("/health/socket")).await.json();
         assert_eq!(socket["status"], "healthy");
         assert_eq!(socket["metrics"]["activeConnections"], 7);
         assert_eq!(socket["metrics"]["activeRooms"], 3);
@@ -153,7 +153,7 @@ mod tests {
     async fn what_anybody_may_ask_does_not_make_shards_count_each_time() {
         let fake = Fake::default();
         for path in ["/health", "/health/socket", "/health/ready", "/health/live", "/health/detailed"] {
-            ask(super::super::public(fake.api()), public_get(path)).await;
+            ask(super::super::public(fake.api(), None), public_get(path)).await;
         }
         let load = |count: &std::sync::atomic::AtomicUsize| count.load(std::sync::atomic::Ordering::SeqCst);
         assert_eq!((load(&fake.seen.scrapes), load(&fake.seen.glances)), (0, 2));
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn details_of_shards_are_for_the_admin_listener_only() {
         let fake = Fake { samples: vec![ShardSample::default()], ..Fake::default() };
-        assert_eq!(ask(super::super::public(fake.api()), public_get("/health/detailed")).await.status, 404);
+        assert_eq!(ask(super::super::public(fake.api(), None), public_get("/health/detailed")).await.status, 404);
         let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["shard_details"][0]["stale"], false);

@@ -7,32 +7,42 @@
 //! | `health` | `/health/live` `/health/ready` `/health` `/health/socket`, and `/health/detailed` for operators |
 //! | `page` | `/` and its files under `/_siod/` |
 //! | `client_files` | `/socket.io/socket.io.js` and its seven siblings |
-//! | `snapshots` | `/signage/snapshots/{id}` |
 //! | `metrics` | `/metrics`, admin only |
-//! | `admin` | the guard; `/drain`, `/signage/devices…`, `/signage/failures` |
+//! | `admin` | the guard; `/drain` |
+//! | `calls`, `routes`, `blob` | the routes of applications, `/<application>/…` |
+//! | `openapi` | `/openapi.json`: those of the listener |
 //!
 //! Deliberately absent: CORS on anything but the client files. A page of another origin has no business here.
 
 pub mod admin;
 pub mod backend;
+mod blob;
+mod calls;
 pub mod client_files;
 pub mod health;
 pub mod metrics;
+mod openapi;
 pub mod page;
 mod process;
 mod reply;
-pub mod snapshots;
+pub mod routes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
 
-use backend::Backend;
-
+use crate::app::route::Door;
+use crate::app::table::Row;
+use crate::base::limit::CALL_TIMEOUT_MS;
 use crate::app::metric::Family;
 use crate::base::secret::Secret;
+
+use backend::Backend;
+use routes::{Own, Routes};
 
 /// What the routes share.
 #[derive(Clone)]
@@ -56,6 +66,10 @@ pub struct Settings {
     pub admin_token: Secret,
     /// The families of each application that is served.
     pub metrics: Vec<&'static [Family]>,
+    /// Those that are served.
+    pub applications: Vec<&'static Row>,
+    /// How long a call waits for its home's first answer.
+    pub call_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -68,6 +82,8 @@ impl Default for Settings {
             client_dir: None,
             admin_token: Secret::default(),
             metrics: Vec::new(),
+            applications: Vec::new(),
+            call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
         }
     }
 }
@@ -98,31 +114,55 @@ pub struct ServedListener {
 /// The daemon's version, as `Cargo.toml` has it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What every listener answers beside the engine. `/metrics`, `/admin`, `/debug` and all else are 404 here.
-pub fn public(api: Api) -> Router {
-    Router::new()
-        .merge(health::routes())
-        .merge(page::routes())
-        .merge(snapshots::routes())
-        .merge(client_files::routes(&api.settings))
-        .fallback(reply::not_found)
-        .method_not_allowed_fallback(reply::method_not_allowed)
+/// The daemon's own paths, for whoever lists all there are. Client files lie below each engine path.
+pub const OWN: &[Own] = &[
+    own(Door::Public, "GET", "/", "The page."),
+    own(Door::Public, "GET", "/health", "Readiness, uptime, version."),
+    own(Door::Public, "GET", "/health/live", "The process answers."),
+    own(Door::Public, "GET", "/health/ready", "Whether it takes clients."),
+    own(Door::Public, "GET", "/health/socket", "Connections and rooms, for probes that exist."),
+    own(Door::Public, "GET", "/openapi.json", "What this listener serves for applications."),
+    own(Door::Admin, "GET", "/health/detailed", "Health, shard by shard."),
+    own(Door::Admin, "GET", "/metrics", "Figures for Prometheus."),
+    own(Door::Admin, "GET", "/openapi.json", "What this listener serves for applications."),
+    own(Door::Admin, "POST", "/drain", "Begins the drain, as SIGTERM does."),
+];
+
+const fn own(door: Door, method: &'static str, path: &'static str, doc: &'static str) -> Own {
+    Own { door, method, path, doc }
+}
+
+/// What every listener with this root answers beside the engine. `/metrics`, `/admin`, `/debug` and all else are 404 here.
+/// The server puts `ConnectInfo<SocketAddr>` into each request's extensions, here and for [`admin`].
+pub fn public(api: Api, root: Option<&'static str>) -> Router {
+    let own = Router::new().merge(health::routes()).merge(page::routes()).merge(client_files::routes(&api.settings));
+    with_applications(own, &api, Door::Public, root)
         .layer(axum::middleware::map_response(reply::nosniff))
         .with_state(api)
 }
 
-/// What the admin listener answers, behind its guard. The server puts `ConnectInfo<SocketAddr>` into each request's extensions.
+/// What the admin listener answers, behind its guard.
 pub fn admin(api: Api) -> Router {
-    Router::new()
+    let own = Router::new()
         .merge(health::routes())
         .merge(health::detailed_routes())
         .merge(metrics::routes())
-        .merge(admin::routes())
-        .fallback(reply::not_found)
-        .method_not_allowed_fallback(reply::method_not_allowed)
+        .merge(admin::routes());
+    with_applications(own, &api, Door::Admin, None)
         .layer(axum::middleware::from_fn_with_state(api.clone(), admin::guard))
         .layer(axum::middleware::map_response(reply::nosniff))
         .with_state(api)
+}
+
+/// Routes of applications come first: a contract may fix a path that the daemon has, too.
+fn with_applications(own: Router<Api>, api: &Api, door: Door, root: Option<&'static str>) -> Router<Api> {
+    let rows = &api.settings.applications;
+    let description = openapi::describe(&routes::served(rows, door, root)).to_string();
+    let routes = Arc::new(Routes::of(rows, door, root));
+    own.route("/openapi.json", get(async move || reply::json(StatusCode::OK, description)))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state((api.clone(), routes), calls::answer))
 }
 
 #[cfg(test)]

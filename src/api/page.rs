@@ -53,7 +53,7 @@ mod tests {
             ("/_siod/page.js", "text/javascript; charset=utf-8"),
             ("/_siod/icon.svg", "image/svg+xml"),
         ] {
-            let answer = ask(public(Fake::default().api()), public_get(path)).await;
+            let answer = ask(public(Fake::default().api(), None), public_get(path)).await;
             assert_eq!((answer.status, answer.header("content-type")), (200, content_type), "{path}");
             let policy = answer.header("content-security-policy");
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
@@ -94,7 +94,7 @@ mod tests {
             },
             ..Fake::default()
         };
-        let answer = ask(public(fake.api()), public_get("/_siod/served.json")).await;
+        let answer = ask(public(fake.api(), None), public_get("/_siod/served.json")).await;
         assert_eq!(answer.json()["applications"][0]["namespaces"][0], "/signage");
         assert_eq!(answer.json()["listeners"][0]["paths"][0], "/socket.io/");
         assert_eq!(answer.json()["version"], VERSION);

@@ -16,11 +16,11 @@ pub fn json(status: StatusCode, body: String) -> Response {
 }
 
 pub async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "NOT_FOUND", "nothing is served under this path")
+    error(StatusCode::NOT_FOUND, "NOT_FOUND", NOT_FOUND)
 }
 
 pub async fn method_not_allowed() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path does not take that method")
+    error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", WRONG_METHOD)
 }
 
 /// No answer of ours is to be taken for something else than it says.
@@ -35,3 +35,6 @@ pub fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
+
+pub const NOT_FOUND: &str = "nothing is served under this path";
+pub const WRONG_METHOD: &str = "this path does not take that method";

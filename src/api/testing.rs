@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,24 +15,88 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::backend::{Backend, BoxFuture, Readiness, Reply};
+use super::backend::{Answers, Backend, BoxFuture, Readiness};
 use super::{Api, Settings};
-use crate::app::event::Call;
 use crate::app::identity::{AuthMethod, Claims, Identity};
-use crate::app::job::{Blob, JobError, JobErrorKind, Outcome};
-use crate::app::sql::Statement;
+use crate::app::job::{Blob, JobError, JobErrorKind};
+use crate::app::reply::{Answer as Told, Reply};
+use crate::app::route::{Bare, Body as Kind, Call, Door, Http, Method, Param, Place, Refused, Route, Who};
+use crate::app::settings::Chosen;
+use crate::app::table::Row;
 use crate::app::{AuthFailure, Home};
 use crate::shard::sample::ShardSample;
+
+/// An application with routes of every sort, whose errors have a form of their own.
+pub const ROWS: &[&Row] = &[&Row {
+    name: "desk",
+    doc: "",
+    enabled: true,
+    namespaces: &["/desk"],
+    max_payload_bytes: None,
+    tables: None,
+    http: Http {
+        routes: &[
+            Route {
+                who: Who::Token { in_query: false },
+                params: &[NOTE],
+                ..route("note", Method::Get, "/notes/{note}")
+            },
+            Route { params: &[NOTE], ..route("forget", Method::Delete, "/notes/{note}") },
+            Route { who: Who::Token { in_query: true }, ..route("picture", Method::Get, "/picture") },
+            Route { body: HOOK, ..route("file", Method::Post, "/files/{*path}") },
+            Route {
+                bare: Bare::AtRoot,
+                body: Kind::Json { bytes_max: 16 },
+                ..route("echo", Method::Post, "/api/echo")
+            },
+            Route { bare: Bare::Everywhere, body: HOOK, ..route("hook", Method::Post, "/hook/{of}") },
+            Route { home: of_all, ..route("each", Method::Get, "/each") },
+            Route { door: Door::Admin, ..route("ledger", Method::Get, "/ledger") },
+        ],
+        error: |refused| format!("{{\"fault\":\"{}\"}}", refused.code),
+        commands: &[],
+    },
+    settings: || Chosen::<()>::untold(&[], |()| unreachable!("nobody builds it")),
+    metrics: &[],
+}];
+
+const NOTE: Param = Param { name: "note", doc: "Which", default: None };
+const HOOK: Kind = Kind::Raw { bytes_max: 16, headers: &["x-signature"] };
+
+const fn route(name: &'static str, method: Method, path: &'static str) -> Route {
+    Route {
+        name,
+        method,
+        path,
+        doc: "A route.",
+        door: Door::Public,
+        bare: Bare::No,
+        who: Who::Anybody,
+        params: &[],
+        body: Kind::None,
+        home: |call| match call.query_value("refuse") {
+            Some(_) => Err(Refused::new(409, "NOT_TODAY", "")),
+            None => Ok(Place::At(Home::Tenant("one".to_owned()))),
+        },
+    }
+}
+
+fn of_all(call: &Call) -> Result<Place, Refused> {
+    let names = call.query_value("of").unwrap_or_default();
+    Ok(Place::Each(names.split(',').map(|name| Home::Tenant(name.to_owned())).collect()))
+}
 
 /// What the daemon would say.
 pub struct Fake {
     pub readiness: Readiness,
     pub samples: Vec<ShardSample>,
     pub settings: Settings,
-    /// Answer to every question to the store.
-    pub outcome: Outcome,
     /// Answer to every call; `None`: nobody answers.
     pub reply: Option<Reply>,
+    /// Homes that do not answer.
+    pub silent: &'static [&'static str],
+    /// The store answers no question.
+    pub store_fails: bool,
     /// Every blob, and its bytes; `None`: it has gone.
     pub blob: Option<Blob>,
     pub contents: Option<Bytes>,
@@ -42,7 +108,7 @@ pub struct Fake {
 /// What the routes asked of the daemon.
 #[derive(Default)]
 pub struct Seen {
-    pub calls: Mutex<Vec<(Home, String)>>,
+    pub calls: Mutex<Vec<Call>>,
     pub drains: AtomicUsize,
     pub glances: AtomicUsize,
     pub scrapes: AtomicUsize,
@@ -50,13 +116,13 @@ pub struct Seen {
 
 impl Default for Fake {
     fn default() -> Self {
-        let failed = JobError { kind: JobErrorKind::Unavailable, text: "no store in this test".into() };
         Fake {
             readiness: Readiness::Ready,
             samples: vec![ShardSample::default()],
-            settings: Settings::default(),
-            outcome: Outcome::Failed(failed),
+            settings: Settings { applications: ROWS.into(), call_timeout: AT_ONCE, ..Settings::default() },
             reply: None,
+            silent: &[],
+            store_fails: false,
             blob: None,
             contents: None,
             tokens: Vec::new(),
@@ -70,8 +136,9 @@ impl Fake {
         let daemon = Daemon {
             readiness: self.readiness.clone(),
             samples: self.samples.clone(),
-            outcome: self.outcome.clone(),
             reply: self.reply.clone(),
+            silent: self.silent,
+            store_fails: self.store_fails,
             blob: self.blob.clone(),
             contents: self.contents.clone(),
             tokens: self.tokens.clone(),
@@ -88,8 +155,9 @@ pub fn identity(sub: &str, role: &str) -> Identity {
 struct Daemon {
     readiness: Readiness,
     samples: Vec<ShardSample>,
-    outcome: Outcome,
     reply: Option<Reply>,
+    silent: &'static [&'static str],
+    store_fails: bool,
     blob: Option<Blob>,
     contents: Option<Bytes>,
     tokens: Vec<(&'static str, Identity)>,
@@ -111,17 +179,15 @@ impl Backend for Daemon {
         Box::pin(async { self.samples.clone().into() })
     }
 
-    fn call(&self, _: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
-        self.seen.calls.lock().unwrap().push((home, format!("{call:?}")));
-        Box::pin(async { self.reply.clone() })
-    }
-
-    fn read(&self, _questions: Vec<Statement>) -> BoxFuture<'_, Outcome> {
-        Box::pin(async { self.outcome.clone() })
+    fn call(&self, _: &'static str, call: Call) -> Box<dyn Answers> {
+        let is_silent = matches!(&call.home, Home::Tenant(name) if self.silent.contains(&&**name));
+        self.seen.calls.lock().unwrap().push(call);
+        Box::new(Script(self.reply.clone().filter(|_| !is_silent).map(Told::Reply)))
     }
 
     fn blob(&self, _shelf: &'static str, _id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
-        Box::pin(async { Ok(self.blob.clone()) })
+        let known = if self.store_fails { Err(failed()) } else { Ok(self.blob.clone()) };
+        Box::pin(async { known })
     }
 
     fn contents(&self, _blob: Blob) -> BoxFuture<'_, io::Result<Bytes>> {
@@ -137,6 +203,22 @@ impl Backend for Daemon {
         self.seen.drains.fetch_add(1, Ordering::SeqCst);
     }
 }
+
+/// What a home says; `None`: nothing, ever.
+struct Script(Option<Told>);
+
+impl Answers for Script {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Told>> {
+        self.0.take().map_or(Poll::Pending, |told| Poll::Ready(Some(told)))
+    }
+}
+
+fn failed() -> JobError {
+    JobError { kind: JobErrorKind::Unavailable, text: "no store in this test".into() }
+}
+
+/// Nobody is waited for in these tests: an answer is there when it is asked for.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// An answer, read to its end.
 pub struct Answer {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::event::Event;
 use super::identity::Identity;
 use super::job::Job;
+use super::reply::Reply;
 use super::sql::Statement;
 use super::{Entity, Home};
 
@@ -61,11 +62,10 @@ pub enum Effect {
         args: Bytes,
         attachments: Vec<Bytes>,
     },
-    /// The answer to a call from HTTP: a status and a JSON body.
+    /// The answer to a call from HTTP.
     Reply {
         req: ReqId,
-        status: u16,
-        body: String,
+        reply: Reply,
     },
     Join {
         socket: SocketRef,

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::Token;
 use super::identity::Identity;
 use super::job::Outcome;
+use super::route::Call;
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
 use crate::base::json::surrogate;
@@ -44,7 +45,7 @@ pub enum AppInput {
     /// A job came back.
     Done { token: Token, outcome: Outcome },
     /// A call from HTTP, to be answered by `Effect::Reply`.
-    Call { req: ReqId, call: Call },
+    Call { req: ReqId, call: Box<Call> },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
     Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },
@@ -100,8 +101,7 @@ impl Handshake {
 
     /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
     pub fn query_value(&self, name: &str) -> Option<String> {
-        let mut pairs = percent::pairs(&self.texts[..self.ends[0] as usize]).rev();
-        pairs.find(|(key, _)| percent::decode(key) == name).map(|(_, value)| percent::decode(value).into_owned())
+        percent::value(&self.texts[..self.ends[0] as usize], name)
     }
 }
 
@@ -221,12 +221,6 @@ pub struct AckAnswer {
     /// JSON text of the ack's arguments without brackets.
     pub args: Bytes,
     pub attachments: Vec<Bytes>,
-}
-
-/// A request from the HTTP side to an application.
-#[derive(Debug)]
-pub enum Call {
-    Signage(crate::apps::signage::call::Call),
 }
 
 #[cfg(test)]

@@ -323,9 +323,20 @@ mod tests {
 
     fn call() -> AppInput {
         let req = crate::base::ids::ReqId { shard: Default::default(), key: Default::default() };
-        let ask = crate::apps::signage::call::Ask::Devices;
-        let call = crate::app::event::Call::Signage(crate::apps::signage::call::Call { fleet: "f".into(), ask });
-        AppInput::Call { req, call }
+        const ROUTE: crate::app::route::Route = crate::app::route::Route {
+            name: "r",
+            method: crate::app::route::Method::Get,
+            path: "/",
+            doc: "",
+            door: crate::app::route::Door::Public,
+            bare: crate::app::route::Bare::No,
+            who: crate::app::route::Who::Anybody,
+            params: &[],
+            body: crate::app::route::Body::None,
+            home: |_| Ok(crate::app::route::Place::At(Home::Local)),
+        };
+        let call = crate::app::route::Call::of(&ROUTE, [127, 0, 0, 1].into());
+        AppInput::Call { req, call: Box::new(call) }
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub mod identity;
 pub mod job;
 pub mod kit;
 pub mod metric;
+pub mod reply;
+pub mod route;
 pub mod settings;
 pub mod sql;
 pub mod table;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Application;
 use super::metric::Family;
+use super::route::Http;
 use super::settings::Choice;
 use super::sql::Tables;
 
@@ -33,6 +34,8 @@ pub struct Row {
     pub max_payload_bytes: Option<usize>,
     /// What it keeps, if anything.
     pub tables: Option<&'static Tables>,
+    /// What it answers by HTTP.
+    pub http: Http,
     /// Its settings, untold.
     pub settings: fn() -> Box<dyn Choice>,
     /// The families of its metrics.

@@ -60,6 +60,10 @@ pub const LINGERING_REFUSED_MAX: usize = 256;
 /// large picture.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const BODY_BYTES_PER_S_MIN: u64 = 1_024;
+/// An HTTP call waits so long for its home's first answer.
+pub const CALL_TIMEOUT_MS: u64 = 10_000;
+/// Homes that one HTTP call may ask.
+pub const CALL_HOMES_MAX: usize = 64;
 /// The shard hears of a body or an answer on its way so often, or twice within a ping timeout where that is shorter.
 pub const MOVING_INTERVAL_MS: u64 = 1_000;
 /// A turn that comes so late looks first at what lies in the sockets.

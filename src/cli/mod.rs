@@ -1,13 +1,12 @@
 //! Layer 8: what `siod` was asked to do. Arguments in, exit code out: 0 done, 2 bad arguments or configuration, 1 otherwise.
 
-mod device;
+mod ask;
 mod token;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::app::table::Table;
+use crate::api;
+use crate::app::table::{Row, Table};
 use crate::config::args::{Args, Command, Flags, without_values};
 use crate::config::{Config, Refusals};
 use crate::log::{self, output};
@@ -18,7 +17,7 @@ const CONFORMANCE_ADDR: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
 
 /// Runs what the process's arguments ask for, with the applications of `table`.
 pub fn main(table: &'static Table) -> ExitCode {
-    let code = match Args::try_parse().map_err(without_values) {
+    let code = match Args::parse(table, std::env::args_os()).map_err(without_values) {
         Ok(args) => run(table, args),
         // Help and version are "errors" that go to standard output with exit code 0.
         Err(error) => match output::read_or_left(error.print()) {
@@ -41,7 +40,8 @@ fn run(table: &'static Table, args: Args) -> ExitCode {
         }),
         Command::Check => with_config(table, &args.flags, |config| answer(config.to_printable_toml().trim_end())),
         Command::Token(asked) => with_config(table, &args.flags, |config| token::print(config, &asked)),
-        Command::Device(asked) => with_config(table, &args.flags, |config| device::ask(config, &asked)),
+        Command::Ask(asked) => with_config(table, &args.flags, |config| ask::ask(config, &asked)),
+        Command::Routes => with_config(table, &args.flags, |config| answer(&routes(config))),
         Command::Conformance => with_process(|process| {
             log::start(&crate::config::Log::default());
             log::end_on_panic();
@@ -64,6 +64,13 @@ fn with_config(table: &'static Table, flags: &Flags, then: impl FnOnce(&Config) 
         Ok(config) => then(&config),
         Err(Refusals(sentences)) => refuse(ExitCode::from(2), &sentences),
     }
+}
+
+/// All routes of the daemon and of the applications that are served.
+fn routes(config: &Config) -> String {
+    let rows: Vec<&'static Row> = config.apps.iter().filter(|app| app.enabled).map(|app| app.row).collect();
+    let roots: Vec<Option<&'static str>> = config.listeners.iter().map(|listener| listener.root).collect();
+    api::routes::listed(api::OWN, &rows, &roots)
 }
 
 /// Prints what was asked for.

@@ -1,14 +1,17 @@
 //! The command line: what `siod` can be told to do, and the flags that go before environment and file.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::{Config, Refusals, Source};
-use crate::app::table::Table;
+use crate::app::route::{self, Method, Param, Route, Verb};
+use crate::app::table::{Row, Table};
+use crate::base::percent;
 
 /// A Socket.IO daemon: Engine.IO v4, Socket.IO v5, and real-time applications on top.
 #[derive(Debug, Parser)]
@@ -47,9 +50,11 @@ pub enum Command {
     Token(Token),
     /// Serve the fixture that protocol test-suites need, on --listen
     Conformance,
-    /// Ask the running daemon, through its admin listener, about signage devices
-    #[command(subcommand)]
-    Device(Device),
+    /// Print every route that the listeners serve
+    Routes,
+    /// A command of an application.
+    #[command(skip)]
+    Ask(Asked),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,34 +73,84 @@ pub struct Token {
     pub ttl: Duration,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Device {
-    /// Print all devices of a fleet as JSON
-    List {
-        #[command(flatten)]
-        fleet: Fleet,
-    },
-    /// Issue a fresh token for a device and print it: the only time it is shown
-    Issue(OneDevice),
-    /// Accept the token that a pending device has presented
-    Authorize(OneDevice),
-    /// End a device's token and its connections
-    Revoke(OneDevice),
+/// What a command of an application asks of the running daemon.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    pub method: Method,
+    /// With its query.
+    pub path: String,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct OneDevice {
-    /// The device's id
-    pub device: String,
-    #[command(flatten)]
-    pub fleet: Fleet,
+impl Args {
+    /// Reads a command line whose commands are the daemon's and those of the table's applications.
+    ///
+    /// # Errors
+    /// What clap says of it; help and the version are such errors, too.
+    pub fn parse(table: &Table, line: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+        let matches = understood(table).try_get_matches_from(line)?;
+        if let Some((name, under)) = matches.subcommand()
+            && let Some((verb, given)) = under.subcommand()
+            && let Some((row, verb)) = verbs(table)
+                .find(|(_, command, known)| command.name == name && known.name == verb)
+                .map(|(row, _, verb)| (row, verb))
+        {
+            let command = Some(Command::Ask(Asked::of(row, verb, given)));
+            return Ok(Args { flags: Flags::from_arg_matches(&matches)?, command });
+        }
+        Args::from_arg_matches(&matches)
+    }
 }
 
-#[derive(Debug, clap::Args)]
-pub struct Fleet {
-    /// The tenant whose devices they are
-    #[arg(long, default_value = "default")]
-    pub fleet: String,
+impl Asked {
+    fn of(row: &Row, verb: &Verb, given: &ArgMatches) -> Asked {
+        let route = route_of(row, verb);
+        let value = |name: &str| given.get_one::<String>(name).map(|value| percent::encode(value));
+        let mut path = format!("/{}{}", row.name, route.path);
+        for name in route.in_path() {
+            path = path.replace(&format!("{{{name}}}"), &value(name).unwrap_or_default());
+        }
+        let told = route.in_query().filter_map(|param| Some(format!("{}={}", param.name, value(param.name)?)));
+        let query = told.collect::<Vec<_>>().join("&");
+        if !query.is_empty() {
+            path = format!("{path}?{query}");
+        }
+        Asked { method: route.method, path }
+    }
+}
+
+/// The commands of the daemon, and behind them those of the applications.
+fn understood(table: &Table) -> clap::Command {
+    let commands = table.rows.iter().flat_map(|row| row.http.commands.iter().map(move |command| (row, command)));
+    commands.fold(Args::command(), |all, (row, command)| {
+        let verbs = command.verbs.iter().map(|verb| {
+            let args = route_of(row, verb).params.iter().map(|param| argument(row, verb, param));
+            clap::Command::new(verb.name).about(verb.doc).args(args)
+        });
+        let command = clap::Command::new(command.name).about(command.doc).subcommands(verbs);
+        all.subcommand(command.subcommand_required(true).arg_required_else_help(true))
+    })
+}
+
+/// Parameters of the path are arguments, those of the query options.
+fn argument(row: &Row, verb: &Verb, param: &'static Param) -> Arg {
+    let arg = Arg::new(param.name).help(param.doc).value_name(param.name.to_uppercase());
+    if route_of(row, verb).in_path().any(|name| name == param.name) {
+        return arg.required(true);
+    }
+    let arg = arg.long(param.name);
+    match param.default {
+        Some(default) => arg.default_value(default),
+        None => arg,
+    }
+}
+
+fn verbs(table: &Table) -> impl Iterator<Item = (&Row, &route::Command, &Verb)> {
+    let commands = table.rows.iter().flat_map(|row| row.http.commands.iter().map(move |command| (row, command)));
+    commands.flat_map(|(row, command)| command.verbs.iter().map(move |verb| (row, command, verb)))
+}
+
+fn route_of(row: &Row, verb: &Verb) -> &'static Route {
+    row.http.route(verb.route).expect("a verb asks a route of its application")
 }
 
 impl Flags {
@@ -183,16 +238,43 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::route::{Body, Door};
     use crate::apps::TABLE;
-    use clap::CommandFactory as _;
 
     fn args(line: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(std::iter::once("siod").chain(line.split_whitespace()))
+        Args::parse(&TABLE, std::iter::once("siod").chain(line.split_whitespace()).map(OsString::from))
     }
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        understood(&TABLE).debug_assert();
+    }
+
+    /// The command line asks without a body.
+    #[test]
+    fn every_verb_has_a_route_of_the_admin_listener() {
+        for (row, command, verb) in verbs(&TABLE) {
+            let route = route_of(row, verb);
+            assert_eq!((route.door, route.body), (Door::Admin, Body::None), "{} {}", command.name, verb.name);
+        }
+    }
+
+    #[test]
+    fn a_command_of_an_application_is_a_request_for_its_route() {
+        for (line, method, path) in [
+            ("device list", Method::Get, "/signage/devices?fleet=default"),
+            ("device list --fleet a&b", Method::Get, "/signage/devices?fleet=a%26b"),
+            ("device issue p1 --fleet f --config a.toml", Method::Post, "/signage/devices/p1/issue?fleet=f"),
+            ("device authorize café/x", Method::Post, "/signage/devices/caf%C3%A9%2Fx/authorize?fleet=default"),
+            ("device revoke ..", Method::Post, "/signage/devices/%2E%2E/revoke?fleet=default"),
+        ] {
+            match args(line).unwrap().command {
+                Some(Command::Ask(asked)) => assert_eq!(asked, Asked { method, path: path.to_owned() }, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        let flags = args("device issue p1 --config a.toml --shards 2").unwrap().flags;
+        assert_eq!((flags.config, flags.shards), (Some(PathBuf::from("a.toml")), Some(2)));
     }
 
     #[test]
@@ -208,6 +290,7 @@ mod tests {
             "device issue p1",
             "device authorize p1 --fleet f",
             "device revoke p1",
+            "routes",
         ] {
             assert!(args(line).is_ok(), "{line}: {}", args(line).unwrap_err());
         }
@@ -222,7 +305,10 @@ mod tests {
             "token --sub u1 --role r --claim exp=1",
             "token --sub u1 --role r --claim x",
             "token --sub u1 --role r --claim x=[",
+            "device",
             "device issue",
+            "device issue p1 p2",
+            "device explode p1",
         ] {
             assert_eq!(args(line).expect_err(line).exit_code(), 2);
         }

@@ -36,8 +36,8 @@ pub struct Process {
     pub refusals: Arc<Refusals>,
     /// Whether a path below an engine path is a file of the router's, such as `/socket.io/socket.io.js`.
     pub is_client_file: fn(path: &str, engine_path: &str) -> bool,
-    /// Everything that is not an engine path, on the control runtime.
-    pub router: axum::Router,
+    /// Everything that is not an engine path, on the control runtime: one for each listener.
+    pub routers: Vec<axum::Router>,
     pub control: tokio::runtime::Handle,
 }
 

@@ -67,7 +67,7 @@ async fn beside(connection: &Connection, request: Request<Incoming>) -> Response
         Ok(client) => client,
         Err(refused) => return respond::forwarding(refused),
     };
-    let answer = route(process.router.clone(), client, request);
+    let answer = route(process.routers[connection.listener].clone(), client, request);
     process.control.spawn(answer).await.unwrap_or_else(|_| respond::empty(503))
 }
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use crossbeam_queue::SegQueue;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::guard::Place;
-use crate::app::event::Call;
+use crate::app::reply::Answer;
+use crate::app::route::Call;
 use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
@@ -50,7 +51,12 @@ pub enum Message {
     Call {
         req: ReqId,
         app: AppId,
-        call: Call,
+        call: Box<Call>,
+        asker: mpsc::UnboundedSender<Answer>,
+    },
+    /// The asker of a call has left.
+    Left {
+        req: ReqId,
     },
     Sample(oneshot::Sender<ShardSample>),
     Drain {

@@ -22,6 +22,7 @@
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
 //! | [`core`] | what all tasks of one core share; requests that wait for an answer |
+//! | [`calls`] | HTTP calls that wait for their home |
 //! | [`clock`] | both clocks, read once a turn |
 //! | [`mailbox`] | messages from other threads |
 //! | [`reactor`] | the loop: mailbox, epoll, timers → the shard → writes |
@@ -34,6 +35,7 @@ pub mod behind;
 pub mod beside;
 pub mod callers;
 pub mod carry;
+pub mod calls;
 pub mod clock;
 mod connection;
 pub mod core;

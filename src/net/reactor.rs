@@ -12,6 +12,7 @@ use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
 use super::callers::Callers;
+use super::calls::Calls;
 use super::clock::Clock;
 use super::core::Core;
 use super::flush;
@@ -38,10 +39,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(20);
 /// How long those have at the end of a drain who are still sending behind their last answer.
 const LAST_READERS: Duration = Duration::from_millis(500);
 
-/// What a shard asks of the process: jobs and answers to HTTP calls.
+/// What a shard asks of the process.
 pub trait Outside {
     fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::job::Job);
-    fn call_reply(&self, req: crate::base::ids::ReqId, status: u16, body: String);
 }
 
 /// One core's loop.
@@ -55,6 +55,7 @@ pub struct Reactor<O> {
     pub(super) doors: Doors,
     pub(super) callers: Callers,
     pub(super) streams: Streams,
+    calls: Calls,
     /// Callers that can be written the rest of an answer.
     pub(super) unfinished: Vec<ConnKey>,
     pub(super) ready: Ready,
@@ -84,6 +85,7 @@ impl<O: Outside> Reactor<O> {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             streams: Streams::default(),
+            calls: Calls::default(),
             unfinished: Vec::new(),
             ready: Ready::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -193,7 +195,11 @@ impl<O: Outside> Reactor<O> {
             Message::Answer { req, reply } => self.answer(now, req, reply),
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
-            Message::Call { req, app, call } => self.shard.on_input(now, Input::Call { req, app, call }),
+            Message::Call { req, app, call, asker } => {
+                self.calls.on_call(req, asker);
+                self.shard.on_input(now, Input::Call { req, app, call });
+            }
+            Message::Left { req } => self.calls.on_left(req),
             Message::Sample(asked) => {
                 let mut sample = self.shard.sample();
                 sample.mailbox_depth = self.core.mailbox().depth() as u64;
@@ -262,7 +268,7 @@ impl<O: Outside> Reactor<O> {
             Output::Resume { conn } => self.ready.pause(conn, false, &mut self.streams),
             Output::Close { conn } => drop(self.streams.remove(conn)),
             Output::Left { ip } => self.core.process.guard.leave(ip),
-            Output::CallReply { req, status, body } => self.outside.call_reply(req, status, body),
+            Output::Answer { req, answer } => self.calls.on_answer(req, answer),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The daemon as HTTP callers reach it: one message to a shard and one answer, each within a time limit.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -9,16 +11,17 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::plan::Plan;
-use crate::api::backend::{Backend, BoxFuture, Reply};
+use crate::api::backend::{Answers, Backend, BoxFuture};
 use crate::api::{self, Api, Served, ServedApplication, ServedListener};
-use crate::app::event::Call;
+use crate::app::AuthFailure;
 use crate::app::identity::Identity;
-use crate::app::job::{Blob, JobError, Outcome};
-use crate::app::sql::Statement;
-use crate::app::{AuthFailure, Home};
+use crate::app::job::{Blob, JobError};
+use crate::app::reply::Answer;
+use crate::app::route::Call;
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
-use crate::base::slab::Slab;
+use crate::base::limit::CALL_TIMEOUT_MS;
 use crate::base::time::WallMillis;
+use crate::net::calls;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
 use crate::net::mailbox::{Mailbox, Mailboxes, Message};
@@ -32,10 +35,6 @@ pub use crate::api::backend::Readiness;
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long one sight of the shards is good enough for callers who may ask as often as they like.
 const GLANCE_LASTS: Duration = Duration::from_secs(1);
-/// How long an HTTP call waits for its application.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-
-type Calls = Mutex<Slab<oneshot::Sender<Reply>>>;
 
 /// The running daemon.
 pub struct Daemon {
@@ -47,8 +46,8 @@ pub struct Daemon {
     guard: OnceLock<Arc<Guard>>,
     readiness: Mutex<Readiness>,
     drain: Notify,
-    /// HTTP calls that wait for an application.
-    calls: Calls,
+    /// HTTP calls so far: each has a number of its own.
+    calls: AtomicU64,
     /// Each shard's last answer to a scrape.
     last: Mutex<Vec<ShardSample>>,
     /// What the last glance saw, and when.
@@ -71,7 +70,7 @@ impl Daemon {
             guard: OnceLock::new(),
             readiness: Mutex::new(Readiness::Starting),
             drain: Notify::new(),
-            calls: Mutex::default(),
+            calls: AtomicU64::new(0),
             names: plan.apps.iter().map(|planned| planned.app.row.name).collect(),
         })
     }
@@ -90,8 +89,9 @@ impl Daemon {
         let _ = self.guard.set(guard);
     }
 
-    pub fn public_router(self: Arc<Daemon>) -> axum::Router {
-        api::public(self.api())
+    /// What a listener with this root answers beside the engine.
+    pub fn public_router(self: Arc<Daemon>, root: Option<&'static str>) -> axum::Router {
+        api::public(self.api(), root)
     }
 
     pub fn admin_router(self: Arc<Daemon>) -> axum::Router {
@@ -117,13 +117,6 @@ impl Daemon {
     /// Open TCP connections.
     pub fn connections(&self) -> usize {
         self.guard.get().map_or(0, |guard| guard.connections())
-    }
-
-    /// An application's answer to an HTTP call; a caller that has given up is not missed.
-    pub fn reply(&self, req: ReqId, status: u16, body: String) {
-        if let Some(caller) = self.calls.lock().remove(req.key) {
-            let _ = caller.send(Reply { status, body });
-        }
     }
 
     fn api(self: Arc<Daemon>) -> Api {
@@ -153,23 +146,18 @@ impl Daemon {
     }
 }
 
-/// The place of one HTTP call among those that wait; it is free again when the wait ends, in whichever way.
-struct Caller<'a> {
-    calls: &'a Calls,
-    key: Key,
-}
-
-impl Caller<'_> {
-    fn new(calls: &Calls) -> (Caller<'_>, oneshot::Receiver<Reply>) {
-        let (sender, receiver) = oneshot::channel();
-        let key = calls.lock().insert(sender);
-        (Caller { calls, key }, receiver)
+impl Answers for calls::Answers {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        calls::Answers::poll_next(self, cx)
     }
 }
 
-impl Drop for Caller<'_> {
-    fn drop(&mut self) {
-        self.calls.lock().remove(self.key);
+/// Where nobody will answer.
+struct Nobody;
+
+impl Answers for Nobody {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Answer>> {
+        Poll::Ready(None)
     }
 }
 
@@ -211,19 +199,16 @@ impl Backend for Daemon {
         })
     }
 
-    fn call(&self, app: &'static str, home: Home, call: Call) -> BoxFuture<'_, Option<Reply>> {
-        Box::pin(async move {
-            let app = AppId(self.names.iter().position(|name| *name == app)? as u16);
-            let (caller, receiver) = Caller::new(&self.calls);
-            let shard = self.shard_config.placement.of_home(app, &home, ShardId(0));
-            let req = ReqId { shard, key: caller.key };
-            self.mailboxes[usize::from(shard.0)].send(Message::Call { req, app, call });
-            tokio::time::timeout(CALL_TIMEOUT, receiver).await.ok()?.ok()
-        })
-    }
-
-    fn read(&self, questions: Vec<Statement>) -> BoxFuture<'_, Outcome> {
-        Box::pin(self.store.read(questions))
+    fn call(&self, app: &'static str, call: Call) -> Box<dyn Answers> {
+        let Some(app) = self.names.iter().position(|name| *name == app) else { return Box::new(Nobody) };
+        let app = AppId(app as u16);
+        let shard = self.shard_config.placement.of_home(app, &call.home, ShardId(0));
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let key = Key { slot: number as u32, generation: (number >> 32) as u32 };
+        let req = ReqId { shard, key };
+        let (asker, answers) = calls::open(req, self.mailboxes.clone());
+        self.mailboxes[usize::from(shard.0)].send(Message::Call { req, app, call: Box::new(call), asker });
+        Box::new(answers)
     }
 
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
@@ -274,6 +259,8 @@ fn api_settings(plan: &Plan) -> api::Settings {
         client_dir: plan.client_dir.clone(),
         admin_token: plan.admin_token.clone(),
         metrics: plan.apps.iter().map(|app| app.app.row.metrics).collect(),
+        applications: plan.apps.iter().map(|planned| planned.app.row).collect(),
+        call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
     }
 }
 
@@ -297,7 +284,7 @@ fn served(plan: &Plan) -> Served {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apps::signage::call::{Ask, Call as SignageCall};
+    use crate::app::Home;
 
     /// A daemon whose shards do not run: nobody takes what is in their mailboxes.
     fn daemon(shards: usize) -> Arc<Daemon> {
@@ -309,32 +296,33 @@ mod tests {
         Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store)
     }
 
-    fn devices(daemon: &Daemon) -> BoxFuture<'_, Option<Reply>> {
-        let ask = SignageCall { fleet: "default".to_owned(), ask: Ask::Devices };
-        daemon.call("signage", Home::Tenant("default".to_owned()), Call::Signage(ask))
-    }
-
     #[tokio::test]
-    async fn a_call_leaves_nothing_behind_answered_or_given_up() {
-        let daemon = daemon(1);
-        let given_up = tokio::time::timeout(Duration::from_millis(5), devices(&daemon)).await;
-        assert!(given_up.is_err());
-        assert!(daemon.calls.lock().is_empty());
-
-        let answer = async {
-            loop {
-                tokio::task::yield_now().await;
-                while let Some(Message::Call { req, .. }) = daemon.mailboxes[0].take() {
-                    daemon.reply(req, 200, "{}".to_owned());
-                }
+    async fn every_call_is_a_request_of_its_own_at_the_shard_of_its_home() {
+        let daemon = daemon(2);
+        let row = crate::apps::TABLE.rows.iter().find(|row| !row.http.routes.is_empty()).unwrap();
+        let call = |tenant: &str| Call {
+            home: Home::Tenant(tenant.to_owned()),
+            ..Call::of(&row.http.routes[0], "127.0.0.1".parse().unwrap())
+        };
+        let waiting: Vec<_> = (0..32).map(|n| daemon.call(row.name, call(&n.to_string()))).collect();
+        let mut seen = Vec::new();
+        for (shard, mailbox) in daemon.mailboxes.iter().enumerate() {
+            while let Some(Message::Call { req, .. }) = mailbox.take() {
+                assert_eq!(usize::from(req.shard.0), shard);
+                seen.push(req.key);
             }
-        };
-        let reply = tokio::select! {
-            reply = devices(&daemon) => reply,
-            () = answer => unreachable!("it goes on for ever"),
-        };
-        assert_eq!(reply, Some(Reply { status: 200, body: "{}".to_owned() }));
-        assert!(daemon.calls.lock().is_empty());
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), waiting.len());
+        drop(waiting);
+        assert_eq!(
+            daemon.mailboxes.iter().map(Mailbox::depth).sum::<usize>(),
+            32,
+            "every home hears that its asker left"
+        );
+        let mut nobody = daemon.call("nobody", call("x"));
+        assert_eq!(std::future::poll_fn(|cx| nobody.poll_next(cx)).await, None);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::backend::Daemon;
 use super::plan::Plan;
 use crate::api::client_files;
 use crate::app::job::{Job, Outcome};
-use crate::base::ids::{ReqId, ShardId};
+use crate::base::ids::ShardId;
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
 use crate::net::clock::Clock;
@@ -47,6 +47,7 @@ impl Cores {
     /// Starts a thread per shard, each with its own socket on every address.
     pub fn start(plan: &Plan, parts: Parts, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) -> io::Result<Cores> {
         let count = usize::from(plan.shard_config.placement.shards);
+        let routers = plan.listeners.iter().map(|listener| parts.daemon.clone().public_router(listener.root));
         let process = Arc::new(Process {
             shard_config: plan.shard_config.clone(),
             listeners: plan.listenings(),
@@ -57,7 +58,7 @@ impl Cores {
             lingering_refused: Lingering::new(LINGERING_REFUSED_MAX),
             refusals: parts.daemon.refusals(),
             is_client_file: client_files::is_client_file,
-            router: parts.daemon.clone().public_router(),
+            routers: routers.collect(),
             control: parts.control.clone(),
         });
         parts.daemon.watch(parts.guard.clone());
@@ -70,12 +71,7 @@ impl Cores {
             let id = ShardId(index as u16);
             let start = Millis::from(parts.clock.started.elapsed());
             let shard = Shard::new(id, plan.shard_config.clone(), plan.applications(), plan.seed(), start);
-            let outside = Shell {
-                id,
-                mailboxes: process.mailboxes.clone(),
-                store: parts.store.clone(),
-                daemon: parts.daemon.clone(),
-            };
+            let outside = Shell { id, mailboxes: process.mailboxes.clone(), store: parts.store.clone() };
             let (process, clock) = (process.clone(), parts.clock);
             let report = report.clone();
             thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
@@ -135,7 +131,6 @@ struct Shell {
     id: ShardId,
     mailboxes: Mailboxes,
     store: Store,
-    daemon: Arc<Daemon>,
 }
 
 impl Outside for Shell {
@@ -150,9 +145,5 @@ impl Outside for Shell {
                 }
             }),
         );
-    }
-
-    fn call_reply(&self, req: ReqId, status: u16, body: String) {
-        self.daemon.reply(req, status, body);
     }
 }

@@ -10,6 +10,7 @@ use super::send::Variants;
 use crate::app::effect::{Effect, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::Decision;
+use crate::app::reply::Answer;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, Key, NspId, ShardId, SocketRef};
 use crate::hub::room::Selection;
@@ -90,7 +91,9 @@ impl Shard {
             Effect::Disconnect { socket, close } => {
                 self.stage(socket, Directive::Disconnect { socket: socket.key, close });
             }
-            Effect::Reply { req, status, body } => self.out.outputs.push_back(Output::CallReply { req, status, body }),
+            Effect::Reply { req, reply } => {
+                self.out.outputs.push_back(Output::Answer { req, answer: Answer::Reply(reply) });
+            }
             Effect::Job { job, token } => {
                 let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
                 self.out.outputs.push_back(Output::Job { ticket, job });

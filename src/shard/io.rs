@@ -7,10 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::app::effect::{Delivery, Emission, Room, Token};
-use crate::app::event::{AppInput, Call, Handshake};
+use crate::app::event::{AppInput, Handshake};
 use crate::app::home::Flow;
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
+use crate::app::reply::Answer;
+use crate::app::route::Call;
 use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
 
@@ -71,7 +73,7 @@ pub enum Input<'a> {
     /// A job came back.
     Done { ticket: Ticket, outcome: Outcome },
     /// From HTTP, at the home it concerns.
-    Call { req: ReqId, app: AppId, call: Call },
+    Call { req: ReqId, app: AppId, call: Box<Call> },
     /// Close everything, spread over `window_ms`.
     Drain { window_ms: u64 },
 }
@@ -120,10 +122,9 @@ pub enum Output {
         ip: IpAddr,
     },
     /// The answer to a call from HTTP.
-    CallReply {
+    Answer {
         req: ReqId,
-        status: u16,
-        body: String,
+        answer: Answer,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Asker, Client, Id, Question, World, socket};
 use crate::app::Context;
@@ -13,6 +13,7 @@ use crate::app::effect::{Delivery, Effect, Target};
 use crate::app::event::{AppInput, Connect};
 use crate::app::home::{Decision, Flow, HomeState};
 use crate::app::identity::Identity;
+use crate::app::reply::{Content, Reply};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
 
@@ -103,7 +104,7 @@ impl World {
                 let value = serde_json::from_slice(&args).unwrap();
                 self.client(socket).acks.push((id, value));
             }
-            Effect::Reply { status, body, .. } => self.replies.push((status, serde_json::from_str(&body).unwrap())),
+            Effect::Reply { reply, .. } => self.replies.push(shown(reply)),
             Effect::Join { socket, room } => drop(self.client(socket).rooms.insert(room)),
             Effect::Leave { socket, room } => drop(self.client(socket).rooms.remove(&room)),
             Effect::Disconnect { socket, .. } => {
@@ -205,4 +206,16 @@ impl World {
             self.inputs.push_back(AppInput::Acked { token, answers, missing: missing + asked.len() as u32 });
         }
     }
+}
+
+/// Status and JSON of an answer, or what stands for another one.
+fn shown(reply: Reply) -> (u16, Value) {
+    let value = match reply.content {
+        Content::Empty => Value::Null,
+        Content::Json(text) => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
+        Content::Text(text) => text.into(),
+        Content::Redirect(to) => json!({ "to": to }),
+        Content::Blob { shelf, id, .. } => json!({ "shelf": shelf, "id": id.as_str() }),
+    };
+    (reply.status, value)
 }

@@ -17,12 +17,15 @@ use bytes::Bytes;
 use serde_json::Value;
 
 pub use self::store::Store;
+use crate::api::routes::{Found, Routes};
 use crate::app::effect::Room;
-use crate::app::event::{AckAnswer, AppInput, Args, Call, Connect, Event, Handshake};
+use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
 use crate::app::home::HomeState;
 use crate::app::identity::{AuthSettings, Authenticator, Identity};
 use crate::app::job::Job;
+use crate::app::route::{Call, Door, Place, Route};
 use crate::app::sql::Tables;
+use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Entity, Token};
 use crate::base::close::CloseReason;
 use crate::base::ids::{Key, NspIndex, ReqId, ShardId, Sid, SocketRef};
@@ -231,10 +234,21 @@ impl World {
         self.input(AppInput::Expiring { socket: socket(id), identity, in_ms });
     }
 
-    /// HTTP asks; the answer is among [`World::replies`].
-    pub fn calls(&mut self, call: Call) {
-        let req = ReqId { shard: ShardId(0), key: Key::default() };
-        self.input(AppInput::Call { req, call });
+    /// HTTP asks, on whichever listener has the route: `target` is a path with its query below the application of `row`.
+    /// `identity` is whom the token stands for. The answer is among [`World::replies`].
+    pub fn requests(&mut self, row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) {
+        let (route, call) = found(row, method, target, identity);
+        match (route.home)(&call) {
+            Ok(Place::At(home)) => {
+                let req = ReqId { shard: ShardId(0), key: Key::default() };
+                self.input(AppInput::Call { req, call: Box::new(Call { home, ..call }) });
+            }
+            Ok(Place::Each(_)) => panic!("one home answers in this world"),
+            Err(refused) => {
+                let error = (row.http.error)(&refused);
+                self.replies.push((refused.status, serde_json::from_str(&error).expect("JSON")));
+            }
+        }
     }
 
     pub fn drains(&mut self) {
@@ -279,6 +293,19 @@ impl World {
 
 fn socket(id: Id) -> SocketRef {
     SocketRef { shard: ShardId(0), key: Key { slot: id, generation: 1 } }
+}
+
+/// The route of `row` for a request, and the call as it finds its home.
+pub fn found(row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) -> (&'static Route, Call) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let method = method.parse().expect("a method");
+    let found = [Door::Public, Door::Admin].map(|door| Routes::of(&[row], door, None).find(&method, path));
+    let found = found.into_iter().find_map(|found| match found {
+        Found::Route(owned, values) => Some((owned.route, values)),
+        _ => None,
+    });
+    let (route, values) = found.unwrap_or_else(|| panic!("{method} {target} is no route"));
+    (route, Call { values, query: query.to_owned(), identity, ..Call::of(route, [10, 0, 0, 4].into()) })
 }
 
 #[cfg(test)]

@@ -9,19 +9,12 @@ const APPLICATIONS: &[&str] = &["lab", "orchestrator", "utalk", "dispatch", "iot
 /// Where they live, each in a folder of its own.
 const HOMES: &[&str] = &["src/apps/"];
 
-/// Files that still name one: HTTP and settings become rows of the applications.
-pub const STILL: &[(&str, &[&str])] = &[
-    ("src/api/admin.rs", &["signage"]),
-    ("src/api/snapshots.rs", &["signage"]),
-    ("src/app/event.rs", &["signage"]),
-    ("src/cli/device.rs", &["signage"]),
-];
-
-/// What a file says of applications, but for those of [`STILL`].
+/// What a file says of applications.
 pub fn check(source: &Source) -> Vec<String> {
-    let still = STILL.iter().find(|(path, _)| *path == source.path).map_or(&[][..], |(_, names)| names);
-    let named = named(source).into_iter().filter(|(name, _)| !still.contains(name));
-    named.map(|(name, line)| format!("{}:{line}: names the application `{name}`", source.path)).collect()
+    named(source)
+        .into_iter()
+        .map(|(name, line)| format!("{}:{line}: names the application `{name}`", source.path))
+        .collect()
 }
 
 /// Applications that a file names, each where it does first.

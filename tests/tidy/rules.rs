@@ -35,9 +35,6 @@ const SHELL_IMPORTS: &[(&str, &str, &str)] = &[
     ("cli", "server", "a command ends in the server; main.rs knows the command line only"),
 ];
 
-/// What of an application the list of calls names: the types of what HTTP asks of it.
-const APPLICATION_TYPES: &[(&str, &str)] = &[("src/app/event.rs", "call")];
-
 /// Names a pure layer does not use, and why.
 const IMPURE: &[(&str, &str)] = &[
     ("Instant", "time is a parameter"),
@@ -159,14 +156,13 @@ fn imports(source: &Source) -> Complaints {
     out
 }
 
-/// Applications do not know each other, and nothing below the shell knows one, except for the types of its calls.
+/// Applications do not know each other, and nothing below the shell knows one.
 fn application_import(source: &Source, module: &[String], token: &Token, path: &[String]) -> Option<String> {
     let application = path.get(2)?;
     let inside = module[0] == "apps" && module.get(1) == Some(application);
-    let listed = |(file, part): &(&str, &str)| *file == source.path && path.get(3).is_some_and(|name| name == part);
     let carries_applications = module[0] == "shard" || source.path == "src/app/home.rs";
     let tries_one = carries_applications && (token.test || source.test_only);
-    if inside || tries_one || APPLICATION_TYPES.iter().any(listed) {
+    if inside || tries_one {
         return None;
     }
     Some(at(source, token, &format!("imports the application `{application}`")))

@@ -41,8 +41,8 @@ fn applications_do_not_know_each_other() {
     check("src/app/kit/a.rs", "use crate::apps::signage::job;", &[(2, "the application `signage`")]);
     check(
         "src/app/event.rs",
-        "use crate::apps::signage::call;\nuse crate::apps::signage::fleet;",
-        &[(3, "the application `signage`")],
+        "use crate::apps::signage::tables;\nuse crate::apps::signage::fleet;",
+        &[(2, "the application `signage`"), (3, "the application `signage`")],
     );
     check("src/shard/a.rs", "use crate::apps::lab::Lab;\nuse crate::app::Home;", &[(2, "the application `lab`")]);
     let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::apps::lab::Lab;\n}";

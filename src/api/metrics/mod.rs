@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
         parse(&answer.text());
         for path in ["/metrics", "/metrics/", "/admin", "/debug", "/debug/pprof", "/graphql", "/drain"] {
-            assert_eq!(ask(super::super::public(fake.api()), public_get(path)).await.status, 404, "{path}");
+            assert_eq!(ask(super::super::public(fake.api(), None), public_get(path)).await.status, 404, "{path}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{Decision, Flow};
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
+use crate::app::reply::{Content, Reply};
 use crate::base::ids::SocketRef;
 use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
 
@@ -70,6 +71,7 @@ fn size(input: &AppInput) -> usize {
     match input {
         AppInput::Event(event) => event.args.size_bytes(),
         AppInput::Connect(connect) => connect.auth.len(),
+        AppInput::Call { call, .. } => call.size_bytes(),
         _ => 0,
     }
 }
@@ -87,7 +89,9 @@ fn refuse(input: AppInput, out: &mut Vec<Decision>) {
             }
             None => out.push(Decision::Flow { socket: event.socket, flow: Flow::Cut }),
         },
-        AppInput::Call { req, .. } => fx.push(Effect::Reply { req, status: 503, body: BUSY.to_owned() }),
+        AppInput::Call { req, .. } => {
+            fx.push(Effect::Reply { req, reply: Reply { status: 503, content: Content::Json(BUSY.to_owned()) } })
+        }
         _ => {}
     }
     out.extend(fx.0.into_iter().map(Decision::Effect));

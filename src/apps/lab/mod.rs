@@ -23,6 +23,7 @@ use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::metric::Metric;
+use crate::app::route::Http;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
@@ -36,6 +37,7 @@ pub const ROW: Row = Row {
     namespaces: &["/lab"],
     max_payload_bytes: None,
     tables: None,
+    http: Http::NONE,
     settings: || Chosen::<()>::untold(&[], |()| Box::new(Lab::default())),
     metrics: &[],
 };

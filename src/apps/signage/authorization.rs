@@ -6,23 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::call::Ask;
 use super::fleet::{AdminSeat, AlertKind, Fleet, Seat};
 use super::payload::Fail;
-use super::rules::{self, Scope};
+use super::rules;
 use super::subscription::subject;
 use super::tables;
 use super::turn::Turn;
-use super::waiting::{Change, GrantWait, Reader, Wait};
+use super::waiting::{Change, GrantWait, Wait};
 use crate::app::Entity;
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
 use crate::app::kit::audit::{self, Actor};
+use crate::app::reply::Reply;
 use crate::base::close::CloseReason;
 use crate::base::ids::{ReqId, SocketRef};
-
-/// Failed attempts one call may ask for.
-const FAILURES_MAX: u32 = 1_000;
 
 /// The one who waits for the outcome.
 enum Asker {
@@ -49,58 +46,17 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    /// A request of the admin API.
-    pub fn on_call(&mut self, req: ReqId, ask: Ask) {
-        let actor = Actor { sub: "admin-api".to_owned(), ..Actor::default() };
-        let outcome = match ask {
-            Ask::Devices => {
-                let newcomers = self.fleet.newcomers();
-                let devices = self.fleet.listed(&newcomers, &Scope::All);
-                let body = json!({"devices": devices, "serverTime": self.now.wall.to_string()});
-                self.reply(req, 200, &body);
-                Ok(())
-            }
-            Ask::Device { device_id } => self.show(req, &device_id),
-            Ask::Issue { device_id } => self.issue(req, &actor, &device_id),
-            Ask::Authorize { device_id } => {
-                self.grant(&Asker::Api(req), &actor, &device_id, Change::Authorize, json!({"deviceId": device_id}))
-            }
-            Ask::Revoke { device_id } => {
-                self.grant(&Asker::Api(req), &actor, &device_id, Change::Revoke, json!({"deviceId": device_id}))
-            }
-            Ask::Failures { limit } => {
-                let failures = tables::failures(&self.fleet.name, limit.min(FAILURES_MAX));
-                self.read_saved(failures, Reader::Failures { req });
-                Ok(())
-            }
-        };
-        if let Err(fail) = outcome {
-            let status = match fail.code {
-                "DEVICE_NOT_FOUND" => 404,
-                "VALIDATION" => 400,
-                _ => 409,
-            };
-            self.reply(req, status, &json!({"error": fail}));
-        }
-    }
-
-    fn show(&mut self, req: ReqId, id: &str) -> Result<(), Fail> {
-        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
-        let body = json!(self.fleet.listed_one(id, device));
-        self.reply(req, 200, &body);
-        Ok(())
-    }
-
-    fn issue(&mut self, req: ReqId, actor: &Actor, device_id: &str) -> Result<(), Fail> {
+    /// The admin API issues a fresh token.
+    pub fn issue(&mut self, req: ReqId, device_id: &str) -> Result<(), Fail> {
         let id = rules::id(Some(&Value::from(device_id)), "deviceId")?;
         let token = format!("{}{}", self.rng.sid(), self.rng.sid());
         let change = Change::Issue(rules::hash(&token));
-        self.grant(&Asker::Api(req), actor, &id, change, json!({"deviceId": id, "token": token}))
+        self.grant(&Asker::Api(req), &of_api(), &id, change, json!({"deviceId": id, "token": token}))
     }
 
-    /// Answers the admin API.
-    pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
-        self.fx.push(Effect::Reply { req, status, body: body.to_string() });
+    /// The admin API authorises or revokes.
+    pub fn grant_call(&mut self, req: ReqId, device_id: &str, change: Change) -> Result<(), Fail> {
+        self.grant(&Asker::Api(req), &of_api(), device_id, change, json!({"deviceId": device_id}))
     }
 
     fn grant(&mut self, asker: &Asker, actor: &Actor, id: &str, change: Change, reply: Value) -> Result<(), Fail> {
@@ -176,9 +132,8 @@ impl Turn<'_> {
                 (then, or_else)
             }
             Asker::Api(req) => {
-                then.push(Effect::Reply { req: *req, status: 200, body: reply.to_string() });
-                let body = json!({"error": fail}).to_string();
-                (then, vec![Effect::Reply { req: *req, status: 503, body }])
+                then.push(Effect::Reply { req: *req, reply: Reply::json(200, reply) });
+                (then, vec![Effect::Reply { req: *req, reply: Reply::json(503, &json!({"error": fail})) }])
             }
         }
     }
@@ -222,6 +177,11 @@ impl Turn<'_> {
         }
         self.resolve_alert(id, AlertKind::Offline);
     }
+}
+
+/// Whom the audit names for what the admin listener was asked.
+fn of_api() -> Actor {
+    Actor { sub: "admin-api".to_owned(), ..Actor::default() }
 }
 
 impl Change {

@@ -4,7 +4,7 @@
 //!
 //! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
 //! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
-//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `call` (what it keeps on disk, what HTTP asks of it).
+//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `http` (what it keeps on disk, what HTTP asks of it).
 //!
 //! A device's state goes out once for all who watch it: see `subscription`. The state of a fleet follows the disk only where
 //! somebody relies on it (admission, revisions); everything else is written behind, and goes on while the store fails.
@@ -13,13 +13,13 @@ mod agenda;
 mod alerts;
 mod answer;
 mod authorization;
-pub mod call;
 mod command;
 mod connect;
 mod counters;
 mod device;
 mod dispatch;
 mod fleet;
+pub mod http;
 mod origin;
 mod outcome;
 pub mod payload;
@@ -50,10 +50,12 @@ use self::rules::{NOT_AUTHORIZED, Role, fleet_of};
 use self::settings::Settings;
 use self::turn::{Shared, Turn};
 use crate::app::effect::{Effect, Effects};
-use crate::app::event::{AppInput, Call, Connect, Event};
+use crate::app::event::{AppInput, Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::metric::Metric;
+use crate::app::reply::Reply;
+use crate::app::route::Call;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
@@ -66,6 +68,7 @@ pub const ROW: Row = Row {
     namespaces: &["/signage"],
     max_payload_bytes: Some(33_554_432),
     tables: Some(&tables::TABLES),
+    http: http::HTTP,
     settings: || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Signage::new(settings.clone())) };
         Chosen::with_shelves(settings::KEYS, build, tables::shelves)
@@ -165,7 +168,7 @@ impl Signage {
             AppInput::Connect(connect) => Some(fleet_of(&connect.identity)),
             AppInput::Event(event) => Some(fleet_of(&event.identity)),
             AppInput::Disconnect { identity, .. } | AppInput::Drained { identity, .. } => Some(fleet_of(identity)),
-            AppInput::Call { call: Call::Signage(call), .. } => Some(&call.fleet),
+            AppInput::Call { call, .. } => Some(fleet_of_call(call)),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| &**fleet),
             _ => None,
         }
@@ -264,10 +267,10 @@ impl Application for Signage {
                     self.turn(cx, &fleet, fx, |turn| turn.on_done(wait, outcome));
                 }
             }
-            AppInput::Call { req, call: Call::Signage(call) } => {
-                if !self.turn(cx, &call.fleet, fx, |turn| turn.on_call(req, call.ask)) {
-                    let body = json!({"error": Fail::new("TOO_MANY_FLEETS", "No room for another fleet")}).to_string();
-                    fx.push(Effect::Reply { req, status: 503, body });
+            AppInput::Call { req, call } => {
+                if !self.turn(cx, fleet_of_call(&call), fx, |turn| turn.on_call(req, &call)) {
+                    let fail = Fail::new("TOO_MANY_FLEETS", "No room for another fleet");
+                    fx.push(Effect::Reply { req, reply: Reply::json(503, &json!({"error": fail})) });
                 }
             }
             AppInput::Drained { socket, identity, keys } => {
@@ -295,5 +298,12 @@ impl Application for Signage {
 
     fn tally(&self) -> Tally {
         self.shared.counts.tally
+    }
+}
+
+fn fleet_of_call(call: &Call) -> &str {
+    match &call.home {
+        Home::Tenant(fleet) => fleet,
+        Home::Local => "default",
     }
 }

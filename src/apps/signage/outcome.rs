@@ -96,23 +96,29 @@ impl Turn<'_> {
     }
 
     fn on_read(&mut self, reader: Reader, outcome: Outcome) {
-        let shown = match reader {
-            Reader::History { .. } => outcome.rows(0).map(|rows| rows.into_iter().rev().map(shown_change).collect()),
-            Reader::Failures { .. } => outcome.rows(0).map(|rows| rows.into_iter().map(shown_failure).collect()),
-        };
-        let shown: Vec<Value> = match shown {
-            Ok(shown) => shown,
-            Err(error) => return self.read_failed(&reader, &Fail::new(error.kind.code(), "The store did not answer")),
-        };
+        if let Err(error) = self.tell_rows(&reader, &outcome) {
+            self.read_failed(&reader, &Fail::new(error.kind.code(), "The store did not answer"));
+        }
+    }
+
+    fn tell_rows(&mut self, reader: &Reader, outcome: &Outcome) -> Result<(), JobError> {
         match reader {
             Reader::History { socket, ack, device_id } => {
-                let mut reply = json!({"deviceId": device_id, "changes": shown});
-                self.fx.emit(socket, "device:history", &reply);
+                let changes: Vec<Value> = outcome.rows(0)?.into_iter().rev().map(shown_change).collect();
+                let mut reply = json!({"deviceId": device_id, "changes": changes});
+                self.fx.emit(*socket, "device:history", &reply);
                 reply["ok"] = json!(true);
-                self.fx.ack(socket, ack, &reply);
+                self.fx.ack(*socket, *ack, &reply);
             }
-            Reader::Failures { req } => self.reply(req, 200, &json!({"failures": shown})),
+            Reader::Failures { req } => {
+                let failures: Vec<Value> = outcome.rows(0)?.into_iter().map(shown_failure).collect();
+                self.reply(*req, 200, &json!({"failures": failures}));
+            }
+            Reader::Picture { req, id, identity } => {
+                self.show_picture(*req, *id, identity, outcome.rows(0)?.into_iter().next());
+            }
         }
+        Ok(())
     }
 
     fn read_failed(&mut self, reader: &Reader, fail: &Fail) {
@@ -124,7 +130,7 @@ impl Turn<'_> {
                     self.fx.push(Effect::Ack { socket: *socket, id: *id, args, attachments: Vec::new() });
                 }
             }
-            Reader::Failures { req } => self.reply(*req, 503, &json!({"error": fail})),
+            Reader::Failures { req } | Reader::Picture { req, .. } => self.reply(*req, 503, &json!({"error": fail})),
         }
     }
 }

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use super::origin::CommandOrigin;
 use super::tables;
+use crate::app::identity::Identity;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::command::{Key, Row};
 use crate::app::sql::Statement;
-use crate::base::ids::{ReqId, SocketRef};
+use crate::base::ids::{ReqId, Sid, SocketRef};
 use crate::base::time::Millis;
 
 /// What is not on disk yet. Rows of devices and states are written as they stand when they are flushed.
@@ -62,6 +63,7 @@ pub struct Flushed {
 pub enum Reader {
     History { socket: SocketRef, ack: Option<u64>, device_id: String },
     Failures { req: ReqId },
+    Picture { req: ReqId, id: Sid, identity: Arc<Identity> },
 }
 
 /// A picture the shell works on.

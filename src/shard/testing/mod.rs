@@ -24,10 +24,10 @@ use std::sync::Arc;
 use super::io::{Hello, Input, Service};
 use super::{Shard, ShardConfig};
 use crate::app::Application;
-use crate::app::event::{Call, Handshake};
+use crate::app::event::Handshake;
 use crate::app::identity::{AuthSettings, Authenticator};
 use crate::app::job::{Job, Outcome};
-use crate::base::ids::{AppId, ListenerId, NspId, ShardId};
+use crate::base::ids::{ListenerId, NspId, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::time::{Millis, Now, WallMillis};
 use crate::hub::namespace::Namespaces;
@@ -192,13 +192,6 @@ impl World {
         if let Some(ticket) = ticket {
             self.input(shard, Input::Done { ticket, outcome });
         }
-    }
-
-    /// A call from HTTP at the home on `shard`: its status and body once they are there.
-    pub fn calls(&self, shard: u16, app: u16, call: Call) -> Option<(u16, String)> {
-        let request = Request::new(self.clone());
-        self.input(shard, Input::Call { req: request.id, app: AppId(app), call });
-        self.0.borrow_mut().call_replies.remove(&request.id)
     }
 
     pub fn drains(&self, window_ms: u64) {

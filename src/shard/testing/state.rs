@@ -38,7 +38,6 @@ pub struct State {
 
     pub answer_job: AnswerJob,
     pub kept_jobs: VecDeque<(u16, Option<Ticket>, Job)>,
-    pub call_replies: BTreeMap<ReqId, (u16, String)>,
     /// Addresses whose places sessions have given back.
     pub left: Vec<IpAddr>,
 }
@@ -80,7 +79,6 @@ impl State {
                 _ => Some(Outcome::Failed(JobError { kind: JobErrorKind::Unavailable, text: "no store".into() })),
             }),
             kept_jobs: VecDeque::new(),
-            call_replies: BTreeMap::new(),
             left: Vec::new(),
         }
     }
@@ -211,10 +209,8 @@ impl State {
                     }
                 }
                 Output::Left { ip } => self.left.push(ip),
-                Output::CallReply { req, status, body } => {
-                    self.waiting.remove(req.key);
-                    self.call_replies.insert(req, (status, body));
-                }
+                // Nobody calls by HTTP here.
+                Output::Answer { .. } => {}
             }
         }
         any

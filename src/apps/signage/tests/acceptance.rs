@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use super::world::World;
 use crate::app::AuthFailure;
 use crate::app::event::Args;
-use crate::apps::signage::call::Ask;
 use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
@@ -26,7 +25,7 @@ fn a01_a_device_registers_with_either_handshake() {
     let connected = world.hears(admin, "device:connected");
     assert_eq!(connected["deviceName"], "Lobby");
     assert_eq!(connected["deviceGroup"], "g1");
-    world.call(Ask::Issue { device_id: "p2".into() });
+    world.call("POST", "/signage/devices/p2/issue");
     let token = world.replies.pop().unwrap().1["token"].as_str().unwrap().to_owned();
     let query = "deviceId=p2&deviceName=Hall+2&deviceType=player&deviceGroup=g2&appVersion=1.0";
     let p2 = world.connect(Err(AuthFailure::Invalid), json!({"token": token}), query);
@@ -54,7 +53,7 @@ fn a02_a_wrong_token_is_refused_recorded_and_throttled() {
     assert_eq!(world.refusal(bad).1["limit"], 10);
     assert_eq!(world.metric("sg_auth_failures_total", "unknown_token"), 10.0);
     assert_eq!(world.metric("sg_auth_failures_total", "throttled"), 1.0);
-    world.call(Ask::Failures { limit: 100 });
+    world.call("GET", "/signage/failures?limit=100");
     let failures = world.replies.pop().unwrap().1;
     assert_eq!(failures["failures"].as_array().unwrap().len(), 11);
     let again = world.device("p1", "token-p1");

@@ -10,7 +10,6 @@ use super::world::{World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
 use crate::app::identity::{Claims, Identity};
-use crate::apps::signage::call::Ask;
 use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
@@ -235,7 +234,7 @@ fn a_token_alone_finds_its_device_until_it_is_revoked() {
     let socket = by_token(&mut world);
     assert!(world.is_open(socket));
     assert_eq!(world.asks(socket, "player:state", full_state(1))["deviceId"], "p2");
-    world.call(Ask::Revoke { device_id: "p2".to_owned() });
+    world.call("POST", "/signage/devices/p2/revoke");
     let socket = by_token(&mut world);
     assert!(!world.is_open(socket));
 }
@@ -303,7 +302,7 @@ fn a_device_that_is_connected_and_silent_is_shown_as_that() {
     assert_eq!(shown(&mut world, admin, "p1")["status"], "online", "one socket of it is registered");
     world.leaves(p1, CloseReason::TransportClose);
     assert_eq!(shown(&mut world, admin, "p1")["status"], "silent", "and the other one is still here");
-    world.call(Ask::Revoke { device_id: "p1".to_owned() });
+    world.call("POST", "/signage/devices/p1/revoke");
     assert_eq!(shown(&mut world, admin, "p1")["status"], "retired");
     assert_eq!(world.metric("sg_devices", "silent"), 0.0);
 }
@@ -318,7 +317,7 @@ fn a_device_nobody_knows_is_shown_while_it_is_connected_and_silent() {
         let listed = shown(&mut world, who, "p7");
         assert_eq!((&listed["status"], &listed["deviceName"]), (&json!("silent"), &json!("Door")));
     }
-    world.call(Ask::Devices);
+    world.call("GET", "/signage/devices");
     assert_eq!(world.replies.pop().unwrap().1["devices"][0]["status"], "silent");
     let refused = world.asks(admin, "player:command", json!({"deviceId": "p7", "command": "vlc:play"}));
     assert_eq!(refused["error"]["code"], "DEVICE_OFFLINE");

@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod failures;
+mod http;
 mod resolutions;
 mod simulation;
 mod tables;

@@ -8,7 +8,6 @@ use super::acceptance::full_state;
 use super::world::{Id, World, by_fleet_token, fleet_world, of_tenant};
 use crate::app::AuthFailure;
 use crate::app::identity::{Claims, Identity};
-use crate::apps::signage::call::Ask;
 use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
@@ -403,20 +402,18 @@ fn r12_a_device_is_pending_until_an_admin_accepts_its_token() {
 #[test]
 fn r12_the_admin_api_answers_with_the_right_status() {
     let mut world = World::new();
-    for (ask, status) in [
-        (Ask::Authorize { device_id: "p1".into() }, 404),
-        (Ask::Revoke { device_id: "p1".into() }, 404),
-        (Ask::Issue { device_id: "".into() }, 400),
-        (Ask::Issue { device_id: "p1".into() }, 200),
-        (Ask::Authorize { device_id: "p1".into() }, 409),
-        (Ask::Devices, 200),
-        (Ask::Device { device_id: "p1".into() }, 200),
-        (Ask::Device { device_id: "p2".into() }, 404),
-        (Ask::Revoke { device_id: "p1".into() }, 200),
-        (Ask::Failures { limit: 5 }, 200),
+    for (method, target, status) in [
+        ("POST", "/signage/devices/p1/authorize", 404),
+        ("POST", "/signage/devices/p1/revoke", 404),
+        ("POST", "/signage/devices/*/issue", 400),
+        ("POST", "/signage/devices/p1/issue", 200),
+        ("POST", "/signage/devices/p1/authorize", 409),
+        ("GET", "/signage/devices", 200),
+        ("POST", "/signage/devices/p1/revoke", 200),
+        ("GET", "/signage/failures?limit=5", 200),
     ] {
-        world.call(ask.clone());
-        assert_eq!(world.replies.pop().unwrap().0, status, "{ask:?}");
+        world.call(method, target);
+        assert_eq!(world.replies.pop().unwrap().0, status, "{method} {target}");
     }
 }
 
@@ -426,7 +423,7 @@ fn r12_what_cannot_be_stored_is_not_granted() {
     let p1 = world.player("p1", "g1");
     let admin = world.admin();
     world.store.down = true;
-    world.call(Ask::Issue { device_id: "p2".into() });
+    world.call("POST", "/signage/devices/p2/issue");
     assert_eq!(world.replies.pop().unwrap().0, 503);
     let ack = world.asks(admin, "device:revoke", json!({"deviceId": "p1"}));
     assert_eq!(ack["error"]["code"], "STORE_UNAVAILABLE");
@@ -440,7 +437,7 @@ fn r12_the_fleet_token_admits_any_but_the_revoked() {
     let p1 = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
     world.send(p1, "player:register", json!({"deviceId": "p1"}));
     world.hears(p1, "player:registered");
-    world.call(Ask::Revoke { device_id: "p1".into() });
+    world.call("POST", "/signage/devices/p1/revoke");
     assert!(!world.is_open(p1));
     let back = by_fleet_token(&mut world, json!({"deviceId": "p1"}));
     assert_eq!(world.refusal(back).0, "Device not authorized");

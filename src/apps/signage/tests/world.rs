@@ -8,14 +8,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::app::AuthFailure;
-use crate::app::event::Call;
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::Blob;
 use crate::app::sql::{FromRow, Row, RowError, Statement};
-use crate::apps::signage::Signage;
-use crate::apps::signage::call::{Ask, Call as SignageCall};
 use crate::apps::signage::settings::Settings;
 use crate::apps::signage::tables::{self, Change, Command, Device, Failure, State};
+use crate::apps::signage::{ROW, Signage};
 use crate::testing;
 pub use crate::testing::Id;
 
@@ -58,7 +56,7 @@ impl World {
         let token = format!("token-{id}");
         if !self.disk().devices.get(id).is_some_and(|row| row.authorized) {
             self.device(id, &token);
-            self.call(Ask::Authorize { device_id: id.to_owned() });
+            self.call("POST", &format!("/signage/devices/{id}/authorize"));
         }
         let socket = self.device(id, &token);
         assert!(self.is_open(socket), "{:?}", self.refusal(socket));
@@ -88,8 +86,9 @@ impl World {
         self.person("admin", &[])
     }
 
-    pub fn call(&mut self, ask: Ask) {
-        self.calls(Call::Signage(SignageCall { fleet: "default".to_owned(), ask }));
+    /// The operator asks.
+    pub fn call(&mut self, method: &str, target: &str) {
+        self.requests(&ROW, method, target, None);
     }
 
     /// Every row there is.

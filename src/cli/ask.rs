@@ -1,16 +1,17 @@
-//! `siod device …`: one HTTP request to the admin listener of the running daemon; its JSON answer is printed.
+//! What applications add to the command line: one HTTP request to the admin listener of the running daemon; its JSON answer is
+//! printed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::config::args::Device;
+use crate::config::args::Asked;
 use crate::config::{Admin, Config};
 
 /// The whole exchange takes no longer than this.
@@ -21,14 +22,13 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks and prints; exit code 0 where the daemon said yes.
-pub fn ask(config: &Config, asked: &Device) -> ExitCode {
+pub fn ask(config: &Config, asked: &Asked) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (method, path) = route(asked);
     let address = reachable(config.admin.bind);
     let failed = |sentence| super::refuse(ExitCode::FAILURE, &[sentence]);
     let answer = runtime.map_err(Failure::from).and_then(|runtime| {
         runtime.block_on(async {
-            let exchange = exchange(&config.admin, address, method, &path);
+            let exchange = exchange(&config.admin, address, asked);
             tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| Failure::from("no answer in time"))?
         })
     });
@@ -41,29 +41,13 @@ pub fn ask(config: &Config, asked: &Device) -> ExitCode {
     }
 }
 
-/// Method, and path with query, of what was asked.
-fn route(asked: &Device) -> (Method, String) {
-    let (one, verb) = match asked {
-        Device::List { fleet } => return (Method::GET, format!("/signage/devices?fleet={}", encoded(&fleet.fleet))),
-        Device::Issue(one) => (one, "issue"),
-        Device::Authorize(one) => (one, "authorize"),
-        Device::Revoke(one) => (one, "revoke"),
-    };
-    let (device, fleet) = (encoded(&one.device), encoded(&one.fleet.fleet));
-    (Method::POST, format!("/signage/devices/{device}/{verb}?fleet={fleet}"))
-}
-
-async fn exchange(
-    admin: &Admin,
-    address: SocketAddr,
-    method: Method,
-    path: &str,
-) -> Result<(StatusCode, Bytes), Failure> {
+async fn exchange(admin: &Admin, address: SocketAddr, asked: &Asked) -> Result<(StatusCode, Bytes), Failure> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Errors of the connection reach the sender too; here it is only kept going.
     tokio::spawn(async { drop(connection.await) });
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, address.to_string());
+    let request = Request::builder().method(asked.method.name()).uri(&asked.path);
+    let mut request = request.header(header::HOST, address.to_string());
     if !admin.token.is_empty() {
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", admin.token.expose()));
     }
@@ -83,14 +67,6 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bind.port())
 }
 
-/// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3), slashes and dots of `..` included.
-fn encoded(text: &str) -> String {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
-    text.bytes()
-        .map(|byte| if is_unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
 /// JSON with line breaks; any other text with its control characters escaped, since a terminal will show it.
 fn indented(body: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(body).ok();
@@ -101,23 +77,9 @@ fn indented(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::route::Method;
     use crate::config::Secret;
-    use crate::config::args::{Fleet, OneDevice};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    #[test]
-    fn each_command_has_its_route() {
-        let fleet = || Fleet { fleet: "a&b".to_owned() };
-        let one = |device: &str| OneDevice { device: device.to_owned(), fleet: fleet() };
-        for (asked, method, path) in [
-            (Device::List { fleet: fleet() }, Method::GET, "/signage/devices?fleet=a%26b"),
-            (Device::Issue(one("p1")), Method::POST, "/signage/devices/p1/issue?fleet=a%26b"),
-            (Device::Authorize(one("café/x")), Method::POST, "/signage/devices/caf%C3%A9%2Fx/authorize?fleet=a%26b"),
-            (Device::Revoke(one("..")), Method::POST, "/signage/devices/%2E%2E/revoke?fleet=a%26b"),
-        ] {
-            assert_eq!(route(&asked), (method, path.to_owned()));
-        }
-    }
 
     #[test]
     fn a_listener_on_every_address_is_reached_on_loopback() {
@@ -140,7 +102,8 @@ mod tests {
             String::from_utf8(head).unwrap()
         });
         let admin = Admin { bind: address, token: Secret::new("t0k"), ..Admin::default() };
-        let answer = exchange(&admin, address, Method::POST, "/signage/devices/p1/issue?fleet=x").await.unwrap();
+        let asked = Asked { method: Method::Post, path: "/signage/devices/p1/issue?fleet=x".to_owned() };
+        let answer = exchange(&admin, address, &asked).await.unwrap();
         assert_eq!(answer, (StatusCode::NOT_FOUND, Bytes::from_static(b"\"no\"")));
         let head = daemon.await.unwrap();
         assert!(head.starts_with("POST /signage/devices/p1/issue?fleet=x HTTP/1.1\r\n"), "{head}");

@@ -1,0 +1,213 @@
+//! Requests for the routes of applications: judged by their rows, handed to their homes, and answered by what comes back.
+//! No application is known here.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::routes::{Found, Owned, Routes};
+use super::{Api, blob, reply};
+use crate::app::Home;
+use crate::app::identity::Identity;
+use crate::app::reply::{Answer, Content, Reply};
+use crate::app::route::{Body, Call, Http, Place, Refused, Who};
+use crate::base::limit::{BODY_TIMEOUT_MS, CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::base::percent;
+
+/// Answers what is for an application; everything else goes on.
+pub async fn answer(State((api, routes)): State<(Api, Arc<Routes>)>, request: Request, next: Next) -> Response {
+    match routes.find(request.method(), request.uri().path()) {
+        Found::Route(owned, values) => serve(&api, owned, values, request).await,
+        Found::WrongMethod { http, allow } => {
+            let mut response = refuse(http, &WRONG_METHOD);
+            let allow = HeaderValue::try_from(allow).expect("names of methods are text");
+            response.headers_mut().insert(header::ALLOW, allow);
+            response
+        }
+        Found::Nothing(http) => refuse(http, &NOT_FOUND),
+        Found::Elsewhere => next.run(request).await,
+    }
+}
+
+async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -> Response {
+    let http = &owned.row.http;
+    let (parts, body) = request.into_parts();
+    let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let mut call = Call {
+        values,
+        query: parts.uri.query().unwrap_or("").to_owned(),
+        user_agent: user_agent(&parts.headers),
+        ..Call::of(owned.route, ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    };
+    let judged = match identified(api, owned.route.who, &parts.headers, &call.query) {
+        Ok(identity) => {
+            call.identity = identity;
+            with_body(&mut call, &parts.headers, body).await
+        }
+        Err(refused) => Err(refused),
+    };
+    match judged.and_then(|()| (owned.route.home)(&call)) {
+        Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts.headers).await,
+        Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
+        Err(refused) => refuse(http, &refused),
+    }
+}
+
+/// Whom the request's token stands for, where the route wants one.
+fn identified(api: &Api, who: Who, headers: &HeaderMap, query: &str) -> Result<Option<Arc<Identity>>, Refused> {
+    let Who::Token { in_query } = who else { return Ok(None) };
+    let by_query = || in_query.then(|| percent::value(query, "token")).flatten();
+    let token = reply::bearer(headers).map(str::to_owned).or_else(by_query).unwrap_or_default();
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        return Err(if in_query { NO_TOKEN_OR_QUERY } else { NO_TOKEN });
+    }
+    api.backend.verify(&token).map(Some).map_err(|_| BAD_TOKEN)
+}
+
+/// Reads the body as the route wants it, within its bound and its time.
+async fn with_body(call: &mut Call, headers: &HeaderMap, body: axum::body::Body) -> Result<(), Refused> {
+    let bytes_max = match call.route.body {
+        Body::None => return Ok(()),
+        Body::Json { bytes_max } if is_json(headers) => bytes_max,
+        Body::Json { .. } => return Err(NOT_OF_JSON),
+        Body::Raw { bytes_max, headers: chosen } => {
+            let value = |name: &&'static str| {
+                let value = headers.get_all(*name).iter().next_back()?;
+                Some((*name, Bytes::copy_from_slice(value.as_bytes())))
+            };
+            call.headers = chosen.iter().filter_map(value).collect();
+            bytes_max
+        }
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > bytes_max as u64) {
+        return Err(TOO_LARGE);
+    }
+    let whole = Limited::new(body, bytes_max).collect();
+    let whole = timeout(Duration::from_millis(BODY_TIMEOUT_MS), whole).await.map_err(|_| TOO_SLOW)?;
+    call.body = match whole {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(TOO_LARGE),
+        Err(_) => return Err(BROKEN),
+    };
+    let is_json = matches!(call.route.body, Body::Json { .. });
+    if is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&call.body).is_err() {
+        return Err(NO_JSON);
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    text.chars().take(USER_AGENT_BYTES_MAX).collect()
+}
+
+async fn at(api: &Api, owned: Owned, call: Call, headers: &HeaderMap) -> Response {
+    let deadline = Instant::now() + api.settings.call_timeout;
+    match answered(api, owned, call, deadline).await {
+        Some(reply) => show(api, &owned.row.http, reply, headers).await,
+        None => refuse(&owned.row.http, &NO_ANSWER),
+    }
+}
+
+/// Asks several homes at once. All have the same deadline, and whoever misses it is named.
+async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Response {
+    homes.sort_unstable();
+    homes.dedup();
+    if homes.len() > CALL_HOMES_MAX {
+        return refuse(&owned.row.http, &TOO_MANY_HOMES);
+    }
+    let deadline = Instant::now() + api.settings.call_timeout;
+    let mut asked = Vec::with_capacity(homes.len());
+    for home in homes {
+        let answers = api.backend.call(owned.row.name, Call { home: home.clone(), ..call.clone() });
+        asked.push((home, answers));
+    }
+    let (mut told, mut missing) = (serde_json::Map::new(), Vec::new());
+    for (home, mut answers) in asked {
+        let name = match home {
+            Home::Tenant(name) => name,
+            Home::Local => "local".to_owned(),
+        };
+        match timeout_at(deadline, poll_fn(|cx| answers.poll_next(cx))).await {
+            Ok(Some(Answer::Reply(Reply { content: Content::Json(text), .. }))) => {
+                told.insert(name, serde_json::from_str(&text).unwrap_or(Value::Null));
+            }
+            Ok(Some(Answer::Reply(_))) => drop(told.insert(name, Value::Null)),
+            Ok(None) | Err(_) => missing.push(name),
+        }
+    }
+    let status = if told.is_empty() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::OK };
+    reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
+}
+
+async fn answered(api: &Api, owned: Owned, call: Call, deadline: Instant) -> Option<Reply> {
+    let mut answers = api.backend.call(owned.row.name, call);
+    let Answer::Reply(reply) = timeout_at(deadline, poll_fn(|cx| answers.poll_next(cx))).await.ok()??;
+    Some(reply)
+}
+
+/// A home's reply as HTTP.
+async fn show(api: &Api, http: &Http, reply: Reply, headers: &HeaderMap) -> Response {
+    let Ok(status) = StatusCode::from_u16(reply.status) else { return refuse(http, &BAD_REPLY) };
+    let not_stored = (header::CACHE_CONTROL, "no-store");
+    match reply.content {
+        Content::Empty => (status, [not_stored]).into_response(),
+        Content::Json(text) => reply::json(status, text),
+        Content::Text(text) => (status, [not_stored], text).into_response(),
+        Content::Redirect(to) => match HeaderValue::try_from(to) {
+            Ok(to) => (status, [(header::LOCATION, to)], [not_stored]).into_response(),
+            Err(_) => refuse(http, &BAD_REPLY),
+        },
+        Content::Blob { shelf, id, gone } => match blob::fetch(api, shelf, id, headers).await {
+            Ok(response) => response,
+            Err(blob::Unfetched::Gone) => refuse(http, &gone),
+            Err(blob::Unfetched::StoreFails) => refuse(http, &NO_STORE),
+        },
+    }
+}
+
+fn refuse(http: &Http, refused: &Refused) -> Response {
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = reply::json(status, (http.error)(refused));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+const NOT_FOUND: Refused = Refused::new(404, "NOT_FOUND", reply::NOT_FOUND);
+const WRONG_METHOD: Refused = Refused::new(405, "METHOD_NOT_ALLOWED", reply::WRONG_METHOD);
+const NO_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer");
+const NO_TOKEN_OR_QUERY: Refused =
+    Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer or ?token=");
+const BAD_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "the token is not valid");
+const NOT_OF_JSON: Refused =
+    Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes JSON, as Content-Type: application/json");
+const NO_JSON: Refused = Refused::new(400, "VALIDATION", "the body is not JSON");
+const TOO_LARGE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the body is larger than this path takes");
+const TOO_SLOW: Refused = Refused::new(408, "TIMEOUT", "the body did not arrive in time");
+const BROKEN: Refused = Refused::new(400, "VALIDATION", "the body did not arrive whole");
+const TOO_MANY_HOMES: Refused = Refused::new(400, "VALIDATION", "too many are asked at once");
+const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
+const NO_STORE: Refused = Refused::new(503, "STORE_UNAVAILABLE", "the store does not answer");
+const BAD_REPLY: Refused = Refused::new(500, "INTERNAL", "the application's answer is none");
+
+#[cfg(test)]
+mod tests;

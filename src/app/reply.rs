@@ -1,0 +1,61 @@
+//! How a call from HTTP is answered. Values only: who holds the connection is the shell's to know.
+
+use serde::Serialize;
+
+use super::route::Refused;
+use crate::base::ids::Sid;
+
+/// How a call is answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub content: Content,
+}
+
+/// What an answer consists of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    Empty,
+    /// JSON text.
+    Json(String),
+    Text(String),
+    /// To this address, absolute or a path; the status is one of 301, 302, 303, 307, 308.
+    Redirect(String),
+    /// A blob, or what of it is asked for (ranges, validators). Where quota or age have taken it, `gone` is the answer.
+    Blob {
+        shelf: &'static str,
+        id: Sid,
+        gone: Refused,
+    },
+}
+
+/// What a home says to a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    Reply(Reply),
+}
+
+impl Reply {
+    /// A status and a JSON value.
+    pub fn json(status: u16, body: &impl Serialize) -> Reply {
+        let text = serde_json::to_string(body).expect("our own types serialise to JSON");
+        Reply { status, content: Content::Json(text) }
+    }
+
+    pub fn text(status: u16, text: impl Into<String>) -> Reply {
+        Reply { status, content: Content::Text(text.into()) }
+    }
+
+    pub fn empty(status: u16) -> Reply {
+        Reply { status, content: Content::Empty }
+    }
+
+    pub fn redirect(status: u16, to: impl Into<String>) -> Reply {
+        Reply { status, content: Content::Redirect(to.into()) }
+    }
+
+    /// 200 with a blob, or 304, 206 or 416 by what the asker has and wants.
+    pub fn blob(shelf: &'static str, id: Sid, gone: Refused) -> Reply {
+        Reply { status: 200, content: Content::Blob { shelf, id, gone } }
+    }
+}

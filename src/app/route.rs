@@ -1,0 +1,297 @@
+//! What an application answers by HTTP: a row for each route, from which the daemon finds and judges a call, lists what there
+//! is (`siod routes`) and describes it (`/openapi.json`). A call is an event with somewhere to reply: it reaches its home as
+//! [`AppInput::Call`](super::event::AppInput::Call) and is answered by [`Effect::Reply`](super::effect::Effect::Reply).
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Home;
+use super::identity::Identity;
+use crate::base::percent;
+
+/// All that an application has to say about HTTP.
+#[derive(Debug)]
+pub struct Http {
+    pub routes: &'static [Route],
+    /// A refusal as its clients know errors: JSON text.
+    pub error: fn(&Refused) -> String,
+    /// Commands of the command line, each with verbs that ask routes of the admin listener.
+    pub commands: &'static [Command],
+}
+
+impl Http {
+    /// An application that answers nothing.
+    pub const NONE: Http = Http { routes: &[], error: plain_error, commands: &[] };
+
+    /// The route of this name.
+    pub fn route(&self, name: &str) -> Option<&'static Route> {
+        self.routes.iter().find(|route| route.name == name)
+    }
+}
+
+/// One method of one path.
+#[derive(Debug)]
+pub struct Route {
+    /// What handlers and descriptions call it; unique within its application.
+    pub name: &'static str,
+    pub method: Method,
+    /// Below `/<application>`: `/devices/{device}/issue`. A parameter stands for one segment, `{*rest}` for all that follow.
+    pub path: &'static str,
+    /// One sentence for whoever reads a list of routes.
+    pub doc: &'static str,
+    pub door: Door,
+    /// Where the path is served without `/<application>` in front as well.
+    pub bare: Bare,
+    pub who: Who,
+    /// The parameters of the path, and those of the query that it reads.
+    pub params: &'static [Param],
+    pub body: Body,
+    /// Where it is decided: a pure function of what the call says, asked on the way. A refusal is the answer.
+    pub home: fn(&Call) -> Result<Place, Refused>,
+}
+
+/// What a call does to what it names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Method {
+    /// HEAD is answered likewise.
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// The listeners that serve a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    Public,
+    /// Behind the admin listener's guard.
+    Admin,
+}
+
+/// Where a contract fixes a path, clients have it by heart without the application's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bare {
+    No,
+    /// On listeners whose root the application is.
+    AtRoot,
+    Everywhere,
+}
+
+/// The askers a route lets through. What one of them may ask for is the home's to judge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    Anybody,
+    /// An asker with a token that the daemon accepts, by `Authorization: Bearer` or, where a browser cannot send headers
+    /// (`<img>`), by `?token=`; else 401.
+    Token {
+        in_query: bool,
+    },
+}
+
+/// One parameter, for descriptions and the command line.
+#[derive(Debug)]
+pub struct Param {
+    pub name: &'static str,
+    pub doc: &'static str,
+    /// What the command line sends unless it is told otherwise.
+    pub default: Option<&'static str>,
+}
+
+/// What a call brings along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Body {
+    /// Nothing; what comes all the same is not read.
+    None,
+    /// One JSON value: another type is 415, a larger one 413, anything else 400.
+    Json { bytes_max: usize },
+    /// The bytes as they came, whatever their type, and these headers: a signature is of bytes.
+    Raw { bytes_max: usize, headers: &'static [&'static str] },
+}
+
+/// A request that a route has let through.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub route: &'static Route,
+    /// Where it is decided, as the route has found.
+    pub home: Home,
+    /// Values of the path's parameters, decoded, in the order of the path.
+    pub values: Vec<String>,
+    /// Still percent-encoded.
+    pub query: String,
+    /// Whom the token stands for, where the route asks for one.
+    pub identity: Option<Arc<Identity>>,
+    pub ip: IpAddr,
+    pub user_agent: String,
+    /// The headers that the route has chosen, as far as they came; the last of a name.
+    pub headers: Vec<(&'static str, Bytes)>,
+    /// As the route's kind of body says.
+    pub body: Bytes,
+}
+
+/// Where a call is decided.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    At(Home),
+    /// By each of these. The answer names them: `{"homes":{"a":…},"missing":["b"]}`.
+    Each(Vec<Home>),
+}
+
+/// Why a call is not answered as asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    pub status: u16,
+    /// From a closed set, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub text: &'static str,
+}
+
+/// A command of the command line: `siod device issue p1` asks the running daemon for what a route of the admin listener does.
+#[derive(Debug)]
+pub struct Command {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub verbs: &'static [Verb],
+}
+
+/// What one can do with it. The parameters of the route's path are the verb's arguments, those of its query are options.
+#[derive(Debug)]
+pub struct Verb {
+    pub name: &'static str,
+    pub doc: &'static str,
+    /// The name of the route that it asks.
+    pub route: &'static str,
+}
+
+impl Route {
+    /// Names of the parameters in the path, in order.
+    pub fn in_path(&self) -> impl Iterator<Item = &'static str> {
+        let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
+        self.path.split('/').filter_map(name).map(|name| name.trim_start_matches('*'))
+    }
+
+    /// The parameters that it reads from the query.
+    pub fn in_query(&self) -> impl Iterator<Item = &'static Param> {
+        self.params.iter().filter(|param| !self.in_path().any(|name| name == param.name))
+    }
+
+    /// Whether it is served bare on a listener with this root, as an application called `owner`.
+    pub fn is_bare(&self, owner: &str, root: Option<&str>) -> bool {
+        match self.bare {
+            Bare::No => false,
+            Bare::AtRoot => root == Some(owner),
+            Bare::Everywhere => true,
+        }
+    }
+}
+
+impl Call {
+    /// A call of this route from this address that says nothing yet.
+    pub fn of(route: &'static Route, ip: IpAddr) -> Call {
+        Call {
+            route,
+            home: Home::Local,
+            values: Vec::new(),
+            query: String::new(),
+            identity: None,
+            ip,
+            user_agent: String::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// A parameter of the path; empty where the route has none of this name.
+    pub fn param(&self, name: &str) -> &str {
+        let index = self.route.in_path().position(|known| known == name);
+        index.and_then(|index| self.values.get(index)).map_or("", |value| value)
+    }
+
+    /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        percent::value(&self.query, name)
+    }
+
+    /// A chosen header, if it came.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &value[..])
+    }
+
+    /// The body read as `T`; `None` if it is of another shape.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Bytes that it holds.
+    pub fn size_bytes(&self) -> usize {
+        let values: usize = self.values.iter().map(String::len).sum();
+        let headers: usize = self.headers.iter().map(|(_, value)| value.len()).sum();
+        values + headers + self.query.len() + self.user_agent.len() + self.body.len()
+    }
+}
+
+impl Method {
+    /// As a request line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+impl Refused {
+    pub const fn new(status: u16, code: &'static str, text: &'static str) -> Refused {
+        Refused { status, code, text }
+    }
+}
+
+/// `{"error":{"code","message"}}`.
+pub fn plain_error(refused: &Refused) -> String {
+    serde_json::json!({ "error": { "code": refused.code, "message": refused.text } }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTE: Route = Route {
+        name: "r",
+        method: Method::Get,
+        path: "/a/{one}/b/{*rest}",
+        doc: "",
+        door: Door::Public,
+        bare: Bare::AtRoot,
+        who: Who::Anybody,
+        params: &[
+            Param { name: "one", doc: "", default: None },
+            Param { name: "rest", doc: "", default: None },
+            Param { name: "limit", doc: "", default: Some("1") },
+        ],
+        body: Body::None,
+        home: |_| Ok(Place::At(Home::Local)),
+    };
+
+    #[test]
+    fn parameters_are_of_the_path_or_of_the_query() {
+        assert!(ROUTE.in_path().eq(["one", "rest"]));
+        assert!(ROUTE.in_query().map(|param| param.name).eq(["limit"]));
+    }
+
+    #[test]
+    fn a_bare_path_is_of_its_root() {
+        for (bare, own, other, none) in
+            [(Bare::No, false, false, false), (Bare::AtRoot, true, false, false), (Bare::Everywhere, true, true, true)]
+        {
+            let route = Route { bare, ..ROUTE };
+            let is_bare = |root| route.is_bare("x", root);
+            assert_eq!((is_bare(Some("x")), is_bare(Some("y")), is_bare(None)), (own, other, none), "{bare:?}");
+        }
+    }
+}
