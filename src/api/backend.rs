@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::app::AuthFailure;
 use crate::app::identity::Identity;
@@ -29,8 +30,8 @@ pub trait Backend: Send + Sync + 'static {
     /// keep the shards counting.
     fn glance(&self) -> BoxFuture<'_, Arc<[ShardSample]>>;
 
-    /// Hands a call to its home in the application of this name.
-    fn call(&self, app: &'static str, call: Call) -> Box<dyn Answers>;
+    /// Hands a call to its home in the application of this name. `cut` is told where the asker of a stream does not read.
+    fn call(&self, app: &'static str, call: Call, cut: Arc<Notify>) -> Box<dyn Answers>;
 
     /// What is known of a blob; nothing where quota or age has taken it, or it never was.
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>>;

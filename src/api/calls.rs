@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::routes::{Found, Owned, Routes};
-use super::{Api, blob, reply};
+use super::{Api, blob, reply, stream};
 use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
@@ -43,6 +44,7 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
     let http = &owned.row.http;
     let (parts, body) = request.into_parts();
     let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let cut = parts.extensions.get::<Arc<Notify>>().cloned().unwrap_or_default();
     let mut call = Call {
         values,
         query: parts.uri.query().unwrap_or("").to_owned(),
@@ -57,7 +59,7 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         Err(refused) => Err(refused),
     };
     match judged.and_then(|()| (owned.route.home)(&call)) {
-        Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts.headers).await,
+        Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts.headers, cut).await,
         Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
         Err(refused) => refuse(http, &refused),
     }
@@ -118,11 +120,14 @@ fn user_agent(headers: &HeaderMap) -> String {
     text.chars().take(USER_AGENT_BYTES_MAX).collect()
 }
 
-async fn at(api: &Api, owned: Owned, call: Call, headers: &HeaderMap) -> Response {
-    let deadline = Instant::now() + api.settings.call_timeout;
-    match answered(api, owned, call, deadline).await {
-        Some(reply) => show(api, &owned.row.http, reply, headers).await,
-        None => refuse(&owned.row.http, &NO_ANSWER),
+async fn at(api: &Api, owned: Owned, call: Call, headers: &HeaderMap, cut: Arc<Notify>) -> Response {
+    let http = &owned.row.http;
+    let mut answers = api.backend.call(owned.row.name, call, cut);
+    let first = timeout(api.settings.call_timeout, poll_fn(|cx| answers.poll_next(cx))).await;
+    match first {
+        Ok(Some(Answer::Reply(Reply { content: Content::Stream, .. }))) => stream::response(answers),
+        Ok(Some(Answer::Reply(reply))) => show(api, http, reply, headers).await,
+        Ok(_) | Err(_) => refuse(http, &NO_ANSWER),
     }
 }
 
@@ -136,7 +141,7 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
     let deadline = Instant::now() + api.settings.call_timeout;
     let mut asked = Vec::with_capacity(homes.len());
     for home in homes {
-        let answers = api.backend.call(owned.row.name, Call { home: home.clone(), ..call.clone() });
+        let answers = api.backend.call(owned.row.name, Call { home: home.clone(), ..call.clone() }, Arc::default());
         asked.push((home, answers));
     }
     let (mut told, mut missing) = (serde_json::Map::new(), Vec::new());
@@ -150,17 +155,11 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
                 told.insert(name, serde_json::from_str(&text).unwrap_or(Value::Null));
             }
             Ok(Some(Answer::Reply(_))) => drop(told.insert(name, Value::Null)),
-            Ok(None) | Err(_) => missing.push(name),
+            Ok(_) | Err(_) => missing.push(name),
         }
     }
     let status = if told.is_empty() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::OK };
     reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
-}
-
-async fn answered(api: &Api, owned: Owned, call: Call, deadline: Instant) -> Option<Reply> {
-    let mut answers = api.backend.call(owned.row.name, call);
-    let Answer::Reply(reply) = timeout_at(deadline, poll_fn(|cx| answers.poll_next(cx))).await.ok()??;
-    Some(reply)
 }
 
 /// A home's reply as HTTP.
@@ -169,6 +168,7 @@ async fn show(api: &Api, http: &Http, reply: Reply, headers: &HeaderMap) -> Resp
     let not_stored = (header::CACHE_CONTROL, "no-store");
     match reply.content {
         Content::Empty => (status, [not_stored]).into_response(),
+        Content::Stream => refuse(http, &BAD_REPLY),
         Content::Json(text) => reply::json(status, text),
         Content::Text(text) => (status, [not_stored], text).into_response(),
         Content::Redirect(to) => match HeaderValue::try_from(to) {

@@ -9,7 +9,7 @@
 //! | `client_files` | `/socket.io/socket.io.js` and its seven siblings |
 //! | `metrics` | `/metrics`, admin only |
 //! | `admin` | the guard; `/drain` |
-//! | `calls`, `routes`, `blob` | the routes of applications, `/<application>/…` |
+//! | `calls`, `routes`, `blob`, `stream` | the routes of applications, `/<application>/…` |
 //! | `openapi` | `/openapi.json`: those of the listener |
 //!
 //! Deliberately absent: CORS on anything but the client files. A page of another origin has no business here.
@@ -26,6 +26,7 @@ pub mod page;
 mod process;
 mod reply;
 pub mod routes;
+mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,10 +36,10 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 
+use crate::app::metric::Family;
 use crate::app::route::Door;
 use crate::app::table::Row;
 use crate::base::limit::CALL_TIMEOUT_MS;
-use crate::app::metric::Family;
 use crate::base::secret::Secret;
 
 use backend::Backend;

@@ -13,6 +13,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::backend::{Answers, Backend, BoxFuture, Readiness};
@@ -179,7 +180,7 @@ impl Backend for Daemon {
         Box::pin(async { self.samples.clone().into() })
     }
 
-    fn call(&self, _: &'static str, call: Call) -> Box<dyn Answers> {
+    fn call(&self, _: &'static str, call: Call, _: Arc<Notify>) -> Box<dyn Answers> {
         let is_silent = matches!(&call.home, Home::Tenant(name) if self.silent.contains(&&**name));
         self.seen.calls.lock().unwrap().push(call);
         Box::new(Script(self.reply.clone().filter(|_| !is_silent).map(Told::Reply)))

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::event::Event;
 use super::identity::Identity;
 use super::job::Job;
-use super::reply::Reply;
+use super::reply::{Item, Reply};
 use super::sql::Statement;
 use super::{Entity, Home};
 
@@ -66,6 +66,15 @@ pub enum Effect {
     Reply {
         req: ReqId,
         reply: Reply,
+    },
+    /// Another item of a stream that [`Reply::stream`] has begun; nothing where its asker has left.
+    Item {
+        req: ReqId,
+        item: Item,
+    },
+    /// There are no more items.
+    End {
+        req: ReqId,
     },
     Join {
         socket: SocketRef,

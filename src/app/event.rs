@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::Token;
 use super::identity::Identity;
 use super::job::Outcome;
+use super::reply::Leave;
 use super::route::Call;
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
@@ -46,6 +47,8 @@ pub enum AppInput {
     Done { token: Token, outcome: Outcome },
     /// A call from HTTP, to be answered by `Effect::Reply`.
     Call { req: ReqId, call: Box<Call> },
+    /// The asker of a stream that has not ended is not there any more.
+    Left { req: ReqId, why: Leave },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
     Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },

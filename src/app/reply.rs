@@ -19,6 +19,8 @@ pub enum Content {
     /// JSON text.
     Json(String),
     Text(String),
+    /// What follows, item by item, until `Effect::End`.
+    Stream,
     /// To this address, absolute or a path; the status is one of 301, 302, 303, 307, 308.
     Redirect(String),
     /// A blob, or what of it is asked for (ranges, validators). Where quota or age have taken it, `gone` is the answer.
@@ -29,13 +31,47 @@ pub enum Content {
     },
 }
 
-/// What a home says to a call.
+/// One item of a stream: an event of server-sent events.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Item {
+    /// What kind of event it is.
+    pub name: Option<String>,
+    /// What an asker that comes back names as the last one it has.
+    pub id: Option<String>,
+    pub data: String,
+}
+
+/// What a home says to a call: one reply, and after [`Content::Stream`] items up to an end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     Reply(Reply),
+    Item(Item),
+    End,
+}
+
+/// Why the asker of a stream is not there any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// It has closed its connection.
+    Gone,
+    /// It has not read what was said, and its connection was closed.
+    TooSlow,
+}
+
+impl Item {
+    /// Bytes that it holds.
+    pub fn size_bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        length(&self.name) + length(&self.id) + self.data.len()
+    }
 }
 
 impl Reply {
+    /// 200, and then items.
+    pub fn stream() -> Reply {
+        Reply { status: 200, content: Content::Stream }
+    }
+
     /// A status and a JSON value.
     pub fn json(status: u16, body: &impl Serialize) -> Reply {
         let text = serde_json::to_string(body).expect("our own types serialise to JSON");

@@ -62,6 +62,11 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const BODY_BYTES_PER_S_MIN: u64 = 1_024;
 /// An HTTP call waits so long for its home's first answer.
 pub const CALL_TIMEOUT_MS: u64 = 10_000;
+/// Items, and bytes of items, on their way to the asker of a stream; above them it reads too slowly, and is cut off.
+pub const STREAM_ITEMS_MAX: usize = 1_024;
+pub const STREAM_BYTES_MAX: usize = 1024 * 1024;
+/// A stream that has had nothing to say for so long sends a comment.
+pub const STREAM_REST_MS: u64 = 15_000;
 /// Homes that one HTTP call may ask.
 pub const CALL_HOMES_MAX: usize = 64;
 /// The shard hears of a body or an answer on its way so often, or twice within a ping timeout where that is shorter.

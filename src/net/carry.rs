@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,13 +15,15 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::head;
 use super::respond::{self, Body};
 use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
 
 /// Serves requests until the connection has ended, or the answer to one of them was a 101. Of its first request `early` has
-/// been read, the head of which has to be complete at `first`. Returns the stream, with everything written, and what was read
+/// been read, the head of which has to be complete at `first`. A request carries along, among its extensions, an `Arc<Notify>`
+/// that ends the connection: the asker of a stream that does not read cannot be told anything. Returns the stream, with everything written, and what was read
 /// beyond the last request; `None`: the peer has ended too, or was out of time and has been told nothing.
 pub async fn carry<A, F>(stream: TcpStream, early: Bytes, first: Instant, answer: A) -> Option<(TcpStream, Bytes)>
 where
@@ -30,8 +33,9 @@ where
     // hyper tries once to write why it refuses a head: the runtime has to know by then that the stream takes bytes.
     stream.writable().await.ok()?;
     let (stream, timer) = head::heard(stream, early, first);
-    let answer = &answer;
-    let service = service_fn(|request| {
+    let (answer, cut) = (&answer, Arc::<Notify>::default());
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(cut.clone());
         Box::pin(async move {
             Ok::<_, Infallible>(match fault_of(&request) {
                 Some(refusal) => refusal,
@@ -45,7 +49,10 @@ where
         .max_buf_size(HEADERS_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let served = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let served = tokio::select! {
+        served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
+        () = cut.notified() => return None,
+    };
     let parts = connection.into_parts();
     let heard = parts.io.into_inner();
     if heard.has_ended() || served.is_err_and(|error| error.is_timeout()) {

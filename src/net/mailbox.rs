@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use crossbeam_queue::SegQueue;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
+use super::asker::Asker;
 use super::guard::Place;
-use crate::app::reply::Answer;
 use crate::app::route::Call;
 use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
@@ -52,7 +52,7 @@ pub enum Message {
         req: ReqId,
         app: AppId,
         call: Box<Call>,
-        asker: mpsc::UnboundedSender<Answer>,
+        asker: Asker,
     },
     /// The asker of a call has left.
     Left {

@@ -22,6 +22,7 @@
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
 //! | [`core`] | what all tasks of one core share; requests that wait for an answer |
+//! | [`asker`] | the channel to whoever called, and its bounds |
 //! | [`calls`] | HTTP calls that wait for their home |
 //! | [`clock`] | both clocks, read once a turn |
 //! | [`mailbox`] | messages from other threads |
@@ -31,11 +32,12 @@
 //! | [`proxy_head`], [`forwarded`] | who is behind a proxy: its PROXY head, its headers |
 //! | [`visitor`] | who opens a session, and that there is a place for it |
 
+pub mod asker;
 pub mod behind;
 pub mod beside;
 pub mod callers;
-pub mod carry;
 pub mod calls;
+pub mod carry;
 pub mod clock;
 mod connection;
 pub mod core;

@@ -20,7 +20,8 @@ use super::listen::Doors;
 use super::mailbox::Message;
 use super::ready::{Line, Ready, Taken};
 use super::streams::Streams;
-use crate::base::ids::ConnKey;
+use crate::app::reply::Answer;
+use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
 use crate::base::time::{Millis, Now};
 use crate::shard::io::Output;
@@ -196,10 +197,10 @@ impl<O: Outside> Reactor<O> {
             Message::Adopt(adopted) => self.adopt(now, *adopted),
             Message::Done { ticket, outcome } => self.shard.on_input(now, Input::Done { ticket, outcome }),
             Message::Call { req, app, call, asker } => {
-                self.calls.on_call(req, asker);
+                self.calls.on_call(req, app, asker);
                 self.shard.on_input(now, Input::Call { req, app, call });
             }
-            Message::Left { req } => self.calls.on_left(req),
+            Message::Left { req } => self.on_asker(now, req, None),
             Message::Sample(asked) => {
                 let mut sample = self.shard.sample();
                 sample.mailbox_depth = self.core.mailbox().depth() as u64;
@@ -208,6 +209,9 @@ impl<O: Outside> Reactor<O> {
             }
             Message::Drain { window_ms } => {
                 self.shard.on_input(now, Input::Drain { window_ms });
+                // What homes say last goes out before their streams end.
+                self.carry_out(now);
+                self.calls.on_drain();
             }
         }
     }
@@ -268,7 +272,18 @@ impl<O: Outside> Reactor<O> {
             Output::Resume { conn } => self.ready.pause(conn, false, &mut self.streams),
             Output::Close { conn } => drop(self.streams.remove(conn)),
             Output::Left { ip } => self.core.process.guard.leave(ip),
-            Output::Answer { req, answer } => self.calls.on_answer(req, answer),
+            Output::Answer { req, answer } => self.on_asker(now, req, Some(answer)),
+        }
+    }
+
+    /// A home answers, or its asker has left. The home of a stream hears when its asker is not there any more.
+    fn on_asker(&mut self, now: Now, req: ReqId, answer: Option<Answer>) {
+        let left = match answer {
+            Some(answer) => self.calls.on_answer(req, answer),
+            None => self.calls.on_left(req),
+        };
+        if let Some((app, why)) = left {
+            self.shard.on_input(now, Input::AskerLeft { req, app, why });
         }
     }
 

@@ -199,14 +199,14 @@ impl Backend for Daemon {
         })
     }
 
-    fn call(&self, app: &'static str, call: Call) -> Box<dyn Answers> {
+    fn call(&self, app: &'static str, call: Call, cut: Arc<Notify>) -> Box<dyn Answers> {
         let Some(app) = self.names.iter().position(|name| *name == app) else { return Box::new(Nobody) };
         let app = AppId(app as u16);
         let shard = self.shard_config.placement.of_home(app, &call.home, ShardId(0));
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let key = Key { slot: number as u32, generation: (number >> 32) as u32 };
         let req = ReqId { shard, key };
-        let (asker, answers) = calls::open(req, self.mailboxes.clone());
+        let (asker, answers) = calls::open(req, self.mailboxes.clone(), cut);
         self.mailboxes[usize::from(shard.0)].send(Message::Call { req, app, call: Box::new(call), asker });
         Box::new(answers)
     }
@@ -304,7 +304,7 @@ mod tests {
             home: Home::Tenant(tenant.to_owned()),
             ..Call::of(&row.http.routes[0], "127.0.0.1".parse().unwrap())
         };
-        let waiting: Vec<_> = (0..32).map(|n| daemon.call(row.name, call(&n.to_string()))).collect();
+        let waiting: Vec<_> = (0..32).map(|n| daemon.call(row.name, call(&n.to_string()), Arc::default())).collect();
         let mut seen = Vec::new();
         for (shard, mailbox) in daemon.mailboxes.iter().enumerate() {
             while let Some(Message::Call { req, .. }) = mailbox.take() {
@@ -321,7 +321,7 @@ mod tests {
             32,
             "every home hears that its asker left"
         );
-        let mut nobody = daemon.call("nobody", call("x"));
+        let mut nobody = daemon.call("nobody", call("x"), Arc::default());
         assert_eq!(std::future::poll_fn(|cx| nobody.poll_next(cx)).await, None);
     }
 

@@ -14,6 +14,8 @@ pub mod backend;
 pub mod banner;
 pub mod cores;
 pub mod descriptors;
+#[cfg(test)]
+mod feed;
 pub mod memory;
 pub mod plan;
 pub mod signals;

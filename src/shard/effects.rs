@@ -94,6 +94,10 @@ impl Shard {
             Effect::Reply { req, reply } => {
                 self.out.outputs.push_back(Output::Answer { req, answer: Answer::Reply(reply) });
             }
+            Effect::Item { req, item } => {
+                self.out.outputs.push_back(Output::Answer { req, answer: Answer::Item(item) });
+            }
+            Effect::End { req } => self.out.outputs.push_back(Output::Answer { req, answer: Answer::End }),
             Effect::Job { job, token } => {
                 let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
                 self.out.outputs.push_back(Output::Job { ticket, job });

@@ -11,7 +11,7 @@ use crate::app::event::{AppInput, Handshake};
 use crate::app::home::Flow;
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
-use crate::app::reply::Answer;
+use crate::app::reply::{Answer, Leave};
 use crate::app::route::Call;
 use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
@@ -74,6 +74,8 @@ pub enum Input<'a> {
     Done { ticket: Ticket, outcome: Outcome },
     /// From HTTP, at the home it concerns.
     Call { req: ReqId, app: AppId, call: Box<Call> },
+    /// The asker of one of its streams is not there any more.
+    AskerLeft { req: ReqId, app: AppId, why: Leave },
     /// Close everything, spread over `window_ms`.
     Drain { window_ms: u64 },
 }

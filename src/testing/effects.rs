@@ -105,6 +105,8 @@ impl World {
                 self.client(socket).acks.push((id, value));
             }
             Effect::Reply { reply, .. } => self.replies.push(shown(reply)),
+            Effect::Item { item, .. } => self.items.push(item),
+            Effect::End { .. } => self.ends += 1,
             Effect::Join { socket, room } => drop(self.client(socket).rooms.insert(room)),
             Effect::Leave { socket, room } => drop(self.client(socket).rooms.remove(&room)),
             Effect::Disconnect { socket, .. } => {
@@ -211,7 +213,7 @@ impl World {
 /// Status and JSON of an answer, or what stands for another one.
 fn shown(reply: Reply) -> (u16, Value) {
     let value = match reply.content {
-        Content::Empty => Value::Null,
+        Content::Empty | Content::Stream => Value::Null,
         Content::Json(text) => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
         Content::Text(text) => text.into(),
         Content::Redirect(to) => json!({ "to": to }),

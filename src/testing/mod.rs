@@ -23,6 +23,7 @@ use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
 use crate::app::home::HomeState;
 use crate::app::identity::{AuthSettings, Authenticator, Identity};
 use crate::app::job::Job;
+use crate::app::reply::Item;
 use crate::app::route::{Call, Door, Place, Route};
 use crate::app::sql::Tables;
 use crate::app::table::Row;
@@ -55,6 +56,9 @@ pub struct World {
     pub store: Store,
     /// Answers to calls, the newest last.
     pub replies: Vec<(u16, Value)>,
+    /// Items of streams, and how many streams have ended.
+    pub items: Vec<Item>,
+    pub ends: usize,
     /// Kinds of lines for operators.
     pub alerts: Vec<&'static str>,
     /// Sockets that are told to end take their time.
@@ -125,6 +129,8 @@ impl World {
             waiting: VecDeque::new(),
             store: Store::new(tables, shelves),
             replies: Vec::new(),
+            items: Vec::new(),
+            ends: 0,
             alerts: Vec::new(),
             lingering: false,
             encodings: Vec::new(),

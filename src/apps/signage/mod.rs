@@ -284,7 +284,11 @@ impl Application for Signage {
                 }
             }
             // It asks nobody for acks, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
-            AppInput::Acked { .. } | AppInput::Moved { .. } | AppInput::Expiring { .. } | AppInput::Started => {}
+            AppInput::Acked { .. }
+            | AppInput::Left { .. }
+            | AppInput::Moved { .. }
+            | AppInput::Expiring { .. }
+            | AppInput::Started => {}
         }
     }
 

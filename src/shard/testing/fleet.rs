@@ -275,7 +275,7 @@ impl Application for Fleet {
                 }
             }
             AppInput::Started => self.started = true,
-            AppInput::Call { .. } | AppInput::Draining => {}
+            AppInput::Call { .. } | AppInput::Left { .. } | AppInput::Draining => {}
         }
     }
 
