@@ -1,86 +1,48 @@
-//! Settings as values: how a key is declared, apart from those that read, check and render it. An application declares its keys beside
-//! the type that holds them ([`Chosen`]); the configuration sees all of them through [`Settings`].
+//! Settings declared once. An application says in one place what a key is called, its type, its default, what it takes and what
+//! it is for ([`settings!`]); reading, checking, rendering and documents follow. The configuration sees all of them through
+//! [`Choice`].
+//!
+//! | of a field | what it is in the file | declared as |
+//! |---|---|---|
+//! | a whole number | `name = 5` | [`int`] |
+//! | `f64` | `name = 0.5` | [`real`] |
+//! | `bool` | `name = true` | [`switch`] |
+//! | an enum of [`words!`] | `name = "local"` | [`word`] |
+//! | `String` | `name = "…"` | [`text`] |
+//! | [`Secret`] | `name = "…"`, never shown | [`secret`] |
+//! | `Vec<String>`, `Vec<Secret>` | `name = ["…"]` | [`list`], [`secrets`] |
+//! | a type of [`settings!`] | `[name]` | [`section`] |
+//! | `Vec` of such a type | `[[name]]`, none by default | [`rows`] |
+//! | `BTreeMap<String, V>` | `name = { free = … }`, laid over the default name by name | [`map`] |
+//!
+//! In the environment a part has its own variable (`SIOD__APPS__X__BREAKER__FAILURES`), a row's begins with its number
+//! (`SIOD__APPS__X__RUNNER__0__NAME`), a map is a JSON object. Tables and rows may be JSON too.
+
+mod access;
+mod nested;
+mod written;
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+pub use access::{Access, Entry, Field, Key, Kind, Part, Value, entries, take_keys};
+pub use nested::{Declared, take_rows, take_table};
+pub use written::{Parts, Said, Variable, Written, refuse_unknown};
 
 use crate::app::Application;
 use crate::app::job::ShelfSettings;
 use crate::base::secret::Secret;
 
-/// One key of `T`.
-pub struct Key<T: 'static> {
-    pub name: &'static str,
-    /// For the operator: what it does and why one would change it. Lines break where the rendered file should.
-    pub doc: &'static str,
-    pub access: Access<T>,
-}
-
-/// Where a key's value lives, by the kind of value. `set` takes values of the right kind and says what it wants instead
-/// ("must be …") if one will not do.
-pub enum Access<T: 'static> {
-    /// Both bounds are allowed; `unit` may be empty.
-    Int {
-        min: u64,
-        max: u64,
-        unit: &'static str,
-        get: fn(&T) -> u64,
-        set: fn(&mut T, u64),
-    },
-    Bool {
-        get: fn(&T) -> bool,
-        set: fn(&mut T, bool),
-    },
-    Text {
-        get: fn(&T) -> String,
-        set: fn(&mut T, &str) -> Result<(), String>,
-    },
-    Secret {
-        get: fn(&T) -> &Secret,
-        set: fn(&mut T, Secret) -> Result<(), String>,
-    },
-    List {
-        get: fn(&T) -> Vec<String>,
-        set: fn(&mut T, Vec<String>) -> Result<(), String>,
-    },
-}
-
-/// What a key takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Int { min: u64, max: u64, unit: &'static str },
-    Bool,
-    Text,
-    Secret,
-    List,
-}
-
-/// A value of a key, by its kind.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
-    Int(u64),
-    Bool(bool),
-    Text(String),
-    Secret(Secret),
-    List(Vec<String>),
-}
-
-/// Keys and the values they have, whatever type holds those.
-pub trait Settings: Send + Sync {
-    /// Name, sentence and kind of each key, in the order they are rendered.
-    fn keys(&self) -> Vec<(&'static str, &'static str, Kind)>;
-
-    /// The value of the key at `index`.
-    fn get(&self, index: usize) -> Value;
-
-    /// Puts a value of the right kind at the key at `index`.
-    ///
-    /// # Errors
-    /// What the key wants instead: "must be …".
-    fn set(&mut self, index: usize, value: Value) -> Result<(), String>;
-}
-
 /// The settings of one application as they were chosen, and the application that is made of them.
-pub trait Choice: Settings {
+pub trait Choice: Send + Sync {
+    /// Its keys with their values, in the order they are rendered.
+    fn entries(&self) -> Vec<Entry>;
+
+    /// Takes in what was written of its keys, out of the parts of the table at `path`.
+    fn take(&mut self, parts: &mut Parts, path: &str, refusals: &mut Vec<String>);
+
     /// The application, one value for each shard.
     fn build(&self) -> Box<dyn Application>;
 
@@ -94,45 +56,38 @@ pub trait Choice: Settings {
     fn values(&self) -> &dyn Any;
 }
 
-/// Settings of type `S`, its keys, and what is made of them.
+/// Settings of type `S`, and what is made of them.
+#[derive(Clone)]
 pub struct Chosen<S: 'static> {
-    pub keys: &'static [Key<S>],
     pub values: S,
     pub build: fn(&S) -> Box<dyn Application>,
     pub shelves: fn(&S) -> Vec<ShelfSettings>,
 }
 
-impl<S: Default + Clone + Send + Sync + 'static> Chosen<S> {
+impl<S: Declared + Clone> Chosen<S> {
     /// The defaults, of an application that keeps no blobs.
-    pub fn untold(keys: &'static [Key<S>], build: fn(&S) -> Box<dyn Application>) -> Box<dyn Choice> {
-        Chosen::with_shelves(keys, build, |_| Vec::new())
+    pub fn untold(build: fn(&S) -> Box<dyn Application>) -> Box<dyn Choice> {
+        Chosen::with_shelves(build, |_| Vec::new())
     }
 
     /// The defaults, of one that keeps blobs on these shelves.
     pub fn with_shelves(
-        keys: &'static [Key<S>],
         build: fn(&S) -> Box<dyn Application>,
         shelves: fn(&S) -> Vec<ShelfSettings>,
     ) -> Box<dyn Choice> {
-        Box::new(Chosen { keys, values: S::default(), build, shelves })
+        Box::new(Chosen { values: S::default(), build, shelves })
     }
 }
 
-impl<S: Clone + Send + Sync + 'static> Settings for Chosen<S> {
-    fn keys(&self) -> Vec<(&'static str, &'static str, Kind)> {
-        self.keys.iter().map(Key::describe).collect()
+impl<S: Declared + Clone> Choice for Chosen<S> {
+    fn entries(&self) -> Vec<Entry> {
+        entries(S::KEYS, &self.values)
     }
 
-    fn get(&self, index: usize) -> Value {
-        self.keys[index].access.get(&self.values)
+    fn take(&mut self, parts: &mut Parts, path: &str, refusals: &mut Vec<String>) {
+        take_keys(S::KEYS, &mut self.values, parts, path, refusals);
     }
 
-    fn set(&mut self, index: usize, value: Value) -> Result<(), String> {
-        self.keys[index].access.set(&mut self.values, value)
-    }
-}
-
-impl<S: Clone + Send + Sync + 'static> Choice for Chosen<S> {
     fn build(&self) -> Box<dyn Application> {
         (self.build)(&self.values)
     }
@@ -142,8 +97,7 @@ impl<S: Clone + Send + Sync + 'static> Choice for Chosen<S> {
     }
 
     fn copy(&self) -> Box<dyn Choice> {
-        let Chosen { keys, values, build, shelves } = self;
-        Box::new(Chosen { keys, values: values.clone(), build: *build, shelves: *shelves })
+        Box::new(self.clone())
     }
 
     fn values(&self) -> &dyn Any {
@@ -151,69 +105,130 @@ impl<S: Clone + Send + Sync + 'static> Choice for Chosen<S> {
     }
 }
 
-impl<T> Key<T> {
-    /// Name, sentence and kind.
-    pub fn describe(&self) -> (&'static str, &'static str, Kind) {
-        (self.name, self.doc, self.access.kind())
-    }
+/// A whole number that a field holds.
+pub trait Number: Copy + 'static {
+    /// As keys have it.
+    fn widen(self) -> u64;
+
+    /// Back, from within the range of its key.
+    fn narrow(number: u64) -> Self;
 }
 
-impl<T> Access<T> {
-    /// What it takes.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Access::Int { min, max, unit, .. } => Kind::Int { min: *min, max: *max, unit },
-            Access::Bool { .. } => Kind::Bool,
-            Access::Text { .. } => Kind::Text,
-            Access::Secret { .. } => Kind::Secret,
-            Access::List { .. } => Kind::List,
-        }
-    }
-
-    /// The value that `of` has here.
-    pub fn get(&self, of: &T) -> Value {
-        match self {
-            Access::Int { get, .. } => Value::Int(get(of)),
-            Access::Bool { get, .. } => Value::Bool(get(of)),
-            Access::Text { get, .. } => Value::Text(get(of)),
-            Access::Secret { get, .. } => Value::Secret(get(of).clone()),
-            Access::List { get, .. } => Value::List(get(of)),
-        }
-    }
-
-    /// Puts a value of this kind where it belongs.
-    ///
-    /// # Errors
-    /// What is wanted instead: "must be …".
-    pub fn set(&self, at: &mut T, value: Value) -> Result<(), String> {
-        match (self, value) {
-            (Access::Int { min, max, set, .. }, Value::Int(number)) if (*min..=*max).contains(&number) => {
-                set(at, number);
-                Ok(())
+macro_rules! numbers {
+    ($($type:ty)*) => { $(
+        impl Number for $type {
+            fn widen(self) -> u64 {
+                self as u64
             }
-            (Access::Bool { set, .. }, Value::Bool(on)) => {
-                set(at, on);
-                Ok(())
+
+            fn narrow(number: u64) -> Self {
+                number.try_into().expect("the range of a key fits the type of its field")
             }
-            (Access::Text { set, .. }, Value::Text(text)) => set(at, &text),
-            (Access::Secret { set, .. }, Value::Secret(secret)) => set(at, secret),
-            (Access::List { set, .. }, Value::List(list)) => set(at, list),
-            _ => Err(format!("must be {}", self.kind().wanted())),
         }
-    }
+    )* };
+}
+numbers!(u8 u16 u32 u64 usize);
+
+/// An enum each value of which is a word of the configuration: [`words!`] makes one.
+pub trait Word: Copy + 'static {
+    /// All of them.
+    const WORDS: &'static [&'static str];
+
+    /// Its word.
+    fn word(self) -> &'static str;
+
+    /// The value of one of the words.
+    fn of(word: &str) -> Option<Self>;
 }
 
-impl Kind {
-    /// What a value has to be: `between 100 and 3600000 (milliseconds)`.
-    pub fn wanted(self) -> String {
-        match self {
-            Kind::Int { min, max, unit: "" } => format!("between {min} and {max}"),
-            Kind::Int { min, max, unit } => format!("between {min} and {max} ({unit})"),
-            Kind::Bool => "true or false".to_owned(),
-            Kind::Text | Kind::Secret => "a string".to_owned(),
-            Kind::List => "a list of strings".to_owned(),
-        }
+/// A whole number of this range; `unit` may be empty.
+pub const fn int<N: Number>(range: RangeInclusive<u64>, unit: &'static str) -> Access<N> {
+    let (min, max) = (*range.start(), *range.end());
+    Access::Int { min, max, unit, get: |number| number.widen(), set: |at, number| *at = N::narrow(number) }
+}
+
+/// A number of this range; `unit` may be empty.
+pub const fn real(range: RangeInclusive<f64>, unit: &'static str) -> Access<f64> {
+    let (min, max) = (*range.start(), *range.end());
+    Access::Real { min, max, unit, get: |number| *number, set: |at, number| *at = number }
+}
+
+/// True or false.
+pub const fn switch() -> Access<bool> {
+    Access::Bool { get: |on| *on, set: |at, on| *at = on }
+}
+
+/// One of the words of an enum.
+pub const fn word<W: Word>() -> Access<W> {
+    Access::Word { words: W::WORDS, get: |value| value.word(), set: |at, word| *at = W::of(word).unwrap_or(*at) }
+}
+
+/// Text; `set` puts it there, or says what it must be: [`any_text`], [`filled`], or the application's own.
+pub const fn text(set: fn(&mut String, &str) -> Result<(), String>) -> Access<String> {
+    Access::Text { get: String::clone, set }
+}
+
+/// A secret; `set` puts it there, or says what it must be.
+pub const fn secret(set: fn(&mut Secret, Secret) -> Result<(), String>) -> Access<Secret> {
+    Access::Secret { get: |secret| secret, set }
+}
+
+/// Texts; `set` puts them there, or says what they must be.
+pub const fn list(set: fn(&mut Vec<String>, Vec<String>) -> Result<(), String>) -> Access<Vec<String>> {
+    Access::List { get: Vec::clone, set }
+}
+
+/// Secrets; `set` puts them there, or says what they must be.
+pub const fn secrets(set: fn(&mut Vec<Secret>, Vec<Secret>) -> Result<(), String>) -> Access<Vec<Secret>> {
+    Access::Secrets { get: |list| list, set }
+}
+
+/// A table of its own.
+pub const fn section<S: Declared>() -> Access<S> {
+    Access::Part(&nested::Section::<S>(PhantomData))
+}
+
+/// Up to `MAX` tables.
+pub const fn rows<R: Declared, const MAX: usize>() -> Access<Vec<R>> {
+    Access::Part(&nested::Rows::<R, MAX>(PhantomData))
+}
+
+/// Free names, each with a value of one kind.
+pub const fn map<V: Default>(of: &'static Access<V>) -> Access<BTreeMap<String, V>> {
+    Access::Part(of)
+}
+
+/// Whatever it is, there it goes.
+///
+/// # Errors
+/// None.
+pub fn any<V>(at: &mut V, value: V) -> Result<(), String> {
+    *at = value;
+    Ok(())
+}
+
+/// Whatever text it is, there it goes.
+///
+/// # Errors
+/// None.
+pub fn any_text(at: &mut String, text: &str) -> Result<(), String> {
+    any(at, text.to_owned())
+}
+
+/// Text that is not empty.
+///
+/// # Errors
+/// Where it is.
+pub fn filled(at: &mut String, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
     }
+    any_text(at, text)
+}
+
+/// What `field` reaches.
+pub const fn reached<T, F>(field: &'static Field<T, F>) -> Access<T> {
+    Access::Part(field)
 }
 
 /// Whether a part of a URL is free of what would end or split it.
@@ -221,37 +236,83 @@ pub fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\'))
 }
 
-/// A row for a whole number: `int!(key in path.to.parent: min, max, "unit", "doc")`; without `in …` the field is the
-/// settings' own.
-macro_rules! int {
-    ($name:ident $(in $($at:ident).+)?: $min:expr, $max:expr, $unit:literal, $doc:literal) => {
+/// A type that holds settings, from one line for each: field, type, default, what it takes, what it is for. A field without a
+/// default has to be set where its table is; rows have none. The sentence is the field's documentation as well.
+///
+/// ```text
+/// settings! {
+///     /// `[apps.x]`.
+///     pub struct Settings {
+///         timeout_ms: u64 = 500, int(0..=60_000, "milliseconds"), "An answer is waited for this long.";
+///         mode: Mode = Mode::Local, word(), "local: by itself. proxy: by asking a neighbour.";
+///         runner: Vec<Runner>, rows::<Runner, 16>(), "What runs jobs.";
+///     }
+/// }
+/// ```
+macro_rules! settings {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($field:ident: $type:ty $(= $default:expr)?, $access:expr, $doc:literal;)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis struct $name {
+            $(#[doc = $doc] pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($field: $crate::app::settings::settings!(@default $($default)?),)* }
+            }
+        }
+
+        impl $crate::app::settings::Declared for $name {
+            const KEYS: &'static [$crate::app::settings::Key<Self>] = &[
+                $($crate::app::settings::Key {
+                    required: $crate::app::settings::settings!(@required $($default)?),
+                    ..$crate::app::settings::field!($field: $access, $doc)
+                },)*
+            ];
+        }
+    };
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+    (@required) => { true };
+    (@required $default:expr) => { false };
+}
+
+/// A key for a field: `field!(name in path.to.parent: access, "doc")`; without `in …` the field is the type's own.
+macro_rules! field {
+    ($name:ident $(in $($at:ident).+)?: $access:expr, $doc:expr) => {
         $crate::app::settings::Key {
             name: stringify!($name),
             doc: $doc,
-            access: $crate::app::settings::Access::Int {
-                min: $min as u64,
-                max: $max as u64,
-                unit: $unit,
-                get: |at| at.$($($at.)+)?$name as u64,
-                set: |at, value| {
-                    at.$($($at.)+)?$name = value.try_into().expect("the range of a key fits the type of its field");
-                },
-            },
+            required: false,
+            access: $crate::app::settings::reached(&$crate::app::settings::Field {
+                get: |at| &at.$($($at.)+)?$name,
+                get_mut: |at| &mut at.$($($at.)+)?$name,
+                access: $access,
+            }),
         }
     };
 }
 
-/// A row for a switch: `switch!(key in path.to.parent, "doc")`; without `in …` the field is the settings' own.
-macro_rules! switch {
-    ($name:ident $(in $($at:ident).+)?, $doc:literal) => {
-        $crate::app::settings::Key {
-            name: stringify!($name),
-            doc: $doc,
-            access: $crate::app::settings::Access::Bool {
-                get: |at| at.$($($at.)+)?$name,
-                set: |at, value| at.$($($at.)+)?$name = value,
-            },
+/// An enum of words: `words! { pub enum Mode { Local = "local", Proxy = "proxy" } }`.
+macro_rules! words {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $value:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        $vis enum $name { $($(#[$doc])* $value),+ }
+
+        impl $crate::app::settings::Word for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn word(self) -> &'static str {
+                match self { $($name::$value => $word),+ }
+            }
+
+            fn of(word: &str) -> Option<Self> {
+                match word { $($word => Some($name::$value),)+ _ => None }
+            }
         }
     };
 }
-pub(crate) use {int, switch};
+pub(crate) use {field, settings, words};

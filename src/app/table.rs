@@ -88,10 +88,6 @@ impl Configured {
     pub fn build(&self) -> Box<dyn Application> {
         self.settings.build()
     }
-
-    fn values(&self) -> impl Iterator<Item = super::settings::Value> {
-        (0..self.settings.keys().len()).map(|index| self.settings.get(index))
-    }
 }
 
 impl Clone for Configured {
@@ -102,7 +98,9 @@ impl Clone for Configured {
 
 impl PartialEq for Configured {
     fn eq(&self, other: &Configured) -> bool {
-        self.row.name == other.row.name && self.enabled == other.enabled && self.values().eq(other.values())
+        self.row.name == other.row.name
+            && self.enabled == other.enabled
+            && self.settings.entries() == other.settings.entries()
     }
 }
 
@@ -110,7 +108,7 @@ impl Eq for Configured {}
 
 impl fmt::Debug for Configured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: Vec<_> = self.values().collect();
-        f.debug_struct(self.row.name).field("enabled", &self.enabled).field("values", &values).finish()
+        let settings = self.settings.entries();
+        f.debug_struct(self.row.name).field("enabled", &self.enabled).field("settings", &settings).finish()
     }
 }

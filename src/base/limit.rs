@@ -13,6 +13,10 @@ pub const JSON_ELEMENTS_MAX: usize = 65_535;
 pub const ACK_ID_DIGITS_MAX: usize = 15;
 /// Bytes of a namespace, room or event name.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Listeners one daemon may have.
+pub const LISTENERS_MAX: usize = 64;
+/// Names in one map of the configuration.
+pub const MAP_ENTRIES_MAX: usize = 1_024;
 /// Fragments of one WebSocket message; where messages may be large, as many as this many bytes each make of the largest
 /// ([`fragments_max`]).
 pub const FRAGMENTS_MAX: usize = 16_384;

@@ -1,39 +1,29 @@
-//! From what was written to what it means: takes every key of the table out of the raw values, checks it, and refuses what
+//! From what was written to what it means: takes every key of the table out of what was written, checks it, and refuses what
 //! is left over. Then come the rules that need more than one key. Nothing stops at the first mistake.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::keys::listener::LISTENER;
-use super::keys::{APP, Over, SECTIONS};
-use super::raw::{Raw, Written};
-use super::{AuthMode, Config, Listener, Proxies, Refusals, Secret};
-use crate::app::settings::{Kind, Settings, Value};
+use super::keys::{APP, SECTIONS};
+use super::{AuthMode, Config, Listener, Proxies, Refusals};
+use crate::app::settings::{Parts, Written, refuse_unknown, take_keys, take_rows, take_table};
 use crate::app::table::{Configured, Table};
+use crate::base::limit::LISTENERS_MAX;
 
 /// # Errors
 /// One sentence for each thing that is wrong.
-pub fn check(table: &'static Table, mut raw: Raw) -> Result<Config, Refusals> {
+pub fn check(table: &'static Table, written: Written, mut refusals: Vec<String>) -> Result<Config, Refusals> {
     let mut config = Config::untold(table);
-    let mut refusals = Vec::new();
+    let mut parts = written.into_parts("", &mut refusals);
     for section in SECTIONS {
-        let mut keys = Over { keys: section.keys, values: &mut config };
-        take_section(&mut keys, section.name, &mut raw.values, &mut refusals);
+        let written = parts.remove(section.name).unwrap_or_default();
+        take_table(section.keys, &mut config, written, section.name, &mut refusals);
     }
-    for app in &mut config.apps {
-        let section = app_section(app);
-        take_section(&mut Over { keys: APP, values: app }, &section, &mut raw.values, &mut refusals);
-        take_section(&mut *app.settings, &section, &mut raw.values, &mut refusals);
-    }
-    config.listeners.clear();
-    for index in 0..raw.listeners {
-        let mut listener = Listener::untold(table);
-        let name = format!("{}[{index}]", LISTENER.name);
-        let mut keys = Over { keys: LISTENER.keys, values: &mut listener };
-        take_section(&mut keys, &name, &mut raw.values, &mut refusals);
-        config.listeners.push(listener);
-    }
-    refusals.extend(raw.values.iter().filter_map(|(key, written)| leftover(&config, key, written)));
+    take_apps(&mut config.apps, parts.remove("apps").unwrap_or_default(), &mut refusals);
+    let (listeners, written) = (&mut config.listeners, parts.remove(LISTENER.name).unwrap_or_default());
+    let fresh = || Listener::untold(table);
+    take_rows(LISTENER.keys, listeners, &fresh, 1..=LISTENERS_MAX, written, LISTENER.name, &mut refusals);
+    refuse_unknown("", parts, &mut refusals);
     let named = |sentence: &str| sentence.split([' ', ':']).next().unwrap_or_default().to_owned();
     let refused: Vec<String> = refusals.iter().map(|sentence| named(sentence)).collect();
     // A key that was refused still has its default: what follows from that teaches nobody anything.
@@ -41,112 +31,22 @@ pub fn check(table: &'static Table, mut raw: Raw) -> Result<Config, Refusals> {
     if refusals.is_empty() { Ok(config) } else { Err(Refusals(refusals)) }
 }
 
-/// Moves every known key of one section out of `values` and into `keys`.
-fn take_section<S: Settings + ?Sized>(
-    keys: &mut S,
-    name: &str,
-    values: &mut BTreeMap<String, Written>,
-    refusals: &mut Vec<String>,
-) {
-    for (index, (key, _, kind)) in keys.keys().into_iter().enumerate() {
-        let path = format!("{name}.{key}");
-        if kind == Kind::Secret && take_below(&path, values) {
-            refusals.push(format!("{path} = ***: must be {}", kind.wanted()));
-            continue;
-        }
-        let Some(written) = values.remove(&path) else { continue };
-        let (value, origin) = match written {
-            Written::Toml(value) => (value, String::new()),
-            Written::Text(text, origin) => (from_text(text, kind), format!(" (from {origin})")),
-        };
-        if let Err(wanted) = read(kind, &value).and_then(|value| keys.set(index, value)) {
-            let shown = if kind == Kind::Secret { "***".to_owned() } else { shown(&value) };
-            refusals.push(format!("{path} = {shown}{origin}: {wanted}"));
-        }
+/// The tables of the applications.
+fn take_apps(apps: &mut [Configured], written: Written, refusals: &mut Vec<String>) {
+    let mut tables = written.into_parts("apps", refusals);
+    for app in apps {
+        let path = app_section(app);
+        let mut parts: Parts = tables.remove(app.row.name).unwrap_or_default().into_parts(&path, refusals);
+        take_keys(APP, app, &mut parts, &path, refusals);
+        app.settings.take(&mut parts, &path, refusals);
+        refuse_unknown(&path, parts, refusals);
     }
-}
-
-/// Removes what was written below a key, as `jwt_secret = { … }` or `jwt_secret.x`, where even names may be the secret.
-fn take_below(path: &str, values: &mut BTreeMap<String, Written>) -> bool {
-    let below = format!("{path}.");
-    let before = values.len();
-    values.retain(|key, _| !key.starts_with(&below));
-    let found = values.len() < before;
-    if found {
-        values.remove(path);
-    }
-    found
-}
-
-/// Reads the text of a variable or flag as the kind of value its key wants; as a string where it does not look like one.
-fn from_text(text: String, kind: Kind) -> toml::Value {
-    let value = match kind {
-        Kind::Int { .. } => text.parse().ok().map(toml::Value::Integer),
-        Kind::Bool => text.parse().ok().map(toml::Value::Boolean),
-        Kind::List if text.trim_start().starts_with('[') => {
-            let list: Option<Vec<String>> = serde_json::from_str(&text).ok();
-            list.map(|items| toml::Value::Array(items.into_iter().map(toml::Value::String).collect()))
-        }
-        Kind::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Some(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))
-        }
-        Kind::Text | Kind::Secret => None,
-    };
-    value.unwrap_or(toml::Value::String(text))
-}
-
-/// A value of the kind its key wants, or what it must be.
-fn read(kind: Kind, value: &toml::Value) -> Result<Value, String> {
-    let wanted = || format!("must be {}", kind.wanted());
-    Ok(match kind {
-        Kind::Int { .. } => {
-            let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
-            Value::Int(number.ok_or_else(wanted)?)
-        }
-        Kind::Bool => Value::Bool(value.as_bool().ok_or_else(wanted)?),
-        Kind::Text => Value::Text(text(value)?.to_owned()),
-        Kind::Secret => Value::Secret(Secret::new(text(value)?)),
-        Kind::List => {
-            let items = value.as_array().ok_or_else(wanted)?;
-            let items: Option<Vec<&str>> = items.iter().map(|item| text(item).ok()).collect();
-            Value::List(items.ok_or_else(wanted)?.into_iter().map(str::to_owned).collect())
-        }
-    })
+    refuse_unknown("apps", tables, refusals);
 }
 
 /// The table of an application: `apps.NAME`.
 pub(super) fn app_section(app: &Configured) -> String {
     format!("apps.{}", app.row.name)
-}
-
-/// A value on one line, whatever it holds.
-fn shown(value: &toml::Value) -> String {
-    match value {
-        toml::Value::String(text) => format!("{text:?}"),
-        toml::Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
-    }
-}
-
-/// A string that fits on one line.
-fn text(value: &toml::Value) -> Result<&str, String> {
-    let text = value.as_str().ok_or("must be a string")?;
-    if text.chars().any(char::is_control) { Err("must not contain control characters".to_owned()) } else { Ok(text) }
-}
-
-/// The sentence about a key nobody took. Its value is not shown: it may be a secret under a misspelt name.
-fn leftover(config: &Config, key: &str, written: &Written) -> Option<String> {
-    let is_section = |key: &str| {
-        let below = format!("{key}.");
-        let names = SECTIONS.iter().map(|section| section.name.to_owned()).chain(config.apps.iter().map(app_section));
-        key.starts_with("listener[") || names.into_iter().any(|name| name == key || name.starts_with(&below))
-    };
-    match written {
-        Written::Toml(toml::Value::Table(empty)) if empty.is_empty() && is_section(key) => None,
-        Written::Toml(_) => Some(format!("{key}: unknown key")),
-        Written::Text(_, origin) => Some(format!("{key}: unknown key (from {origin})")),
-    }
 }
 
 /// The rules that need more than one key.

@@ -1,7 +1,7 @@
 //! Layer 7: the configuration. What an operator wrote goes in, resolved values come out, or every reason why not.
 //!
-//! [`args`] the command line · [`raw`] file, environment and flags laid over each other · [`keys`] the table of all keys:
-//! the one place where a key is declared · [`check`] raw → [`Config`] · [`render`] [`Config`] → commented TOML.
+//! [`args`] the command line · [`raw`] file, environment and flags laid over each other · [`keys`] the table of the daemon's keys:
+//! the one place where one is declared · [`check`] what was written → [`Config`] · [`render`] [`Config`] → commented TOML.
 
 pub mod args;
 pub mod check;
@@ -20,6 +20,7 @@ pub use crate::base::limit::{EngineLimits, Limits};
 pub use crate::base::secret::Secret;
 pub use raw::Source;
 
+use crate::app::settings::words;
 use crate::app::table::{Configured, Table};
 
 /// Everything the daemon was told, resolved and checked. [`Config::untold`] is what it does untold.
@@ -210,25 +211,40 @@ impl Store {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
+    pub level: LogLevel,
     /// Of one kind that clients can cause.
     pub lines_per_s_max: u32,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { format: LogFormat::Auto, level: "info".to_owned(), lines_per_s_max: 100 }
+        Log { format: LogFormat::Auto, level: LogLevel::Info, lines_per_s_max: 100 }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// Pretty on a terminal, JSON otherwise.
-    #[default]
-    Auto,
-    Pretty,
-    Json,
+words! {
+    /// How lines look.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub enum LogFormat {
+        /// Pretty on a terminal, JSON otherwise.
+        #[default]
+        Auto = "auto",
+        Pretty = "pretty",
+        Json = "json",
+    }
+}
+
+words! {
+    /// How much is written.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub enum LogLevel {
+        Error = "error",
+        Warn = "warn",
+        #[default]
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
 }
 
 /// Why a configuration was refused: one sentence for each thing that is wrong, naming key, value and what is allowed.
@@ -249,7 +265,8 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, not only the first thing.
     pub fn load(table: &'static Table, source: &Source) -> Result<Config, Refusals> {
-        check::check(table, raw::Raw::read(source)?)
+        let (written, refusals) = raw::read(source)?;
+        check::check(table, written, refusals)
     }
 
     /// Whether the application of this name is there and switched on.

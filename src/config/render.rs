@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::check::app_section;
 use super::keys::listener::LISTENER;
 use super::keys::{APP, SECTIONS};
-use super::{Config, Store};
-use crate::app::settings::{Kind, Value};
+use super::{Config, Secret, Store};
+use crate::app::settings::{Entry, Kind, Value, entries};
 
 /// Whether secrets are written out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,74 +20,136 @@ pub enum Secrets {
 const PREAMBLE: &str = "\
 The configuration of siod, with every key. A flag goes before the environment, the environment before this file, this
 file before the defaults. In the environment auth.jwt_secret is SIOD__AUTH__JWT_SECRET, the bind of the first listener
-SIOD__LISTENER__0__BIND; a list is JSON or separated by commas. Unknown keys are errors. A key that stands here as a
-comment follows from another one until it is set.";
+SIOD__LISTENER__0__BIND; a list is JSON or separated by commas, a table is JSON. Unknown keys are errors. A key that
+stands here as a comment follows from another one until it is set, a table as a comment is there once it is written.";
 
 /// The whole configuration as commented TOML.
 pub fn render(config: &Config, secrets: Secrets) -> String {
-    let mut out = String::new();
-    comment(&mut out, PREAMBLE);
+    let mut out = Out { text: String::new(), secrets };
+    out.comment(PREAMBLE);
     for section in SECTIONS {
-        heading(&mut out, section.doc, &format!("[{}]", section.name));
-        for key in section.keys {
-            let implied = match (section.name, key.name) {
-                ("store", "url") => config.store == Store::within(&config.server.data_dir),
-                ("server", "drain_delay_s") => config.server.drain_delay_s.is_none(),
-                _ => false,
-            };
-            line(&mut out, key.describe(), key.access.get(config), implied, secrets);
-        }
+        out.heading(section.doc, &format!("[{}]", section.name));
+        let follows = |name: &str| match (section.name, name) {
+            ("store", "url") => config.store == Store::within(&config.server.data_dir),
+            ("server", "drain_delay_s") => config.server.drain_delay_s.is_none(),
+            _ => false,
+        };
+        out.entries(section.name, entries(section.keys, config), &follows);
         if section.name == "server" {
             for listener in &config.listeners {
-                heading(&mut out, LISTENER.doc, &format!("[[{}]]", LISTENER.name));
-                for key in LISTENER.keys {
-                    let payload_max = listener.engine.max_payload_bytes;
-                    let implied = key.name == "max_payload_bytes" && payload_max == listener.max_payload_default();
-                    line(&mut out, key.describe(), key.access.get(listener), implied, secrets);
-                }
+                out.heading(LISTENER.doc, &format!("[[{}]]", LISTENER.name));
+                let payload_follows = listener.engine.max_payload_bytes == listener.max_payload_default();
+                let follows = |name: &str| payload_follows && name == "max_payload_bytes";
+                out.entries(LISTENER.name, entries(LISTENER.keys, listener), &follows);
             }
         }
     }
     for app in &config.apps {
-        heading(&mut out, app.row.doc, &format!("[{}]", app_section(app)));
-        for key in APP {
-            line(&mut out, key.describe(), key.access.get(app), false, secrets);
+        let path = app_section(app);
+        out.heading(app.row.doc, &format!("[{path}]"));
+        let all = entries(APP, app).into_iter().chain(app.settings.entries()).collect();
+        out.entries(&path, all, &|_| false);
+    }
+    out.text
+}
+
+struct Out {
+    text: String,
+    secrets: Secrets,
+}
+
+impl Out {
+    /// The keys of one table, those that are tables themselves last. A value that follows from another key (`follows`) is
+    /// shown as a comment and goes on following.
+    fn entries(&mut self, path: &str, all: Vec<Entry>, follows: &dyn Fn(&str) -> bool) {
+        let is_table = |entry: &Entry| matches!(entry.kind, Kind::Table | Kind::Rows);
+        let (tables, lines): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_table);
+        for Entry { name, doc, kind, value } in lines {
+            self.comment(doc);
+            self.comment(&wanted(&kind));
+            let mark = if follows(name) { "# " } else { "" };
+            let value = self.inline(value);
+            writeln!(self.text, "{mark}{name} = {value}").expect("a string takes everything");
         }
-        for (index, key) in app.settings.keys().into_iter().enumerate() {
-            line(&mut out, key, app.settings.get(index), false, secrets);
+        for Entry { name, doc, value, .. } in tables {
+            let path = format!("{path}.{name}");
+            match value {
+                Value::Rows { rows, blank } if rows.is_empty() => self.as_comment(|out| {
+                    out.heading(doc, &format!("[[{path}]]"));
+                    out.entries(&path, blank, &|_| false);
+                }),
+                Value::Rows { rows, .. } => {
+                    for row in rows {
+                        self.heading(doc, &format!("[[{path}]]"));
+                        self.entries(&path, row, &|_| false);
+                    }
+                }
+                Value::Table(keys) => {
+                    self.heading(doc, &format!("[{path}]"));
+                    self.entries(&path, keys, &|_| false);
+                }
+                _ => unreachable!("the value of a table is a table, of rows it is rows"),
+            }
         }
     }
-    out
-}
 
-fn heading(out: &mut String, doc: &str, title: &str) {
-    out.push('\n');
-    comment(out, doc);
-    out.push_str(title);
-    out.push('\n');
-}
-
-/// One key. `implied`: its value follows from another key, so it is shown as a comment and goes on following.
-fn line(out: &mut String, key: (&str, &str, Kind), value: Value, implied: bool, secrets: Secrets) {
-    let (name, doc, kind) = key;
-    comment(out, doc);
-    if matches!(kind, Kind::Int { .. }) {
-        comment(out, &format!("A number {}.", kind.wanted()));
+    fn heading(&mut self, doc: &str, title: &str) {
+        self.text.push('\n');
+        self.comment(doc);
+        writeln!(self.text, "{title}").expect("a string takes everything");
     }
-    let text = |text: String| toml::Value::String(text).to_string();
-    let value = match value {
-        Value::Int(number) => number.to_string(),
-        Value::Bool(on) => on.to_string(),
-        Value::Text(value) => text(value),
-        Value::Secret(secret) if secrets == Secrets::Hidden => text(secret.to_string()),
-        Value::Secret(secret) => text(secret.expose().to_owned()),
-        Value::List(items) => toml::Value::Array(items.into_iter().map(toml::Value::String).collect()).to_string(),
-    };
-    writeln!(out, "{}{name} = {value}", if implied { "# " } else { "" }).expect("a string takes everything");
+
+    fn comment(&mut self, text: &str) {
+        for line in text.lines() {
+            writeln!(self.text, "# {line}").expect("a string takes everything");
+        }
+    }
+
+    /// What `write` writes, as a comment.
+    fn as_comment(&mut self, write: impl FnOnce(&mut Out)) {
+        let mut out = Out { text: String::new(), secrets: self.secrets };
+        write(&mut out);
+        for line in out.text.lines() {
+            let mark = if line.is_empty() { "" } else { "# " };
+            writeln!(self.text, "{mark}{line}").expect("a string takes everything");
+        }
+    }
+
+    /// A value on one line.
+    fn inline(&self, value: Value) -> String {
+        let text = |text: String| toml::Value::String(text).to_string();
+        let shown = |secret: &Secret| match self.secrets {
+            Secrets::Hidden => secret.to_string(),
+            Secrets::Shown => secret.expose().to_owned(),
+        };
+        let list = |items: Vec<String>| toml::Value::Array(items.into_iter().map(toml::Value::String).collect());
+        match value {
+            Value::Int(number) => number.to_string(),
+            Value::Real(number) => toml::Value::Float(number).to_string(),
+            Value::Bool(on) => on.to_string(),
+            Value::Text(value) => text(value),
+            Value::Secret(secret) => text(shown(&secret)),
+            Value::List(items) => list(items).to_string(),
+            Value::Secrets(items) => list(items.iter().map(shown).collect()).to_string(),
+            Value::Map(items) if items.is_empty() => "{}".to_owned(),
+            Value::Map(items) => {
+                let item = |(name, value)| format!("{} = {}", text(name), self.inline(value));
+                format!("{{ {} }}", items.into_iter().map(item).collect::<Vec<_>>().join(", "))
+            }
+            Value::Table(_) | Value::Rows { .. } => unreachable!("tables have lines of their own"),
+        }
+    }
 }
 
-fn comment(out: &mut String, text: &str) {
-    for line in text.lines() {
-        writeln!(out, "# {line}").expect("a string takes everything");
+/// What a key takes, as a sentence; empty where its value shows it.
+fn wanted(kind: &Kind) -> String {
+    match kind {
+        Kind::Int { .. } | Kind::Real { .. } => format!("A number {}.", kind.wanted()),
+        Kind::Word(_) => format!("{}.", kind.wanted().replacen("one", "One", 1)),
+        Kind::Map(of) => match wanted(of) {
+            each if each.is_empty() => "A table of any names.".to_owned(),
+            each => format!("A table of any names. {each}"),
+        },
+        _ => String::new(),
     }
 }

@@ -1,10 +1,12 @@
 //! The configuration from the outside: text in, a value or sentences out.
 
+mod kinds;
+
 use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::app::settings::{Kind, Settings, Value};
+use crate::app::settings::{Entry, Kind, Value, entries};
 use crate::apps::TABLE;
 
 fn load(file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]) -> Result<Config, Refusals> {
@@ -163,12 +165,12 @@ fn wrong_variables_are_named() {
         (
             "SIOD__LISTENER__2__BIND",
             "",
-            "SIOD__LISTENER__2__BIND: listeners are numbered from 0 without gaps, and the next one is 1",
+            "listener: is numbered from 0 without gaps up to 63, and the next one is 1 (from SIOD__LISTENER__2__BIND)",
         ),
         (
             "SIOD__LISTENER__X__BIND",
             "",
-            "SIOD__LISTENER__X__BIND: listeners are numbered from 0 without gaps, and the next one is 1",
+            "listener: is numbered from 0 without gaps up to 63, and the next one is 1 (from SIOD__LISTENER__X__BIND)",
         ),
         (
             "SIOD__APPS__LAB__ENABLED",
@@ -291,11 +293,14 @@ fn unknown_keys_are_refused_and_their_values_not_shown() {
         ("[auth]\njwt_secrt = \"hunter2\"", "auth.jwt_secrt"),
         ("[apps.utalk]\nenabled = true", "apps.utalk.enabled"),
         ("[apps.utalk]", "apps.utalk"),
-        ("server = 1", "server"),
         ("[[listener]]\ntls = true", "listener[0].tls"),
         ("[extra]", "extra"),
     ] {
         assert_eq!(refusals(file), [format!("{key}: unknown key")]);
+    }
+    for file in ["server = 1", "apps = []", "apps.lab = \"hunter2\"", "[[server]]", "[[apps.signage]]"] {
+        let path = file.trim_matches(['[', ']']).split(' ').next().unwrap();
+        assert_eq!(refusals(file), [format!("{path}: must be a table")]);
     }
     assert_eq!(parse("[server]\n[apps]\n[apps.lab]\n[[listener]]"), Config::untold(&TABLE));
 }
@@ -482,28 +487,40 @@ fn engine_paths_match_as_clients_write_them() {
 
 #[test]
 fn every_row_of_the_table_holds_what_its_range_allows() {
-    fn check(section: &str, settings: &mut dyn Settings) {
+    fn check(section: &str, all: Vec<Entry>) {
         let mut names = std::collections::BTreeSet::new();
-        for (index, (key, doc, kind)) in settings.keys().into_iter().enumerate() {
+        for Entry { name: key, doc, kind, value } in all {
             let name = format!("{section}.{key}");
             assert!(names.insert(key), "{name} is there twice");
             assert!(!doc.is_empty() && doc.lines().all(|line| line.len() <= 110), "{name} wants a meaning");
-            let Kind::Int { min, max, unit } = kind else { continue };
-            for value in [min, max] {
-                settings.set(index, Value::Int(value)).unwrap();
-                assert_eq!(settings.get(index), Value::Int(value), "{name}");
+            match value {
+                Value::Table(parts) => check(&name, parts),
+                Value::Rows { rows, blank } => {
+                    assert!(rows.is_empty(), "{name}: what has no rows any more could not be written down");
+                    check(&format!("{name}[0]"), blank);
+                }
+                _ => {}
             }
+            let Kind::Int { min, max, unit } = kind else { continue };
             let suffixes = [("_ms", "milliseconds"), ("_s", "seconds"), ("_h", "hours")];
             let suffix = suffixes.iter().find(|(_, word)| *word == unit);
             assert!(suffix.is_none_or(|(suffix, _)| key.ends_with(suffix)), "{name} is not in {unit}");
+            if section.contains('[') && !section.starts_with("listener") {
+                continue;
+            }
+            for number in [min, max] {
+                let wrong = load(&written(&name, &number.to_string()), &[], &[]).err();
+                let wrong = wrong.iter().flat_map(|refusals| &refusals.0).find(|line| line.contains("must be between"));
+                assert_eq!(wrong, None, "{name}");
+            }
         }
     }
-    let mut config = Config::untold(&TABLE);
+    let config = Config::untold(&TABLE);
     for section in keys::SECTIONS {
-        check(section.name, &mut keys::Over { keys: section.keys, values: &mut config });
+        check(section.name, entries(section.keys, &config));
     }
-    check("listener", &mut keys::Over { keys: keys::listener::LISTENER.keys, values: &mut config.listeners[0] });
-    for app in &mut config.apps {
-        check(app.row.name, &mut *app.settings);
+    check("listener[0]", entries(keys::listener::LISTENER.keys, &config.listeners[0]));
+    for app in &config.apps {
+        check(&check::app_section(app), app.settings.entries());
     }
 }

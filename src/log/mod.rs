@@ -22,6 +22,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
+use crate::app::settings::Word as _;
 use crate::base::limit;
 use crate::config::{Log, LogFormat};
 
@@ -44,7 +45,7 @@ pub fn start(log: &Log) {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
     };
-    let level = log.level.parse().unwrap_or(LevelFilter::INFO);
+    let level = log.level.word().parse().unwrap_or(LevelFilter::INFO);
     let lines = Lines(queue.clone());
     let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
     let builder = builder.with_writer(lines.clone());

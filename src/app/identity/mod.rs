@@ -9,6 +9,7 @@ mod packed;
 use std::sync::Arc;
 
 pub use self::packed::{Claims, Identity};
+use crate::app::settings::words;
 use crate::app::{Asked, AuthFailure};
 use crate::base::limit;
 use crate::base::secret::Secret;
@@ -25,14 +26,16 @@ pub enum AuthMethod {
     Application,
 }
 
-/// What `auth.mode` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum AuthMode {
-    /// Any token, and none, is an identity of every role. Refused beyond loopback.
-    #[default]
-    Dev,
-    /// Only JSON Web Tokens of the configured secret.
-    Jwt,
+words! {
+    /// What `auth.mode` says.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub enum AuthMode {
+        /// Any token, and none, is an identity of every role. Refused beyond loopback.
+        #[default]
+        Dev = "dev",
+        /// Only JSON Web Tokens of the configured secret.
+        Jwt = "jwt",
+    }
 }
 
 /// `[auth]` of the configuration.

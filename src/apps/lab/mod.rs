@@ -38,7 +38,7 @@ pub const ROW: Row = Row {
     max_payload_bytes: None,
     tables: None,
     http: Http::NONE,
-    settings: || Chosen::<()>::untold(&[], |()| Box::new(Lab::default())),
+    settings: || Chosen::<()>::untold(|()| Box::new(Lab::default())),
     metrics: &[],
 };
 

@@ -71,7 +71,7 @@ pub const ROW: Row = Row {
     http: http::HTTP,
     settings: || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Signage::new(settings.clone())) };
-        Chosen::with_shelves(settings::KEYS, build, tables::shelves)
+        Chosen::with_shelves(build, tables::shelves)
     },
     metrics: counters::METRICS,
 };

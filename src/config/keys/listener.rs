@@ -1,6 +1,7 @@
 //! The rows of `[[listener]]` ([`super`]).
 
-use super::{Access, Key, Section, address, int, is_plain, networks, networks_text, switch};
+use super::{Section, address, networks, networks_text};
+use crate::app::settings::{Access, Key, field, int, is_plain, switch};
 use crate::app::table::Table;
 use crate::base::limit;
 use crate::base::origin::Origin;
@@ -17,6 +18,7 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     Key {
         name: "root",
         doc: "The application that the namespace \"/\" is, by its name, or none. It must be enabled.",
+        required: false,
         access: Access::Text {
             get: |listener| listener.root.unwrap_or("none").to_owned(),
             set: |listener, text| {
@@ -33,19 +35,17 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     Key {
         name: "bind",
         doc: "Address and port. Beyond loopback only with auth.mode = \"jwt\" and a secret.",
+        required: false,
         access: Access::Text {
             get: |listener| listener.bind.to_string(),
             set: |listener, text| address(text).map(|value| listener.bind = value),
         },
     },
-    Key {
-        name: "ipv6_only",
-        doc: "Whether [::] takes IPv6 only; else it takes both.",
-        access: Access::Bool { get: |listener| listener.ipv6_only, set: |listener, value| listener.ipv6_only = value },
-    },
+    field!(ipv6_only: switch(), "Whether [::] takes IPv6 only; else it takes both."),
     Key {
         name: "paths",
         doc: "Engine paths. One with a slash at its end matches all paths that begin with it.\n/api/socket is always there too, with a root of its own.",
+        required: false,
         access: Access::List {
             get: |listener| listener.written_paths(),
             set: |listener, list| {
@@ -59,18 +59,19 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
             },
         },
     },
-    int!(ping_interval_ms in engine: *limit::PING_INTERVAL_MS_RANGE.start(), *limit::PING_INTERVAL_MS_RANGE.end(), "milliseconds",
+    field!(ping_interval_ms in engine: int(limit::PING_INTERVAL_MS_RANGE, "milliseconds"),
         "A ping goes to every client this often."),
-    int!(ping_timeout_ms in engine: *limit::PING_TIMEOUT_MS_RANGE.start(), *limit::PING_TIMEOUT_MS_RANGE.end(), "milliseconds",
+    field!(ping_timeout_ms in engine: int(limit::PING_TIMEOUT_MS_RANGE, "milliseconds"),
         "A client that has not answered a ping for this long is gone."),
-    int!(max_payload_bytes in engine: *limit::MAX_PAYLOAD_BYTES_RANGE.start(), *limit::MAX_PAYLOAD_BYTES_RANGE.end(), "bytes",
+    field!(max_payload_bytes in engine: int(limit::MAX_PAYLOAD_BYTES_RANGE, "bytes"),
         "Largest message a client may send, on every transport.\nUnset: what the application that is the root wants, else 1000000."),
-    int!(connect_timeout_ms in engine: *limit::CONNECT_TIMEOUT_MS_RANGE.start(), *limit::CONNECT_TIMEOUT_MS_RANGE.end(), "milliseconds",
+    field!(connect_timeout_ms in engine: int(limit::CONNECT_TIMEOUT_MS_RANGE, "milliseconds"),
         "A client that has joined no namespace by then is closed."),
-    switch!(ping_jitter in engine, "Pings come up to a tenth early, at random, so that they spread."),
+    field!(ping_jitter in engine: switch(), "Pings come up to a tenth early, at random, so that they spread."),
     Key {
         name: "cors_origins",
         doc: "Web origins whose pages may connect: [\"*\"] or exact ones as browsers send them (\"https://app.example\",\n\"capacitor://localhost\", \"null\"). Admitted too: in dev mode pages of this machine, in jwt mode pages of\nthe same host and port as the request's Host, which a proxy must pass on.",
+        required: false,
         access: Access::List {
             get: |listener| match &listener.cors {
                 Cors::Any => vec!["*".to_owned()],
@@ -82,12 +83,13 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     Key {
         name: "trusted_proxies",
         doc: "Addresses and networks of proxies, such as \"10.0.0.4\" or \"10.1.0.0/16\". What X-Forwarded-For,\nForwarded and PROXY heads say of a client is read from these only: see \"Behind a proxy\" in README.md.",
+        required: false,
         access: Access::List {
             get: |listener| networks_text(&listener.proxies.trusted),
             set: |listener, list| networks(&list).map(|value| listener.proxies.trusted = value),
         },
     },
-    switch!(proxy_protocol in proxies,
+    field!(proxy_protocol in proxies: switch(),
         "Connections of trusted_proxies begin with a head of the PROXY protocol, version 1 or 2."),
 ];
 

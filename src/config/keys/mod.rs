@@ -11,30 +11,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Config, Secret};
-pub use crate::app::settings::{Access, Key};
-use crate::app::settings::{Kind, Settings, Value, int, is_plain, switch};
+use crate::app::settings::{Access, Key, any, field, switch};
 use crate::app::table::Configured;
 use crate::base::limit;
-
-/// Keys, and whatever holds their values.
-pub struct Over<'a, T: 'static> {
-    pub keys: &'static [Key<T>],
-    pub values: &'a mut T,
-}
-
-impl<T: Send + Sync> Settings for Over<'_, T> {
-    fn keys(&self) -> Vec<(&'static str, &'static str, Kind)> {
-        self.keys.iter().map(Key::describe).collect()
-    }
-
-    fn get(&self, index: usize) -> Value {
-        self.keys[index].access.get(self.values)
-    }
-
-    fn set(&mut self, index: usize, value: Value) -> Result<(), String> {
-        self.keys[index].access.set(self.values, value)
-    }
-}
 
 /// A TOML table and its keys.
 pub struct Section<T: 'static> {
@@ -55,7 +34,7 @@ pub const SECTIONS: &[Section<Config>] = &[
 ];
 
 /// What every application's section begins with.
-pub const APP: &[Key<Configured>] = &[switch!(enabled, "Whether it is served.")];
+pub const APP: &[Key<Configured>] = &[field!(enabled: switch(), "Whether it is served.")];
 
 const LIMITS_DOC: &str = "What one process, address, user and socket may hold.";
 
@@ -87,20 +66,11 @@ fn networks_text(networks: &[IpNet]) -> Vec<String> {
     networks.iter().map(text).collect()
 }
 
-/// The value beside `text`, or which words there are.
-fn word<V: Copy>(text: &str, words: &[(&str, V)]) -> Result<V, String> {
-    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-    found.ok_or_else(|| {
-        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        format!("must be one of {}", words.join(", "))
-    })
-}
-
 /// A secret that fits into an HTTP header.
-fn for_a_header(secret: Secret) -> Result<Secret, String> {
+fn for_a_header(at: &mut Secret, secret: Secret) -> Result<(), String> {
     match secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) && secret.expose().len() <= limit::TOKEN_BYTES_MAX
     {
-        true => Ok(secret),
+        true => any(at, secret),
         false => Err(format!("must be at most {} visible ASCII characters without spaces", limit::TOKEN_BYTES_MAX)),
     }
 }
