@@ -15,6 +15,8 @@ pub const ACK_ID_DIGITS_MAX: usize = 15;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Listeners one daemon may have.
 pub const LISTENERS_MAX: usize = 64;
+/// Names that one claim of a token may go by.
+pub const CLAIM_NAMES_MAX: usize = 16;
 /// Names in one map of the configuration.
 pub const MAP_ENTRIES_MAX: usize = 1_024;
 /// Fragments of one WebSocket message; where messages may be large, as many as this many bytes each make of the largest

@@ -33,8 +33,8 @@ fn mint(auth: &AuthSettings, asked: &Token, now: WallMillis) -> Result<String, S
         });
     }
     let mut claims = Map::new();
-    claims.insert("sub".to_owned(), asked.sub.as_str().into());
-    claims.insert("role".to_owned(), asked.role.as_str().into());
+    claims.insert(auth.claims.sub[0].clone(), asked.sub.as_str().into());
+    claims.insert(auth.claims.role[0].clone(), asked.role.as_str().into());
     claims.extend(asked.claims.iter().cloned());
     claims.insert("iat".to_owned(), now.as_secs().into());
     claims.insert("exp".to_owned(), (now.as_secs() + asked.ttl.as_secs()).into());
@@ -57,7 +57,7 @@ fn mint(auth: &AuthSettings, asked: &Token, now: WallMillis) -> Result<String, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::identity::Authenticator;
+    use crate::app::identity::{Authenticator, ClaimNames};
     use crate::config::Secret;
     use serde_json::json;
     use std::time::Duration;
@@ -89,6 +89,19 @@ mod tests {
         assert!(identity.groups().eq(["g1"]));
         assert!(authenticator.verify(&token, WallMillis(NOW.0 + 60_000)).is_err());
         assert!(mint(&auth, &asked(&[("groups", "g1".into())]), NOW).unwrap_err().contains("lists of strings"));
+    }
+
+    #[test]
+    fn a_minted_token_has_the_claims_by_the_names_that_are_read() {
+        let claims = ClaimNames { sub: vec!["uid".to_owned()], role: vec!["rol".to_owned()], ..ClaimNames::default() };
+        let auth = AuthSettings {
+            mode: AuthMode::Jwt,
+            jwt_secret: Secret::new("s".repeat(32)),
+            claims,
+            ..AuthSettings::default()
+        };
+        let identity = Authenticator::new(&auth).verify(&mint(&auth, &asked(&[]), NOW).unwrap(), NOW).unwrap();
+        assert_eq!((identity.sub(), identity.role()), ("u1", "operator"));
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn unusual() -> Config {
         r#"
         server = {{ shards = 3, data_dir = "d \"x\"", drain_timeout_s = 0, drain_delay_s = 7, client_dir = "c" }}
         admin = {{ bind = "0.0.0.0:9", ipv6_only = true, token = "adm-0123456789abcd", trusted_proxies = ["10.0.0.4"], proxy_protocol = true }}
-        auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0 }}
+        auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0, claims = {{ sub = ["uid"] }} }}
         store.url = "memory:"
         limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
         log = {{ format = "json", level = "trace", lines_per_s_max = 7 }}
@@ -191,6 +191,7 @@ fn every_wrong_value_gives_its_sentence() {
     const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
     const ORIGINS: &str = "must be [\"*\"] or exact origins as browsers send them, such as \"https://app.example\", \
         \"http://[::1]:8080\", \"capacitor://localhost\" or \"null\"";
+    const CLAIMS: &str = "must be a list of 1 to 16 names of 1 to 255 bytes";
     const STORE: &str = "must be \"sqlite:FILE\" or \"memory:\"";
     const FLEET: &str = "must be at most 8192 bytes, without \"Bearer\" and spaces around it";
     const HEADER: &str = "must be at most 8192 visible ASCII characters without spaces";
@@ -225,6 +226,9 @@ fn every_wrong_value_gives_its_sentence() {
         ("admin.bind", "\"\"", ADDRESS),
         ("auth.mode", "\"none\"", "must be one of dev, jwt"),
         ("auth.jwt_leeway_s", "601", "must be between 0 and 600 (seconds)"),
+        ("auth.claims.sub", "[]", CLAIMS),
+        ("auth.claims.role", "[\"\"]", CLAIMS),
+        ("auth.claims.name", "\"name\"", "must be a list of strings"),
         ("store.url", "\"postgres://x\"", STORE),
         ("store.url", "\"sqlite:\"", STORE),
         ("log.format", "\"xml\"", "must be one of auto, pretty, json"),

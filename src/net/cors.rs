@@ -189,14 +189,15 @@ mod tests {
         let any = Origins { any: true, ..Origins::default() };
         let mut asked = HeaderMap::new();
         asked.insert(header::ORIGIN, HeaderValue::from_static("https://a.example"));
-        asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
+        asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("authorization,x-a"));
         let (mut headers, mut of_any) = (HeaderMap::new(), HeaderMap::new());
         listed.judge(&asked, || None).write_preflight(&asked, &mut headers);
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
-        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "x-a");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization,x-a");
         assert_eq!(headers.get_all(header::VARY).iter().count(), 2);
-        any.judge(&asked, || None).write(&mut of_any);
+        any.judge(&asked, || None).write_preflight(&asked, &mut of_any);
+        assert_eq!(of_any[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization,x-a");
         assert_eq!(of_any[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         assert!(!of_any.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     }

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{AuthMethod, AuthSettings, Claims, Identity};
+use super::{AuthMethod, AuthSettings, ClaimNames, Claims, Identity};
 use crate::app::AuthFailure;
 use crate::base::limit;
 use crate::base::secret::Secret;
@@ -24,6 +24,7 @@ pub struct Verifier {
     issuer: String,
     audience: String,
     leeway_s: u64,
+    names: ClaimNames,
 }
 
 impl Verifier {
@@ -34,6 +35,7 @@ impl Verifier {
             issuer: settings.jwt_issuer.clone(),
             audience: settings.jwt_audience.clone(),
             leeway_s: settings.jwt_leeway_s,
+            names: settings.claims.clone(),
         }
     }
 
@@ -43,7 +45,7 @@ impl Verifier {
     /// `Expired` where all is well but `exp`; `Invalid` for everything else.
     pub fn verify(&self, token: &str, now: WallMillis) -> Result<Identity, AuthFailure> {
         let claims = self.authentic_claims(token).ok_or(AuthFailure::Invalid)?;
-        let identity = identity(&claims).ok_or(AuthFailure::Invalid)?;
+        let identity = identity(&claims, &self.names).ok_or(AuthFailure::Invalid)?;
         if !self.meant_for_us(&claims) || !self.begun(&claims, now) {
             return Err(AuthFailure::Invalid);
         }
@@ -101,18 +103,18 @@ pub fn mint(claims: &Value, secret: &Secret) -> String {
     format!("{signed}.{signature}")
 }
 
-/// The identity in a set of claims; `None` if one has the wrong shape, or if `sub` or `exp` is missing.
-fn identity(claims: &Map<String, Value>) -> Option<Claims> {
-    let sub = text(claims, "sub")?.filter(|sub| !sub.is_empty() && sub.len() <= limit::NAME_BYTES_MAX)?;
+/// The identity in a set of claims; `None` if one has the wrong shape, or if whom they are about or `exp` is missing.
+fn identity(claims: &Map<String, Value>, names: &ClaimNames) -> Option<Claims> {
+    let sub = first(claims, &names.sub)?.filter(|sub| !sub.is_empty() && sub.len() <= limit::NAME_BYTES_MAX)?;
     // Every role at once exists in development mode only; nobody is given it by a signature.
-    let role = text(claims, "role")?.unwrap_or_default().to_ascii_lowercase();
+    let role = first(claims, &names.role)?.unwrap_or_default().to_ascii_lowercase();
     if role == "*" {
         return None;
     }
     Some(Claims {
         sub,
         role,
-        name: text(claims, "name")?,
+        name: first(claims, &names.name)?,
         email: text(claims, "email")?,
         permissions: strings(claims, "permissions")?,
         groups: strings(claims, "groups")?,
@@ -137,6 +139,12 @@ fn text(claims: &Map<String, Value>, name: &str) -> Option<Option<String>> {
         None | Some(Value::Null) => Some(None),
         Some(value) => plain(value).map(Some),
     }
+}
+
+/// The text of the first of these claims that is there.
+fn first(claims: &Map<String, Value>, names: &[String]) -> Option<Option<String>> {
+    let there = names.iter().find(|name| claims.get(*name).is_some_and(|value| !value.is_null()));
+    there.map_or(Some(None), |name| text(claims, name))
 }
 
 /// An optional array of texts: empty if absent or null, `None` if it is something else.
@@ -218,6 +226,7 @@ mod tests {
             jwt_issuer: issuer.to_owned(),
             jwt_audience: audience.to_owned(),
             jwt_leeway_s: 30,
+            claims: ClaimNames::default(),
         })
     }
 
@@ -465,6 +474,43 @@ mod tests {
             (counted.groups, counted.permissions),
             (vec!["1".to_owned(), "g2".to_owned()], vec!["9".to_owned()])
         );
+    }
+
+    #[test]
+    fn claims_go_by_the_first_of_their_names_that_is_there() {
+        let read = |verifier: &Verifier, claims: &str| {
+            let token = signed(HEADER, &format!(r#"{{{claims},"exp":1755684091}}"#));
+            let claims = verifier.verify(&token, NOW).map(|identity| identity.claims());
+            claims.map(|claims| (claims.sub, claims.name.unwrap_or_default(), claims.role))
+        };
+        let usual = verifier("", "");
+        for (claims, sub, name, role) in [
+            (r#""sub":"a","userId":"b","id":"c","email":"d""#, "a", "", ""),
+            (r#""userId":7,"id":"c","email":"d","nombre":"N","rol":"ADMIN""#, "7", "N", "admin"),
+            (r#""sub":null,"id":42,"name":null,"displayName":"D","role":null,"rol":"Viewer""#, "42", "D", "viewer"),
+            (
+                r#""email":"d@x","name":"A","nombre":"B","displayName":"C","role":"user","rol":"admin""#,
+                "d@x",
+                "A",
+                "user",
+            ),
+        ] {
+            assert_eq!(read(&usual, claims), Ok((sub.to_owned(), name.to_owned(), role.to_owned())), "{claims}");
+        }
+        // The first that is there decides, if it will not do as well: nobody is somebody by a second guess.
+        for claims in [
+            r#""sub":"","id":"c""#,
+            r#""sub":true,"id":"c""#,
+            r#""id":1.5,"email":"d""#,
+            r#""uid":"a""#,
+            r#""id":"c","rol":"*""#,
+        ] {
+            assert_eq!(read(&usual, claims), Err(AuthFailure::Invalid), "{claims}");
+        }
+        let mut own = verifier("", "");
+        own.names = ClaimNames { sub: vec!["uid".to_owned()], ..ClaimNames::default() };
+        assert_eq!(read(&own, r#""uid":"a","sub":"b""#).map(|claims| claims.0), Ok("a".to_owned()));
+        assert_eq!(read(&own, r#""sub":"b""#), Err(AuthFailure::Invalid));
     }
 
     #[test]

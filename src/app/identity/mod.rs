@@ -9,7 +9,7 @@ mod packed;
 use std::sync::Arc;
 
 pub use self::packed::{Claims, Identity};
-use crate::app::settings::words;
+use crate::app::settings::{any, list, settings, words};
 use crate::app::{Asked, AuthFailure};
 use crate::base::limit;
 use crate::base::secret::Secret;
@@ -50,6 +50,33 @@ pub struct AuthSettings {
     pub jwt_audience: String,
     /// How far `nbf` and `iat` may lie in the future, in seconds; `exp` is exact.
     pub jwt_leeway_s: u64,
+    pub claims: ClaimNames,
+}
+
+settings! {
+    /// What claims of a token are called. Of each list the first claim that is there, and not null, decides.
+    #[derive(Eq)]
+    pub struct ClaimNames {
+        sub: Vec<String> = words(&["sub", "userId", "id", "email"]), list(names), "Who somebody is.";
+        name: Vec<String> = words(&["name", "nombre", "displayName"]), list(names), "What somebody is called.";
+        role: Vec<String> = words(&["role", "rol"]), list(names), "What somebody may do; capitals are as small letters.";
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn names(at: &mut Vec<String>, names: Vec<String>) -> Result<(), String> {
+    let is_name = |name: &String| (1..=limit::NAME_BYTES_MAX).contains(&name.len());
+    match (1..=limit::CLAIM_NAMES_MAX).contains(&names.len()) && names.iter().all(is_name) {
+        true => any(at, names),
+        false => Err(format!(
+            "must be a list of 1 to {} names of 1 to {} bytes",
+            limit::CLAIM_NAMES_MAX,
+            limit::NAME_BYTES_MAX
+        )),
+    }
 }
 
 impl Default for AuthSettings {
@@ -60,6 +87,7 @@ impl Default for AuthSettings {
             jwt_issuer: String::new(),
             jwt_audience: String::new(),
             jwt_leeway_s: 30,
+            claims: ClaimNames::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Access, Key, address, for_a_header, networks, networks_text};
-use crate::app::settings::{any, any_text, field, int, secret, switch, text, word};
+use crate::app::settings::{any, any_text, field, int, secret, section, switch, text, word};
 use crate::base::limit;
 use crate::config::{Config, Store};
 
@@ -84,6 +84,8 @@ pub const AUTH: &[Key<Config>] = &[
     field!(jwt_issuer in auth: text(any_text), "The \"iss\" a token must carry; empty: any or none."),
     field!(jwt_audience in auth: text(any_text), "The \"aud\" a token must name; empty: any or none."),
     field!(jwt_leeway_s in auth: int(0..=600, "seconds"), "How far \"nbf\" and \"iat\" may lie in the future; \"exp\" is exact."),
+    field!(claims in auth: section(),
+        "What claims of a token are called. Of each list the first claim that is there decides; a whole number becomes\nits decimal text."),
 ];
 
 pub const STORE: &[Key<Config>] = &[Key {
