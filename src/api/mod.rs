@@ -5,6 +5,7 @@
 //! | file | paths |
 //! |---|---|
 //! | `health` | `/health/live` `/health/ready` `/health` `/health/socket`, and `/health/detailed` for operators |
+//! | `static_root` | on a listener that has such a directory its files; what follows only where it has none |
 //! | `page` | `/` and its files under `/_siod/` |
 //! | `client_files` | `/socket.io/socket.io.js` and its seven siblings |
 //! | `metrics` | `/metrics`, admin only |
@@ -26,6 +27,7 @@ pub mod page;
 mod process;
 mod reply;
 pub mod routes;
+pub mod static_root;
 mod stream;
 
 use std::path::PathBuf;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub engine_paths: Vec<String>,
     /// Where the browser bundles of the official client lie; `None`: not served.
     pub client_dir: Option<PathBuf>,
+    /// By listener: the directory that is served there instead of the page.
+    pub static_roots: Vec<Option<Arc<static_root::Root>>>,
     /// Token of the admin listener; empty: loopback only.
     pub admin_token: Secret,
     /// The families of each application that is served.
@@ -81,6 +85,7 @@ impl Default for Settings {
             served: Served::default(),
             engine_paths: vec!["/socket.io/".to_owned()],
             client_dir: None,
+            static_roots: Vec::new(),
             admin_token: Secret::default(),
             metrics: Vec::new(),
             applications: Vec::new(),
@@ -134,9 +139,14 @@ const fn own(door: Door, method: &'static str, path: &'static str, doc: &'static
 }
 
 /// What every listener with this root answers beside the engine. `/metrics`, `/admin`, `/debug` and all else are 404 here.
-/// The server puts `ConnectInfo<SocketAddr>` into each request's extensions, here and for [`admin`].
+/// The server puts the `ListenerId` and `ConnectInfo<SocketAddr>` into each request's extensions, the latter for [`admin`], too.
 pub fn public(api: Api, root: Option<&'static str>) -> Router {
-    let own = Router::new().merge(health::routes()).merge(page::routes()).merge(client_files::routes(&api.settings));
+    let pages = page::routes()
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), static_root::serve))
+        .with_state(api.clone());
+    let own = Router::new().merge(health::routes()).merge(client_files::routes(&api.settings)).fallback_service(pages);
     with_applications(own, &api, Door::Public, root)
         .layer(axum::middleware::map_response(reply::nosniff))
         .with_state(api)
@@ -148,7 +158,8 @@ pub fn admin(api: Api) -> Router {
         .merge(health::routes())
         .merge(health::detailed_routes())
         .merge(metrics::routes())
-        .merge(admin::routes());
+        .merge(admin::routes())
+        .fallback(reply::not_found);
     with_applications(own, &api, Door::Admin, None)
         .layer(axum::middleware::from_fn_with_state(api.clone(), admin::guard))
         .layer(axum::middleware::map_response(reply::nosniff))
@@ -161,7 +172,6 @@ fn with_applications(own: Router<Api>, api: &Api, door: Door, root: Option<&'sta
     let description = openapi::describe(&routes::served(rows, door, root)).to_string();
     let routes = Arc::new(Routes::of(rows, door, root));
     own.route("/openapi.json", get(async move || reply::json(StatusCode::OK, description)))
-        .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state((api.clone(), routes), calls::answer))
 }

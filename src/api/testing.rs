@@ -57,7 +57,7 @@ pub const ROWS: &[&Row] = &[&Row {
         error: |refused| format!("{{\"fault\":\"{}\"}}", refused.code),
         commands: &[],
     },
-    settings: || Chosen::<()>::untold(&[], |()| unreachable!("nobody builds it")),
+    settings: || Chosen::<()>::untold(|()| unreachable!("nobody builds it")),
     metrics: &[],
 }];
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{Config, Refusals, Source};
+use super::{Config, Listener, Refusals, Source};
 use crate::app::route::{self, Method, Param, Route, Verb};
 use crate::app::table::{Row, Table};
 use crate::base::percent;
@@ -171,14 +171,8 @@ impl Flags {
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.into_string().ok()))
             .collect();
         let config = Config::load(table, &Source { file, env, flags: self.overrides() })?;
-        let client_dir = config.server.client_dir.as_ref();
-        match client_dir.map(|path| (path, std::fs::read_dir(path))) {
-            Some((path, Err(error))) => {
-                let wanted = format!("must be a directory that can be read: {error}");
-                Err(Refusals(vec![format!("server.client_dir = {path:?}: {wanted}")]))
-            }
-            _ => Ok(config),
-        }
+        let refusals = unreadable(&config);
+        if refusals.is_empty() { Ok(config) } else { Err(Refusals(refusals)) }
     }
 
     /// The flags as keys of the configuration.
@@ -190,6 +184,20 @@ impl Flags {
         ];
         rows.into_iter().filter_map(|(key, value, flag)| Some((key, value?, flag))).collect()
     }
+}
+
+/// The sentences about directories that cannot be read.
+fn unreadable(config: &Config) -> Vec<String> {
+    let named = |(index, listener): (usize, &Listener)| {
+        Some((format!("listener[{index}].static_root"), listener.static_root.clone()?))
+    };
+    let client_dir = config.server.client_dir.clone().map(|path| ("server.client_dir".to_owned(), path));
+    let all = client_dir.into_iter().chain(config.listeners.iter().enumerate().filter_map(named));
+    let refused = |(key, path): (String, PathBuf)| {
+        let error = std::fs::read_dir(&path).err()?;
+        Some(format!("{key} = {path:?}: must be a directory that can be read: {error}"))
+    };
+    all.filter_map(refused).collect()
 }
 
 /// An error of the command line without what stands behind an `=` where no such flag or command is: it may be a secret for
@@ -325,6 +333,22 @@ mod tests {
             &Source { flags: vec![("server.shards", "999".into(), "--shards")], ..Source::default() },
         );
         assert_eq!(refused.unwrap_err().0, ["server.shards = 999 (from --shards): must be between 0 and 256"]);
+    }
+
+    #[test]
+    fn a_static_root_is_a_directory_that_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("siod.toml");
+        let load = |root: &std::path::Path| {
+            std::fs::write(&file, format!("[[listener]]\nstatic_root = {root:?}")).unwrap();
+            Flags { config: Some(file.clone()), ..Flags::default() }.load(&TABLE)
+        };
+        assert_eq!(load(dir.path()).unwrap().listeners[0].static_root.as_deref(), Some(dir.path()));
+        for wrong in [&file, &dir.path().join("nothing")] {
+            let refused = load(wrong).unwrap_err().0;
+            let expected = format!("listener[0].static_root = {wrong:?}: must be a directory that can be read: ");
+            assert!(refused.len() == 1 && refused[0].starts_with(&expected), "{refused:?}");
+        }
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct Listener {
     pub engine: EngineLimits,
     pub cors: Cors,
     pub proxies: Proxies,
+    /// A directory whose files are served beside the engine; `None`: the daemon's own page.
+    pub static_root: Option<PathBuf>,
 }
 
 impl Listener {
@@ -104,8 +106,17 @@ impl Listener {
     fn untold(table: &'static Table) -> Listener {
         let bind = SocketAddr::from(([127, 0, 0, 1], 3000));
         let (engine, cors, proxies) = (EngineLimits::default(), Cors::default(), Proxies::default());
-        let mut listener =
-            Listener { bind, ipv6_only: false, table, root: None, paths: Vec::new(), engine, cors, proxies };
+        let mut listener = Listener {
+            bind,
+            ipv6_only: false,
+            table,
+            root: None,
+            paths: Vec::new(),
+            engine,
+            cors,
+            proxies,
+            static_root: None,
+        };
         listener.resolve_paths(vec!["/socket.io/".to_owned()]);
         listener
     }

@@ -86,6 +86,7 @@ fn unusual() -> Config {
         ping_jitter = false
         trusted_proxies = ["10.0.0.4", "2001:db8::/32", "::1"]
         proxy_protocol = true
+        static_root = "page"
         [[listener]]
         bind = "10.0.0.1:2"
         paths = ["/api/socket"]

@@ -20,6 +20,7 @@ use super::engine;
 use super::guard::Place;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
+use crate::base::ids::ListenerId;
 
 /// Serves one TCP connection until it ends or becomes a WebSocket, and lets it linger in the first case. Of its first request `early` has been read, the head of
 /// which has to be complete at `first`.
@@ -61,12 +62,13 @@ async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Resp
 }
 
 /// Everything beside the engine, on the control runtime.
-async fn beside(connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+async fn beside(connection: &Connection, mut request: Request<Incoming>) -> Response<Body> {
     let process = &connection.core.process;
     let client = match connection.listening().proxies.client(connection.ip, request.headers()) {
         Ok(client) => client,
         Err(refused) => return respond::forwarding(refused),
     };
+    request.extensions_mut().insert(ListenerId(connection.listener as u16));
     let answer = route(process.routers[connection.listener].clone(), client, request);
     process.control.spawn(answer).await.unwrap_or_else(|_| respond::empty(503))
 }

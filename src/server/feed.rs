@@ -56,7 +56,7 @@ const ROW: Row = Row {
         error: plain_error,
         commands: &[],
     },
-    settings: || Chosen::<()>::untold(&[], |()| Box::new(Feed::default())),
+    settings: || Chosen::<()>::untold(|()| Box::new(Feed::default())),
     metrics: &[],
 };
 

@@ -2,10 +2,11 @@
 //! path of every address offers. The fixture is a plan of its own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::memory;
+use crate::api;
 use crate::app::Application;
 use crate::app::identity::Authenticator;
 use crate::app::table::Configured;
@@ -44,6 +45,7 @@ pub struct PlannedListener {
     pub routes: Vec<Route>,
     pub origins: Origins,
     pub proxies: Proxies,
+    pub static_root: Option<Arc<api::static_root::Root>>,
 }
 
 /// One application and its namespaces.
@@ -59,14 +61,17 @@ impl Plan {
         let namespaces = Namespaces::new(apps.iter().map(|app| app.namespaces.clone()));
         let root_of = |name: &str| Some(namespaces.id(app_id(&apps, name)?, NspIndex(0)));
         let dev = config.auth.mode == AuthMode::Dev;
-        let listeners = config.listeners.iter().enumerate().map(|(index, listener)| PlannedListener {
-            bind: Address { addr: listener.bind, ipv6_only: listener.ipv6_only },
-            root: listener.root,
-            routes: routes(listener, ListenerId(index as u16), root_of),
-            origins: origins(&listener.cors, dev),
-            proxies: proxies(&listener.proxies, dev.then_some(CLOSED_IN_DEVELOPMENT)),
+        let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
+            Ok(PlannedListener {
+                bind: Address { addr: listener.bind, ipv6_only: listener.ipv6_only },
+                root: listener.root,
+                routes: routes(listener, ListenerId(index as u16), root_of),
+                origins: origins(&listener.cors, dev),
+                proxies: proxies(&listener.proxies, dev.then_some(CLOSED_IN_DEVELOPMENT)),
+                static_root: listener.static_root.as_deref().map(static_root).transpose()?,
+            })
         });
-        let listeners = listeners.collect();
+        let listeners = listeners.collect::<Result<_, String>>()?;
         let shards = shard_count(config.server.shards);
         let shard_config = ShardConfig {
             placement: placement(shards),
@@ -115,6 +120,7 @@ impl Plan {
             routes: routes.clone(),
             origins: Origins { any: true, ..Origins::default() },
             proxies: Proxies::default(),
+            static_root: None,
         };
         let namespaces = vec!["/".to_owned(), "/custom".to_owned()];
         let shard_config = ShardConfig {
@@ -203,6 +209,9 @@ const CLOSED_IN_DEVELOPMENT: &str = "This came through a proxy, and in developme
     SIOD__AUTH__MODE=jwt SIOD__AUTH__JWT_SECRET=\"$(openssl rand -hex 32)\" and list the proxy in trusted_proxies of its listener";
 const CLOSED_WITHOUT_TOKEN: &str = "This came through a proxy, and without admin.token whoever is on this machine is trusted; \
     set SIOD__ADMIN__TOKEN=\"$(openssl rand -hex 32)\"";
+fn static_root(path: &Path) -> Result<Arc<api::static_root::Root>, String> {
+    api::static_root::Root::open(path).map_err(|error| format!("static_root {path:?} cannot be served: {error}"))
+}
 
 fn store_settings(config: &Config) -> store::Settings {
     let url = match &config.store {

@@ -1,8 +1,8 @@
 //! The rows of the short sections: `[server]`, `[admin]`, `[auth]`, `[store]`, `[log]` ([`super`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Access, Key, address, for_a_header, networks, networks_text};
+use super::{Access, Key, address, for_a_header, networks, networks_text, shown};
 use crate::app::settings::{any, any_text, field, int, secret, section, switch, text, word};
 use crate::base::limit;
 use crate::config::{Config, Store};
@@ -117,8 +117,4 @@ pub const LOG: &[Key<Config>] = &[
 
 fn filled<'a>(text: &'a str, what: &str) -> Result<&'a str, String> {
     if text.is_empty() { Err(format!("must name {what}")) } else { Ok(text) }
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

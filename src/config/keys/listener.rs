@@ -1,6 +1,8 @@
 //! The rows of `[[listener]]` ([`super`]).
 
-use super::{Section, address, networks, networks_text};
+use std::path::PathBuf;
+
+use super::{Section, address, networks, networks_text, shown};
 use crate::app::settings::{Access, Key, field, int, is_plain, switch};
 use crate::app::table::Table;
 use crate::base::limit;
@@ -87,6 +89,18 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
         access: Access::List {
             get: |listener| networks_text(&listener.proxies.trusted),
             set: |listener, list| networks(&list).map(|value| listener.proxies.trusted = value),
+        },
+    },
+    Key {
+        name: "static_root",
+        doc: "Directory with the page of an existing client, served with GET and HEAD on the socket's own origin: files and\nindex.html, no listing, no name that begins with a dot, no link that leads out. Engine paths, health and the\napplications' paths come first. Empty: the daemon's own page.",
+        required: false,
+        access: Access::Text {
+            get: |listener| listener.static_root.as_deref().map(shown).unwrap_or_default(),
+            set: |listener, text| {
+                listener.static_root = (!text.is_empty()).then(|| PathBuf::from(text));
+                Ok(())
+            },
         },
     },
     field!(proxy_protocol in proxies: switch(),

@@ -7,6 +7,7 @@ pub mod limits;
 pub mod listener;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 
@@ -73,4 +74,8 @@ fn for_a_header(at: &mut Secret, secret: Secret) -> Result<(), String> {
         true => any(at, secret),
         false => Err(format!("must be at most {} visible ASCII characters without spaces", limit::TOKEN_BYTES_MAX)),
     }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }

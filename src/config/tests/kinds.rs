@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::{Config, Secret, Source};
+use crate::app::route::Http;
 use crate::app::settings::{
     Chosen, any, any_text, filled, int, list, map, real, rows, secret, secrets, section, settings, switch, text, word,
     words,
 };
 use crate::app::table::{Row, Table};
-use crate::apps::TABLE as ALL;
 
 words! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,11 @@ const ROW: Row = Row {
     doc: "Every kind.",
     enabled: false,
     settings: || Chosen::<Settings>::untold(|_| unreachable!("nobody runs it")),
-    ..*ALL.fixture
+    namespaces: &["/x"],
+    max_payload_bytes: None,
+    tables: None,
+    http: Http::NONE,
+    metrics: &[],
 };
 
 static TABLE: Table = Table { rows: &[ROW], paths: &[], fixture: &ROW };
