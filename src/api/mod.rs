@@ -139,7 +139,7 @@ const fn own(door: Door, method: &'static str, path: &'static str, doc: &'static
 }
 
 /// What every listener with this root answers beside the engine. `/metrics`, `/admin`, `/debug` and all else are 404 here.
-/// The server puts the `ListenerId` and `ConnectInfo<SocketAddr>` into each request's extensions, the latter for [`admin`], too.
+/// The server puts the `ListenerId` and `ConnectInfo<SocketAddr>` into each request's extensions, the latter for [`admin()`], too.
 pub fn public(api: Api, root: Option<&'static str>) -> Router {
     let pages = page::routes()
         .fallback(reply::not_found)

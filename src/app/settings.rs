@@ -255,6 +255,8 @@ macro_rules! settings {
     }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
+        // Sentences are an operator's: a URL in one is no link.
+        #[allow(rustdoc::bare_urls)]
         $vis struct $name {
             $(#[doc = $doc] pub $field: $type,)*
         }
