@@ -31,7 +31,7 @@ const ROUNDS: usize = 9;
 const PEOPLE: usize = 15_000;
 
 /// Measures and prints.
-pub fn main() {
+pub(crate) fn main() {
     people("admin", |n| {
         json!({"sub": format!("user-{n}"), "role": "admin", "name": format!("Ana Silva {n}"),
         "email": format!("ana.silva.{n}@fleet.example"), "permissions": ["devices", "commands"], "tenantId": "fleet-1"})

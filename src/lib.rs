@@ -12,11 +12,11 @@ use std::process::ExitCode;
 
 use app::table::Table;
 
-pub mod api;
+pub(crate) mod api;
 pub mod app;
 pub mod apps;
 pub mod base;
-pub mod cli;
+pub(crate) mod cli;
 pub mod config;
 pub mod engine;
 pub mod fuzz;

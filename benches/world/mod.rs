@@ -22,18 +22,18 @@ use siod::wire::frame::{Opcode, write_masked};
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The key of the tokens that signage's clients bring.
-pub fn secret() -> Secret {
+pub(crate) fn secret() -> Secret {
     Secret::new("a key of thirty-two bytes or more")
 }
 
 /// Shard `id` of `shards`, with lab as its only application.
-pub fn new_shard(id: u16, shards: u16) -> Shard {
+pub(crate) fn new_shard(id: u16, shards: u16) -> Shard {
     shard_of(id, shards, Box::new(Lab::default()))
 }
 
 /// A shard that is alone, with signage as its only application.
 #[allow(dead_code, reason = "not every bench measures signage")]
-pub fn new_signage() -> Shard {
+pub(crate) fn new_signage() -> Shard {
     shard_of(0, 1, Box::new(Signage::new(Default::default())))
 }
 
@@ -49,22 +49,22 @@ fn shard_of(id: u16, shards: u16, app: Box<dyn Application>) -> Shard {
 }
 
 /// The time of every turn.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { mono: Millis(1), wall: WallMillis(1_755_684_031_000) }
 }
 
 /// The connection of the client in `slot`.
-pub fn conn(slot: usize) -> ConnKey {
+pub(crate) fn conn(slot: usize) -> ConnKey {
     ConnKey(Key { slot: slot as u32, generation: 0 })
 }
 
 /// A client with a handshake of its own joins over WebSocket and has read everything.
-pub fn join(shard: &mut Shard, slot: usize) {
+pub(crate) fn join(shard: &mut Shard, slot: usize) {
     join_as(shard, slot, "");
 }
 
 /// As [`join`], with the JSON text of an auth object.
-pub fn join_as(shard: &mut Shard, slot: usize, auth: &str) {
+pub(crate) fn join_as(shard: &mut Shard, slot: usize, auth: &str) {
     let conn = conn(slot);
     let handshake = Handshake::new(IpAddr::V4(Ipv4Addr::from(slot as u32)), "", "", "");
     let hello = Hello {
@@ -80,14 +80,14 @@ pub fn join_as(shard: &mut Shard, slot: usize, auth: &str) {
 }
 
 /// A packet of a client arrives.
-pub fn send(shard: &mut Shard, conn: ConnKey, packet: &[u8]) {
+pub(crate) fn send(shard: &mut Shard, conn: ConnKey, packet: &[u8]) {
     let mut bytes = Vec::new();
     write_masked(&mut bytes, Opcode::Text, true, packet, KEY);
     shard.on_input(now(), Input::Bytes { conn, bytes: &mut bytes });
 }
 
 /// Writes everything to nowhere; returns the bytes. The store is there and empty.
-pub fn flush(shard: &mut Shard) -> usize {
+pub(crate) fn flush(shard: &mut Shard) -> usize {
     let mut total = 0;
     while let Some(output) = shard.next_output() {
         let Output::Job { ticket: Some(ticket), job } = output else { continue };

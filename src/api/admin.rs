@@ -15,12 +15,12 @@ use axum::routing::post;
 use super::{Api, reply};
 use crate::base::secret::Secret;
 
-pub fn routes() -> Router<Api> {
+pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/drain", post(drain))
 }
 
 /// Lets a request through or says why not.
-pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     match judge(&api.settings.admin_token, peer, request.headers()) {
         Ok(()) => next.run(request).await,

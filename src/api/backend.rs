@@ -16,10 +16,10 @@ use crate::app::reply::Answer;
 use crate::app::route::Call;
 use crate::shard::sample::ShardSample;
 
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The daemon, as HTTP callers can reach it. No method blocks; every future ends within a bound of its own.
-pub trait Backend: Send + Sync + 'static {
+pub(crate) trait Backend: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
 
     /// One sample for each shard, in the shards' order. A shard that does not answer in time is represented by its last sample
@@ -47,14 +47,14 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// What comes of a call, in order. Dropped, the asker has left.
-pub trait Answers: Send {
+pub(crate) trait Answers: Send {
     /// The next answer; `None` when there will be none.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>>;
 }
 
 /// Whether the daemon takes new clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     Starting,
     Ready,
     /// It serves, but something it needs has failed; the text is for operators.
@@ -64,11 +64,11 @@ pub enum Readiness {
 
 impl Readiness {
     /// Degraded still serves: taking the node away would help nobody.
-    pub fn takes_clients(&self) -> bool {
+    pub(crate) fn takes_clients(&self) -> bool {
         matches!(self, Readiness::Ready | Readiness::Degraded(_))
     }
 
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Readiness::Starting => "starting",
             Readiness::Ready => "ok",

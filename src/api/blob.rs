@@ -11,14 +11,14 @@ use crate::base::ids::Sid;
 
 /// Why there is no blob to show.
 #[derive(Debug)]
-pub enum Unfetched {
+pub(super) enum Unfetched {
     /// Quota or age have taken it, or it never was.
     Gone,
     StoreFails,
 }
 
 /// Answers a request with what it asks for of a blob.
-pub async fn fetch(api: &Api, shelf: &'static str, id: Sid, headers: &HeaderMap) -> Result<Response, Unfetched> {
+pub(super) async fn fetch(api: &Api, shelf: &'static str, id: Sid, headers: &HeaderMap) -> Result<Response, Unfetched> {
     let known = api.backend.blob(shelf, id.to_string()).await.map_err(|_| Unfetched::StoreFails)?;
     let blob = known.ok_or(Unfetched::Gone)?;
     let etag = format!("\"{}\"", blob.sha256);

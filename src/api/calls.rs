@@ -26,7 +26,7 @@ use crate::base::limit::{BODY_TIMEOUT_MS, CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_
 use crate::base::percent;
 
 /// Answers what is for an application; everything else goes on.
-pub async fn answer(State((api, routes)): State<(Api, Arc<Routes>)>, request: Request, next: Next) -> Response {
+pub(super) async fn answer(State((api, routes)): State<(Api, Arc<Routes>)>, request: Request, next: Next) -> Response {
     match routes.find(request.method(), request.uri().path()) {
         Found::Route(owned, values) => serve(&api, owned, values, request).await,
         Found::WrongMethod { http, allow } => {

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::{Api, Settings, reply};
 
 /// What `serveClient` of the reference serves.
-pub const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 8] = [
     "socket.io.js",
     "socket.io.js.map",
     "socket.io.min.js",
@@ -29,11 +29,11 @@ pub const NAMES: [&str; 8] = [
 ];
 
 /// Whether `path` is a client file beneath the engine path `engine_path`: such a request is ours, not the engine's.
-pub fn is_client_file(path: &str, engine_path: &str) -> bool {
+pub(crate) fn is_client_file(path: &str, engine_path: &str) -> bool {
     path.strip_prefix(engine_path).is_some_and(|name| NAMES.contains(&name))
 }
 
-pub fn routes(settings: &Settings) -> Router<Api> {
+pub(crate) fn routes(settings: &Settings) -> Router<Api> {
     let mut router = Router::new();
     for name in NAMES {
         let cell: Arc<OnceCell<Option<Arc<File>>>> = Arc::default();

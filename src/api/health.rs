@@ -15,7 +15,7 @@ use super::{Api, VERSION, reply};
 use crate::base::time::WallMillis;
 use crate::shard::sample::ShardSample;
 
-pub fn routes() -> Router<Api> {
+pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
@@ -24,7 +24,7 @@ pub fn routes() -> Router<Api> {
 }
 
 /// For operators: one entry for each shard.
-pub fn detailed_routes() -> Router<Api> {
+pub(crate) fn detailed_routes() -> Router<Api> {
     Router::new().route("/health/detailed", get(detailed))
 }
 

@@ -15,19 +15,19 @@
 //!
 //! Deliberately absent: CORS on anything but the client files. A page of another origin has no business here.
 
-pub mod admin;
-pub mod backend;
+pub(crate) mod admin;
+pub(crate) mod backend;
 mod blob;
 mod calls;
-pub mod client_files;
-pub mod health;
-pub mod metrics;
+pub(crate) mod client_files;
+pub(crate) mod health;
+pub(crate) mod metrics;
 mod openapi;
-pub mod page;
+pub(crate) mod page;
 mod process;
 mod reply;
-pub mod routes;
-pub mod static_root;
+pub(crate) mod routes;
+pub(crate) mod static_root;
 mod stream;
 
 use std::path::PathBuf;
@@ -49,14 +49,14 @@ use routes::{Own, Routes};
 
 /// What the routes share.
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
 }
 
 /// What the configuration says about this side of the daemon.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub started: Instant,
     pub started_at: SystemTime,
     /// Shown on the page.
@@ -96,7 +96,7 @@ impl Default for Settings {
 
 /// What is served where, for the page.
 #[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct Served {
+pub(crate) struct Served {
     pub applications: Vec<ServedApplication>,
     pub listeners: Vec<ServedListener>,
     /// `dev` or `jwt`.
@@ -104,13 +104,13 @@ pub struct Served {
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct ServedApplication {
+pub(crate) struct ServedApplication {
     pub name: String,
     pub namespaces: Vec<String>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct ServedListener {
+pub(crate) struct ServedListener {
     pub bind: String,
     /// The application that `/` maps to, or `none`.
     pub root: String,
@@ -118,10 +118,10 @@ pub struct ServedListener {
 }
 
 /// The daemon's version, as `Cargo.toml` has it.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The daemon's own paths, for whoever lists all there are. Client files lie below each engine path.
-pub const OWN: &[Own] = &[
+pub(crate) const OWN: &[Own] = &[
     own(Door::Public, "GET", "/", "The page."),
     own(Door::Public, "GET", "/health", "Readiness, uptime, version."),
     own(Door::Public, "GET", "/health/live", "The process answers."),
@@ -140,7 +140,7 @@ const fn own(door: Door, method: &'static str, path: &'static str, doc: &'static
 
 /// What every listener with this root answers beside the engine. `/metrics`, `/admin`, `/debug` and all else are 404 here.
 /// The server puts the `ListenerId` and `ConnectInfo<SocketAddr>` into each request's extensions, the latter for [`admin()`], too.
-pub fn public(api: Api, root: Option<&'static str>) -> Router {
+pub(crate) fn public(api: Api, root: Option<&'static str>) -> Router {
     let pages = page::routes()
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
@@ -153,7 +153,7 @@ pub fn public(api: Api, root: Option<&'static str>) -> Router {
 }
 
 /// What the admin listener answers, behind its guard.
-pub fn admin(api: Api) -> Router {
+pub(crate) fn admin(api: Api) -> Router {
     let own = Router::new()
         .merge(health::routes())
         .merge(health::detailed_routes())

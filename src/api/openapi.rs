@@ -7,7 +7,7 @@ use super::routes::Owned;
 use crate::app::route::{Body, Param, Route, Who};
 
 /// The description of these paths.
-pub fn describe(served: &[(String, Owned)]) -> Value {
+pub(super) fn describe(served: &[(String, Owned)]) -> Value {
     let mut paths = Map::new();
     for (path, owned) in served {
         let path = path.replace("{*", "{");

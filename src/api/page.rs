@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use super::{Api, VERSION, reply};
 
-pub fn routes() -> Router<Api> {
+pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/", get(async || part("text/html; charset=utf-8", include_str!("page/page.html"))))
         .route("/_siod/page.css", get(async || part("text/css; charset=utf-8", include_str!("page/page.css"))))

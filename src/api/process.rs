@@ -4,7 +4,7 @@ use std::fs;
 
 /// What `/proc` says; each part by itself, so that one missing file does not hide the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Process {
+pub(super) struct Process {
     pub resident_bytes: Option<u64>,
     pub virtual_bytes: Option<u64>,
     pub threads: Option<u64>,
@@ -14,7 +14,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn read() -> Process {
+    pub(super) fn read() -> Process {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

@@ -8,20 +8,20 @@ use crate::base::percent;
 
 /// A route and whose it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Owned {
+pub(crate) struct Owned {
     pub row: &'static Row,
     pub route: &'static Route,
 }
 
 /// What a listener serves for applications.
-pub struct Routes {
+pub(crate) struct Routes {
     paths: matchit::Router<Vec<Owned>>,
     /// Beginnings of paths at which all that is not found is an application's to refuse.
     territories: Vec<(String, &'static Http)>,
 }
 
 /// What a request is for.
-pub enum Found {
+pub(crate) enum Found {
     /// A route, with the decoded values of its path's parameters.
     Route(Owned, Vec<String>),
     /// A path that takes these methods only.
@@ -37,7 +37,7 @@ impl Routes {
     ///
     /// # Panics
     /// Where two routes of a table take the same path: one of them would never be found.
-    pub fn of(rows: &[&'static Row], door: Door, root: Option<&str>) -> Routes {
+    pub(crate) fn of(rows: &[&'static Row], door: Door, root: Option<&str>) -> Routes {
         let mut by_path: BTreeMap<String, Vec<Owned>> = BTreeMap::new();
         for (path, owned) in served(rows, door, root) {
             by_path.entry(path).or_default().push(owned);
@@ -60,7 +60,7 @@ impl Routes {
     }
 
     /// What a request for this raw path is for.
-    pub fn find(&self, method: &http::Method, path: &str) -> Found {
+    pub(crate) fn find(&self, method: &http::Method, path: &str) -> Found {
         let Ok(matched) = self.paths.at(path) else {
             let own = self.territories.iter().find(|(begin, _)| path.starts_with(&**begin));
             return own.map_or(Found::Elsewhere, |(_, http)| Found::Nothing(http));
@@ -79,7 +79,7 @@ impl Routes {
 }
 
 /// Every path with what it serves, in the order of the rows.
-pub fn served(rows: &[&'static Row], door: Door, root: Option<&str>) -> Vec<(String, Owned)> {
+pub(crate) fn served(rows: &[&'static Row], door: Door, root: Option<&str>) -> Vec<(String, Owned)> {
     let mut all = Vec::new();
     for &row in rows {
         for route in row.http.routes.iter().filter(|route| route.door == door) {
@@ -93,7 +93,7 @@ pub fn served(rows: &[&'static Row], door: Door, root: Option<&str>) -> Vec<(Str
 }
 
 /// A path of the daemon itself.
-pub struct Own {
+pub(crate) struct Own {
     pub door: Door,
     pub method: &'static str,
     pub path: &'static str,
@@ -101,7 +101,7 @@ pub struct Own {
 }
 
 /// All routes of all listeners as a table for people, a line each: those of the daemon, then those of applications.
-pub fn listed(own: &[Own], rows: &[&'static Row], roots: &[Option<&'static str>]) -> String {
+pub(crate) fn listed(own: &[Own], rows: &[&'static Row], roots: &[Option<&'static str>]) -> String {
     let mut lines = Vec::new();
     for Own { door, method, path, doc } in own {
         lines.push([method, path, listener(*door), "", "", doc].map(str::to_owned));

@@ -27,7 +27,7 @@ use crate::base::ids::ListenerId;
 
 /// A directory that is served.
 #[derive(Debug)]
-pub struct Root {
+pub(crate) struct Root {
     directory: OwnedFd,
 }
 
@@ -58,7 +58,7 @@ enum Wanted {
 }
 
 /// Answers from the directory of the request's listener; where that has nothing under the path, `next` does.
-pub async fn serve(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn serve(State(api): State<Api>, request: Request, next: Next) -> Response {
     let listener = request.extensions().get::<ListenerId>();
     let root = listener.and_then(|id| api.settings.static_roots.get(usize::from(id.0))?.clone());
     let (Some(root), Some(name)) = (root, local(request.uri().path())) else { return next.run(request).await };
@@ -84,7 +84,7 @@ pub async fn serve(State(api): State<Api>, request: Request, next: Next) -> Resp
 impl Root {
     /// # Errors
     /// No directory that can be read, or a kernel that cannot keep links in (before Linux 5.6).
-    pub fn open(path: &Path) -> io::Result<Arc<Root>> {
+    pub(crate) fn open(path: &Path) -> io::Result<Arc<Root>> {
         let directory = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         beneath(&directory, ".")?;
         Ok(Arc::new(Root { directory }))

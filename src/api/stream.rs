@@ -17,7 +17,7 @@ use crate::app::reply::{Answer, Item};
 use crate::base::limit::STREAM_REST_MS;
 
 /// The answer whose body is what comes.
-pub fn response(answers: Box<dyn Answers>) -> Response {
+pub(super) fn response(answers: Box<dyn Answers>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

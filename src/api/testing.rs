@@ -28,7 +28,7 @@ use crate::app::{AuthFailure, Home};
 use crate::shard::sample::ShardSample;
 
 /// An application with routes of every sort, whose errors have a form of their own.
-pub const ROWS: &[&Row] = &[&Row {
+pub(crate) const ROWS: &[&Row] = &[&Row {
     name: "desk",
     doc: "",
     enabled: true,
@@ -88,7 +88,7 @@ fn of_all(call: &Call) -> Result<Place, Refused> {
 }
 
 /// What the daemon would say.
-pub struct Fake {
+pub(crate) struct Fake {
     pub readiness: Readiness,
     pub samples: Vec<ShardSample>,
     pub settings: Settings,
@@ -108,7 +108,7 @@ pub struct Fake {
 
 /// What the routes asked of the daemon.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub calls: Mutex<Vec<Call>>,
     pub drains: AtomicUsize,
     pub glances: AtomicUsize,
@@ -133,7 +133,7 @@ impl Default for Fake {
 }
 
 impl Fake {
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         let daemon = Daemon {
             readiness: self.readiness.clone(),
             samples: self.samples.clone(),
@@ -149,7 +149,7 @@ impl Fake {
     }
 }
 
-pub fn identity(sub: &str, role: &str) -> Identity {
+pub(crate) fn identity(sub: &str, role: &str) -> Identity {
     Claims { sub: sub.into(), role: role.into(), method: AuthMethod::Jwt, ..Claims::default() }.into()
 }
 
@@ -222,42 +222,42 @@ fn failed() -> JobError {
 const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// An answer, read to its end.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("a JSON body")
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a text header"))
     }
 }
 
-pub async fn ask(router: Router, request: Request<Body>) -> Answer {
+pub(crate) async fn ask(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.expect("a router always answers");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("bodies of this layer do not fail").to_bytes();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 
-pub fn public_get(path: &str) -> Request<Body> {
+pub(crate) fn public_get(path: &str) -> Request<Body> {
     Request::get(path).header("host", "siod.example").body(Body::empty()).unwrap()
 }
 
-pub fn admin_get(path: &str) -> Request<Body> {
+pub(crate) fn admin_get(path: &str) -> Request<Body> {
     admin_request("GET", path, "127.0.0.1:40000", &[("host", "127.0.0.1:9464")])
 }
 
-pub fn admin_request(method: &str, path: &str, peer: &str, headers: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn admin_request(method: &str, path: &str, peer: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

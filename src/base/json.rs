@@ -5,7 +5,7 @@
 mod nesting;
 mod placeholder;
 mod scalar;
-pub mod surrogate;
+pub(crate) mod surrogate;
 
 use std::ops::Range;
 

@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A tuple origin, in parts; the opaque origin `null` is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     pub scheme: &'a str,
     /// An IPv6 address keeps its brackets. Empty for `file://` alone.
     pub host: &'a str,
@@ -15,7 +15,7 @@ pub struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     /// Takes what browsers and the web views of applications send, and nothing that has a path, a user or a wildcard.
-    pub fn parse(text: &'a str) -> Option<Origin<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Origin<'a>> {
         let (scheme, authority) = text.split_once("://")?;
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) || !scheme.bytes().all(is_letter) {
@@ -29,13 +29,13 @@ impl<'a> Origin<'a> {
     }
 
     /// Whether the port that is written is the scheme's own, which browsers leave out.
-    pub fn has_default_port(&self) -> bool {
+    pub(crate) fn has_default_port(&self) -> bool {
         self.port.is_some() && self.port == default_port(self.scheme)
     }
 
     /// Whether a page of this origin came from the same host and port as a request whose `Host` is `host`. Behind a proxy that
     /// ends TLS nobody here knows the scheme of the request: a `Host` without a port has that of the page's scheme.
-    pub fn is_of_host(&self, host: &str) -> bool {
+    pub(crate) fn is_of_host(&self, host: &str) -> bool {
         let (Some((name, port)), Some(default)) = (host_and_port(host), default_port(self.scheme)) else {
             return false;
         };
@@ -43,7 +43,7 @@ impl<'a> Origin<'a> {
     }
 
     /// Whether it is a page of this machine over HTTP: `localhost`, a name below it, or a loopback address.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         let is_name = |host: &str| {
             let host = host.to_ascii_lowercase();
             host == "localhost" || host.ends_with(".localhost")

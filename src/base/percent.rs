@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 /// Decodes `%XX` and `+`; broken escapes stay as they are, bytes that are not UTF-8 become U+FFFD.
-pub fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     decode_with(text, b' ')
 }
 
 /// The same for a segment of a path, where `+` is itself.
-pub fn decode_segment(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_segment(text: &str) -> Cow<'_, str> {
     decode_with(text, b'+')
 }
 
@@ -30,18 +30,18 @@ fn decode_with(text: &str, plus: u8) -> Cow<'_, str> {
 }
 
 /// The pairs of a form or query in their order, still encoded; a name without `=` has an empty value.
-pub fn pairs(form: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+pub(crate) fn pairs(form: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
     form.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// The decoded value of one name in a form or query; the last duplicate wins.
-pub fn value(form: &str, name: &str) -> Option<String> {
+pub(crate) fn value(form: &str, name: &str) -> Option<String> {
     let pair = pairs(form).rev().find(|(key, _)| decode(key) == name);
     pair.map(|(_, value)| decode(value).into_owned())
 }
 
 /// Encodes everything but unreserved characters (RFC 3986 section 2.3), slashes and the dots of `..` included.
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
     text.bytes()
         .map(|byte| if is_unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })

@@ -5,7 +5,7 @@ use super::ids::Key;
 
 /// Entries in one vector; a free slot remembers the next free one.
 #[derive(Debug)]
-pub struct Slab<T> {
+pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     /// Head of the free list; `NONE` when every slot is taken.
     free: u32,
@@ -35,12 +35,12 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Puts `value` into a free slot.
-    pub fn insert(&mut self, value: T) -> Key {
+    pub(crate) fn insert(&mut self, value: T) -> Key {
         self.insert_with(|_| value)
     }
 
     /// As [`Slab::insert`], for a value that wants to know its own key.
-    pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         self.len += 1;
         if self.free == NONE {
             let slot = u32::try_from(self.slots.len()).expect("bounded by the connection limit");
@@ -58,7 +58,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the entry out; `None` if the key is stale.
-    pub fn remove(&mut self, key: Key) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         if slot.generation != key.generation || matches!(slot.entry, Entry::Free { .. }) {
             return None;
@@ -73,14 +73,14 @@ impl<T> Slab<T> {
         }
     }
 
-    pub fn get(&self, key: Key) -> Option<&T> {
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.slots.get(key.slot as usize) {
             Some(Slot { generation, entry: Entry::Taken(value) }) if *generation == key.generation => Some(value),
             _ => None,
         }
     }
 
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.slot as usize) {
             Some(Slot { generation, entry: Entry::Taken(value) }) if *generation == key.generation => Some(value),
             _ => None,
@@ -88,7 +88,7 @@ impl<T> Slab<T> {
     }
 
     /// The entry now in `slot`, whatever its generation: for dense member lists that are kept exact by their owner.
-    pub fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
         match self.slots.get_mut(slot as usize) {
             Some(Slot { entry: Entry::Taken(value), .. }) => Some(value),
             _ => None,
@@ -96,7 +96,7 @@ impl<T> Slab<T> {
     }
 
     /// As [`Slab::at_mut`], to read.
-    pub fn at(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn at(&self, slot: u32) -> Option<&T> {
         match self.slots.get(slot as usize) {
             Some(Slot { entry: Entry::Taken(value), .. }) => Some(value),
             _ => None,
@@ -104,7 +104,7 @@ impl<T> Slab<T> {
     }
 
     /// The full key of the entry now in `slot`.
-    pub fn key_at(&self, slot: u32) -> Option<Key> {
+    pub(crate) fn key_at(&self, slot: u32) -> Option<Key> {
         match self.slots.get(slot as usize) {
             Some(Slot { generation, entry: Entry::Taken(_) }) => Some(Key { slot, generation: *generation }),
             _ => None,
@@ -112,28 +112,28 @@ impl<T> Slab<T> {
     }
 
     /// Keys of all entries, in slot order.
-    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         self.iter().map(|(key, _)| key)
     }
 
     /// All entries, in slot order.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> + '_ {
         self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.entry {
             Entry::Taken(value) => Some((Key { slot: index as u32, generation: slot.generation }, value)),
             Entry::Free { .. } => None,
         })
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Bytes of the vector, room for growth included.
-    pub fn reserved_bytes(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot<T>>()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 }

@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks and prints; exit code 0 where the daemon said yes.
-pub fn ask(config: &Config, asked: &Asked) -> ExitCode {
+pub(super) fn ask(config: &Config, asked: &Asked) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let address = reachable(config.admin.bind);
     let failed = |sentence| super::refuse(ExitCode::FAILURE, &[sentence]);

@@ -16,7 +16,7 @@ use crate::server::Process;
 const CONFORMANCE_ADDR: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
 
 /// Runs what the process's arguments ask for, with the applications of `table`.
-pub fn main(table: &'static Table) -> ExitCode {
+pub(crate) fn main(table: &'static Table) -> ExitCode {
     let code = match Args::parse(table, std::env::args_os()).map_err(without_values) {
         Ok(args) => run(table, args),
         // Help and version are "errors" that go to standard output with exit code 0.

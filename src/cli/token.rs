@@ -11,7 +11,7 @@ use crate::config::args::Token;
 use crate::config::{AuthMode, AuthSettings, Config};
 
 /// Prints the token, or why there is none.
-pub fn print(config: &Config, asked: &Token) -> ExitCode {
+pub(super) fn print(config: &Config, asked: &Token) -> ExitCode {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
     match mint(&config.auth, asked, now) {

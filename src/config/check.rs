@@ -12,7 +12,7 @@ use crate::base::limit::LISTENERS_MAX;
 
 /// # Errors
 /// One sentence for each thing that is wrong.
-pub fn check(table: &'static Table, written: Written, mut refusals: Vec<String>) -> Result<Config, Refusals> {
+pub(crate) fn check(table: &'static Table, written: Written, mut refusals: Vec<String>) -> Result<Config, Refusals> {
     let mut config = Config::untold(table);
     let mut parts = written.into_parts("", &mut refusals);
     for section in SECTIONS {

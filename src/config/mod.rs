@@ -4,10 +4,10 @@
 //! the one place where one is declared · [`check`] what was written → [`Config`] · [`render`] [`Config`] → commented TOML.
 
 pub mod args;
-pub mod check;
-pub mod keys;
-pub mod raw;
-pub mod render;
+pub(crate) mod check;
+pub(crate) mod keys;
+pub(crate) mod raw;
+pub(crate) mod render;
 
 use std::fmt;
 use std::net::SocketAddr;

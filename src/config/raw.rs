@@ -27,7 +27,7 @@ const ENV_PARTS_MAX: usize = 16;
 ///
 /// # Errors
 /// A file that is not TOML.
-pub fn read(source: &Source) -> Result<(Written, Vec<String>), Refusals> {
+pub(crate) fn read(source: &Source) -> Result<(Written, Vec<String>), Refusals> {
     let mut written = Written::default();
     if let Some((name, text)) = &source.file {
         let tree: Table = text.parse().map_err(|error| Refusals(vec![not_toml(name, text, &error)]))?;

@@ -11,7 +11,7 @@ use crate::app::settings::{Entry, Kind, Value, entries};
 
 /// Whether secrets are written out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Secrets {
+pub(crate) enum Secrets {
     Shown,
     /// As `***`, unless empty.
     Hidden,
@@ -24,7 +24,7 @@ SIOD__LISTENER__0__BIND; a list is JSON or separated by commas, a table is JSON.
 stands here as a comment follows from another one until it is set, a table as a comment is there once it is written.";
 
 /// The whole configuration as commented TOML.
-pub fn render(config: &Config, secrets: Secrets) -> String {
+pub(crate) fn render(config: &Config, secrets: Secrets) -> String {
     let mut out = Out { text: String::new(), secrets };
     out.comment(PREAMBLE);
     for section in SECTIONS {

@@ -15,7 +15,7 @@ use crate::base::wheel::TimerKey;
 
 /// What the one timer of a session stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Until the next ping.
     Resting,
     /// A ping is out; until the pong is overdue.
@@ -26,14 +26,14 @@ pub enum Phase {
 
 /// The state: phase and armed timer.
 #[derive(Clone, Copy, Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     pub phase: Phase,
     pub timer: TimerKey,
 }
 
 /// Time to the next ping, in milliseconds: 0.9 to 1.0 of the configured interval, so that clients that came together do
 /// not ping together (T-20); exact where `ping_jitter` is off.
-pub fn next_ping_in_ms(limits: &EngineLimits, rng: &mut Rng) -> u64 {
+pub(crate) fn next_ping_in_ms(limits: &EngineLimits, rng: &mut Rng) -> u64 {
     if !limits.ping_jitter {
         return limits.ping_interval_ms;
     }

@@ -3,9 +3,9 @@
 //!
 //! [`packet`] is one packet, [`payload`] the packets of one polling body, [`open`] how a session begins.
 
-pub mod heartbeat;
-pub mod open;
-pub mod packet;
-pub mod payload;
-pub mod polling;
-pub mod session;
+pub(crate) mod heartbeat;
+pub(crate) mod open;
+pub(crate) mod packet;
+pub(crate) mod payload;
+pub(crate) mod polling;
+pub(crate) mod session;

@@ -7,7 +7,7 @@ use crate::base::percent;
 
 /// The ways to exchange packets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     Polling,
     WebSocket,
 }
@@ -71,7 +71,7 @@ impl EngineError {
 
 /// What a query says to the engine, and what is left of it for the application. Of a repeated parameter the last counts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct EngineQuery {
+pub(crate) struct EngineQuery {
     /// Protocol revision as sent; only `4` is spoken.
     pub eio: Option<String>,
     /// `None` if absent or not one of ours.
@@ -89,7 +89,7 @@ pub struct EngineQuery {
 
 impl EngineQuery {
     /// Reads the query of a request, without its `?`. Anything can be read; [`verify`] judges.
-    pub fn parse(query: &str) -> EngineQuery {
+    pub(crate) fn parse(query: &str) -> EngineQuery {
         let mut parsed = EngineQuery::default();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -121,7 +121,7 @@ impl EngineQuery {
 
 impl Transport {
     /// The name in queries and metrics.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Transport::Polling => "polling",
             Transport::WebSocket => "websocket",
@@ -135,7 +135,7 @@ impl Transport {
 
 /// What a request that passed asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// A new session.
     Handshake(Transport),
     /// A session that may exist. If it does not: [`EngineError::SessionUnknown`]; if a request that is not an upgrade
@@ -144,7 +144,7 @@ pub enum Asked {
 }
 
 /// Judges a request in the order of PROTOCOL 1. `is_upgrade`: it asks for a WebSocket; `origin` is the header's value.
-pub fn verify(
+pub(crate) fn verify(
     query: &EngineQuery,
     method_is_get: bool,
     is_upgrade: bool,
@@ -182,7 +182,7 @@ fn may_be_in_header(byte: &u8) -> bool {
 }
 
 /// The first packet of a session, `0{…}`.
-pub fn open_packet(sid: &Sid, upgrades_websocket: bool, limits: &EngineLimits) -> String {
+pub(crate) fn open_packet(sid: &Sid, upgrades_websocket: bool, limits: &EngineLimits) -> String {
     let upgrades = if upgrades_websocket { r#"["websocket"]"# } else { "[]" };
     let EngineLimits { ping_interval_ms, ping_timeout_ms, max_payload_bytes, .. } = limits;
     format!(

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// What a client says. The text behind `0`, `1`, `5` and `6` is dropped; it means nothing to a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Packet<'a> {
+pub(crate) enum Packet<'a> {
     Open,
     Close,
     Ping(Cow<'a, str>),
@@ -23,11 +23,11 @@ pub enum Packet<'a> {
 
 /// The peer sent what is not an Engine.IO packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PacketError;
+pub(crate) struct PacketError;
 
 /// Reads a text: one digit of type and the data, or `b` and base64. Base64 may use either alphabet, lack its padding
 /// and hold whitespace; other characters are refused (B27).
-pub fn decode_text(text: Cow<'_, str>) -> Result<Packet<'_>, PacketError> {
+pub(crate) fn decode_text(text: Cow<'_, str>) -> Result<Packet<'_>, PacketError> {
     match text.as_bytes().first() {
         Some(b'0') => Ok(Packet::Open),
         Some(b'1') => Ok(Packet::Close),
@@ -42,7 +42,7 @@ pub fn decode_text(text: Cow<'_, str>) -> Result<Packet<'_>, PacketError> {
 }
 
 /// A binary WebSocket message is a binary message as it is.
-pub fn decode_binary(data: Cow<'_, [u8]>) -> Packet<'_> {
+pub(crate) fn decode_binary(data: Cow<'_, [u8]>) -> Packet<'_> {
     Packet::Binary(data)
 }
 

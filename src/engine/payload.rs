@@ -14,7 +14,7 @@ const SEPARATOR: u8 = 0x1e;
 
 /// How far the body of a POST has been read.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// Where the next packet begins.
     at: usize,
     taken: usize,
@@ -24,7 +24,7 @@ pub struct Cursor {
 impl Cursor {
     /// The next packet of `body`, the same at each call. Ends after the first malformed one, or with an error in place of the
     /// packet that is one more than `max`; what came before counts.
-    pub fn next<'a>(&mut self, body: &'a str, max: usize) -> Option<Result<Packet<'a>, PacketError>> {
+    pub(crate) fn next<'a>(&mut self, body: &'a str, max: usize) -> Option<Result<Packet<'a>, PacketError>> {
         if self.ended {
             return None;
         }
@@ -42,24 +42,24 @@ impl Cursor {
 }
 
 /// The packets of a POST's body, in order, at most `max`.
-pub fn decode(body: &str, max: usize) -> impl Iterator<Item = Result<Packet<'_>, PacketError>> {
+pub(crate) fn decode(body: &str, max: usize) -> impl Iterator<Item = Result<Packet<'_>, PacketError>> {
     let mut cursor = Cursor::default();
     std::iter::from_fn(move || cursor.next(body, max))
 }
 
 /// The packets of a body of ours, as text with their types: what waited for polling when a WebSocket takes over.
-pub fn split(body: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn split(body: &str) -> impl Iterator<Item = &str> {
     body.split(char::from(SEPARATOR)).filter(|packet| !packet.is_empty())
 }
 
 /// Adds a packet with its type, such as `4hello`, to the body of one answer to a poll.
-pub fn push_text(body: &mut Vec<u8>, packet: &[u8]) {
+pub(crate) fn push_text(body: &mut Vec<u8>, packet: &[u8]) {
     separate(body);
     body.extend_from_slice(packet);
 }
 
 /// Adds a binary message, as `b` and padded base64.
-pub fn push_binary(body: &mut Vec<u8>, data: &[u8]) {
+pub(crate) fn push_binary(body: &mut Vec<u8>, data: &[u8]) {
     separate(body);
     body.push(b'b');
     let start = body.len();
@@ -74,7 +74,7 @@ fn separate(body: &mut Vec<u8>) {
 }
 
 /// The script that hands `body` to the callback `index_digits` of a JSONP client.
-pub fn jsonp_wrap(index_digits: &str, body: &str) -> String {
+pub(crate) fn jsonp_wrap(index_digits: &str, body: &str) -> String {
     // JSON allows both line separators in strings, JavaScript before ES2019 does not.
     let quoted =
         serde_json::Value::from(body).to_string().replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
@@ -83,7 +83,7 @@ pub fn jsonp_wrap(index_digits: &str, body: &str) -> String {
 
 /// The payload inside the form that a JSONP client posts, `d=…`; `None` without exactly one `d`. Forms turn line feeds
 /// into CR LF, so clients write them as `\n`, and a backslash before an `n` doubled.
-pub fn jsonp_unwrap(form: &str) -> Option<String> {
+pub(crate) fn jsonp_unwrap(form: &str) -> Option<String> {
     let mut named_d = percent::pairs(form).filter(|(name, _)| percent::decode(name) == "d");
     let (Some((_, value)), None) = (named_d.next(), named_d.next()) else { return None };
     let value = percent::decode(value);

@@ -24,7 +24,7 @@ pub enum Reply {
 
 /// One session's polling state. Boxed: WebSocket sessions do not pay for it.
 #[derive(Debug, Default)]
-pub struct Polling {
+pub(crate) struct Polling {
     /// The parked GET.
     get: Option<ReqId>,
     /// The POST whose body is on its way.
@@ -41,18 +41,18 @@ pub struct Polling {
 
 /// A second request of a kind while the first is pending: both are answered, the session ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Overlap {
+pub(crate) struct Overlap {
     pub first: ReqId,
 }
 
 impl Polling {
     /// Nothing parked, nothing waiting. With a `jsonp` index answers are wrapped, and POSTs are forms.
-    pub fn new(jsonp: Option<Box<str>>) -> Polling {
+    pub(crate) fn new(jsonp: Option<Box<str>>) -> Polling {
         Polling { jsonp, ..Polling::default() }
     }
 
     /// A GET arrived. `Ok(Some(body))`: answer it with that; `Ok(None)`: it is parked.
-    pub fn on_get(&mut self, req: ReqId) -> Result<Option<Bytes>, Overlap> {
+    pub(crate) fn on_get(&mut self, req: ReqId) -> Result<Option<Bytes>, Overlap> {
         if let Some(first) = self.get.take() {
             return Err(Overlap { first });
         }
@@ -64,7 +64,7 @@ impl Polling {
     }
 
     /// A POST announced itself.
-    pub fn on_post(&mut self, req: ReqId) -> Result<(), Overlap> {
+    pub(crate) fn on_post(&mut self, req: ReqId) -> Result<(), Overlap> {
         match self.taking.or(self.post.replace(req)) {
             Some(first) => Err(Overlap { first }),
             None => Ok(()),
@@ -72,28 +72,28 @@ impl Polling {
     }
 
     /// The POST's body is complete, or it was refused. `false`: this request is not the one in flight.
-    pub fn on_post_done(&mut self, req: ReqId) -> bool {
+    pub(crate) fn on_post_done(&mut self, req: ReqId) -> bool {
         self.post.take_if(|post| *post == req).is_some()
     }
 
     /// The client gave up a request. `true`: it was one of ours, so the session ends with a transport error.
-    pub fn on_aborted(&mut self, req: ReqId) -> bool {
+    pub(crate) fn on_aborted(&mut self, req: ReqId) -> bool {
         let pending = [&mut self.get, &mut self.post, &mut self.taking];
         pending.into_iter().any(|pending| pending.take_if(|pending| *pending == req).is_some())
     }
 
     /// Adds a packet (its type digit first) for the next GET.
-    pub fn push_text(&mut self, packet: &[u8]) {
+    pub(crate) fn push_text(&mut self, packet: &[u8]) {
         super::payload::push_text(&mut self.body, packet);
     }
 
     /// Where a packet with attachments writes itself.
-    pub fn body_mut(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn body_mut(&mut self) -> &mut Vec<u8> {
         &mut self.body
     }
 
     /// At the end of a turn: the parked GET and its answer, if there is something to say.
-    pub fn next_answer(&mut self) -> Option<(ReqId, Bytes)> {
+    pub(crate) fn next_answer(&mut self) -> Option<(ReqId, Bytes)> {
         if self.body.is_empty() {
             return None;
         }
@@ -102,47 +102,47 @@ impl Polling {
     }
 
     /// Answers the parked GET with a single packet of its own, ahead of whatever waits: `6` while upgrading, `1` at the end.
-    pub fn interrupt(&mut self, packet: &'static str) -> Option<(ReqId, Bytes)> {
+    pub(crate) fn interrupt(&mut self, packet: &'static str) -> Option<(ReqId, Bytes)> {
         let req = self.get.take()?;
         Some((req, self.wrap(packet)))
     }
 
     /// A GET is parked and nothing is queued before it: what `volatile` events need (PROTOCOL 10).
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.get.is_some() && self.body.is_empty()
     }
 
     /// `max` bytes wait and nobody asks for them.
-    pub fn is_full(&self, max: usize) -> bool {
+    pub(crate) fn is_full(&self, max: usize) -> bool {
         self.get.is_none() && self.body.len() >= max
     }
 
-    pub fn is_jsonp(&self) -> bool {
+    pub(crate) fn is_jsonp(&self) -> bool {
         self.jsonp.is_some()
     }
 
     /// The POST in flight, taken for a last answer.
-    pub fn take_post(&mut self) -> Option<ReqId> {
+    pub(crate) fn take_post(&mut self) -> Option<ReqId> {
         self.post.take()
     }
 
     /// Bytes waiting for the next GET.
-    pub fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.body.len()
     }
 
     /// Bytes that waited when this was last asked, and bytes that wait now.
-    pub fn count(&mut self) -> (usize, usize) {
+    pub(crate) fn count(&mut self) -> (usize, usize) {
         (std::mem::replace(&mut self.counted, self.body.len()), self.body.len())
     }
 
     /// What waits, as one polling body without a JSONP wrap: for the WebSocket that takes over.
-    pub fn take_raw(&mut self) -> Vec<u8> {
+    pub(crate) fn take_raw(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body)
     }
 
     /// A body of ours as this client reads it.
-    pub fn wrap(&self, body: &'static str) -> Bytes {
+    pub(crate) fn wrap(&self, body: &'static str) -> Bytes {
         match &self.jsonp {
             None => Bytes::from_static(body.as_bytes()),
             Some(index) => Bytes::from(super::payload::jsonp_wrap(index, body)),
@@ -163,7 +163,7 @@ impl Polling {
 
 /// How a session that ends is told to a polling client (PROTOCOL 3): gracefully, so that it reads `1` on its next
 /// GET, or by forgetting the session at once.
-pub fn ends_gracefully(reason: CloseReason) -> bool {
+pub(crate) fn ends_gracefully(reason: CloseReason) -> bool {
     matches!(
         reason,
         CloseReason::ParseError

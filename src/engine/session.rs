@@ -21,7 +21,7 @@ use crate::base::wheel::TimerKey;
 
 /// One session.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     pub sid: Sid,
     pub transport: Transport,
     pub heartbeat: Heartbeat,
@@ -29,7 +29,7 @@ pub struct Session {
 
 /// How the session reaches its client now.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     Polling(Box<Polling>),
     /// Still polling, while a WebSocket proves itself.
     Probing(Box<Probing>),
@@ -40,7 +40,7 @@ pub enum Transport {
 
 /// An upgrade under way: the polling half that still serves, and the WebSocket that is to take over.
 #[derive(Debug)]
-pub struct Probing {
+pub(crate) struct Probing {
     pub polling: Polling,
     pub conn: ConnKey,
     /// The upgrade's time limit.
@@ -53,7 +53,7 @@ pub struct Probing {
 
 /// What an engine packet in an open session means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     Text(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
     Pong,
@@ -65,7 +65,7 @@ pub enum Meaning<'a> {
 }
 
 /// Reads a packet of an open session (PROTOCOL 3 and 4).
-pub fn meaning(packet: Packet<'_>) -> Meaning<'_> {
+pub(crate) fn meaning(packet: Packet<'_>) -> Meaning<'_> {
     match packet {
         Packet::Text(text) => Meaning::Text(text),
         Packet::Binary(data) => Meaning::Binary(data),
@@ -78,7 +78,7 @@ pub fn meaning(packet: Packet<'_>) -> Meaning<'_> {
 
 /// What a packet on a WebSocket that proves itself means (PROTOCOL 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeStep {
+pub(crate) enum ProbeStep {
     /// `2probe`: answer `3probe` and keep the poll moving.
     Probe,
     /// `5`: the WebSocket takes over, with or without a probe before.
@@ -88,7 +88,7 @@ pub enum ProbeStep {
 }
 
 /// Reads a packet on a probing WebSocket.
-pub fn probe_step(packet: &Packet<'_>) -> ProbeStep {
+pub(crate) fn probe_step(packet: &Packet<'_>) -> ProbeStep {
     match packet {
         Packet::Ping(data) if data.as_ref() == "probe" => ProbeStep::Probe,
         Packet::Upgrade => ProbeStep::Upgrade,
@@ -98,7 +98,7 @@ pub fn probe_step(packet: &Packet<'_>) -> ProbeStep {
 
 impl Session {
     /// The polling half, while there is one.
-    pub fn polling_mut(&mut self) -> Option<&mut Polling> {
+    pub(crate) fn polling_mut(&mut self) -> Option<&mut Polling> {
         match &mut self.transport {
             Transport::Polling(polling) | Transport::Closing(polling, _) => Some(polling),
             Transport::Probing(probing) => Some(&mut probing.polling),
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// As [`Session::polling_mut`], to read.
-    pub fn polling(&self) -> Option<&Polling> {
+    pub(crate) fn polling(&self) -> Option<&Polling> {
         match &self.transport {
             Transport::Polling(polling) | Transport::Closing(polling, _) => Some(polling),
             Transport::Probing(probing) => Some(&probing.polling),
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Ended by the server, and not yet told.
-    pub fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         matches!(self.transport, Transport::Closing(..))
     }
 }

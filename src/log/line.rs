@@ -4,7 +4,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 /// Escapes every control character but the newline at the end, in a way that JSON understands too.
-pub fn one_line(event: &[u8]) -> Vec<u8> {
+pub(super) fn one_line(event: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(event);
     let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
     let mut line = String::with_capacity(event.len());
@@ -23,7 +23,7 @@ pub fn one_line(event: &[u8]) -> Vec<u8> {
 }
 
 /// What the log says about itself, in the form of its other lines: `lines` is how many are not there, `of` whose they were.
-pub fn about_the_log(json: bool, message: &str, lines: u64, of: &str) -> Vec<u8> {
+pub(super) fn about_the_log(json: bool, message: &str, lines: u64, of: &str) -> Vec<u8> {
     let mut now = String::new();
     // A clock that cannot be shown leaves the time empty.
     let _ = SystemTime.format_time(&mut Writer::new(&mut now));

@@ -6,7 +6,7 @@
 //! counted and said later. What clients can cause is bounded in lines a second. [`output`] is what commands print.
 
 mod line;
-pub mod output;
+pub(crate) mod output;
 mod queue;
 mod sink;
 

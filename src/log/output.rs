@@ -12,23 +12,23 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Standard output takes no more, as a full disk.
-pub fn say(text: &str) -> io::Result<()> {
+pub(crate) fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     read_or_left(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
 /// The outcome of a write to somebody who may leave when they have seen enough.
-pub fn read_or_left(written: io::Result<()>) -> io::Result<()> {
+pub(crate) fn read_or_left(written: io::Result<()>) -> io::Result<()> {
     if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) { Ok(()) } else { written }
 }
 
 /// Writes what a running daemon has to say to standard output, and waits for nobody.
-pub fn announce(text: String) {
+pub(crate) fn announce(text: String) {
     aside(Duration::ZERO, move || drop(say(text.trim_end())));
 }
 
 /// Writes sentences about what is wrong to standard error, before there is a log.
-pub fn complain(sentences: &[impl Display]) {
+pub(crate) fn complain(sentences: &[impl Display]) {
     let text: String = sentences.iter().map(|sentence| format!("siod: {sentence}\n")).collect();
     aside(COMPLAINT_TIMEOUT, move || drop(io::stderr().write_all(text.as_bytes())));
 }

@@ -11,7 +11,7 @@ use tracing::callsite::Identifier;
 use crate::base::limit::LOG_QUEUE_BYTES_MAX;
 
 /// Shared by all threads.
-pub struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     /// There is something to write, or to say later.
     filled: Condvar,
@@ -44,7 +44,7 @@ struct Site {
 
 /// What was taken beside the lines themselves.
 #[derive(Default)]
-pub struct Missing {
+pub(super) struct Missing {
     /// Lines that found no room.
     pub dropped: u64,
     /// Level and target of events that were too many in a second, and how many.
@@ -52,13 +52,13 @@ pub struct Missing {
 }
 
 impl Queue {
-    pub fn new(lines_per_s_max: u32) -> Queue {
+    pub(super) fn new(lines_per_s_max: u32) -> Queue {
         let state = Mutex::default();
         Queue { state, filled: Condvar::new(), written: Condvar::new(), lines_per_s_max }
     }
 
     /// Puts a whole line in, or counts it where there is no room.
-    pub fn push(&self, line: &[u8]) {
+    pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.state.lock();
         match state.lines.len() + line.len() <= LOG_QUEUE_BYTES_MAX {
             true => state.lines.extend_from_slice(line),
@@ -69,7 +69,7 @@ impl Queue {
     }
 
     /// Whether an event of this site may become a line now; one that may not is counted.
-    pub fn admits(&self, metadata: &'static Metadata<'static>) -> bool {
+    pub(super) fn admits(&self, metadata: &'static Metadata<'static>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
         let site = state.sites.entry(metadata.callsite());
@@ -90,7 +90,7 @@ impl Queue {
     }
 
     /// Waits for something to write, and moves it into `lines`, which is empty.
-    pub fn take(&self, lines: &mut Vec<u8>) -> Missing {
+    pub(super) fn take(&self, lines: &mut Vec<u8>) -> Missing {
         let mut state = self.state.lock();
         state.writing = false;
         self.written.notify_all();
@@ -110,7 +110,7 @@ impl Queue {
     }
 
     /// Waits until all there is has been written, at most for `limit`.
-    pub fn finish(&self, limit: Duration) {
+    pub(super) fn finish(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let Some(mut state) = self.state.try_lock_until(deadline) else { return };
         if let Some(due) = &mut state.summary_due {

@@ -9,7 +9,7 @@ use super::line::about_the_log;
 use super::queue::{Missing, Queue};
 
 /// Where lines go.
-pub struct Sink<W> {
+pub(super) struct Sink<W> {
     to: W,
     json: bool,
     /// Lines that were lost and not yet spoken of.
@@ -19,12 +19,12 @@ pub struct Sink<W> {
 }
 
 impl<W: Write> Sink<W> {
-    pub fn new(to: W, json: bool) -> Sink<W> {
+    pub(super) fn new(to: W, json: bool) -> Sink<W> {
         Sink { to, json, lost: 0, torn: false }
     }
 
     /// Writes what comes, until the process ends.
-    pub fn run(mut self, queue: &Queue) {
+    pub(super) fn run(mut self, queue: &Queue) {
         let mut lines = Vec::new();
         loop {
             let missing = queue.take(&mut lines);

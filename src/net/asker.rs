@@ -18,7 +18,7 @@ pub struct Asker {
 }
 
 /// The asker's end.
-pub struct Heard {
+pub(crate) struct Heard {
     receiver: mpsc::UnboundedReceiver<Answer>,
     load: Arc<Load>,
 }
@@ -31,7 +31,7 @@ struct Load {
 }
 
 /// Both ends.
-pub fn channel(cut: Arc<Notify>) -> (Asker, Heard) {
+pub(crate) fn channel(cut: Arc<Notify>) -> (Asker, Heard) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let load = Arc::<Load>::default();
     (Asker { sender, load: load.clone(), cut }, Heard { receiver, load })
@@ -55,7 +55,7 @@ impl Asker {
 
 impl Heard {
     /// The next answer; `None` when there will be none.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         let next = self.receiver.poll_recv(cx);
         if let Poll::Ready(Some(Answer::Item(item))) = &next {
             self.load.items.fetch_sub(1, Ordering::Relaxed);

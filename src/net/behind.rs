@@ -9,7 +9,7 @@ use crate::base::limit::{PIPELINED_BYTES_MAX, PIPELINED_MAX};
 
 /// A request that a shard has.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub req: ReqId,
     /// None for a handshake, which nobody can abort.
     pub sid: Option<Sid>,
@@ -19,7 +19,7 @@ pub struct Asked {
 
 /// What lies behind the request that is answered next.
 #[derive(Debug, Default)]
-pub struct Behind {
+pub(crate) struct Behind {
     line: VecDeque<Turn>,
     /// Read, and not yet taken for a request.
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Behind {
 
 /// One request of the line.
 #[derive(Debug)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// A shard works on it.
     Asked(Asked),
     /// Its answer waits for those before it.
@@ -35,30 +35,30 @@ pub enum Turn {
 }
 
 impl Behind {
-    pub fn keep(&mut self, bytes: &[u8]) {
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// What has been read and no request was taken from.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The first `count` bytes were a request, and it is asked.
-    pub fn take(&mut self, count: usize) {
+    pub(crate) fn take(&mut self, count: usize) {
         self.bytes.drain(..count);
     }
 
-    pub fn push(&mut self, asked: Asked) {
+    pub(crate) fn push(&mut self, asked: Asked) {
         self.line.push_back(Turn::Asked(asked));
     }
 
-    pub fn asked(&self, req: ReqId) -> Option<&Asked> {
+    pub(crate) fn asked(&self, req: ReqId) -> Option<&Asked> {
         self.line.iter().filter_map(Turn::as_asked).find(|asked| asked.req == req)
     }
 
     /// The answer to a request whose turn has not come.
-    pub fn keep_answer(&mut self, req: ReqId, answer: &[u8]) {
+    pub(crate) fn keep_answer(&mut self, req: ReqId, answer: &[u8]) {
         for turn in &mut self.line {
             if let Turn::Asked(asked) = turn
                 && asked.req == req
@@ -69,26 +69,26 @@ impl Behind {
     }
 
     /// The request whose turn it is when those before have been answered.
-    pub fn next_turn(&mut self) -> Option<Turn> {
+    pub(crate) fn next_turn(&mut self) -> Option<Turn> {
         self.line.pop_front()
     }
 
     /// Whether one more request may be taken.
-    pub fn has_turns(&self) -> bool {
+    pub(crate) fn has_turns(&self) -> bool {
         self.line.len() < PIPELINED_MAX
     }
 
     /// Whether more may be read.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.has_turns() && self.bytes.len() < PIPELINED_BYTES_MAX
     }
 
     /// Requests that shards work on.
-    pub fn all_asked(&self) -> impl Iterator<Item = &Asked> {
+    pub(crate) fn all_asked(&self) -> impl Iterator<Item = &Asked> {
         self.line.iter().filter_map(Turn::as_asked)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.line.is_empty() && self.bytes.is_empty()
     }
 }

@@ -28,7 +28,7 @@ use super::visitor::{self, Refused};
 use crate::base::limit::{ADMIN_CONNECTIONS_MAX, ADMIN_LINGERING_REFUSED_MAX, HEAD_TIMEOUT_MS, PROXY_HEAD_BYTES_MAX};
 
 /// What a listener beside the cores consists of.
-pub struct Beside {
+pub(crate) struct Beside {
     pub listener: std::net::TcpListener,
     /// Its own places.
     pub guard: Arc<Guard>,
@@ -48,7 +48,7 @@ struct Shared {
 
 impl Beside {
     /// Serves on a thread of its own, called `name`, until the process ends.
-    pub fn start(self, name: &str) -> io::Result<()> {
+    pub(crate) fn start(self, name: &str) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();

@@ -20,7 +20,7 @@ const ROOM_KEPT: usize = 1_024;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Index of the listener it came in by.
     pub listener: usize,
     pub ip: IpAddr,
@@ -45,7 +45,7 @@ enum State {
 
 /// What is to be done with a connection that has something to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Next {
+pub(crate) enum Next {
     Read,
     /// Enough has come that is not answered: later.
     Leave,
@@ -55,7 +55,7 @@ pub enum Next {
 
 /// What became of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// All of it, and the answers that waited for it. `unread`: more may lie there already; `kept`: more has been read.
     All {
         unread: bool,
@@ -66,18 +66,18 @@ pub enum Sent {
 }
 
 /// All callers of a core.
-pub struct Callers {
+pub(crate) struct Callers {
     callers: HashMap<ConnKey, Caller>,
     timers: Wheel<ConnKey>,
 }
 
 impl Callers {
-    pub fn new(start: Millis) -> Callers {
+    pub(crate) fn new(start: Millis) -> Callers {
         Callers { callers: HashMap::new(), timers: Wheel::new(start) }
     }
 
     /// Somebody has come in; `announces`: a PROXY head comes first.
-    pub fn insert(&mut self, conn: ConnKey, listener: usize, ip: IpAddr, announces: bool, now: Millis) {
+    pub(crate) fn insert(&mut self, conn: ConnKey, listener: usize, ip: IpAddr, announces: bool, now: Millis) {
         let due = now + HEAD_TIMEOUT_MS;
         let timer = Some(self.timers.arm(due, conn));
         let state = if announces { State::Announcing { head: Vec::new(), due } } else { State::Listening { due } };
@@ -85,7 +85,7 @@ impl Callers {
     }
 
     /// Reads on in a PROXY head; of a complete one says how many of `bytes` belong to it. The outer `None`: no head is due.
-    pub fn announce(&mut self, conn: ConnKey, bytes: &[u8]) -> Option<Result<Option<ProxyHead>, BadHead>> {
+    pub(crate) fn announce(&mut self, conn: ConnKey, bytes: &[u8]) -> Option<Result<Option<ProxyHead>, BadHead>> {
         let caller = self.callers.get_mut(&conn)?;
         let State::Announcing { head, due } = &mut caller.state else { return None };
         let before = head.len();
@@ -98,18 +98,18 @@ impl Callers {
     }
 
     /// A proxy has said for whom it speaks.
-    pub fn speaks_for(&mut self, conn: ConnKey, client: IpAddr) {
+    pub(crate) fn speaks_for(&mut self, conn: ConnKey, client: IpAddr) {
         if let Some(caller) = self.callers.get_mut(&conn) {
             caller.ip = client;
         }
     }
 
-    pub fn get(&self, conn: ConnKey) -> Option<&Caller> {
+    pub(crate) fn get(&self, conn: ConnKey) -> Option<&Caller> {
         self.callers.get(&conn)
     }
 
     /// Takes a caller out: it has gone, or is none any more.
-    pub fn remove(&mut self, conn: ConnKey) -> Option<Caller> {
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Caller> {
         let caller = self.callers.remove(&conn)?;
         if let Some(timer) = caller.timer {
             self.timers.cancel(timer);
@@ -121,7 +121,7 @@ impl Callers {
     }
 
     /// Something can be read of this one; `ended`: the last there will be.
-    pub fn on_readable(&mut self, conn: ConnKey, ended: bool) -> Next {
+    pub(crate) fn on_readable(&mut self, conn: ConnKey, ended: bool) -> Next {
         let Some(caller) = self.callers.get_mut(&conn) else { return Next::Read };
         match caller.state {
             State::Announcing { .. } | State::Listening { .. } => Next::Read,
@@ -135,7 +135,7 @@ impl Callers {
     }
 
     /// A shard works on a request of this one, for as long as it likes.
-    pub fn wait(&mut self, conn: ConnKey, asked: Asked) {
+    pub(crate) fn wait(&mut self, conn: ConnKey, asked: Asked) {
         let Some(caller) = self.callers.get_mut(&conn) else { return };
         match &mut caller.state {
             State::Announcing { .. } | State::Listening { .. } => caller.state = State::Waiting(asked),
@@ -147,21 +147,21 @@ impl Callers {
     }
 
     /// Bytes have come behind a request.
-    pub fn keep(&mut self, conn: ConnKey, bytes: &[u8]) {
+    pub(crate) fn keep(&mut self, conn: ConnKey, bytes: &[u8]) {
         if let Some(caller) = self.callers.get_mut(&conn) {
             caller.behind().keep(bytes);
         }
     }
 
     /// The first `count` of the bytes that were kept are a request that is asked now.
-    pub fn take(&mut self, conn: ConnKey, count: usize) {
+    pub(crate) fn take(&mut self, conn: ConnKey, count: usize) {
         if let Some(caller) = self.callers.get_mut(&conn) {
             caller.behind().take(count);
         }
     }
 
     /// The request whose answer has come.
-    pub fn asked(&self, conn: ConnKey, req: ReqId) -> Option<&Asked> {
+    pub(crate) fn asked(&self, conn: ConnKey, req: ReqId) -> Option<&Asked> {
         let caller = self.callers.get(&conn)?;
         match &caller.state {
             State::Waiting(asked) if asked.req == req => Some(asked),
@@ -170,7 +170,7 @@ impl Callers {
     }
 
     /// Writes the answer to a request, as much as the kernel takes, once those before it have been answered.
-    pub fn send(&mut self, conn: ConnKey, req: ReqId, tcp: &TcpStream, answer: &[u8], now: Millis) -> Sent {
+    pub(crate) fn send(&mut self, conn: ConnKey, req: ReqId, tcp: &TcpStream, answer: &[u8], now: Millis) -> Sent {
         let Some(caller) = self.callers.get_mut(&conn) else { return Sent::Broken };
         let sid = match &caller.state {
             State::Waiting(asked) if asked.req == req => asked.sid,
@@ -195,12 +195,12 @@ impl Callers {
     }
 
     /// A part of an answer is still to be written.
-    pub fn is_writing(&self, conn: ConnKey) -> bool {
+    pub(crate) fn is_writing(&self, conn: ConnKey) -> bool {
         matches!(self.callers.get(&conn), Some(Caller { state: State::Writing { .. }, .. }))
     }
 
     /// The session whose answer moves, if it has not heard so for `interval_ms`.
-    pub fn moving(&mut self, conn: ConnKey, now: Millis, interval_ms: u64) -> Option<Sid> {
+    pub(crate) fn moving(&mut self, conn: ConnKey, now: Millis, interval_ms: u64) -> Option<Sid> {
         let State::Writing { sid, told, .. } = &mut self.callers.get_mut(&conn)?.state else { return None };
         if now.since(*told) < interval_ms {
             return None;
@@ -210,7 +210,7 @@ impl Callers {
     }
 
     /// The kernel takes bytes again.
-    pub fn on_writable(&mut self, conn: ConnKey, tcp: &TcpStream, now: Millis) -> Sent {
+    pub(crate) fn on_writable(&mut self, conn: ConnKey, tcp: &TcpStream, now: Millis) -> Sent {
         let Some(Caller { state: State::Writing { answer, written, .. }, .. }) = self.callers.get_mut(&conn) else {
             return Sent::Part;
         };
@@ -239,18 +239,18 @@ impl Callers {
     }
 
     /// The next one that has said nothing in time.
-    pub fn next_late(&mut self, now: Millis) -> Option<ConnKey> {
+    pub(crate) fn next_late(&mut self, now: Millis) -> Option<ConnKey> {
         self.timers.pop(now)
     }
 
-    pub fn deadline(&mut self) -> Option<Millis> {
+    pub(crate) fn deadline(&mut self) -> Option<Millis> {
         self.timers.deadline()
     }
 }
 
 impl Caller {
     /// When the head of which a first piece has come `now` has to be complete: a newcomer's time runs already.
-    pub fn head_due(&self, now: Millis, is_new: bool) -> Millis {
+    pub(crate) fn head_due(&self, now: Millis, is_new: bool) -> Millis {
         match self.state {
             State::Listening { due } if is_new => due,
             _ => now + HEAD_TIMEOUT_MS,
@@ -258,7 +258,7 @@ impl Caller {
     }
 
     /// Requests that shards have, in the order in which they came.
-    pub fn all_asked(&self) -> impl Iterator<Item = &Asked> {
+    pub(crate) fn all_asked(&self) -> impl Iterator<Item = &Asked> {
         let first = match &self.state {
             State::Waiting(asked) => Some(asked),
             State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
@@ -267,23 +267,23 @@ impl Caller {
     }
 
     /// Nothing of this one is being answered.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Listening { .. })
     }
 
     /// What has been read behind the requests that are being answered.
-    pub fn kept(&self) -> &[u8] {
+    pub(crate) fn kept(&self) -> &[u8] {
         self.behind.as_ref().map_or(&[], |behind| behind.bytes())
     }
 
     /// Whether there may be one more request in the line.
-    pub fn has_turns(&self) -> bool {
+    pub(crate) fn has_turns(&self) -> bool {
         self.behind.as_ref().is_none_or(|behind| behind.has_turns())
     }
 
     /// Whether a request may be asked before those that came earlier are answered. Two of a kind for one session would overlap
     /// and end it: the later one waits.
-    pub fn may_ask(&self, sid: Option<Sid>, is_post: bool) -> bool {
+    pub(crate) fn may_ask(&self, sid: Option<Sid>, is_post: bool) -> bool {
         let overlaps = |asked: &Asked| sid.is_some() && asked.sid == sid && asked.is_post == is_post;
         !self.all_asked().any(overlaps)
     }

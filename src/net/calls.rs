@@ -13,7 +13,7 @@ use crate::app::reply::{Answer, Content, Leave, Reply};
 use crate::base::ids::{AppId, Key, ReqId};
 
 /// The asker's end of a call. Dropped before the call is over, it gives the call up.
-pub struct Answers {
+pub(crate) struct Answers {
     req: ReqId,
     mailboxes: Mailboxes,
     heard: Heard,
@@ -21,14 +21,14 @@ pub struct Answers {
 }
 
 /// Both ends of the call `req`; `cut` ends the asker's connection.
-pub fn open(req: ReqId, mailboxes: Mailboxes, cut: Arc<Notify>) -> (Asker, Answers) {
+pub(crate) fn open(req: ReqId, mailboxes: Mailboxes, cut: Arc<Notify>) -> (Asker, Answers) {
     let (asker, heard) = channel(cut);
     (asker, Answers { req, mailboxes, heard, over: false })
 }
 
 impl Answers {
     /// The next answer; `None` when there will be none.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         let next = self.heard.poll_next(cx);
         self.over |= match &next {
             Poll::Ready(Some(answer)) => is_last(answer),
@@ -49,7 +49,7 @@ impl Drop for Answers {
 
 /// The calls at home on one core.
 #[derive(Default)]
-pub struct Calls {
+pub(crate) struct Calls {
     waiting: HashMap<Key, Waiting>,
     draining: bool,
 }
@@ -63,13 +63,13 @@ struct Waiting {
 
 impl Calls {
     /// A call has come.
-    pub fn on_call(&mut self, req: ReqId, app: AppId, asker: Asker) {
+    pub(crate) fn on_call(&mut self, req: ReqId, app: AppId, asker: Asker) {
         self.waiting.insert(req.key, Waiting { app, asker, streams: false });
     }
 
     /// Its home answers; an asker that has left is not missed. Gives the application of a stream whose asker was too slow
     /// and is cut off: its home is to hear of that.
-    pub fn on_answer(&mut self, req: ReqId, answer: Answer) -> Option<(AppId, Leave)> {
+    pub(crate) fn on_answer(&mut self, req: ReqId, answer: Answer) -> Option<(AppId, Leave)> {
         let call = self.waiting.get_mut(&req.key)?;
         let is_reply = matches!(answer, Answer::Reply(_));
         if is_reply == call.streams {
@@ -88,13 +88,13 @@ impl Calls {
     }
 
     /// Its asker has left. Gives the application, where it was a stream's.
-    pub fn on_left(&mut self, req: ReqId) -> Option<(AppId, Leave)> {
+    pub(crate) fn on_left(&mut self, req: ReqId) -> Option<(AppId, Leave)> {
         let call = self.waiting.remove(&req.key)?;
         call.streams.then_some((call.app, Leave::Gone))
     }
 
     /// The daemon ends, and so do streams, when their homes have had their last word.
-    pub fn on_drain(&mut self) {
+    pub(crate) fn on_drain(&mut self) {
         self.draining = true;
         for (_, call) in self.waiting.extract_if(|_, call| call.streams) {
             call.asker.tell(Answer::End);

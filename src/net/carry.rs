@@ -25,7 +25,12 @@ use crate::base::limit::{HEAD_TIMEOUT_MS, HEADERS_BYTES_MAX, HEADERS_MAX, REQUES
 /// been read, the head of which has to be complete at `first`. A request carries along, among its extensions, an `Arc<Notify>`
 /// that ends the connection: the asker of a stream that does not read cannot be told anything. Returns the stream, with everything written, and what was read
 /// beyond the last request; `None`: the peer has ended too, or was out of time and has been told nothing.
-pub async fn carry<A, F>(stream: TcpStream, early: Bytes, first: Instant, answer: A) -> Option<(TcpStream, Bytes)>
+pub(crate) async fn carry<A, F>(
+    stream: TcpStream,
+    early: Bytes,
+    first: Instant,
+    answer: A,
+) -> Option<(TcpStream, Bytes)>
 where
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>>,
@@ -76,7 +81,7 @@ fn fault_of(request: &Request<Incoming>) -> Option<Response<Body>> {
 }
 
 /// The host of a request is said once, and in HTTP/1.1 always (RFC 9112 section 3.2).
-pub fn host_fault(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn host_fault(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => (version == Version::HTTP_11).then_some("A request of HTTP/1.1 has a Host header"),

@@ -6,12 +6,12 @@ use crate::base::time::{Millis, Now, WallMillis};
 
 /// Both clocks, read once a turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     pub started: Instant,
 }
 
 impl Clock {
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Now { mono: Millis::from(self.started.elapsed()), wall: WallMillis(wall.as_millis() as u64) }
     }

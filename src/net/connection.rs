@@ -8,7 +8,7 @@ use super::core::{Core, Listening};
 use super::mailbox::Arrival;
 
 /// What the requests of one connection share.
-pub struct Connection {
+pub(crate) struct Connection {
     pub core: Rc<Core>,
     /// Index of the listener it came in by.
     pub listener: usize,
@@ -18,21 +18,21 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(core: Rc<Core>, listener: usize, ip: IpAddr) -> Connection {
+    pub(crate) fn new(core: Rc<Core>, listener: usize, ip: IpAddr) -> Connection {
         Connection { core, listener, ip, purpose: RefCell::new(None) }
     }
 
-    pub fn listening(&self) -> &Listening {
+    pub(crate) fn listening(&self) -> &Listening {
         &self.core.process.listeners[self.listener]
     }
 
     /// The answer being sent is a 101, after which the stream serves `purpose`.
-    pub fn upgrade_to(&self, purpose: Arrival) {
+    pub(crate) fn upgrade_to(&self, purpose: Arrival) {
         *self.purpose.borrow_mut() = Some(purpose);
     }
 
     /// What the stream serves after the 101, if that is what was answered.
-    pub fn take_purpose(&self) -> Option<Arrival> {
+    pub(crate) fn take_purpose(&self) -> Option<Arrival> {
         self.purpose.take()
     }
 }

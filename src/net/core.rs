@@ -23,7 +23,7 @@ use crate::shard::ShardConfig;
 use crate::shard::io::{Input, Service};
 
 /// What all cores share, fixed at start.
-pub struct Process {
+pub(crate) struct Process {
     pub shard_config: Arc<ShardConfig>,
     pub listeners: Vec<Listening>,
     pub mailboxes: Mailboxes,
@@ -43,35 +43,35 @@ pub struct Process {
 
 /// What was refused before a shard saw it.
 #[derive(Debug, Default)]
-pub struct Refusals {
+pub(crate) struct Refusals {
     by_code: [AtomicU64; EngineError::ALL.len()],
     overload: AtomicU64,
 }
 
 impl Refusals {
-    pub fn count(&self, error: EngineError) {
+    pub(crate) fn count(&self, error: EngineError) {
         self.by_code[usize::from(error.code())].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection above a limit of the process or its address.
-    pub fn count_overload(&self) {
+    pub(crate) fn count_overload(&self) {
         self.overload.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Engine requests refused, by error code.
-    pub fn by_code(&self) -> [u64; EngineError::ALL.len()] {
+    pub(crate) fn by_code(&self) -> [u64; EngineError::ALL.len()] {
         std::array::from_fn(|code| self.by_code[code].load(Ordering::Relaxed))
     }
 
     /// Connections answered 503.
-    pub fn overload(&self) -> u64 {
+    pub(crate) fn overload(&self) -> u64 {
         self.overload.load(Ordering::Relaxed)
     }
 }
 
 /// A listening address: its engine paths, whom it admits, which proxies it trusts.
 #[derive(Default)]
-pub struct Listening {
+pub(crate) struct Listening {
     pub routes: Vec<Route>,
     pub origins: Origins,
     pub proxies: Proxies,
@@ -79,7 +79,7 @@ pub struct Listening {
 
 /// An engine path.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(crate) struct Route {
     /// With a slash at its end it matches everything below, else itself, with or without one.
     pub path: String,
     pub service: Service,
@@ -89,12 +89,12 @@ pub struct Route {
 
 impl Listening {
     /// Judges the origin of a request that came from `peer`.
-    pub fn judge(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+    pub(crate) fn judge(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
         self.origins.judge(headers, || self.proxies.host(peer, headers))
     }
 
     /// The engine path a request is for, if it is for one.
-    pub fn route(&self, path: &str) -> Option<&Route> {
+    pub(crate) fn route(&self, path: &str) -> Option<&Route> {
         self.routes.iter().find(|route| match route.path.strip_suffix('/') {
             Some(stem) => path.strip_prefix(stem).is_some_and(|rest| rest.starts_with('/')),
             None => path.strip_suffix('/').unwrap_or(path) == route.path,
@@ -103,7 +103,7 @@ impl Listening {
 }
 
 /// One core.
-pub struct Core {
+pub(crate) struct Core {
     pub id: ShardId,
     pub process: Arc<Process>,
     waiting: RefCell<Slab<Waiter>>,
@@ -118,45 +118,45 @@ enum Waiter {
 }
 
 impl Core {
-    pub fn new(id: ShardId, process: Arc<Process>) -> Core {
+    pub(crate) fn new(id: ShardId, process: Arc<Process>) -> Core {
         Core { id, process, waiting: RefCell::default() }
     }
 
     /// This core's own inbox.
-    pub fn mailbox(&self) -> &Mailbox {
+    pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.process.mailboxes[usize::from(self.id.0)]
     }
 
     /// The shard that owns a session.
-    pub fn owner(&self, sid: &Sid) -> ShardId {
+    pub(crate) fn owner(&self, sid: &Sid) -> ShardId {
         self.process.shard_config.placement.of_sid(sid)
     }
 
     /// How often a session's shard hears of what is on its way.
-    pub fn moving_interval_ms(&self) -> u64 {
+    pub(crate) fn moving_interval_ms(&self) -> u64 {
         let timeouts = self.process.shard_config.engines.iter().map(|engine| engine.ping_timeout_ms / 2);
         timeouts.chain([MOVING_INTERVAL_MS]).min().unwrap_or(MOVING_INTERVAL_MS)
     }
 
-    pub fn send(&self, to: ShardId, message: Message) {
+    pub(crate) fn send(&self, to: ShardId, message: Message) {
         self.process.mailboxes[usize::from(to.0)].send(message);
     }
 
     /// A name for a request that will wait, and where its answer will come.
-    pub fn register(&self) -> (ReqId, oneshot::Receiver<Reply>) {
+    pub(crate) fn register(&self) -> (ReqId, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
         let key = self.waiting.borrow_mut().insert(Waiter::Task(sender));
         (ReqId { shard: self.id, key }, receiver)
     }
 
     /// A name for a request of a connection in the epoll set.
-    pub fn register_caller(&self, conn: ConnKey) -> ReqId {
+    pub(crate) fn register_caller(&self, conn: ConnKey) -> ReqId {
         ReqId { shard: self.id, key: self.waiting.borrow_mut().insert(Waiter::Caller(conn)) }
     }
 
     /// Hands an answer to the task that waits for it, or gives it back with the connection that does. A request that was
     /// given up finds nobody.
-    pub fn answer(&self, req: ReqId, reply: Reply) -> Option<(ConnKey, Reply)> {
+    pub(crate) fn answer(&self, req: ReqId, reply: Reply) -> Option<(ConnKey, Reply)> {
         match self.waiting.borrow_mut().remove(req.key)? {
             Waiter::Caller(conn) => Some((conn, reply)),
             Waiter::Task(sender) => {
@@ -168,18 +168,18 @@ impl Core {
     }
 
     /// Forgets a request that nobody waits for any more.
-    pub fn forget(&self, req: ReqId) {
+    pub(crate) fn forget(&self, req: ReqId) {
         self.waiting.borrow_mut().remove(req.key);
     }
 
     /// HTTP requests waiting for a shard.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.borrow().len()
     }
 }
 
 /// A request that a shard holds. Dropped before its answer, it tells the shard that the client has gone.
-pub struct Held<'a> {
+pub(crate) struct Held<'a> {
     core: &'a Core,
     pub req: ReqId,
     sid: Option<Sid>,
@@ -189,13 +189,13 @@ pub struct Held<'a> {
 
 impl<'a> Held<'a> {
     /// `sid` is none for a handshake, which nobody can abort.
-    pub fn new(core: &'a Core, sid: Option<Sid>) -> Held<'a> {
+    pub(crate) fn new(core: &'a Core, sid: Option<Sid>) -> Held<'a> {
         let (req, receiver) = core.register();
         Held { core, req, sid, receiver, answered: false }
     }
 
     /// The shard's answer. `None`: the shard has gone, which only happens while the process ends.
-    pub async fn answer(&mut self) -> Option<Reply> {
+    pub(crate) async fn answer(&mut self) -> Option<Reply> {
         let reply = (&mut self.receiver).await.ok();
         self.answered = true;
         reply

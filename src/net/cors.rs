@@ -8,7 +8,7 @@ use crate::base::origin;
 
 /// Whom a listener admits.
 #[derive(Clone, Debug, Default)]
-pub struct Origins {
+pub(crate) struct Origins {
     /// Every origin.
     pub any: bool,
     /// Exactly these, as browsers write them (`null` included), compared without regard to case.
@@ -22,7 +22,7 @@ pub struct Origins {
 
 /// The origin of a request, as far as it matters.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Not a browser's cross-origin request: no header.
     None,
     /// Admitted because it is listed; reflected in the answer.
@@ -34,7 +34,7 @@ pub enum Origin {
 
 impl Origins {
     /// Judges the `Origin` header; more than one is foreign. `host` says which host and port the request is for.
-    pub fn judge<'a>(&self, headers: &HeaderMap, host: impl FnOnce() -> Option<&'a str>) -> Origin {
+    pub(crate) fn judge<'a>(&self, headers: &HeaderMap, host: impl FnOnce() -> Option<&'a str>) -> Origin {
         let mut values = headers.get_all(header::ORIGIN).iter();
         match (values.next(), values.next()) {
             (None, _) => Origin::None,
@@ -56,7 +56,7 @@ impl Origins {
 
 impl Origin {
     /// Adds what the browser needs to let its page read an answer.
-    pub fn write(&self, headers: &mut HeaderMap) {
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
         match self {
             Origin::Anyone => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -71,7 +71,7 @@ impl Origin {
     }
 
     /// Adds what a preflight asks: methods, and the headers it named.
-    pub fn write_preflight(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+    pub(crate) fn write_preflight(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
         self.write(headers);
         const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);

@@ -25,7 +25,7 @@ use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Input, Posted, Service};
 
 /// Answers one request to an engine path.
-pub async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
     let origin = connection.listening().judge(connection.ip, request.headers());
     if request.method() == Method::OPTIONS && matches!(origin, Origin::Admitted(_) | Origin::Anyone) {
         let mut response = respond::empty(204);
@@ -126,7 +126,7 @@ async fn poll(connection: &Connection, route: &Route, request: Request<Incoming>
 }
 
 /// A v4 client posts text as it is: no octet streams, nothing compressed. `identity` says that nothing is.
-pub fn is_acceptable(headers: &HeaderMap) -> bool {
+pub(crate) fn is_acceptable(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let is_plain = codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
@@ -199,7 +199,7 @@ fn answer(reply: Option<Reply>) -> Response<Body> {
 }
 
 /// What is kept of the request by which `visitor` opens a session.
-pub fn entry(visitor: Visitor, route: &Route, headers: &HeaderMap, query: EngineQuery) -> Entry {
+pub(crate) fn entry(visitor: Visitor, route: &Route, headers: &HeaderMap, query: EngineQuery) -> Entry {
     let text = |name: header::HeaderName, max: usize| {
         let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         value[..value.len().min(max)].to_owned()

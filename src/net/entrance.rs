@@ -87,7 +87,7 @@ impl<O: Outside> Reactor<O> {
 
     fn turn_away(&mut self, conn: ConnKey, refused: Refused) {
         debug!(target: "siod::listen", ?refused, "refused");
-        if matches!(refused, Refused::Full(_)) {
+        if matches!(refused, Refused::Full) {
             self.core.process.refusals.count_overload();
         }
         self.callers.remove(conn);

@@ -15,7 +15,7 @@ const COPIED_BYTES_MAX: usize = 64 * 1024;
 
 /// Writes `slices` in order; returns how many bytes the kernel took. An error counts as nothing taken: reading the
 /// socket will tell of it. A write that a signal has interrupted is made again: no readiness would come for it.
-pub fn write<'a>(mut tcp: &TcpStream, slices: impl Iterator<Item = &'a [u8]>, scratch: &mut Vec<u8>) -> usize {
+pub(crate) fn write<'a>(mut tcp: &TcpStream, slices: impl Iterator<Item = &'a [u8]>, scratch: &mut Vec<u8>) -> usize {
     let mut slices = slices.peekable();
     let mut written = 0;
     while let Some(first) = slices.next() {
@@ -56,7 +56,7 @@ fn taken_bytes(write: impl FnMut() -> io::Result<usize>) -> usize {
 }
 
 /// What a write came to that is made again as often as a signal interrupts it.
-pub fn uninterrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(crate) fn uninterrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match write() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,7 +13,7 @@ use super::guard::{self, Guard, Place};
 
 /// The proxies before one listener, as far as it knows them.
 #[derive(Clone, Debug, Default)]
-pub struct Proxies {
+pub(crate) struct Proxies {
     pub trusted: Vec<IpNet>,
     /// A connection of a trusted proxy begins with a head of the PROXY protocol.
     pub proxy_protocol: bool,
@@ -23,7 +23,7 @@ pub struct Proxies {
 
 /// Why a request is refused because of what it says about proxies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It came through a proxy where nobody may ([`Proxies::closed`]).
     Closed(&'static str),
     /// `Forwarded` is not what RFC 7239 says.
@@ -33,14 +33,14 @@ pub enum Refused {
 }
 
 impl Refused {
-    pub fn status(self) -> u16 {
+    pub(crate) fn status(self) -> u16 {
         match self {
             Refused::Closed(_) => 403,
             Refused::Malformed | Refused::Contradiction => 400,
         }
     }
 
-    pub fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Refused::Closed(why) => why,
             Refused::Malformed => "The header Forwarded is malformed",
@@ -52,22 +52,22 @@ impl Refused {
 }
 
 impl Proxies {
-    pub fn trusts(&self, ip: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&ip))
     }
 
     /// Whether a connection from `peer` has to begin with a PROXY head.
-    pub fn announces(&self, peer: IpAddr) -> bool {
+    pub(crate) fn announces(&self, peer: IpAddr) -> bool {
         self.proxy_protocol && self.trusts(peer)
     }
 
     /// Admits a new connection from `peer`: one of a proxy is nobody's yet.
-    pub fn admit(&self, guard: &Arc<Guard>, peer: IpAddr) -> Result<Place, guard::Refused> {
+    pub(crate) fn admit(&self, guard: &Arc<Guard>, peer: IpAddr) -> Result<Place, guard::Refused> {
         if self.trusts(peer) { guard.admit_proxy() } else { guard.admit(peer) }
     }
 
     /// Refuses a request that came through a proxy, where none may.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
         match self.closed {
             Some(why) if headers.keys().any(is_of_a_proxy) => Err(Refused::Closed(why)),
             _ => Ok(()),
@@ -75,7 +75,7 @@ impl Proxies {
     }
 
     /// The address of the client that sent a request with these headers, on a connection from `peer`.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
         if !self.trusts(peer) {
             return Ok(peer);
         }
@@ -92,7 +92,7 @@ impl Proxies {
 
     /// Which host and port a request is for: what the client asked the proxy for, where it says so, else its `Host`. Two of
     /// either are none.
-    pub fn host<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Option<&'a str> {
+    pub(crate) fn host<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Option<&'a str> {
         match self.trusts(peer) && headers.contains_key(X_FORWARDED_HOST) {
             true => only(headers, &X_FORWARDED_HOST),
             false => only(headers, &header::HOST),
@@ -114,7 +114,7 @@ impl Proxies {
 }
 
 /// The value of a header that is there exactly once.
-pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
@@ -197,7 +197,7 @@ fn value(text: &str) -> Option<(&str, &str)> {
 }
 
 /// RFC 9110 section 5.6.2.
-pub fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -19,7 +19,7 @@ const REFILLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The table.
 #[derive(Debug)]
-pub struct Guard {
+pub(crate) struct Guard {
     connections_max: usize,
     per_ip_max: usize,
     handshakes_per_s_max: u32,
@@ -63,7 +63,7 @@ pub enum Refused {
 }
 
 impl Guard {
-    pub fn new(limits: &Limits) -> Arc<Guard> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Guard> {
         Arc::new(Guard {
             connections_max: limits.connections_max,
             per_ip_max: limits.connections_per_ip_max,
@@ -73,17 +73,17 @@ impl Guard {
     }
 
     /// Admits a new connection of `ip`, or says which limit it meets.
-    pub fn admit(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
+    pub(crate) fn admit(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
         self.take(true, Some(ip))
     }
 
     /// Admits a new connection of a proxy, which is nobody's yet.
-    pub fn admit_proxy(self: &Arc<Guard>) -> Result<Place, Refused> {
+    pub(crate) fn admit_proxy(self: &Arc<Guard>) -> Result<Place, Refused> {
         self.take(true, None)
     }
 
     /// Admits a new session of `ip` on a connection that has been admitted.
-    pub fn admit_session(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
+    pub(crate) fn admit_session(self: &Arc<Guard>, ip: IpAddr) -> Result<Place, Refused> {
         self.take(false, Some(ip))
     }
 
@@ -121,7 +121,7 @@ impl Guard {
     }
 
     /// Gives back the place of a session ([`Place::hand_to_session`]) of `ip`.
-    pub fn leave(&self, ip: IpAddr) {
+    pub(crate) fn leave(&self, ip: IpAddr) {
         self.give_back(false, Some(address_of(ip)));
     }
 
@@ -144,7 +144,7 @@ impl Guard {
     }
 
     /// TCP connections now.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.lock().connections
     }
 }

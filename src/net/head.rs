@@ -27,7 +27,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(KEEP_ALIVE_TIMEOUT_MS
 type Reads = Arc<AtomicU64>;
 
 /// A connection that counts what is heard.
-pub struct Heard {
+pub(crate) struct Heard {
     stream: TcpStream,
     /// What had been read before it came here.
     early: Bytes,
@@ -37,7 +37,7 @@ pub struct Heard {
 }
 
 /// The timer of its heads.
-pub struct HeadTimer {
+pub(crate) struct HeadTimer {
     reads: Reads,
     /// When the first head has to be complete.
     first: Instant,
@@ -54,7 +54,7 @@ struct HeadSleep {
 }
 
 /// A connection of which `early` has been read already and whose first head has until `first`, and the timer for it.
-pub fn heard(stream: TcpStream, early: Bytes, first: Instant) -> (Heard, HeadTimer) {
+pub(crate) fn heard(stream: TcpStream, early: Bytes, first: Instant) -> (Heard, HeadTimer) {
     let reads = Reads::default();
     (
         Heard { stream, early, reads: reads.clone(), ended: false },
@@ -64,12 +64,12 @@ pub fn heard(stream: TcpStream, early: Bytes, first: Instant) -> (Heard, HeadTim
 
 impl Heard {
     /// The peer has ended its side: nothing more will come.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// The stream, and what was read early and not asked for.
-    pub fn into_parts(self) -> (TcpStream, Bytes) {
+    pub(crate) fn into_parts(self) -> (TcpStream, Bytes) {
         (self.stream, self.early)
     }
 }

@@ -24,7 +24,7 @@ use crate::base::ids::ListenerId;
 
 /// Serves one TCP connection until it ends or becomes a WebSocket, and lets it linger in the first case. Of its first request `early` has been read, the head of
 /// which has to be complete at `first`.
-pub async fn serve(
+pub(crate) async fn serve(
     core: Rc<Core>,
     listener: usize,
     ip: IpAddr,
@@ -74,7 +74,7 @@ async fn beside(connection: &Connection, mut request: Request<Incoming>) -> Resp
 }
 
 /// What `router` answers a request from `ip`.
-pub fn route(
+pub(crate) fn route(
     router: axum::Router,
     ip: IpAddr,
     request: Request<Incoming>,

@@ -16,7 +16,7 @@ use crate::base::limit::{LINGER_BYTES_MAX, LINGER_SILENCE_MS, LINGER_TIMEOUT_MS}
 
 /// How many connections of one kind are in their last moments.
 #[derive(Debug)]
-pub struct Lingering {
+pub(crate) struct Lingering {
     count: AtomicUsize,
     max: usize,
 }
@@ -26,12 +26,12 @@ struct Turn(Arc<Lingering>);
 
 impl Lingering {
     /// No more than `max` at once; others are closed as they are.
-    pub fn new(max: usize) -> Arc<Lingering> {
+    pub(crate) fn new(max: usize) -> Arc<Lingering> {
         Arc::new(Lingering { count: AtomicUsize::new(0), max })
     }
 
     /// Ends a connection to which its last answer has been written. `held` is given back when it is closed.
-    pub fn end(self: &Arc<Lingering>, stream: TcpStream, held: impl Sized + 'static) {
+    pub(crate) fn end(self: &Arc<Lingering>, stream: TcpStream, held: impl Sized + 'static) {
         let Some(turn) = self.enter() else { return };
         if SockRef::from(&stream).shutdown(Shutdown::Write).is_err() {
             return;
@@ -44,7 +44,7 @@ impl Lingering {
     }
 
     /// Resolves when there are none, at the latest after `limit`.
-    pub async fn ended(&self, limit: Duration) {
+    pub(crate) async fn ended(&self, limit: Duration) {
         let none = async {
             while self.count.load(Ordering::Relaxed) > 0 {
                 sleep(LOOK_INTERVAL).await;

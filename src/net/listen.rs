@@ -17,8 +17,8 @@ use crate::base::limit::{ACCEPT_BACKLOG, Limits};
 use crate::base::time::Millis;
 
 /// How long an accept loop without descriptors rests before it accepts again: at first, and at most.
-pub const REST_MS_MIN: u64 = 10;
-pub const REST_MS_MAX: u64 = 1_000;
+pub(crate) const REST_MS_MIN: u64 = 10;
+pub(crate) const REST_MS_MAX: u64 = 1_000;
 
 /// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whether a shard or hyper waits for the write: no
 /// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
@@ -26,14 +26,14 @@ const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     pub addr: SocketAddr,
     /// An IPv6 address takes no IPv4: else `[::]` is every address of both families, whatever the system's default is.
     pub ipv6_only: bool,
 }
 
 /// One socket per core at `at`. Port 0 takes a free one, the same for all.
-pub fn bind(at: Address, cores: u16, limits: &Limits) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+pub(crate) fn bind(at: Address, cores: u16, limits: &Limits) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
     let probe = socket(at)?;
     let addr = at.addr;
     probe.bind(&addr.into())?;
@@ -71,7 +71,7 @@ fn set_notsent_lowat(socket: &Socket, bytes: u32) -> io::Result<()> {
 }
 
 /// The listening sockets of one core, in its epoll set.
-pub struct Doors {
+pub(crate) struct Doors {
     sockets: Vec<TcpListener>,
     /// Those where somebody may wait; they take turns.
     waiting: VecDeque<usize>,
@@ -82,7 +82,7 @@ pub struct Doors {
 
 impl Doors {
     /// Registers `sockets`, edge-triggered; the index of each is that of its listener.
-    pub fn new(sockets: Vec<std::net::TcpListener>, registry: &Registry) -> io::Result<Doors> {
+    pub(crate) fn new(sockets: Vec<std::net::TcpListener>, registry: &Registry) -> io::Result<Doors> {
         let mut sockets: Vec<TcpListener> = sockets.into_iter().map(TcpListener::from_std).collect();
         for (index, socket) in sockets.iter_mut().enumerate() {
             registry.register(socket, Token(usize::MAX - index), Interest::READABLE)?;
@@ -91,7 +91,7 @@ impl Doors {
     }
 
     /// Takes note of a readiness event; `false`: it is about no listening socket.
-    pub fn mark(&mut self, token: Token) -> bool {
+    pub(crate) fn mark(&mut self, token: Token) -> bool {
         let index = usize::MAX - token.0;
         if index >= self.sockets.len() {
             return false;
@@ -103,7 +103,7 @@ impl Doors {
     }
 
     /// The next connection and the index of its listener; `None`: nobody waits, or there is nothing to accept with.
-    pub fn accept(&mut self, now: Millis) -> Option<(usize, TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&mut self, now: Millis) -> Option<(usize, TcpStream, SocketAddr)> {
         if self.rests_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -130,17 +130,17 @@ impl Doors {
     }
 
     /// Somebody may wait who can be accepted now.
-    pub fn is_waited_at(&self) -> bool {
+    pub(crate) fn is_waited_at(&self) -> bool {
         self.rests_until.is_none() && !self.waiting.is_empty()
     }
 
     /// When the rest is over.
-    pub fn deadline(&self) -> Option<Millis> {
+    pub(crate) fn deadline(&self) -> Option<Millis> {
         self.rests_until
     }
 
     /// Listens no more.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.sockets.clear();
         self.waiting.clear();
         self.rests_until = None;
@@ -148,16 +148,16 @@ impl Doors {
 }
 
 /// What a connection above a limit is answered.
-pub const BUSY: &[u8] =
+pub(crate) const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 5\r\n\r\n";
 
 /// An answer in one write, before a byte of the request is read. A client that has gone already needs none.
-pub fn refuse(stream: &impl AsFd, answer: &[u8]) {
+pub(crate) fn refuse(stream: &impl AsFd, answer: &[u8]) {
     let _ = SockRef::from(stream).send(answer);
 }
 
 /// Errors that concern the connection that was to be accepted, not the socket that accepts.
-pub fn is_of_one_connection(error: &io::Error) -> bool {
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -23,13 +23,13 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 /// Which way something moves, seen from here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub(crate) enum Way {
     In,
     Out,
 }
 
 /// Tells a session's shard of one body or answer, not too often.
-pub struct Moving {
+pub(crate) struct Moving {
     mailboxes: Mailboxes,
     owner: ShardId,
     sid: Sid,
@@ -40,14 +40,14 @@ pub struct Moving {
 
 impl Moving {
     /// The shard knows by the request itself that something has moved just now.
-    pub fn new(core: &Core, sid: Sid, way: Way) -> Moving {
+    pub(crate) fn new(core: &Core, sid: Sid, way: Way) -> Moving {
         let interval = Duration::from_millis(core.moving_interval_ms());
         let mailboxes = core.process.mailboxes.clone();
         Moving { mailboxes, owner: core.owner(&sid), sid, way, interval, told: Instant::now() }
     }
 
     /// Some bytes have come or gone.
-    pub fn on_bytes(&mut self) {
+    pub(crate) fn on_bytes(&mut self) {
         if self.told.elapsed() < self.interval {
             return;
         }
@@ -62,7 +62,7 @@ impl Moving {
 }
 
 /// The answer to a GET; where it is long, its session hears of each piece.
-pub fn answer(reply: Reply, mut moving: Moving) -> Response<Body> {
+pub(crate) fn answer(reply: Reply, mut moving: Moving) -> Response<Body> {
     let long = match &reply {
         Reply::Packets(body) if body.len() > PIECE_BYTES => Some(body.clone()),
         _ => None,

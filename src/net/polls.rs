@@ -23,14 +23,14 @@ use crate::shard::io::{Input, Posted};
 use crate::socketio::encode::decimal;
 
 /// What a plain polling request asks for.
-pub enum Poll {
+pub(crate) enum Poll {
     Handshake(Entry),
     Get(Sid),
     Post(Sid, Bytes),
 }
 
 /// A polling request that has been read.
-pub struct Read {
+pub(crate) struct Read {
     pub poll: Poll,
     pub origin: Origin,
     /// Bytes it had, head and body; others may follow.
@@ -38,7 +38,7 @@ pub struct Read {
 }
 
 /// Reads the request whose head is `head` and which has the bytes `rest` after it. `None`: it is none for here.
-pub fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<Read> {
+pub(crate) fn read(core: &Core, caller: &Caller, head: &Head, rest: &[u8]) -> Option<Read> {
     let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
     let headers = request.headers();
     if upgrade::is_asked(headers) || !stays_open(headers) {
@@ -90,7 +90,7 @@ fn stays_open(headers: &HeaderMap) -> bool {
 
 impl Poll {
     /// The session it is about, and whether it brings something.
-    pub fn kind(&self) -> (Option<Sid>, bool) {
+    pub(crate) fn kind(&self) -> (Option<Sid>, bool) {
         match self {
             Poll::Handshake(_) => (None, false),
             Poll::Get(sid) => (Some(*sid), false),
@@ -99,7 +99,7 @@ impl Poll {
     }
 
     /// Registers the request and says what its owner is told: at most two inputs, in order.
-    pub fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, SmallVec<[Input<'static>; 2]>) {
+    pub(crate) fn ask(self, core: &Core, conn: ConnKey, origin: Origin) -> (Asked, SmallVec<[Input<'static>; 2]>) {
         let req = core.register_caller(conn);
         let (sid, is_post) = self.kind();
         let inputs = match self {
@@ -115,7 +115,7 @@ impl Poll {
 }
 
 /// Tells the owner that the asker has gone.
-pub fn abort(core: &Core, asked: &Asked) {
+pub(crate) fn abort(core: &Core, asked: &Asked) {
     core.forget(asked.req);
     if let Some(sid) = asked.sid {
         core.send(core.owner(&sid), Message::Request(Input::Aborted { req: asked.req, sid }));
@@ -123,7 +123,7 @@ pub fn abort(core: &Core, asked: &Asked) {
 }
 
 /// Appends an answer as hyper writes it.
-pub fn write_answer(out: &mut Vec<u8>, reply: Reply, origin: &Origin, wall: WallMillis) {
+pub(crate) fn write_answer(out: &mut Vec<u8>, reply: Reply, origin: &Origin, wall: WallMillis) {
     let Answer { status, kind, stored, body } = respond::answer(reply);
     let code = StatusCode::from_u16(status).expect("statuses are ours");
     let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));

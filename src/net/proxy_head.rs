@@ -9,7 +9,7 @@ use crate::base::limit::PROXY_HEAD_BYTES_MAX;
 
 /// A head that is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ProxyHead {
+pub(crate) struct ProxyHead {
     /// `None`: the proxy speaks for itself, as its health checks do (`LOCAL`), or for somebody without an IP address
     /// (`UNKNOWN`, a Unix socket).
     pub client: Option<IpAddr>,
@@ -19,7 +19,7 @@ pub struct ProxyHead {
 
 /// Why a connection is refused that should begin with a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadHead {
+pub(crate) enum BadHead {
     /// It begins with something else.
     Missing,
     Malformed,
@@ -27,7 +27,7 @@ pub enum BadHead {
 }
 
 impl BadHead {
-    pub fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             BadHead::Missing => {
                 "Here a trusted proxy begins a connection with a PROXY head: let it send one, or set proxy_protocol = false"
@@ -39,7 +39,7 @@ impl BadHead {
 }
 
 /// Reads the head at the start of `bytes`. `None`: it is not complete.
-pub fn read(bytes: &[u8]) -> Result<Option<ProxyHead>, BadHead> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Option<ProxyHead>, BadHead> {
     if begins(bytes, SIGNATURE) {
         read_binary(bytes)
     } else if begins(bytes, PREFIX) {

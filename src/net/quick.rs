@@ -27,7 +27,7 @@ const QUICK_HEADERS_MAX: usize = 32;
 const HEAD_BYTES: usize = 256;
 
 /// A handshake that has been agreed to.
-pub struct Opened {
+pub(crate) struct Opened {
     pub entry: Entry,
     /// The 101.
     pub head: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Opened {
 
 /// Agrees to the handshake of `head`, by which `caller` asks. `None`: it is none, or there is something about it that is not
 /// for here.
-pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Option<Opened> {
+pub(crate) fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Option<Opened> {
     let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
     let headers = request.headers();
     let has_body = headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0");
@@ -67,7 +67,7 @@ pub fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Opti
 }
 
 /// The head of a plain request.
-pub struct Head {
+pub(crate) struct Head {
     pub request: Request<()>,
     /// Bytes it had.
     pub bytes: usize,
@@ -75,7 +75,7 @@ pub struct Head {
 
 impl Head {
     /// A whole GET or POST whose body, if any, has a length that is said beforehand.
-    pub fn parse(bytes: &[u8]) -> Option<Head> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Head> {
         let mut parsed = [httparse::EMPTY_HEADER; QUICK_HEADERS_MAX];
         let mut head = httparse::Request::new(&mut parsed);
         let Ok(httparse::Status::Complete(count)) = head.parse(bytes) else { return None };
@@ -103,7 +103,7 @@ impl Head {
     }
 
     /// The engine path it is for.
-    pub fn route<'a>(&self, core: &Core, listening: &'a Listening) -> Option<&'a Route> {
+    pub(crate) fn route<'a>(&self, core: &Core, listening: &'a Listening) -> Option<&'a Route> {
         let path = self.request.uri().path();
         listening.route(path).filter(|route| !(core.process.is_client_file)(path, &route.path))
     }
@@ -119,7 +119,7 @@ fn switching_protocols<B>(response: &Response<B>, wall: WallMillis) -> Vec<u8> {
 }
 
 /// Appends the lines of some headers.
-pub fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+pub(crate) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
@@ -129,7 +129,7 @@ pub fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
 }
 
 /// Appends the date, the last line of a head, and the end of it.
-pub fn write_date(out: &mut Vec<u8>, wall: WallMillis) {
+pub(crate) fn write_date(out: &mut Vec<u8>, wall: WallMillis) {
     thread_local! {
         /// What is written for a whole second.
         static LAST: RefCell<(u64, String)> = RefCell::default();

@@ -41,12 +41,12 @@ const LAST_ANSWERS: Duration = Duration::from_millis(20);
 const LAST_READERS: Duration = Duration::from_millis(500);
 
 /// What a shard asks of the process.
-pub trait Outside {
+pub(crate) trait Outside {
     fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::job::Job);
 }
 
 /// One core's loop.
-pub struct Reactor<O> {
+pub(crate) struct Reactor<O> {
     pub(super) core: Rc<Core>,
     pub(super) shard: Shard,
     outside: O,
@@ -68,7 +68,7 @@ pub struct Reactor<O> {
 
 impl<O: Outside> Reactor<O> {
     /// `sockets` are the core's own, one for each listener.
-    pub fn new(
+    pub(crate) fn new(
         core: Rc<Core>,
         shard: Shard,
         outside: O,
@@ -96,7 +96,7 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// Runs until all shards have drained.
-    pub async fn run(mut self) -> io::Result<()> {
+    pub(crate) async fn run(mut self) -> io::Result<()> {
         let inner = self.poll.registry().as_fd().try_clone_to_owned()?;
         // SAFETY: the AsyncFd owns its descriptor, a duplicate of the epoll set's, and nobody else closes that.
         let epoll = unsafe { AsyncFd::register_with_interest(inner, tokio::io::Interest::READABLE) }?;

@@ -14,7 +14,7 @@ use crate::base::time::Millis;
 
 /// The list, line by line.
 #[derive(Default)]
-pub struct Ready {
+pub(crate) struct Ready {
     lines: [VecDeque<ConnKey>; Line::ALL.len()],
     /// By line: how many sockets at its front were there at `noted`, and have yet to be read.
     owed: [usize; Line::ALL.len()],
@@ -24,7 +24,7 @@ pub struct Ready {
 
 /// Sockets that wait together.
 #[derive(Clone, Copy, Debug)]
-pub enum Line {
+pub(crate) enum Line {
     /// Sockets that are connected and stay so.
     Known,
     /// Newcomers, with their first request.
@@ -35,7 +35,7 @@ pub enum Line {
 
 impl Line {
     /// In the order in which they are read.
-    pub const ALL: [Line; 3] = [Line::Known, Line::Fresh, Line::Ended];
+    pub(crate) const ALL: [Line; 3] = [Line::Known, Line::Fresh, Line::Ended];
 
     fn of(stream: &Stream) -> Line {
         match stream.kind {
@@ -47,7 +47,7 @@ impl Line {
 }
 
 /// What one read brought.
-pub enum Taken {
+pub(crate) enum Taken {
     Bytes(usize),
     Nothing,
     /// The peer has closed its side, or the connection broke.
@@ -58,7 +58,7 @@ pub enum Taken {
 
 impl Ready {
     /// A turn begins `now`, when all sockets that have something are in the list.
-    pub fn begin(&mut self, now: Millis) {
+    pub(crate) fn begin(&mut self, now: Millis) {
         if self.is_read_through() {
             self.owed = std::array::from_fn(|line| self.lines[line].len());
             self.noted = now;
@@ -67,7 +67,7 @@ impl Ready {
 
     /// The latest moment of which is known: all that had arrived by then has been read. The list need not be empty for
     /// that: each socket that stood in it at that moment has been read since.
-    pub fn heard(&mut self) -> Millis {
+    pub(crate) fn heard(&mut self) -> Millis {
         if self.is_read_through() {
             self.heard = self.noted;
         }
@@ -79,7 +79,7 @@ impl Ready {
     }
 
     /// The socket has become readable.
-    pub fn mark(&mut self, conn: ConnKey, streams: &mut Streams) {
+    pub(crate) fn mark(&mut self, conn: ConnKey, streams: &mut Streams) {
         if let Some(stream) = streams.get_mut(conn)
             && !std::mem::replace(&mut stream.ready, true)
         {
@@ -89,7 +89,7 @@ impl Ready {
 
     /// The peer has ended its side, or the connection broke. The announcement may have come together with the last bytes,
     /// and comes once.
-    pub fn mark_ended(&mut self, conn: ConnKey, streams: &mut Streams) {
+    pub(crate) fn mark_ended(&mut self, conn: ConnKey, streams: &mut Streams) {
         if let Some(stream) = streams.get_mut(conn) {
             stream.ended = true;
         }
@@ -97,7 +97,7 @@ impl Ready {
     }
 
     /// Nothing more of this one is read until it is `paused` no more; then what has come meanwhile.
-    pub fn pause(&mut self, conn: ConnKey, paused: bool, streams: &mut Streams) {
+    pub(crate) fn pause(&mut self, conn: ConnKey, paused: bool, streams: &mut Streams) {
         if let Some(stream) = streams.get_mut(conn) {
             stream.paused = paused;
         }
@@ -107,7 +107,7 @@ impl Ready {
     }
 
     /// Sockets of a line to read in this turn.
-    pub fn budget(&self, line: Line) -> usize {
+    pub(crate) fn budget(&self, line: Line) -> usize {
         let max = match line {
             Line::Known => READS_PER_TURN_MAX,
             Line::Fresh => FIRST_READS_PER_TURN_MAX,
@@ -116,12 +116,12 @@ impl Ready {
         self.lines[line as usize].len().min(max)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.iter().all(VecDeque::is_empty)
     }
 
     /// Reads the next socket of one line into `buffer`. A full buffer leaves it in the list, behind the others.
-    pub fn read_next(
+    pub(crate) fn read_next(
         &mut self,
         line: Line,
         streams: &mut Streams,

@@ -10,10 +10,10 @@ use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
 
 /// Ours are short and complete; those of the router may stream.
-pub type Body = Either<Full<Bytes>, axum::body::Body>;
+pub(crate) type Body = Either<Full<Bytes>, axum::body::Body>;
 
 /// A reply in terms of HTTP.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     /// Its media type, if it has a body.
     pub kind: Option<&'static str>,
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 /// What a reply is in HTTP.
-pub fn answer(reply: Reply) -> Answer {
+pub(crate) fn answer(reply: Reply) -> Answer {
     let (status, kind, stored, body) = match reply {
         Reply::Packets(body) => (200, Some("text/plain; charset=UTF-8"), false, body),
         Reply::Taken => (200, Some("text/html"), false, Bytes::from_static(b"ok")),
@@ -37,36 +37,36 @@ pub fn answer(reply: Reply) -> Answer {
 }
 
 /// An answer to a polling request.
-pub fn polling(reply: Reply) -> Response<Body> {
+pub(crate) fn polling(reply: Reply) -> Response<Body> {
     let Answer { status, kind, stored, body } = answer(reply);
     let response = kind.map_or_else(|| empty(status), |kind| full(status, kind, body));
     if stored { response } else { not_stored(response) }
 }
 
 /// A refusal of a WebSocket handshake: always 400, the message as text, and the connection ends.
-pub fn upgrade_refused(error: EngineError) -> Response<Body> {
+pub(crate) fn upgrade_refused(error: EngineError) -> Response<Body> {
     closing(full(400, "text/html", Bytes::from_static(error.message().as_bytes())))
 }
 
 /// A status and a sentence for its reader; the connection ends.
-pub fn sentence(code: u16, text: &'static str) -> Response<Body> {
+pub(crate) fn sentence(code: u16, text: &'static str) -> Response<Body> {
     closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
 }
 
 /// A refusal for what a request says about proxies.
-pub fn forwarding(refused: forwarded::Refused) -> Response<Body> {
+pub(crate) fn forwarding(refused: forwarded::Refused) -> Response<Body> {
     sentence(refused.status(), refused.sentence())
 }
 
 /// The same as bytes, for a connection that has no request yet.
-pub fn refusal(code: u16, text: &'static str) -> Vec<u8> {
+pub(crate) fn refusal(code: u16, text: &'static str) -> Vec<u8> {
     let status = StatusCode::from_u16(code).expect("statuses are ours");
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n");
     format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
 }
 
 /// A status without a body.
-pub fn empty(code: u16) -> Response<Body> {
+pub(crate) fn empty(code: u16) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = StatusCode::from_u16(code).expect("statuses are ours");
     response
@@ -85,7 +85,7 @@ fn not_stored(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// Ends the connection after this answer.
-pub fn closing(mut response: Response<Body>) -> Response<Body> {
+pub(crate) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

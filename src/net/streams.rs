@@ -12,7 +12,7 @@ use crate::base::slab::Slab;
 
 /// One descriptor.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     pub tcp: TcpStream,
     /// Stands in the list of sockets to read.
     pub ready: bool,
@@ -26,7 +26,7 @@ pub struct Stream {
 
 /// What a descriptor is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Its first request has not come.
     Newcomer,
     /// It polls.
@@ -37,11 +37,17 @@ pub enum Kind {
 
 /// All descriptors of a core.
 #[derive(Default)]
-pub struct Streams(Slab<Stream>);
+pub(crate) struct Streams(Slab<Stream>);
 
 impl Streams {
     /// Takes a stream in and registers it, once and for all: edge-triggered, both directions.
-    pub fn adopt(&mut self, mut tcp: TcpStream, place: Place, kind: Kind, registry: &Registry) -> io::Result<ConnKey> {
+    pub(crate) fn adopt(
+        &mut self,
+        mut tcp: TcpStream,
+        place: Place,
+        kind: Kind,
+        registry: &Registry,
+    ) -> io::Result<ConnKey> {
         let mut registered = Ok(());
         let key = self.0.insert_with(|key| {
             registered = registry.register(&mut tcp, Token(key.slot as usize), Interest::READABLE | Interest::WRITABLE);
@@ -57,21 +63,21 @@ impl Streams {
     }
 
     /// The connection an event is about.
-    pub fn of_token(&self, token: Token) -> Option<ConnKey> {
+    pub(crate) fn of_token(&self, token: Token) -> Option<ConnKey> {
         self.0.key_at(token.0 as u32).map(ConnKey)
     }
 
-    pub fn get_mut(&mut self, conn: ConnKey) -> Option<&mut Stream> {
+    pub(crate) fn get_mut(&mut self, conn: ConnKey) -> Option<&mut Stream> {
         self.0.get_mut(conn.0)
     }
 
     /// Whether a connection is not a WebSocket.
-    pub fn is_caller(&self, conn: ConnKey) -> bool {
+    pub(crate) fn is_caller(&self, conn: ConnKey) -> bool {
         self.0.get(conn.0).is_some_and(|stream| stream.kind != Kind::WebSocket)
     }
 
     /// Takes a stream out; closing the descriptor takes it out of the epoll set, too.
-    pub fn remove(&mut self, conn: ConnKey) -> Option<Stream> {
+    pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Stream> {
         self.0.remove(conn.0)
     }
 }

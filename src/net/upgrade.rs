@@ -11,12 +11,12 @@ use super::respond::{self, Body};
 
 /// Whether a request asks for a WebSocket at all. `Upgrade` is a list of protocols, and means nothing unless `Connection`
 /// names it (RFC 9110 section 7.8).
-pub fn is_asked(headers: &HeaderMap) -> bool {
+pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     lists(headers, header::UPGRADE, b"websocket") && lists(headers, header::CONNECTION, b"upgrade")
 }
 
 /// The 101, or what is wrong with the handshake. Extensions are not negotiated, whatever is offered.
-pub fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
+pub(crate) fn accept<B>(request: &Request<B>) -> Result<Response<Body>, Box<Response<Body>>> {
     if request.method() != Method::GET {
         return Err(Box::new(respond::sentence(405, "A WebSocket is opened by a GET")));
     }
@@ -52,7 +52,7 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Whether a header that is a list names `token`, in whatever case.
-pub fn lists(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, name: HeaderName, token: &[u8]) -> bool {
     let values = headers.get_all(name).iter();
     let mut items = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token))

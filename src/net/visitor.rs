@@ -10,10 +10,10 @@ use super::forwarded::Proxies;
 use super::guard::Place;
 use super::proxy_head::BadHead;
 use super::respond::{self, Body};
-use super::{forwarded, guard, listen};
+use super::{forwarded, listen};
 
 /// A client that asks for a session.
-pub struct Visitor {
+pub(crate) struct Visitor {
     pub ip: IpAddr,
     /// A place of that address, unless the connection holds one: a proxy's does not.
     pub place: Option<Place>,
@@ -21,59 +21,64 @@ pub struct Visitor {
 
 /// Why nobody is let in.
 #[derive(Clone, Copy, Debug)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// For what the request says about proxies.
     Forwarded(forwarded::Refused),
     /// The connection of a proxy that should begin with a PROXY head.
     Announced(BadHead),
     /// There is no place for this address.
-    Full(guard::Refused),
+    Full,
 }
 
 /// A proxy says in its PROXY head that its connection, which holds `place`, is `client`'s: it takes a place of that address.
-pub fn announce(proxies: &Proxies, client: IpAddr, place: &mut Place) -> Result<(), Refused> {
+pub(crate) fn announce(proxies: &Proxies, client: IpAddr, place: &mut Place) -> Result<(), Refused> {
     if let Some(why) = proxies.closed {
         return Err(Refused::Forwarded(forwarded::Refused::Closed(why)));
     }
     match proxies.trusts(client) {
         true => Ok(()),
-        false => place.belongs_to(client).map_err(Refused::Full),
+        false => place.belongs_to(client).map_err(|_| Refused::Full),
     }
 }
 
 impl Visitor {
     /// The peer itself, whatever a request of it says.
-    pub fn at(peer: IpAddr) -> Visitor {
+    pub(crate) fn at(peer: IpAddr) -> Visitor {
         Visitor { ip: peer, place: None }
     }
 
     /// The client that sent a request with these headers, on a connection from `peer`.
-    pub fn of(process: &Process, listening: &Listening, peer: IpAddr, headers: &HeaderMap) -> Result<Visitor, Refused> {
+    pub(crate) fn of(
+        process: &Process,
+        listening: &Listening,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Visitor, Refused> {
         if !listening.proxies.trusts(peer) {
             return Ok(Visitor::at(peer));
         }
         let ip = listening.proxies.client(peer, headers).map_err(Refused::Forwarded)?;
-        let place = process.guard.admit_session(ip).map_err(Refused::Full)?;
+        let place = process.guard.admit_session(ip).map_err(|_| Refused::Full)?;
         Ok(Visitor { ip, place: Some(place) })
     }
 }
 
 impl Refused {
     /// The answer on a connection of which no request has been read.
-    pub fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         match self {
             Refused::Forwarded(refused) => respond::refusal(refused.status(), refused.sentence()),
             Refused::Announced(bad) => respond::refusal(400, bad.sentence()),
-            Refused::Full(_) => listen::BUSY.to_vec(),
+            Refused::Full => listen::BUSY.to_vec(),
         }
     }
 
     /// The answer to its client.
-    pub fn answer(self, process: &Process) -> Response<Body> {
+    pub(crate) fn answer(self, process: &Process) -> Response<Body> {
         match self {
             Refused::Forwarded(refused) => respond::forwarding(refused),
             Refused::Announced(bad) => respond::sentence(400, bad.sentence()),
-            Refused::Full(_) => {
+            Refused::Full => {
                 process.refusals.count_overload();
                 let mut response = respond::empty(503);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

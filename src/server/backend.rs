@@ -29,7 +29,7 @@ use crate::shard::ShardConfig;
 use crate::shard::sample::{ByJob, ShardSample, StoreSample};
 use crate::store::{Health, Store};
 
-pub use crate::api::backend::Readiness;
+pub(crate) use crate::api::backend::Readiness;
 
 /// How long a scrape waits for a shard before it shows the shard's last figures.
 const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ const SCRAPE_TIMEOUT: Duration = Duration::from_millis(500);
 const GLANCE_LASTS: Duration = Duration::from_secs(1);
 
 /// The running daemon.
-pub struct Daemon {
+pub(crate) struct Daemon {
     shard_config: Arc<ShardConfig>,
     settings: Arc<api::Settings>,
     mailboxes: Mailboxes,
@@ -57,7 +57,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn new(plan: &Plan, mailboxes: Mailboxes, store: Store) -> Arc<Daemon> {
+    pub(crate) fn new(plan: &Plan, mailboxes: Mailboxes, store: Store) -> Arc<Daemon> {
         let stale = |shard| ShardSample { shard: shard as u16, stale: true, ..ShardSample::default() };
         Arc::new(Daemon {
             shard_config: plan.shard_config.clone(),
@@ -75,47 +75,47 @@ impl Daemon {
         })
     }
 
-    pub fn mailboxes(&self) -> Mailboxes {
+    pub(crate) fn mailboxes(&self) -> Mailboxes {
         self.mailboxes.clone()
     }
 
-    pub fn refusals(&self) -> Arc<Refusals> {
+    pub(crate) fn refusals(&self) -> Arc<Refusals> {
         self.refusals.clone()
     }
 
     /// The guard whose connections a drain counts.
-    pub fn watch(&self, guard: Arc<Guard>) {
+    pub(crate) fn watch(&self, guard: Arc<Guard>) {
         // Set once, by the one who starts the cores.
         let _ = self.guard.set(guard);
     }
 
     /// What a listener with this root answers beside the engine.
-    pub fn public_router(self: Arc<Daemon>, root: Option<&'static str>) -> axum::Router {
+    pub(crate) fn public_router(self: Arc<Daemon>, root: Option<&'static str>) -> axum::Router {
         api::public(self.api(), root)
     }
 
-    pub fn admin_router(self: Arc<Daemon>) -> axum::Router {
+    pub(crate) fn admin_router(self: Arc<Daemon>) -> axum::Router {
         api::admin(self.api())
     }
 
-    pub fn set_readiness(&self, readiness: Readiness) {
+    pub(crate) fn set_readiness(&self, readiness: Readiness) {
         *self.readiness.lock() = readiness;
     }
 
     /// Resolves when a drain is asked for by HTTP.
-    pub async fn drain_asked(&self) {
+    pub(crate) async fn drain_asked(&self) {
         self.drain.notified().await;
     }
 
     /// Tells every shard to close its clients within `window`.
-    pub fn drain_shards(&self, window: Duration) {
+    pub(crate) fn drain_shards(&self, window: Duration) {
         for mailbox in self.mailboxes.iter() {
             mailbox.send(Message::Drain { window_ms: window.as_millis() as u64 });
         }
     }
 
     /// Open TCP connections.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.guard.get().map_or(0, |guard| guard.connections())
     }
 

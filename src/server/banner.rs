@@ -6,7 +6,7 @@ use super::plan::Plan;
 use crate::log::output;
 
 /// Prints where and what is served. A standard output that is closed, full or never read is no reason to stop or to wait.
-pub fn print(plan: &Plan, bound: &[SocketAddr]) {
+pub(crate) fn print(plan: &Plan, bound: &[SocketAddr]) {
     output::announce(text(plan, bound));
 }
 

@@ -28,7 +28,7 @@ use crate::shard::io::Ticket;
 use crate::store::Store;
 
 /// What the cores are made of, beside the plan.
-pub struct Parts {
+pub(crate) struct Parts {
     pub clock: Clock,
     pub guard: Arc<Guard>,
     pub store: Store,
@@ -37,7 +37,7 @@ pub struct Parts {
 }
 
 /// The running cores.
-pub struct Cores {
+pub(crate) struct Cores {
     /// One message per core that has ended: `Ok` after its drain.
     ended: tokio::sync::Mutex<mpsc::UnboundedReceiver<io::Result<()>>>,
     count: usize,
@@ -45,7 +45,7 @@ pub struct Cores {
 
 impl Cores {
     /// Starts a thread per shard, each with its own socket on every address.
-    pub fn start(plan: &Plan, parts: Parts, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) -> io::Result<Cores> {
+    pub(crate) fn start(plan: &Plan, parts: Parts, sockets: Vec<(SocketAddr, Vec<TcpListener>)>) -> io::Result<Cores> {
         let count = usize::from(plan.shard_config.placement.shards);
         let routers = plan.listeners.iter().map(|listener| parts.daemon.clone().public_router(listener.root));
         let process = Arc::new(Process {
@@ -83,7 +83,7 @@ impl Cores {
     }
 
     /// Resolves with a sentence when a core has failed.
-    pub async fn failed(&self) -> String {
+    pub(crate) async fn failed(&self) -> String {
         loop {
             match self.ended.lock().await.recv().await {
                 Some(Err(error)) => return failure(&error),
@@ -94,7 +94,7 @@ impl Cores {
     }
 
     /// Resolves when all cores have drained, or with a sentence when one has failed instead.
-    pub async fn ended(&self) -> Result<(), String> {
+    pub(crate) async fn ended(&self) -> Result<(), String> {
         let mut ended = self.ended.lock().await;
         for _ in 0..self.count {
             match ended.recv().await {

@@ -11,7 +11,7 @@ use crate::base::limit::{ADMIN_CONNECTIONS_MAX, ADMIN_LINGERING_REFUSED_MAX, LIN
 const RESERVE: usize = 64 + ADMIN_CONNECTIONS_MAX + ADMIN_LINGERING_REFUSED_MAX + LINGERING_REFUSED_MAX;
 
 /// Raises the limit as far as it goes, and returns how many connections there may be: `wanted`, or what descriptors allow.
-pub fn connections_max(wanted: usize) -> usize {
+pub(crate) fn connections_max(wanted: usize) -> usize {
     let Some(descriptors) = raise() else { return wanted };
     let possible = possible(descriptors);
     if wanted > possible && wanted == Limits::default().connections_max {

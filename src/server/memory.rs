@@ -9,7 +9,7 @@ const ASSUMED_BYTES: usize = 1 << 30;
 /// further down is not looked for.
 const GROUP_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
-pub fn available_bytes() -> usize {
+pub(crate) fn available_bytes() -> usize {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of(&text));
     let groups = GROUP_LIMITS.iter().filter_map(|path| limit_of(&fs::read_to_string(path).ok()?));
     groups.chain(machine).min().unwrap_or(ASSUMED_BYTES)

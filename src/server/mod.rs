@@ -10,15 +10,15 @@
 //! | [`banner`] | what is printed once it serves |
 //! | [`signals`] | what asks for the end, and what does not |
 
-pub mod backend;
-pub mod banner;
-pub mod cores;
-pub mod descriptors;
+pub(crate) mod backend;
+pub(crate) mod banner;
+pub(crate) mod cores;
+pub(crate) mod descriptors;
 #[cfg(test)]
 mod feed;
-pub mod memory;
-pub mod plan;
-pub mod signals;
+pub(crate) mod memory;
+pub(crate) mod plan;
+pub(crate) mod signals;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -24,7 +24,7 @@ use crate::shard::placement::Placement;
 use crate::store;
 
 /// Everything that is fixed before the first thread starts.
-pub struct Plan {
+pub(crate) struct Plan {
     pub shard_config: Arc<ShardConfig>,
     pub listeners: Vec<PlannedListener>,
     pub apps: Vec<PlannedApp>,
@@ -39,7 +39,7 @@ pub struct Plan {
 }
 
 /// One listening address.
-pub struct PlannedListener {
+pub(crate) struct PlannedListener {
     pub bind: Address,
     pub root: Option<&'static str>,
     pub routes: Vec<Route>,
@@ -49,14 +49,14 @@ pub struct PlannedListener {
 }
 
 /// One application and its namespaces.
-pub struct PlannedApp {
+pub(crate) struct PlannedApp {
     pub app: Configured,
     pub namespaces: Vec<String>,
 }
 
 impl Plan {
     /// The plan of a configuration that has been checked.
-    pub fn of(config: &Config) -> Result<Plan, String> {
+    pub(crate) fn of(config: &Config) -> Result<Plan, String> {
         let apps = enabled_apps(config);
         let namespaces = Namespaces::new(apps.iter().map(|app| app.namespaces.clone()));
         let root_of = |name: &str| Some(namespaces.id(app_id(&apps, name)?, NspIndex(0)));
@@ -99,7 +99,7 @@ impl Plan {
     }
 
     /// The conformance fixture of DESIGN 6, on both loopback addresses.
-    pub fn fixture(echo: Configured, addr: SocketAddr) -> Plan {
+    pub(crate) fn fixture(echo: Configured, addr: SocketAddr) -> Plan {
         let engine = EngineLimits {
             ping_interval_ms: 300,
             ping_timeout_ms: 200,
@@ -146,22 +146,17 @@ impl Plan {
     }
 
     /// One value of each application, for one shard.
-    pub fn applications(&self) -> Vec<Box<dyn Application>> {
+    pub(crate) fn applications(&self) -> Vec<Box<dyn Application>> {
         self.apps.iter().map(|app| app.app.build()).collect()
     }
 
-    /// The application of this name, where it is served.
-    pub fn app_id(&self, name: &str) -> Option<AppId> {
-        app_id(&self.apps, name)
-    }
-
     /// A fresh seed for one shard, from the operating system.
-    pub fn seed(&self) -> [u8; 32] {
+    pub(crate) fn seed(&self) -> [u8; 32] {
         random()
     }
 
     /// The listeners as requests see them.
-    pub fn listenings(&self) -> Vec<Listening> {
+    pub(crate) fn listenings(&self) -> Vec<Listening> {
         let listening = |listener: &PlannedListener| Listening {
             routes: listener.routes.clone(),
             origins: listener.origins.clone(),

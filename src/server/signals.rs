@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 /// Signals that ask for the end, counted as they come.
-pub struct Signals {
+pub(crate) struct Signals {
     ends: Arc<Semaphore>,
 }
 
@@ -18,7 +18,7 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system refuses a handler.
-    pub fn listen() -> io::Result<Signals> {
+    pub(crate) fn listen() -> io::Result<Signals> {
         let ends = Arc::new(Semaphore::new(0));
         for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
             let ends = ends.clone();
@@ -38,7 +38,7 @@ impl Signals {
     }
 
     /// Resolves with the next signal that asks for the end; one that came before anybody waited counts.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.ends.acquire().await.expect("nobody closes it").forget();
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::polling::{Polling, Reply};
 
 /// A body of which a part has been taken.
 #[derive(Debug)]
-pub struct Taking {
+pub(crate) struct Taking {
     pub key: PeerKey,
     pub req: ReqId,
     body: String,

@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 
 /// The wire state of one WebSocket. An idle one owns nothing on the heap.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     pub role: Role,
     pub listener: ListenerId,
     pub decoder: Decoder,
@@ -23,7 +23,7 @@ pub struct Connection {
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
+pub(crate) enum Role {
     /// Carries a session.
     Session(PeerKey),
     /// Asks to carry one.
@@ -41,14 +41,14 @@ pub enum Role {
 
 impl Role {
     /// A close frame of ours is out or on its way.
-    pub fn is_ending(self) -> bool {
+    pub(crate) fn is_ending(self) -> bool {
         matches!(self, Role::Closing | Role::Hangup)
     }
 }
 
 /// State of a connection that does not take what we have for it.
 #[derive(Debug, Default)]
-pub struct Slow {
+pub(crate) struct Slow {
     /// Fires when the outbox has made no progress for too long, or the close handshake takes too long.
     pub timer: Option<TimerKey>,
     /// When the kernel last took something.
@@ -60,24 +60,24 @@ pub struct Slow {
 
 /// Whether the application knows that a key is stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reported {
+pub(crate) enum Reported {
     No,
     Yes,
 }
 
 impl Connection {
-    pub fn new(role: Role, listener: ListenerId) -> Connection {
+    pub(crate) fn new(role: Role, listener: ListenerId) -> Connection {
         Connection { role, listener, decoder: Decoder::default(), slow: None }
     }
 
-    pub fn slow(&self) -> Option<&Slow> {
+    pub(crate) fn slow(&self) -> Option<&Slow> {
         self.slow.as_deref()
     }
 }
 
 /// Connections by the reactor's slot numbers, each with its lane.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub(crate) struct Connections {
     lanes: Vec<Lane>,
     /// An open lane's connection has the same index.
     slots: Vec<Option<Connection>>,
@@ -85,7 +85,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    pub fn insert(&mut self, key: ConnKey, connection: Connection, base64: bool) {
+    pub(crate) fn insert(&mut self, key: ConnKey, connection: Connection, base64: bool) {
         let slot = key.0.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -97,34 +97,34 @@ impl Connections {
     }
 
     /// What is queued for a connection, and its state.
-    pub fn lane(&self, key: ConnKey) -> Option<&Lane> {
+    pub(crate) fn lane(&self, key: ConnKey) -> Option<&Lane> {
         self.lanes.get(key.0.slot as usize).filter(|lane| lane.open && lane.generation == key.0.generation)
     }
 
     /// As [`Connections::lane`], to change.
-    pub fn lane_mut(&mut self, key: ConnKey) -> Option<&mut Lane> {
+    pub(crate) fn lane_mut(&mut self, key: ConnKey) -> Option<&mut Lane> {
         self.lanes.get_mut(key.0.slot as usize).filter(|lane| lane.open && lane.generation == key.0.generation)
     }
 
-    pub fn get_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
+    pub(crate) fn get_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
         self.lane(key)?;
         self.slots[key.0.slot as usize].as_mut()
     }
 
-    pub fn get(&self, key: ConnKey) -> Option<&Connection> {
+    pub(crate) fn get(&self, key: ConnKey) -> Option<&Connection> {
         self.lane(key)?;
         self.slots[key.0.slot as usize].as_ref()
     }
 
     /// The state of a connection that is slow as of `now`, or has been.
-    pub fn slow_mut(&mut self, key: ConnKey, now: Millis) -> Option<&mut Slow> {
+    pub(crate) fn slow_mut(&mut self, key: ConnKey, now: Millis) -> Option<&mut Slow> {
         self.lane_mut(key)?.slow = true;
         let connection = self.slots[key.0.slot as usize].as_mut()?;
         Some(connection.slow.get_or_insert_with(|| Box::new(Slow { progress_at: now, ..Slow::default() })))
     }
 
     /// The connection has caught up.
-    pub fn forget_slow(&mut self, key: ConnKey) {
+    pub(crate) fn forget_slow(&mut self, key: ConnKey) {
         if let Some(lane) = self.lane_mut(key) {
             lane.slow = false;
         }
@@ -134,7 +134,7 @@ impl Connections {
     }
 
     /// Takes a connection out, with what was queued for it.
-    pub fn remove(&mut self, key: ConnKey) -> Option<(Connection, Outbox)> {
+    pub(crate) fn remove(&mut self, key: ConnKey) -> Option<(Connection, Outbox)> {
         let lane = self.lane_mut(key)?;
         lane.open = false;
         let outbox = std::mem::take(&mut lane.outbox);
@@ -143,31 +143,31 @@ impl Connections {
     }
 
     /// Keys of the connections of one kind, in slot order.
-    pub fn keys_of(&self, role: Role) -> Vec<ConnKey> {
+    pub(crate) fn keys_of(&self, role: Role) -> Vec<ConnKey> {
         self.iter().filter(|(_, connection)| connection.role == role).map(|(key, _)| key).collect()
     }
 
     /// All connections, in slot order.
-    pub fn iter(&self) -> impl Iterator<Item = (ConnKey, &Connection)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnKey, &Connection)> + '_ {
         self.lanes().filter_map(|(key, _)| Some((key, self.get(key)?)))
     }
 
     /// The lanes of all connections, in slot order.
-    pub fn lanes(&self) -> impl Iterator<Item = (ConnKey, &Lane)> + '_ {
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (ConnKey, &Lane)> + '_ {
         let open = self.lanes.iter().enumerate().filter(|(_, lane)| lane.open);
         open.map(|(slot, lane)| (ConnKey(Key { slot: slot as u32, generation: lane.generation }), lane))
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.open
     }
 
     /// Bytes of the vectors, room for growth included.
-    pub fn reserved_bytes(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Option<Connection>>() + self.lanes.capacity() * size_of::<Lane>()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open == 0
     }
 }

@@ -7,7 +7,7 @@ use crate::base::ids::ConnKey;
 
 /// The way to one socket's client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Route {
+pub(crate) enum Route {
     /// Not accepted yet, or gone.
     #[default]
     Nobody,
@@ -19,16 +19,16 @@ pub enum Route {
 
 /// Routes by socket slot.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<Route>);
+pub(crate) struct Routes(Vec<Route>);
 
 impl Routes {
     /// The way to the socket in `slot`.
-    pub fn of(&self, slot: u32) -> Route {
+    pub(crate) fn of(&self, slot: u32) -> Route {
         self.0.get(slot as usize).copied().unwrap_or_default()
     }
 
     /// From now on this is the way to the socket in `slot`.
-    pub fn set(&mut self, slot: u32, route: Route) {
+    pub(crate) fn set(&mut self, slot: u32, route: Route) {
         let slot = slot as usize;
         if self.0.len() <= slot {
             self.0.resize(slot + 1, Route::Nobody);
@@ -37,14 +37,14 @@ impl Routes {
     }
 
     /// Bytes of the vector, room for growth included.
-    pub fn reserved_bytes(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.0.capacity() * size_of::<Route>()
     }
 }
 
 /// What is written to one WebSocket, and in what state it is to take it.
 #[derive(Debug, Default)]
-pub struct Lane {
+pub(crate) struct Lane {
     pub outbox: Outbox,
     /// Of the connection that has this slot, or had it last.
     pub(super) generation: u32,

@@ -16,34 +16,34 @@
 //! | [`lane`], [`outbox`], [`packets`] | what a broadcast touches, dense; what waits to be written |
 //! | [`timers`] | everything that happens by itself |
 
-pub mod bodies;
-pub mod connection;
-pub mod effects;
-pub mod flow;
-pub mod footprint;
+pub(crate) mod bodies;
+pub(crate) mod connection;
+pub(crate) mod effects;
+pub(crate) mod flow;
+pub(crate) mod footprint;
 pub mod io;
-pub mod lane;
+pub(crate) mod lane;
 mod moves;
-pub mod outbox;
-pub mod packets;
+pub(crate) mod outbox;
+pub(crate) mod packets;
 mod parts;
-pub mod peer;
+pub(crate) mod peer;
 pub mod placement;
-pub mod polling;
-pub mod replies;
-pub mod sample;
-pub mod send;
-pub mod session;
-pub mod shed;
-pub mod slow;
-pub mod sockets;
-pub mod stats;
-pub mod timers;
-pub mod turn;
-pub mod websocket;
+pub(crate) mod polling;
+pub(crate) mod replies;
+pub(crate) mod sample;
+pub(crate) mod send;
+pub(crate) mod session;
+pub(crate) mod shed;
+pub(crate) mod slow;
+pub(crate) mod sockets;
+pub(crate) mod stats;
+pub(crate) mod timers;
+pub(crate) mod turn;
+pub(crate) mod websocket;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -15,7 +15,7 @@ use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, Key, ShardId, SocketRef};
 
 /// A socket between two homes.
-pub struct Moving {
+pub(super) struct Moving {
     app: AppId,
     /// Where it goes.
     to: ShardId,

@@ -10,7 +10,7 @@ use crate::base::ids::Key;
 
 /// The entries of all outboxes of a shard.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     entries: Vec<Entry>,
     packets: Packets,
     /// Head of the free list.
@@ -31,7 +31,7 @@ struct Entry {
 
 /// Names the entries that may replace each other: those of one owner and key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Coalesce {
+pub(crate) struct Coalesce {
     /// The socket, in its slab.
     pub owner: Key,
     pub key: u64,
@@ -39,16 +39,16 @@ pub struct Coalesce {
 
 impl Coalesce {
     /// An entry that nothing replaces.
-    pub const NEVER: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 0 };
+    pub(crate) const NEVER: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 0 };
     /// Pongs of a connection.
-    pub const PONG: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 1 };
+    pub(crate) const PONG: Coalesce = Coalesce { owner: Coalesce::NOBODY, key: 1 };
     /// Owns what belongs to no socket.
-    pub const NOBODY: Key = Key { slot: NONE, generation: 0 };
+    pub(crate) const NOBODY: Key = Key { slot: NONE, generation: 0 };
 }
 
 /// One socket's queue: a chain in the pool.
 #[derive(Clone, Copy, Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     first: u32,
     last: u32,
     queued_bytes: u32,
@@ -65,12 +65,12 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
     /// Bytes that wait.
-    pub fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes as usize
     }
 }
@@ -101,24 +101,24 @@ impl Default for Pool {
 
 impl Pool {
     /// Appends an entry. Unless it is [`Coalesce::NEVER`] it can be replaced by [`Pool::replace`].
-    pub fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) {
+    pub(crate) fn push(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) {
         let packet = self.hold(bytes, coalesce.key);
         self.push_shared(outbox, packet, coalesce.owner);
         self.release(packet);
     }
 
     /// Takes in a packet that is about to be pushed to many; until [`Pool::release`] it stays.
-    pub fn hold(&mut self, bytes: Bytes, key: u64) -> PacketId {
+    pub(crate) fn hold(&mut self, bytes: Bytes, key: u64) -> PacketId {
         self.packets.hold(bytes, key)
     }
 
     /// Ends a [`Pool::hold`]; outboxes that have the packet keep it.
-    pub fn release(&mut self, packet: PacketId) {
+    pub(crate) fn release(&mut self, packet: PacketId) {
         self.packets.release(packet);
     }
 
     /// Appends an entry for a packet that is held.
-    pub fn push_shared(&mut self, outbox: &mut Outbox, packet: PacketId, owner: Key) {
+    pub(crate) fn push_shared(&mut self, outbox: &mut Outbox, packet: PacketId, owner: Key) {
         let bytes = self.packets.share(packet);
         outbox.queued_bytes += bytes as u32;
         self.queued_bytes += bytes;
@@ -132,7 +132,7 @@ impl Pool {
 
     /// Puts `bytes` in the place of the last queued entry of the same owner and key, unless that one is partly written.
     /// `false`: there is none.
-    pub fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) -> bool {
+    pub(crate) fn replace(&mut self, outbox: &mut Outbox, bytes: Bytes, coalesce: Coalesce) -> bool {
         let Some(index) = self.find(outbox, coalesce) else { return false };
         let entry = &mut self.entries[index as usize];
         let old = self.packets.bytes(entry.packet).len();
@@ -144,12 +144,12 @@ impl Pool {
     }
 
     /// The slices to write next, in order, the written part of the first one left out.
-    pub fn slices(&self, outbox: &Outbox) -> Slices<'_> {
+    pub(crate) fn slices(&self, outbox: &Outbox) -> Slices<'_> {
         Slices { pool: self, next: outbox.first, skip: outbox.written as usize }
     }
 
     /// `count` bytes of the front are written.
-    pub fn advance(&mut self, outbox: &mut Outbox, count: usize) {
+    pub(crate) fn advance(&mut self, outbox: &mut Outbox, count: usize) {
         outbox.queued_bytes -= count as u32;
         self.queued_bytes -= count;
         let mut left = outbox.written as usize + count;
@@ -165,7 +165,7 @@ impl Pool {
     }
 
     /// Drops everything that waits.
-    pub fn clear(&mut self, outbox: &mut Outbox) {
+    pub(crate) fn clear(&mut self, outbox: &mut Outbox) {
         self.queued_bytes -= outbox.queued_bytes();
         while outbox.first != NONE {
             self.drop_first(outbox);
@@ -174,24 +174,24 @@ impl Pool {
     }
 
     /// Bytes that wait behind the entry being written.
-    pub fn bytes_behind_first(&self, outbox: &Outbox) -> usize {
+    pub(crate) fn bytes_behind_first(&self, outbox: &Outbox) -> usize {
         let first = self.entries.get(outbox.first as usize);
         let first = first.map_or(0, |entry| self.packets.bytes(entry.packet).len());
         outbox.queued_bytes() - first.saturating_sub(outbox.written as usize)
     }
 
     /// Bytes that wait for a client of the shard, on either transport.
-    pub fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes + self.polling_bytes
     }
 
     /// The bytes that wait for one polling client were `before` and are `now`.
-    pub fn count_polling(&mut self, before: usize, now: usize) {
+    pub(crate) fn count_polling(&mut self, before: usize, now: usize) {
         self.polling_bytes = self.polling_bytes - before + now;
     }
 
     /// Gives memory back after a burst, when nothing is queued at all: what `sockets` need for a few broadcasts stays.
-    pub fn shrink_when_idle(&mut self, sockets: usize) {
+    pub(crate) fn shrink_when_idle(&mut self, sockets: usize) {
         const KEPT_PER_SOCKET: usize = 4;
         const KEPT: usize = 4096;
         let kept = KEPT.max(sockets * KEPT_PER_SOCKET);
@@ -203,7 +203,7 @@ impl Pool {
     }
 
     /// Bytes of the entries, room for more included.
-    pub fn reserved_bytes(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>() + self.packets.reserved_bytes()
     }
 

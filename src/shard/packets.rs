@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 /// The packets of all outboxes of a shard.
 #[derive(Debug)]
-pub struct Packets {
+pub(crate) struct Packets {
     slots: Vec<Packet>,
     /// Head of the free list, chained through `holders`.
     free: u32,
@@ -13,7 +13,7 @@ pub struct Packets {
 
 /// One packet among [`Packets`]; valid as long as somebody holds it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PacketId(u32);
+pub(crate) struct PacketId(u32);
 
 #[derive(Debug)]
 struct Packet {
@@ -34,7 +34,7 @@ impl Default for Packets {
 
 impl Packets {
     /// Takes a packet in; the caller holds it once.
-    pub fn hold(&mut self, bytes: Bytes, key: u64) -> PacketId {
+    pub(crate) fn hold(&mut self, bytes: Bytes, key: u64) -> PacketId {
         let packet = Packet { bytes, key, holders: 1 };
         let Some(slot) = self.slots.get_mut(self.free as usize) else {
             self.slots.push(packet);
@@ -47,14 +47,14 @@ impl Packets {
     }
 
     /// One more holds it; returns its length in bytes.
-    pub fn share(&mut self, id: PacketId) -> usize {
+    pub(crate) fn share(&mut self, id: PacketId) -> usize {
         let packet = &mut self.slots[id.0 as usize];
         packet.holders += 1;
         packet.bytes.len()
     }
 
     /// One less holds it; the last one frees its bytes.
-    pub fn release(&mut self, id: PacketId) {
+    pub(crate) fn release(&mut self, id: PacketId) {
         let packet = &mut self.slots[id.0 as usize];
         packet.holders -= 1;
         if packet.holders == 0 {
@@ -64,23 +64,23 @@ impl Packets {
         }
     }
 
-    pub fn bytes(&self, id: PacketId) -> &[u8] {
+    pub(crate) fn bytes(&self, id: PacketId) -> &[u8] {
         &self.slots[id.0 as usize].bytes
     }
 
-    pub fn key(&self, id: PacketId) -> u64 {
+    pub(crate) fn key(&self, id: PacketId) -> u64 {
         self.slots[id.0 as usize].key
     }
 
     /// Gives memory back, where nothing is held and there is room for more than `kept` packets.
-    pub fn shrink(&mut self, kept: usize) {
+    pub(crate) fn shrink(&mut self, kept: usize) {
         if self.slots.capacity() > kept {
             *self = Packets::default();
         }
     }
 
     /// Bytes of the table, room for more included.
-    pub fn reserved_bytes(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Packet>()
     }
 }

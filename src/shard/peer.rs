@@ -14,7 +14,7 @@ use super::io::Service;
 
 /// One client.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub session: Session,
     pub service: Service,
     pub listener: ListenerId,
@@ -37,21 +37,21 @@ pub struct Peer {
 
 /// A client's events in one second, and what it owes for those before; the limit is `events_per_socket_per_s_max`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EventBudget {
+pub(crate) struct EventBudget {
     second: u32,
     count: u32,
 }
 
 impl EventBudget {
     /// Counts one event at `now_ms` (monotonic), and says as [`EventBudget::owed_ms`] whether it is one too many.
-    pub fn take(&mut self, now_ms: u64, max: u32) -> u64 {
+    pub(crate) fn take(&mut self, now_ms: u64, max: u32) -> u64 {
         self.owed_ms(now_ms, max);
         self.count = self.count.saturating_add(u32::from(max > 0));
         self.owed_ms(now_ms, max)
     }
 
     /// For how long no more events are to be taken, in milliseconds; a `max` of 0 is no limit.
-    pub fn owed_ms(&mut self, now_ms: u64, max: u32) -> u64 {
+    pub(crate) fn owed_ms(&mut self, now_ms: u64, max: u32) -> u64 {
         if max == 0 {
             return 0;
         }
@@ -65,7 +65,7 @@ impl EventBudget {
 
 /// One client inside one namespace.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     pub peer: PeerKey,
     pub sid: Sid,
     pub nsp: Joined,
@@ -83,23 +83,23 @@ pub struct Socket {
 
 impl Socket {
     /// The namespace as this client knows it: `/` where the listener maps the root to it.
-    pub fn wire_name<'a>(&self, names: &'a [String]) -> &'a str {
+    pub(crate) fn wire_name<'a>(&self, names: &'a [String]) -> &'a str {
         wire_name(self.nsp, names)
     }
 
-    pub fn nsp_id(&self) -> NspId {
+    pub(crate) fn nsp_id(&self) -> NspId {
         self.nsp.id
     }
 }
 
 /// The name a client uses for a namespace.
-pub fn wire_name(nsp: Joined, names: &[String]) -> &str {
+pub(crate) fn wire_name(nsp: Joined, names: &[String]) -> &str {
     if nsp.as_root { "/" } else { &names[nsp.id.0 as usize] }
 }
 
 /// What a timer of the wheel stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Timer {
+pub(crate) enum Timer {
     Heartbeat(PeerKey),
     Connect(PeerKey),
     UpgradeLimit(PeerKey),

@@ -11,7 +11,7 @@ use crate::base::stats::Histogram;
 use crate::engine::session::Transport;
 
 /// How many codes a refused handshake can have (PROTOCOL 1), 0 to 5.
-pub const REFUSAL_CODES: usize = 6;
+pub(crate) const REFUSAL_CODES: usize = 6;
 
 /// One shard at the moment of a scrape.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
 
 /// One packet of a namespace, framed on first need for each name its receivers know the namespace by.
-pub struct Variants {
+pub(crate) struct Variants {
     nsp: NspId,
     body: Body,
     attachments: Vec<Bytes>,
@@ -48,11 +48,11 @@ impl Body {
 }
 
 impl Variants {
-    pub fn of_event(nsp: NspId, event: Emission, id: Option<u64>) -> Variants {
+    pub(crate) fn of_event(nsp: NspId, event: Emission, id: Option<u64>) -> Variants {
         Variants::new(nsp, Body::Event { array: event.array, id }, event.attachments)
     }
 
-    pub fn of_ack(nsp: NspId, id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
+    pub(crate) fn of_ack(nsp: NspId, id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
         Variants::new(nsp, Body::Ack { id, args }, attachments)
     }
 

@@ -9,14 +9,14 @@ use crate::base::wheel::TimerKey;
 
 /// Names a packet that asked for an ack. Ids count per namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct AckKey {
+pub(crate) struct AckKey {
     pub nsp: NspId,
     pub id: u64,
 }
 
 /// Acks pending on one shard.
 #[derive(Debug, Default)]
-pub struct AckTable {
+pub(crate) struct AckTable {
     pending: HashMap<AckKey, Pending>,
 }
 
@@ -30,7 +30,7 @@ struct Pending {
 
 /// One socket's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub socket: Key,
     /// JSON text of the arguments without brackets.
     pub args: Bytes,
@@ -39,7 +39,7 @@ pub struct Answer {
 
 /// All that came of one packet on this shard.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Gathered {
+pub(crate) struct Gathered {
     pub answers: Vec<Answer>,
     pub missing: u32,
     /// To be disarmed, unless it is what ended the wait.
@@ -48,13 +48,19 @@ pub struct Gathered {
 
 impl AckTable {
     /// Waits for `receivers` to answer; `missing` counts those who could not be asked.
-    pub fn expect(&mut self, key: AckKey, receivers: impl IntoIterator<Item = Key>, missing: u32, timer: TimerKey) {
+    pub(crate) fn expect(
+        &mut self,
+        key: AckKey,
+        receivers: impl IntoIterator<Item = Key>,
+        missing: u32,
+        timer: TimerKey,
+    ) {
         let waiting = receivers.into_iter().collect();
         self.pending.insert(key, Pending { waiting, answers: Vec::new(), missing, timer });
     }
 
     /// An ACK packet came. Unknown, repeated and foreign ids are ignored: `None`. `Some(Some(_))`: that was the last one.
-    pub fn on_answer(&mut self, key: AckKey, answer: Answer) -> Option<Option<Gathered>> {
+    pub(crate) fn on_answer(&mut self, key: AckKey, answer: Answer) -> Option<Option<Gathered>> {
         let pending = self.pending.get_mut(&key)?;
         if !pending.waiting.remove(&answer.socket) {
             return None;
@@ -64,7 +70,7 @@ impl AckTable {
     }
 
     /// A receiver has gone.
-    pub fn on_gone(&mut self, key: AckKey, socket: Key) -> Option<Gathered> {
+    pub(crate) fn on_gone(&mut self, key: AckKey, socket: Key) -> Option<Gathered> {
         let pending = self.pending.get_mut(&key)?;
         if pending.waiting.remove(&socket) {
             pending.missing += 1;
@@ -73,7 +79,7 @@ impl AckTable {
     }
 
     /// Time is up: sockets that have not answered are missing. Returns the sockets that still waited, too.
-    pub fn on_timeout(&mut self, key: AckKey) -> Option<(Gathered, Vec<Key>)> {
+    pub(crate) fn on_timeout(&mut self, key: AckKey) -> Option<(Gathered, Vec<Key>)> {
         let pending = self.pending.remove(&key)?;
         let missing = pending.missing + pending.waiting.len() as u32;
         let mut late: Vec<Key> = pending.waiting.into_iter().collect();
@@ -81,11 +87,14 @@ impl AckTable {
         Some((Gathered { answers: pending.answers, missing, timer: pending.timer }, late))
     }
 
-    pub fn len(&self) -> usize {
+    /// Acks that are waited for.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.pending.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 

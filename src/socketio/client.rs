@@ -17,7 +17,7 @@ use crate::base::json::Scan;
 
 /// What a client is inside the Socket.IO layer. Owns no memory beyond itself while idle in one namespace.
 #[derive(Debug, Default)]
-pub struct Client {
+pub(crate) struct Client {
     joined: SmallVec<[Membership; 1]>,
     /// The binary packet whose attachments are on their way.
     awaiting: Option<Box<Awaiting>>,
@@ -25,7 +25,7 @@ pub struct Client {
 
 /// A client's place in one namespace.
 #[derive(Clone, Copy, Debug)]
-pub struct Membership {
+pub(crate) struct Membership {
     pub nsp: Joined,
     /// Key of the socket in its shard's slab.
     pub socket: Key,
@@ -34,7 +34,7 @@ pub struct Membership {
 
 /// A namespace and the name this client uses for it: an application mapped to `/` is the same namespace as its own name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Joined {
+pub(crate) struct Joined {
     pub id: NspId,
     pub as_root: bool,
 }
@@ -47,7 +47,7 @@ struct Awaiting {
 
 /// A complete event or ack of a connected socket.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     pub socket: Key,
     pub is_ack: bool,
     pub id: Option<u64>,
@@ -59,7 +59,7 @@ pub struct Message {
 
 /// What a packet means for the client.
 #[derive(Debug)]
-pub enum Incoming<'a> {
+pub(crate) enum Incoming<'a> {
     /// A CONNECT to a namespace that exists and that the client is not in.
     Connect {
         nsp: Joined,
@@ -77,7 +77,7 @@ pub enum Incoming<'a> {
 
 /// The client broke the protocol: its engine connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Violation {
+pub(crate) enum Violation {
     Packet(DecodeError),
     /// A packet for a namespace that is not connected.
     NotConnected,
@@ -91,7 +91,7 @@ pub enum Violation {
 
 impl Client {
     /// Takes the text of an engine message. `resolve` names the namespaces there are.
-    pub fn on_text<'a>(
+    pub(crate) fn on_text<'a>(
         &mut self,
         text: &'a str,
         resolve: impl Fn(&str) -> Option<Joined>,
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// Takes a binary engine message: the next attachment. All attachments together stay within `max_payload_bytes`.
-    pub fn on_binary(&mut self, data: Bytes, max_payload_bytes: usize) -> Result<Incoming<'static>, Violation> {
+    pub(crate) fn on_binary(&mut self, data: Bytes, max_payload_bytes: usize) -> Result<Incoming<'static>, Violation> {
         let mut awaiting = self.awaiting.take().ok_or(Violation::UnexpectedBinary)?;
         let held: usize = awaiting.message.attachments.iter().map(Bytes::len).sum();
         if held + data.len() > max_payload_bytes {
@@ -151,25 +151,25 @@ impl Client {
     }
 
     /// Remembers a CONNECT that is being decided.
-    pub fn join(&mut self, nsp: Joined, socket: Key) {
+    pub(crate) fn join(&mut self, nsp: Joined, socket: Key) {
         self.joined.push(Membership { nsp, socket, connected: false });
     }
 
     /// The CONNECT of `socket` was accepted.
-    pub fn accept(&mut self, socket: Key) {
+    pub(crate) fn accept(&mut self, socket: Key) {
         if let Some(member) = self.joined.iter_mut().find(|member| member.socket == socket) {
             member.connected = true;
         }
     }
 
     /// Forgets a socket that was refused or disconnected.
-    pub fn leave(&mut self, socket: Key) {
+    pub(crate) fn leave(&mut self, socket: Key) {
         self.joined.retain(|member| member.socket != socket);
         self.joined.shrink_to_fit();
     }
 
     /// The namespaces this client is in or asks to be in.
-    pub fn memberships(&self) -> &[Membership] {
+    pub(crate) fn memberships(&self) -> &[Membership] {
         &self.joined
     }
 

@@ -6,7 +6,7 @@ use crate::base::limit::{ACK_ID_DIGITS_MAX, ATTACHMENTS_MAX, NAME_BYTES_MAX};
 
 /// One packet, borrowed from the message it came in.
 #[derive(Debug)]
-pub struct Packet<'a> {
+pub(crate) struct Packet<'a> {
     /// `/` where the packet names none.
     pub nsp: &'a str,
     pub body: Body<'a>,
@@ -14,7 +14,7 @@ pub struct Packet<'a> {
 
 /// What a packet says, by its type; binary events and acks are events and acks with attachments.
 #[derive(Debug)]
-pub enum Body<'a> {
+pub(crate) enum Body<'a> {
     /// `auth` is a JSON object, or empty.
     Connect {
         auth: &'a str,
@@ -42,7 +42,7 @@ pub enum Body<'a> {
 
 /// What the peer did wrong; the engine connection is closed for any of these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     UnknownType,
     /// The number of attachments is missing, zero, above 10 or not digits (B19, B22).
     Attachments,
@@ -57,11 +57,11 @@ pub enum DecodeError {
 }
 
 /// Names that mean something to the libraries themselves; a client must not send them.
-pub const RESERVED_EVENTS: [&str; 6] =
+pub(crate) const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Decodes the text after the engine's `4`.
-pub fn decode(text: &str) -> Result<Packet<'_>, DecodeError> {
+pub(crate) fn decode(text: &str) -> Result<Packet<'_>, DecodeError> {
     let kind = match text.as_bytes().first() {
         Some(b' ') => b'0', // the reference reads the type with Number(), for which a space is 0
         Some(digit @ b'0'..=b'6') => *digit,

@@ -4,16 +4,16 @@
 use crate::base::ids::Sid;
 
 /// What stands around namespace and JSON at most: types, attachments, id, separators.
-pub const HEAD_BYTES_MAX: usize = 32;
+pub(crate) const HEAD_BYTES_MAX: usize = 32;
 
 /// `42/nsp,7["name",…]`, or `452-…` with attachments. `array` is the JSON array with the name.
-pub fn event(out: &mut Vec<u8>, nsp: &str, id: Option<u64>, array: &[u8], attachments: usize) {
+pub(crate) fn event(out: &mut Vec<u8>, nsp: &str, id: Option<u64>, array: &[u8], attachments: usize) {
     head(out, b'2', nsp, id, attachments);
     out.extend_from_slice(array);
 }
 
 /// `43/nsp,7[…]`, or `461-…` with attachments. `args` is JSON text without brackets.
-pub fn ack(out: &mut Vec<u8>, nsp: &str, id: u64, args: &[u8], attachments: usize) {
+pub(crate) fn ack(out: &mut Vec<u8>, nsp: &str, id: u64, args: &[u8], attachments: usize) {
     head(out, b'3', nsp, Some(id), attachments);
     out.push(b'[');
     out.extend_from_slice(args);
@@ -21,7 +21,7 @@ pub fn ack(out: &mut Vec<u8>, nsp: &str, id: u64, args: &[u8], attachments: usiz
 }
 
 /// `40/nsp,{"sid":"…"}`.
-pub fn connected(out: &mut Vec<u8>, nsp: &str, sid: &Sid) {
+pub(crate) fn connected(out: &mut Vec<u8>, nsp: &str, sid: &Sid) {
     head(out, b'0', nsp, None, 0);
     out.extend_from_slice(b"{\"sid\":\"");
     out.extend_from_slice(&sid.0);
@@ -29,7 +29,7 @@ pub fn connected(out: &mut Vec<u8>, nsp: &str, sid: &Sid) {
 }
 
 /// `44/nsp,{"message":"…","data":…}`; `data` is JSON text, its key is left out where there is none.
-pub fn connect_error(out: &mut Vec<u8>, nsp: &str, message: &str, data: Option<&str>) {
+pub(crate) fn connect_error(out: &mut Vec<u8>, nsp: &str, message: &str, data: Option<&str>) {
     head(out, b'4', nsp, None, 0);
     out.extend_from_slice(b"{\"message\":");
     serde_json::to_writer(&mut *out, message).expect("a string serialises, and a vector takes it");
@@ -41,7 +41,7 @@ pub fn connect_error(out: &mut Vec<u8>, nsp: &str, message: &str, data: Option<&
 }
 
 /// `41` or `41/nsp,`.
-pub fn disconnect(out: &mut Vec<u8>, nsp: &str) {
+pub(crate) fn disconnect(out: &mut Vec<u8>, nsp: &str) {
     head(out, b'1', nsp, None, 0);
 }
 
@@ -65,7 +65,7 @@ fn head(out: &mut Vec<u8>, kind: u8, nsp: &str, id: Option<u64>, attachments: us
 }
 
 /// The digits of a number.
-pub fn decimal(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number;

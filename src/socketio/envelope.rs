@@ -11,7 +11,7 @@ use crate::wire::frame::{self, Opcode, SENT_HEADER_BYTES_MAX};
 
 /// One packet in the form WebSocket clients get; the other forms are made from it when somebody needs them.
 #[derive(Clone, Debug)]
-pub struct Envelope {
+pub(crate) struct Envelope {
     /// WebSocket frames: one text frame, then one binary frame per attachment.
     frames: Bytes,
     /// Where in `frames` the text packet is, its engine type digit first.
@@ -23,7 +23,7 @@ pub struct Envelope {
 impl Envelope {
     /// Frames what `write_text` writes (it begins with the engine's type digit, and has about `capacity` bytes) and its
     /// attachments. The text is written where it stays: its frame's header is put before it afterwards.
-    pub fn new(capacity: usize, write_text: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Envelope {
+    pub(crate) fn new(capacity: usize, write_text: impl FnOnce(&mut Vec<u8>), attachments: &[Bytes]) -> Envelope {
         let attached: usize = attachments.iter().map(|data| data.len() + SENT_HEADER_BYTES_MAX).sum();
         let mut out = Vec::with_capacity(SENT_HEADER_BYTES_MAX + capacity + attached);
         out.resize(SENT_HEADER_BYTES_MAX, 0);
@@ -43,12 +43,12 @@ impl Envelope {
     }
 
     /// What a WebSocket client gets.
-    pub fn ws(&self) -> Bytes {
+    pub(crate) fn ws(&self) -> Bytes {
         self.frames.clone()
     }
 
     /// What a WebSocket client that asked for `b64` gets: attachments as text frames `b<base64>` (PROTOCOL 4).
-    pub fn ws_base64(&self) -> Bytes {
+    pub(crate) fn ws_base64(&self) -> Bytes {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Text, self.text());
         for data in self.attachments() {
@@ -60,7 +60,7 @@ impl Envelope {
     }
 
     /// Appends the packet to the body of a poll's answer.
-    pub fn write_polling(&self, body: &mut Vec<u8>) {
+    pub(crate) fn write_polling(&self, body: &mut Vec<u8>) {
         payload::push_text(body, self.text());
         for data in self.attachments() {
             payload::push_binary(body, data);

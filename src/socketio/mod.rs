@@ -4,8 +4,8 @@
 //! Out: [`encode`] writes the text of a packet, [`envelope`] frames it once for all who receive it. [`ack`] remembers
 //! the answers the server waits for.
 
-pub mod ack;
-pub mod client;
-pub mod decode;
-pub mod encode;
-pub mod envelope;
+pub(crate) mod ack;
+pub(crate) mod client;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod envelope;

@@ -21,10 +21,10 @@ use crate::app::sql::Statement;
 use crate::base::time::WallMillis;
 
 /// The shelves that applications have declared, by name.
-pub struct Shelves(BTreeMap<&'static str, Shelf>);
+pub(crate) struct Shelves(BTreeMap<&'static str, Shelf>);
 
 impl Shelves {
-    pub fn new(settings: &Settings, in_memory: bool) -> Shelves {
+    pub(crate) fn new(settings: &Settings, in_memory: bool) -> Shelves {
         let shelf = |shelf: &ShelfSettings| match in_memory {
             true => Shelf::Memory(Mutex::default()),
             false => Shelf::Directory(settings.data_dir.join(shelf.name)),
@@ -33,7 +33,7 @@ impl Shelves {
     }
 
     /// The bytes of a blob; `NotFound` where quota or age has taken it.
-    pub fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
+    pub(crate) fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
         self.0.get(&*blob.shelf).ok_or(io::ErrorKind::NotFound)?.fetch(&blob.file)
     }
 }
@@ -42,7 +42,7 @@ impl Shelves {
 pub(super) type Commit = Box<dyn Fn(Vec<Statement>) -> Outcome + Send>;
 
 /// The only one who adds and removes blobs, so it knows them all.
-pub struct Librarian {
+pub(crate) struct Librarian {
     shelves: Arc<Shelves>,
     stocks: BTreeMap<&'static str, (ShelfSettings, Stock)>,
     commit: Commit,
@@ -73,7 +73,8 @@ impl Librarian {
     }
 
     /// One that works on a repository in the thread of whoever asks.
-    pub fn direct(settings: &Settings, repository: &(impl Repository + Clone + Sync + 'static)) -> Librarian {
+    #[cfg(test)]
+    pub(crate) fn direct(settings: &Settings, repository: &(impl Repository + Clone + Sync + 'static)) -> Librarian {
         let writer = repository.clone();
         let commit = move |write: Vec<Statement>| match writer.clone().commit(&[&write]) {
             Ok(mut outcomes) => outcomes.remove(0),
@@ -97,7 +98,7 @@ impl Librarian {
     }
 
     /// Keeps or drops one blob.
-    pub fn work(&mut self, job: &Job, now: WallMillis) -> Outcome {
+    pub(crate) fn work(&mut self, job: &Job, now: WallMillis) -> Outcome {
         let outcome = match job {
             Job::Keep(keep) => self.keep(keep, now).unwrap_or_else(Outcome::Failed),
             Job::Drop { shelf, id } => self.drop(shelf, id.as_str()),
@@ -112,7 +113,8 @@ impl Librarian {
     }
 
     /// The bytes of a blob.
-    pub fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
+    #[cfg(test)]
+    pub(crate) fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
         self.shelves.contents(blob)
     }
 

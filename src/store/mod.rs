@@ -9,15 +9,15 @@
 //!
 //! Deliberately absent: a cache (applications keep their working set), retries of a failed write (the application decides).
 
-pub mod blobs;
+pub(crate) mod blobs;
 mod check;
-pub mod handle;
+pub(crate) mod handle;
 mod lock;
 mod queue;
 mod reader;
 mod shelf;
-pub mod sqlite;
-pub mod status;
+pub(crate) mod sqlite;
+pub(crate) mod status;
 mod stock;
 pub mod tables;
 mod writer;

@@ -28,16 +28,16 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    pub fn new(jobs_max: usize, bytes_max: usize) -> Arc<Gauge> {
+    pub(super) fn new(jobs_max: usize, bytes_max: usize) -> Arc<Gauge> {
         Arc::new(Gauge { jobs: AtomicUsize::new(0), bytes: AtomicUsize::new(0), jobs_max, bytes_max })
     }
 
-    pub fn jobs(&self) -> usize {
+    pub(super) fn jobs(&self) -> usize {
         self.jobs.load(Ordering::Relaxed)
     }
 
     /// Counts a job in, or answers it `Busy` at once.
-    pub fn admit(self: &Arc<Gauge>, bytes: usize, reply: OnOutcome) -> Option<Ticket> {
+    pub(super) fn admit(self: &Arc<Gauge>, bytes: usize, reply: OnOutcome) -> Option<Ticket> {
         let jobs = self.jobs.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let ticket = Ticket { reply: Some(reply), bytes, gauge: Arc::clone(self), submitted: Instant::now() };
@@ -58,23 +58,23 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub fn answer(mut self, outcome: Outcome) {
+    pub(super) fn answer(mut self, outcome: Outcome) {
         self.send(outcome);
     }
 
-    pub fn fail(mut self, error: JobError) {
+    pub(super) fn fail(mut self, error: JobError) {
         self.send(Outcome::Failed(error));
     }
 
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub fn waited_ms(&self) -> u64 {
+    pub(super) fn waited_ms(&self) -> u64 {
         self.waited_us() / 1000
     }
 
-    pub fn waited_us(&self) -> u64 {
+    pub(super) fn waited_us(&self) -> u64 {
         u64::try_from(self.submitted.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Until the store closes; each reader takes one `Stop`.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         let mut locked: Option<JobError> = None;
         loop {
             let message = self.inbox.lock().recv();

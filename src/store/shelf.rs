@@ -34,7 +34,7 @@ fn path_of(file: &str) -> Option<String> {
 
 impl Shelf {
     /// On return the bytes are on disk, the name included.
-    pub fn keep(&self, file: &str, bytes: &Bytes) -> io::Result<()> {
+    pub(super) fn keep(&self, file: &str, bytes: &Bytes) -> io::Result<()> {
         let path = path_of(file).ok_or(io::ErrorKind::InvalidInput)?;
         let directory = match self {
             Shelf::Directory(directory) => directory,
@@ -59,7 +59,7 @@ impl Shelf {
         written.and_then(|()| sync_directory(parent))
     }
 
-    pub fn fetch(&self, file: &str) -> io::Result<Bytes> {
+    pub(super) fn fetch(&self, file: &str) -> io::Result<Bytes> {
         let path = path_of(file).ok_or(io::ErrorKind::NotFound)?;
         match self {
             Shelf::Directory(directory) => {
@@ -76,7 +76,7 @@ impl Shelf {
     }
 
     /// A file that stays behind is swept up at the next start.
-    pub fn discard(&self, file: &str) {
+    pub(super) fn discard(&self, file: &str) {
         let Some(path) = path_of(file) else { return };
         match self {
             Shelf::Directory(directory) => {
@@ -91,7 +91,7 @@ impl Shelf {
     }
 
     /// Deletes what no row knows: a crash between file and row leaves it. Only names of our own making are touched.
-    pub fn sweep(&self, known: &BTreeSet<&str>) -> io::Result<()> {
+    pub(super) fn sweep(&self, known: &BTreeSet<&str>) -> io::Result<()> {
         let Shelf::Directory(directory) = self else { return Ok(()) };
         if !directory.is_dir() {
             return Ok(());

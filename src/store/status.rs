@@ -57,7 +57,7 @@ struct Inner {
 }
 
 impl Status {
-    pub fn health(&self) -> Health {
+    pub(super) fn health(&self) -> Health {
         let inner = self.inner.lock();
         match inner.trouble.iter().flatten().min_by_key(|(since, _)| *since) {
             None => Health::Ok,
@@ -65,20 +65,20 @@ impl Status {
         }
     }
 
-    pub fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> Counters {
         self.inner.lock().counters.clone()
     }
 
-    pub fn latency_us(&self) -> Histogram {
+    pub(super) fn latency_us(&self) -> Histogram {
         self.inner.lock().latency_us.clone()
     }
 
-    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.inner.lock().counters);
     }
 
     /// A group that reached the disk: submit-to-commit times of its jobs, and how many of them failed.
-    pub fn committed(&self, micros: impl Iterator<Item = u64>, failures: u64) {
+    pub(super) fn committed(&self, micros: impl Iterator<Item = u64>, failures: u64) {
         let mut inner = self.inner.lock();
         inner.counters.commits += 1;
         inner.counters.write_failures += failures;
@@ -88,16 +88,16 @@ impl Status {
         }
     }
 
-    pub fn is_troubled(&self, side: Side) -> bool {
+    pub(super) fn is_troubled(&self, side: Side) -> bool {
         self.inner.lock().trouble[side as usize].is_some()
     }
 
-    pub fn recovered(&self, side: Side) {
+    pub(super) fn recovered(&self, side: Side) {
         self.inner.lock().trouble[side as usize] = None;
     }
 
     /// Remembers an error; one that is not the asker's own fault degrades the store until `side` succeeds again.
-    pub fn failed(&self, side: Side, error: &JobError) {
+    pub(super) fn failed(&self, side: Side, error: &JobError) {
         let (now, mut inner) = (wall_now(), self.inner.lock());
         inner.counters.last_error = Some((now, error.text.clone()));
         if error.kind != JobErrorKind::Invalid {

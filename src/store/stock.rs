@@ -24,24 +24,24 @@ struct Held {
 }
 
 impl Stock {
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub fn has(&self, id: &str) -> bool {
+    pub(super) fn has(&self, id: &str) -> bool {
         self.ages.contains_key(id)
     }
 
-    pub fn has_file(&self, file: &str) -> bool {
+    pub(super) fn has_file(&self, file: &str) -> bool {
         self.files.contains_key(file)
     }
 
-    pub fn files(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
     /// A blob is there now.
-    pub fn note(&mut self, blob: &Blob) {
+    pub(super) fn note(&mut self, blob: &Blob) {
         self.ages.insert(blob.id.clone(), blob.at);
         self.by_age.insert((blob.at, blob.id.clone()), Held { file: blob.file.clone(), bytes: blob.bytes });
         let blobs = self.files.entry(blob.file.clone()).or_default();
@@ -52,7 +52,7 @@ impl Stock {
     }
 
     /// A blob is gone; its file, if no other blob is in it.
-    pub fn forget(&mut self, id: &str) -> Option<String> {
+    pub(super) fn forget(&mut self, id: &str) -> Option<String> {
         let at = self.ages.remove(id)?;
         let held = self.by_age.remove(&(at, id.to_owned()))?;
         let blobs = self.files.get_mut(&held.file)?;
@@ -66,7 +66,7 @@ impl Stock {
     }
 
     /// The oldest blobs that must go so that `incoming` fits within `quota_bytes` and nothing is older than `oldest`.
-    pub fn surplus(&self, incoming: Option<&Blob>, quota_bytes: u64, oldest: WallMillis) -> Vec<String> {
+    pub(super) fn surplus(&self, incoming: Option<&Blob>, quota_bytes: u64, oldest: WallMillis) -> Vec<String> {
         let new_file = incoming.filter(|blob| !self.has_file(&blob.file));
         let mut bytes = self.bytes + new_file.map_or(0, |blob| blob.bytes);
         let mut blobs = self.by_age.len() + usize::from(incoming.is_some());

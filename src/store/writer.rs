@@ -26,12 +26,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(repository: Box<dyn Repository>, inbox: Receiver<Message<Write>>, status: Arc<Status>) -> Writer {
+    pub(super) fn new(repository: Box<dyn Repository>, inbox: Receiver<Message<Write>>, status: Arc<Status>) -> Writer {
         Writer { repository, inbox, status, pending: VecDeque::new(), stopping: false }
     }
 
     /// Until the store closes and all that was queued is answered.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         while self.gather() {
             if !self.pending.is_empty() {
                 self.commit_group();

@@ -35,7 +35,7 @@ impl World {
     }
 
     /// The store answers the job that has waited longest, if one does.
-    pub fn answer(&mut self) -> bool {
+    pub(crate) fn answer(&mut self) -> bool {
         let answered = self.answer_one();
         self.run();
         answered

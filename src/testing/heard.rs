@@ -8,41 +8,41 @@ use crate::app::metric::{self, Gathered, gather};
 use crate::apps::TABLE;
 
 impl World {
-    pub fn is_open(&self, id: Id) -> bool {
+    pub(crate) fn is_open(&self, id: Id) -> bool {
         self.clients[&id].open
     }
 
     /// Message and data of a CONNECT that was refused.
-    pub fn refusal(&self, id: Id) -> (String, Value) {
+    pub(crate) fn refusal(&self, id: Id) -> (String, Value) {
         self.clients[&id].refused.clone().expect("it was refused")
     }
 
     /// Everything heard since the last look, in order.
-    pub fn heard(&mut self, id: Id) -> Vec<(String, Value)> {
+    pub(crate) fn heard(&mut self, id: Id) -> Vec<(String, Value)> {
         std::mem::take(&mut self.clients.get_mut(&id).unwrap().inbox)
     }
 
     /// The payloads of all events of a name; other events stay in the inbox.
-    pub fn all(&mut self, id: Id, name: &str) -> Vec<Value> {
+    pub(crate) fn all(&mut self, id: Id, name: &str) -> Vec<Value> {
         let (ours, others): (Vec<_>, Vec<_>) = self.heard(id).into_iter().partition(|(heard, _)| heard == name);
         self.clients.get_mut(&id).unwrap().inbox = others;
         ours.into_iter().map(|(_, payload)| payload).collect()
     }
 
     /// The one event of a name.
-    pub fn hears(&mut self, id: Id, name: &str) -> Value {
+    pub(crate) fn hears(&mut self, id: Id, name: &str) -> Value {
         let mut all = self.all(id, name);
         assert_eq!(all.len(), 1, "{name} heard by {id}: {all:?}; beside {:?}", self.clients[&id].inbox);
         all.remove(0)
     }
 
-    pub fn hears_nothing(&mut self, id: Id, name: &str) {
+    pub(crate) fn hears_nothing(&mut self, id: Id, name: &str) {
         let all = self.all(id, name);
         assert!(all.is_empty(), "{name} heard by {id}: {all:?}");
     }
 
     /// The sum of a family's samples, or of those with this label. Every sample is of a family that was declared.
-    pub fn metric(&self, name: &str, label: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let mut samples = Vec::new();
         self.home.metrics(&mut samples);
         let declared = TABLE.row(self.home.app().name()).map_or(&[][..], |row| row.metrics);
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// What came of the events so far.
-    pub fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         self.home.app().tally()
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub use self::store::Store;
+pub(crate) use self::store::Store;
 use crate::api::routes::{Found, Routes};
 use crate::app::effect::Room;
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
@@ -35,12 +35,12 @@ use crate::base::time::{Millis, Now, WallMillis};
 use crate::store::ShelfSettings;
 
 /// A client of the world, by number.
-pub type Id = u32;
+pub(crate) type Id = u32;
 
 /// What is under test, and how to make it again for a restart.
 type Make = Box<dyn Fn() -> Box<dyn Application>>;
 
-pub struct World {
+pub(crate) struct World {
     make: Make,
     home: HomeState,
     pub now: Now,
@@ -110,7 +110,7 @@ enum Asker {
 
 impl World {
     /// A world with the application that `make` makes, its tables and its shelves.
-    pub fn of<A: Application + 'static>(
+    pub(crate) fn of<A: Application + 'static>(
         make: impl Fn() -> A + 'static,
         tables: &[&'static Tables],
         shelves: &[ShelfSettings],
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// The daemon starts again over the same store; everybody has to reconnect.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.home = HomeState::new((self.make)(), 0);
         self.clients.clear();
         self.timers.clear();
@@ -152,11 +152,11 @@ impl World {
     }
 
     /// A client asks to join: with what the daemon made of its token, its auth object and its query.
-    pub fn connect(&mut self, verified: Result<Arc<Identity>, AuthFailure>, auth: Value, query: &str) -> Id {
+    pub(crate) fn connect(&mut self, verified: Result<Arc<Identity>, AuthFailure>, auth: Value, query: &str) -> Id {
         self.connect_from(IpAddr::from([10, 0, 0, 4]), verified, auth, query)
     }
 
-    pub fn connect_from(
+    pub(crate) fn connect_from(
         &mut self,
         ip: IpAddr,
         verified: Result<Arc<Identity>, AuthFailure>,
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// As [`World::connect`], to one of the application's namespaces.
-    pub fn connect_to(
+    pub(crate) fn connect_to(
         &mut self,
         nsp: NspIndex,
         ip: IpAddr,
@@ -196,18 +196,18 @@ impl World {
         id
     }
 
-    pub fn send(&mut self, id: Id, name: &str, payload: Value) {
+    pub(crate) fn send(&mut self, id: Id, name: &str, payload: Value) {
         self.event(id, Args::of(name, &[payload]), None);
     }
 
     /// Sends and returns the ack.
-    pub fn asks(&mut self, id: Id, name: &str, payload: Value) -> Value {
+    pub(crate) fn asks(&mut self, id: Id, name: &str, payload: Value) -> Value {
         self.event(id, Args::of(name, &[payload]), Some(7));
         let acks = &mut self.clients.get_mut(&id).unwrap().acks;
         acks.pop().unwrap_or_else(|| panic!("no ack of {name}")).1
     }
 
-    pub fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {
+    pub(crate) fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {
         let client = self.clients.get_mut(&id).unwrap();
         let (nsp, identity) = (client.nsp, client.identity.clone());
         let event = AppInput::Event(Event { socket: socket(id), nsp, identity, args, ack });
@@ -217,7 +217,7 @@ impl World {
     }
 
     /// The client acks the event that has asked it for longest.
-    pub fn answers(&mut self, id: Id, arg: &Value) {
+    pub(crate) fn answers(&mut self, id: Id, arg: &Value) {
         let asked = |question: &&mut Question| question.asked.contains(&id);
         let question = self.questions.iter_mut().find(asked).unwrap_or_else(|| panic!("nobody has asked {id}"));
         question.asked.remove(&id);
@@ -227,13 +227,13 @@ impl World {
         self.run();
     }
 
-    pub fn leaves(&mut self, id: Id, reason: CloseReason) {
+    pub(crate) fn leaves(&mut self, id: Id, reason: CloseReason) {
         self.depart(id, reason);
         self.run();
     }
 
     /// The client's token ends in so long; 0: now, and so does the client unless it is identified anew.
-    pub fn token_ends(&mut self, id: Id, in_ms: u64) {
+    pub(crate) fn token_ends(&mut self, id: Id, in_ms: u64) {
         let client = self.clients.get_mut(&id).unwrap();
         client.expired = in_ms == 0;
         let identity = client.identity.clone();
@@ -242,7 +242,7 @@ impl World {
 
     /// HTTP asks, on whichever listener has the route: `target` is a path with its query below the application of `row`.
     /// `identity` is whom the token stands for. The answer is among [`World::replies`].
-    pub fn requests(&mut self, row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) {
+    pub(crate) fn requests(&mut self, row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) {
         let (route, call) = found(row, method, target, identity);
         match (route.home)(&call) {
             Ok(Place::At(home)) => {
@@ -257,12 +257,12 @@ impl World {
         }
     }
 
-    pub fn drains(&mut self) {
+    pub(crate) fn drains(&mut self) {
         self.input(AppInput::Draining);
     }
 
     /// The client stops reading, or reads again and has drained.
-    pub fn slow(&mut self, id: Id, slow: bool) {
+    pub(crate) fn slow(&mut self, id: Id, slow: bool) {
         let client = self.clients.get_mut(&id).unwrap();
         client.slow = slow;
         let keys: Vec<u64> = std::mem::take(&mut client.dropped).into_iter().collect();
@@ -273,7 +273,7 @@ impl World {
     }
 
     /// Lets time pass; what is due happens at its time.
-    pub fn pass(&mut self, millis: u64) {
+    pub(crate) fn pass(&mut self, millis: u64) {
         let end = self.now.mono + millis;
         loop {
             let timer = self.timers.iter().map(|(token, at)| (*at, Some(*token))).min();
@@ -302,7 +302,12 @@ fn socket(id: Id) -> SocketRef {
 }
 
 /// The route of `row` for a request, and the call as it finds its home.
-pub fn found(row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) -> (&'static Route, Call) {
+pub(crate) fn found(
+    row: &'static Row,
+    method: &str,
+    target: &str,
+    identity: Option<Arc<Identity>>,
+) -> (&'static Route, Call) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let method = method.parse().expect("a method");
     let found = [Door::Public, Door::Admin].map(|door| Routes::of(&[row], door, None).find(&method, path));

@@ -12,7 +12,7 @@ use crate::store::blobs::Librarian;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Repository, Settings, ShelfSettings};
 
-pub struct Store {
+pub(crate) struct Store {
     /// Every job fails.
     pub down: bool,
     /// Jobs get no answer until [`World::answer`](super::World::answer).
@@ -24,7 +24,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(tables: &[&'static Tables], shelves: &[ShelfSettings]) -> Store {
+    pub(crate) fn new(tables: &[&'static Tables], shelves: &[ShelfSettings]) -> Store {
         let settings =
             Settings { tables: tables.into(), shelves: shelves.into(), ..Settings::new("memory:", "".as_ref()) };
         let sqlite = Sqlite::memory(&settings.owners()).unwrap_or_else(|error| panic!("{error}"));
@@ -49,13 +49,13 @@ impl Store {
     }
 
     /// What is on disk, whatever the store is made to say.
-    pub fn rows<T: FromRow>(&self, question: Statement) -> Vec<T> {
+    pub(crate) fn rows<T: FromRow>(&self, question: Statement) -> Vec<T> {
         let answer = self.repository.lock().read(&[question]).unwrap_or_else(|error| panic!("{}", error.text));
         answer[0].read().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The bytes of a blob, if it is on its shelf.
-    pub fn contents(&self, blob: Option<Blob>) -> Option<Bytes> {
+    pub(crate) fn contents(&self, blob: Option<Blob>) -> Option<Bytes> {
         self.librarian.contents(&blob?).ok()
     }
 }

@@ -6,7 +6,7 @@ use super::WireError;
 use super::frame::{self, Opcode};
 
 /// Reads the unmasked payload of a close frame: its code, `None` if it has none. The reason is checked and dropped.
-pub fn parse(payload: &[u8]) -> Result<Option<u16>, WireError> {
+pub(crate) fn parse(payload: &[u8]) -> Result<Option<u16>, WireError> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         return if payload.is_empty() { Ok(None) } else { Err(WireError::Protocol("close payload of one byte")) };
     };
@@ -19,7 +19,7 @@ pub fn parse(payload: &[u8]) -> Result<Option<u16>, WireError> {
 }
 
 /// A close frame ready to send. Without a code the peer reads 1005.
-pub fn frame(code: Option<u16>) -> Bytes {
+pub(crate) fn frame(code: Option<u16>) -> Bytes {
     let mut out = Vec::with_capacity(4);
     match code {
         Some(code) => frame::write(&mut out, Opcode::Close, &code.to_be_bytes()),

@@ -5,11 +5,11 @@
 //! in pieces, `incoming` is one of them; [`close`] is the payload of the close frame.
 
 mod assembly;
-pub mod close;
+pub(crate) mod close;
 pub mod frame;
 mod incoming;
 pub mod mask;
-pub mod message;
+pub(crate) mod message;
 
 pub use incoming::Incoming;
 pub use message::Decoder;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-pub const SECRET: &str = "planted-jwt-secret-0123456789abcdef";
+pub(crate) const SECRET: &str = "planted-jwt-secret-0123456789abcdef";
 const HANDSHAKE: &str = "/socket.io/?EIO=4&transport=polling";
 
 /// What the configuration of a test says beside ports and directory.
 #[derive(Default)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// More lines of `[server]`, `[[listener]]`, `[limits]` and whole sections.
     pub server: &'static str,
     /// Where it listens, twice; loopback unless it is said.
@@ -31,7 +31,7 @@ pub struct Setup {
 }
 
 /// A running daemon; killed when it is dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     pub dir: tempfile::TempDir,
     pub port: u16,
     pub admin: u16,
@@ -42,11 +42,11 @@ pub struct Daemon {
 
 impl Daemon {
     /// `lab` at the root and signage beside it, development identity, SQLite on disk.
-    pub fn start() -> Daemon {
+    pub(crate) fn start() -> Daemon {
         Daemon::with(Setup::default())
     }
 
-    pub fn with(setup: Setup) -> Daemon {
+    pub(crate) fn with(setup: Setup) -> Daemon {
         let dir = tempfile::tempdir().expect("there is room for a directory");
         let [port, admin] = free_ports();
         fs::write(dir.path().join("siod.toml"), config(&setup, dir.path(), port, admin))
@@ -72,17 +72,17 @@ impl Daemon {
     }
 
     /// All it has written, on both streams.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(sent.expect("there is kill").success());
     }
 
     /// The exit code, once it has ended within `limit`.
-    pub fn exit_code(&mut self, limit: Duration) -> i32 {
+    pub(crate) fn exit_code(&mut self, limit: Duration) -> i32 {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
@@ -93,37 +93,37 @@ impl Daemon {
         }
     }
 
-    pub fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
     /// Without a word, as a crash does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// The same again, after its end.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.command, &self.environment, self.dir.path());
         self.wait_until_ready();
     }
 
     /// Seconds of processor time it has taken.
-    pub fn cpu_s(&self) -> f64 {
+    pub(crate) fn cpu_s(&self) -> f64 {
         let text = get(self.admin, "/metrics").expect("it can be scraped").body;
         figure(&text, "process_cpu_seconds_total")
     }
 
     /// One figure of `/metrics`.
-    pub fn figure(&self, series: &str) -> f64 {
+    pub(crate) fn figure(&self, series: &str) -> f64 {
         figure(&get(self.admin, "/metrics").expect("it can be scraped").body, series)
     }
 
     /// Polls until `condition` holds.
     #[track_caller]
-    pub fn until(&self, limit: Duration, condition: impl Fn(&Daemon) -> bool) {
+    pub(crate) fn until(&self, limit: Duration, condition: impl Fn(&Daemon) -> bool) {
         let deadline = Instant::now() + limit;
         while !condition(self) {
             assert!(Instant::now() < deadline, "not within {limit:?}:\n{}", tail(&self.log()));
@@ -132,11 +132,11 @@ impl Daemon {
     }
 
     /// Descriptors it has open.
-    pub fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 }
@@ -158,7 +158,7 @@ fn spawn(command: &[String], environment: &[(&str, &str)], dir: &Path) -> Child 
     child.spawn().expect("the program was built for this test")
 }
 
-pub fn config(setup: &Setup, dir: &Path, port: u16, admin: u16) -> String {
+pub(crate) fn config(setup: &Setup, dir: &Path, port: u16, admin: u16) -> String {
     let Setup { server, listener, limits, sections, .. } = setup;
     let host = setup.host.unwrap_or("127.0.0.1");
     format!(
@@ -181,7 +181,7 @@ fn figure(text: &str, series: &str) -> f64 {
 
 /// Ports that were free a moment ago; held open together, so that they differ. They lie below those that the kernel gives to
 /// whoever asks for any, and each process has a stretch of its own, so that nobody takes one before the daemon does.
-pub fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 10_000;
     const STRETCH: u32 = 16;
@@ -198,7 +198,7 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
 }
 
 /// Runs the program until it ends by itself; exit code and everything it wrote.
-pub fn run_to_end(dir: &Path, config: &str) -> (i32, String) {
+pub(crate) fn run_to_end(dir: &Path, config: &str) -> (i32, String) {
     fs::write(dir.join("refused.toml"), config).expect("a file can be written");
     let command = [env!("CARGO_BIN_EXE_siod"), "run", "--config", "refused.toml"].map(str::to_owned);
     let log: PathBuf = dir.join("log");
@@ -218,7 +218,7 @@ pub fn run_to_end(dir: &Path, config: &str) -> (i32, String) {
 }
 
 /// Connections that say nothing, so many that everybody who comes to `port` from then on is refused.
-pub fn fill(daemon: &Daemon, port: u16) -> Vec<TcpStream> {
+pub(crate) fn fill(daemon: &Daemon, port: u16) -> Vec<TcpStream> {
     let crowd = RefCell::new(Vec::new());
     daemon.until(Duration::from_secs(8), |_| {
         // Somebody of before may leave only while the crowd comes.
@@ -230,16 +230,16 @@ pub fn fill(daemon: &Daemon, port: u16) -> Vec<TcpStream> {
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: String,
 }
 
-pub fn connect(port: u16) -> TcpStream {
+pub(crate) fn connect(port: u16) -> TcpStream {
     try_connect(port).expect("loopback takes a connection")
 }
 
-pub fn try_connect(port: u16) -> std::io::Result<TcpStream> {
+pub(crate) fn try_connect(port: u16) -> std::io::Result<TcpStream> {
     let connect = |addr| TcpStream::connect_timeout(&addr, Duration::from_secs(5));
     // A test may have bound the IPv6 addresses only.
     let stream = connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
@@ -250,7 +250,7 @@ pub fn try_connect(port: u16) -> std::io::Result<TcpStream> {
 }
 
 /// One request on a connection of its own; `None`: no whole answer came.
-pub fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<Answer> {
+pub(crate) fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<Answer> {
     let mut stream = try_connect(port).ok()?;
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
@@ -258,12 +258,12 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Op
     parse(&read_all(&mut stream))
 }
 
-pub fn get(port: u16, path: &str) -> Option<Answer> {
+pub(crate) fn get(port: u16, path: &str) -> Option<Answer> {
     ask(port, "GET", path, "", "")
 }
 
 /// Everything that comes until the other side ends or resets the connection, or nothing comes for ten seconds.
-pub fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) fn read_all(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(count) = stream.read(&mut buffer) {
@@ -275,52 +275,52 @@ pub fn read_all(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-pub fn parse(text: &str) -> Option<Answer> {
+pub(crate) fn parse(text: &str) -> Option<Answer> {
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let (_, body) = text.split_once("\r\n\r\n")?;
     Some(Answer { status, body: body.to_owned() })
 }
 
 /// The status of the first answer in a raw exchange.
-pub fn status_of(text: &str) -> Option<u16> {
+pub(crate) fn status_of(text: &str) -> Option<u16> {
     parse(text).map(|answer| answer.status)
 }
 
 /// A polling session and its first words.
-pub struct Polling {
+pub(crate) struct Polling {
     pub port: u16,
     pub sid: String,
 }
 
 impl Polling {
-    pub fn open(port: u16) -> Polling {
+    pub(crate) fn open(port: u16) -> Polling {
         let answer = get(port, HANDSHAKE).expect("a handshake is answered");
         let after = answer.body.split_once("\"sid\":\"").unwrap_or_else(|| panic!("{answer:?}")).1;
         Polling { port, sid: after[..20].to_owned() }
     }
 
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("{HANDSHAKE}&sid={}", self.sid)
     }
 
-    pub fn get(&self) -> Answer {
+    pub(crate) fn get(&self) -> Answer {
         get(self.port, &self.path()).expect("a poll is answered")
     }
 
-    pub fn post(&self, body: &str) -> Answer {
+    pub(crate) fn post(&self, body: &str) -> Answer {
         ask(self.port, "POST", &self.path(), "Content-Type: text/plain\r\n", body).expect("a POST is answered")
     }
 }
 
 /// A WebSocket client that has joined `/`.
-pub struct Ws(pub WebSocket<TcpStream>);
+pub(crate) struct Ws(pub WebSocket<TcpStream>);
 
 impl Ws {
-    pub fn open(port: u16) -> Ws {
+    pub(crate) fn open(port: u16) -> Ws {
         Ws::over(connect(port), port)
     }
 
-    pub fn over(stream: TcpStream, port: u16) -> Ws {
+    pub(crate) fn over(stream: TcpStream, port: u16) -> Ws {
         let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
         let request = url.into_client_request().expect("the URL is one");
         let (socket, _) = tungstenite::client(request, stream).expect("the handshake is accepted");
@@ -329,23 +329,23 @@ impl Ws {
         ws
     }
 
-    pub fn joined(port: u16) -> Ws {
+    pub(crate) fn joined(port: u16) -> Ws {
         Ws::open(port).joins()
     }
 
-    pub fn joins(mut self) -> Ws {
+    pub(crate) fn joins(mut self) -> Ws {
         self.send("40");
         assert!(self.next().starts_with("40{"));
         assert_eq!(self.next(), "42[\"auth\",{}]");
         self
     }
 
-    pub fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.0.send(Message::text(text)).expect("it is open");
     }
 
     /// The next text that is no ping.
-    pub fn next(&mut self) -> String {
+    pub(crate) fn next(&mut self) -> String {
         loop {
             match self.0.read().expect("a message comes") {
                 Message::Text(text) if text.as_str() == "2" => self.send("3"),
@@ -356,13 +356,13 @@ impl Ws {
     }
 
     /// Sends an event and reads its answer: whoever serves one healthy client serves.
-    pub fn is_served(&mut self) {
+    pub(crate) fn is_served(&mut self) {
         self.send("42[\"message\",\"still here\"]");
         assert_eq!(self.next(), "42[\"message-back\",\"still here\"]");
     }
 
     /// The code of the close frame that ends the connection; `None`: a close frame without one.
-    pub fn close_code(&mut self) -> Option<u16> {
+    pub(crate) fn close_code(&mut self) -> Option<u16> {
         loop {
             match self.0.read().expect("a close frame comes") {
                 Message::Close(frame) => return frame.map(|frame| frame.code.into()),

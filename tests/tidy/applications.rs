@@ -10,7 +10,7 @@ const APPLICATIONS: &[&str] = &["lab", "orchestrator", "utalk", "dispatch", "iot
 const HOMES: &[&str] = &["src/apps/"];
 
 /// What a file says of applications.
-pub fn check(source: &Source) -> Vec<String> {
+pub(crate) fn check(source: &Source) -> Vec<String> {
     named(source)
         .into_iter()
         .map(|(name, line)| format!("{}:{line}: names the application `{name}`", source.path))
@@ -18,7 +18,7 @@ pub fn check(source: &Source) -> Vec<String> {
 }
 
 /// Applications that a file names, each where it does first.
-pub fn named(source: &Source) -> Vec<(&'static str, usize)> {
+pub(crate) fn named(source: &Source) -> Vec<(&'static str, usize)> {
     if source.crate_folder() != Some("src/")
         || HOMES.iter().any(|home| source.path.starts_with(home))
         || source.test_only

@@ -7,20 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lex::{Found, Source};
 
 /// Uses that are still part of a circle: the file, and the one it takes an item from.
-pub const OPEN: &[(&str, &str)] = &[];
+pub(crate) const OPEN: &[(&str, &str)] = &[];
 
 /// What each file takes from which other one: names by the two paths.
-pub type Ties = BTreeMap<(String, String), BTreeSet<String>>;
+pub(crate) type Ties = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// All circles but those that [`OPEN`] uses close, a sentence for each.
-pub fn check(sources: &[Source]) -> Vec<String> {
+pub(crate) fn check(sources: &[Source]) -> Vec<String> {
     let mut ties = ties(sources);
     ties.retain(|(from, to), _| !OPEN.contains(&(from.as_str(), to.as_str())));
     circles(&ties)
 }
 
 /// Every use of another file's item; of a module around the file it is none.
-pub fn ties(sources: &[Source]) -> Ties {
+pub(crate) fn ties(sources: &[Source]) -> Ties {
     let house = House::new(sources);
     let mut ties = Ties::new();
     for source in house.files() {
@@ -34,7 +34,7 @@ pub fn ties(sources: &[Source]) -> Ties {
 }
 
 /// Files that reach each other, with the ties between them.
-pub fn circles(ties: &Ties) -> Vec<String> {
+pub(crate) fn circles(ties: &Ties) -> Vec<String> {
     let files: BTreeSet<&str> = ties.keys().flat_map(|(from, to)| [from.as_str(), to.as_str()]).collect();
     let reached: BTreeMap<&str, BTreeSet<&str>> = files.iter().map(|file| (*file, reached(ties, file))).collect();
     let mut told = BTreeSet::new();
@@ -134,7 +134,7 @@ impl<'a> House<'a> {
 }
 
 /// Crate and module of a file in the source of one.
-pub fn address(source: &Source) -> Option<Vec<String>> {
+pub(crate) fn address(source: &Source) -> Option<Vec<String>> {
     Some([vec![source.crate_folder()?.to_owned()], source.module()].concat())
 }
 

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lex::Source;
 
 /// The numbers of each page's sections, by the page's name in capitals.
-pub type Pages = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Pages = BTreeMap<String, BTreeSet<String>>;
 
 /// The sections of a page: `4` for a heading `## 4. …`, `4.6` for the item `6. …` of a list below it.
-pub fn sections(page: &str) -> BTreeSet<String> {
+pub(crate) fn sections(page: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     let (mut fenced, mut heading) = (false, String::new());
     for line in page.lines() {
@@ -28,7 +28,7 @@ pub fn sections(page: &str) -> BTreeSet<String> {
 }
 
 /// Sections that a text cites and that do not exist. Several of one page follow each other: `DESIGN 4.5 and 4.8`.
-pub fn cited(path: &str, text: &str, pages: &Pages) -> Vec<String> {
+pub(crate) fn cited(path: &str, text: &str, pages: &Pages) -> Vec<String> {
     let mut out = Vec::new();
     for (index, line) in text.lines().enumerate() {
         for (name, sections) in pages {
@@ -42,7 +42,7 @@ pub fn cited(path: &str, text: &str, pages: &Pages) -> Vec<String> {
 }
 
 /// Comments that cite in another form than `DESIGN 4.6`, or what is not in the repository.
-pub fn loose(source: &Source, pages: &Pages) -> Vec<String> {
+pub(crate) fn loose(source: &Source, pages: &Pages) -> Vec<String> {
     let names: Vec<String> = pages.keys().cloned().chain(["CONTRACT".to_owned()]).collect();
     let mut out = Vec::new();
     for comment in &source.comments {
@@ -59,7 +59,7 @@ pub fn loose(source: &Source, pages: &Pages) -> Vec<String> {
 }
 
 /// Sentences of comments that begin with a subject without a head.
-pub fn subjects(source: &Source) -> Vec<String> {
+pub(crate) fn subjects(source: &Source) -> Vec<String> {
     let mut out = Vec::new();
     let (mut line_before, mut ended) = (0, true);
     for comment in &source.comments {

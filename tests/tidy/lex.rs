@@ -2,7 +2,7 @@
 //! compile known as such. Small on purpose: it understands this repository's Rust, not all Rust.
 
 /// A source file.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the repository, `src/base/ids.rs`.
     pub path: String,
     pub text: String,
@@ -14,7 +14,7 @@ pub struct Source {
 
 /// An identifier, or one character of punctuation. A literal is a `"`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Token {
+pub(crate) struct Token {
     pub text: String,
     /// As it is written, if it is one.
     pub literal: String,
@@ -30,7 +30,7 @@ pub struct Token {
 
 /// One line of a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Comment {
+pub(crate) struct Comment {
     /// Without its marks and the white space around it.
     pub text: String,
     /// From 1.
@@ -38,7 +38,7 @@ pub struct Comment {
 }
 
 /// A path, or one leaf of a `use` tree.
-pub struct Found<'a> {
+pub(crate) struct Found<'a> {
     pub token: &'a Token,
     /// Absolute where it begins with `crate`, `self` or `super`.
     pub path: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Found<'a> {
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Source {
+    pub(crate) fn new(path: &str, text: &str) -> Source {
         let (mut tokens, comments) = tokens(text);
         mark_tests(&mut tokens);
         mark_imports(&mut tokens);
@@ -58,40 +58,40 @@ impl Source {
     }
 
     /// The folder of its crate's source; none for tests and benches.
-    pub fn crate_folder(&self) -> Option<&'static str> {
+    pub(crate) fn crate_folder(&self) -> Option<&'static str> {
         CRATES.iter().find(|folder| self.path.starts_with(**folder)).copied()
     }
 
     /// `["base", "ids"]` for `src/base/ids.rs` and `src/base/ids/mod.rs`; empty outside the source of a crate.
-    pub fn module(&self) -> Vec<String> {
+    pub(crate) fn module(&self) -> Vec<String> {
         let path = self.crate_folder().and_then(|folder| self.path.strip_prefix(folder)?.strip_suffix(".rs"));
         let Some(path) = path else { return Vec::new() };
         let path = path.strip_suffix("/mod").unwrap_or(path);
         path.split('/').filter(|part| !matches!(*part, "lib" | "main")).map(str::to_owned).collect()
     }
 
-    pub fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         self.text.lines().count()
     }
 
     /// Lines before the first `#[cfg(test)]`.
-    pub fn lines_before_tests(&self) -> usize {
+    pub(crate) fn lines_before_tests(&self) -> usize {
         let first = self.tokens.iter().find(|token| token.test).map(|token| token.line - 1);
         first.unwrap_or_else(|| self.lines())
     }
 
     /// Index of the token that closes the bracket at `open`.
-    pub fn closing(&self, open: usize) -> usize {
+    pub(crate) fn closing(&self, open: usize) -> usize {
         closing(&self.tokens, open)
     }
 
     /// Whether `words`, tokens separated by spaces, stand at `at`.
-    pub fn is(&self, at: usize, words: &str) -> bool {
+    pub(crate) fn is(&self, at: usize, words: &str) -> bool {
         is(&self.tokens, at, words)
     }
 
     /// Every path; `use` trees are taken apart.
-    pub fn paths(&self) -> Vec<Found<'_>> {
+    pub(crate) fn paths(&self) -> Vec<Found<'_>> {
         let mut out = Vec::new();
         let mut at = 0;
         while at < self.tokens.len() {
@@ -159,7 +159,7 @@ impl Source {
     }
 }
 
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 

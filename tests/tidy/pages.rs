@@ -16,7 +16,7 @@ const ROWS: &[(&str, &str)] = &[
 const STATES: &[&str] = &["tested", "cannot", "open", "later"];
 
 /// The numbers of all rows, `B01`, `T-01`, `F-01` and so on.
-pub fn ids() -> Vec<String> {
+pub(crate) fn ids() -> Vec<String> {
     let mut out = Vec::new();
     for (prefix, ranges) in ROWS {
         for range in ranges.split(' ') {
@@ -43,7 +43,7 @@ fn quoted(page: &str) -> Vec<(usize, &str)> {
 }
 
 /// Paths a page names, as `src/base/ids.rs`, `base/ids.rs` or `base/ids.rs::Sid`: the file is there, and so is the name.
-pub fn paths(path: &str, page: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+pub(crate) fn paths(path: &str, page: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let mut out = Vec::new();
     for (line, text) in quoted(page) {
         let (file, name) = text.split_once("::").unwrap_or((text, ""));
@@ -73,7 +73,7 @@ fn contains_word(text: &str, word: &str) -> bool {
 }
 
 /// Names of the functions of all sources, those of tests apart from the others.
-pub fn functions(sources: &[Source]) -> (BTreeSet<String>, BTreeSet<String>) {
+pub(crate) fn functions(sources: &[Source]) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut tests, mut others) = (BTreeSet::new(), BTreeSet::new());
     for source in sources {
         let is_test = source.test_only || source.path.starts_with("tests/");
@@ -87,7 +87,7 @@ pub fn functions(sources: &[Source]) -> (BTreeSet<String>, BTreeSet<String>) {
 
 /// The rows `| id | state | … |` of the reliability page: each id once, a state it may have, and only names that exist.
 /// `is_test` says what a name is: a test, another function, or nothing at all.
-pub fn reliability(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
+pub(crate) fn reliability(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
     let mut out = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let known = ids();
@@ -124,14 +124,14 @@ pub fn reliability(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool
 }
 
 /// Every function a page names exists.
-pub fn names(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
+pub(crate) fn names(path: &str, page: &str, is_test: &dyn Fn(&str) -> Option<bool>) -> Vec<String> {
     let unknown = |(_, text): &(usize, &str)| is_function_name(text) && is_test(text).is_none();
     let found = quoted(page).into_iter().filter(unknown);
     found.map(|(line, text)| format!("{path}:{line}: there is no function `{text}`")).collect()
 }
 
 /// Rows that are not tested though a test bears their name, `id: test`.
-pub fn understated(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
+pub(crate) fn understated(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let name_of = |id: &str| format!("{}_", id.to_lowercase().replace('-', ""));
     let mut out = Vec::new();
     for line in page.lines() {

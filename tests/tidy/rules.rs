@@ -64,7 +64,7 @@ const IMPURE_STD: &[(&str, &str)] = &[
 ];
 
 /// Files with `unsafe` in them, each with its reason.
-pub const UNSAFE: &[(&str, &str)] = &[
+pub(crate) const UNSAFE: &[(&str, &str)] = &[
     ("loadtest/src/host.rs", "a process's clock, sysconf and descriptor limits have no safe form in libc"),
     ("loadtest/src/pool/timer.rs", "timerfd has no safe wrapper among our libraries"),
     ("loadtest/src/pool/link.rs", "IP_BIND_ADDRESS_NO_PORT is in no safe wrapper"),
@@ -88,7 +88,7 @@ const BUDGETS: &[(&str, usize)] = &[("src/shard/turn.rs", 300), ("src/shard/mod.
 type Complaints = Vec<String>;
 
 /// All rules about one file.
-pub fn check(source: &Source) -> Complaints {
+pub(crate) fn check(source: &Source) -> Complaints {
     let mut out = imports(source);
     out.extend(purity(source));
     out.extend(unsafety(source));
@@ -100,7 +100,7 @@ pub fn check(source: &Source) -> Complaints {
 }
 
 /// Files over the soft aim, `path: lines`.
-pub fn over_the_aim(sources: &[Source]) -> Complaints {
+pub(crate) fn over_the_aim(sources: &[Source]) -> Complaints {
     let long = |source: &&Source| !source.test_only && source.lines_before_tests() > FILE_LINES_AIM;
     sources.iter().filter(long).map(|source| format!("{}: {}", source.path, source.lines_before_tests())).collect()
 }
@@ -274,7 +274,7 @@ fn docs(source: &Source) -> Complaints {
 }
 
 /// Public items of a pure layer that nothing is said about.
-pub fn undocumented(source: &Source) -> Complaints {
+pub(crate) fn undocumented(source: &Source) -> Complaints {
     let mut out = Vec::new();
     if !is_pure(source) || source.test_only {
         return out;

@@ -2,7 +2,7 @@
 
 use crate::app::metric::{Buckets, Family};
 
-pub const DAEMON: &[Family] = &[
+pub(super) const DAEMON: &[Family] = &[
     Family::gauge("siod_build_info", &["version"], "Always 1; the label says which version runs."),
     Family::gauge("siod_connections", &["transport"], "Engine connections open now, by transport."),
     Family::counter(

@@ -24,7 +24,7 @@ use crate::app::metric::{Buckets, Family, Gathered, Kind, Series, Value, gather}
 use crate::base::stats::Histogram;
 use crate::shard::sample::ShardSample;
 
-pub fn routes() -> Router<Api> {
+pub(crate) fn routes() -> Router<Api> {
     Router::new().route("/metrics", get(metrics))
 }
 

@@ -11,7 +11,7 @@ use crate::shard::sample::EventOutcome;
 use crate::shard::sample::{ByJob, ByTransport, NamespaceSample, ShardSample, StoreSample};
 
 /// What one shard says.
-pub fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
+pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
     connections(sample, out);
     sums(sample, out);
     sample.namespaces.iter().for_each(|namespace| of_namespace(namespace, out));
@@ -27,7 +27,7 @@ pub fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
 }
 
 /// What the process says; what it could not read is left out.
-pub fn of_process(process: &Process, settings: &Settings, out: &mut Vec<Metric>) {
+pub(super) fn of_process(process: &Process, settings: &Settings, out: &mut Vec<Metric>) {
     let started = settings.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     out.push(Metric::count("siod_build_info", [VERSION], 1));
     for (name, value) in [

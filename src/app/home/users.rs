@@ -20,7 +20,7 @@ type User = (NspIndex, Home, String);
 
 /// The sockets at home here.
 #[derive(Debug)]
-pub struct Users {
+pub(super) struct Users {
     /// 0: nothing is bounded, and nothing counted.
     sockets_max: usize,
     counts: BTreeMap<Arc<User>, usize>,
@@ -28,12 +28,12 @@ pub struct Users {
 }
 
 impl Users {
-    pub fn new(sockets_max: usize) -> Users {
+    pub(super) fn new(sockets_max: usize) -> Users {
         Users { sockets_max, counts: BTreeMap::new(), sockets: BTreeMap::new() }
     }
 
     /// Counts sockets that come and go. An effect: this CONNECT is one too many and is refused with it.
-    pub fn on_input(&mut self, input: &AppInput, app: &dyn Application) -> Option<Effect> {
+    pub(super) fn on_input(&mut self, input: &AppInput, app: &dyn Application) -> Option<Effect> {
         let connect = match input {
             AppInput::Connect(connect) if self.sockets_max > 0 => connect,
             AppInput::Disconnect { socket, .. } | AppInput::Moved { socket, .. } => {
@@ -58,7 +58,7 @@ impl Users {
     }
 
     /// A socket is somebody else from now on; one that was not counted stays so.
-    pub fn rename(&mut self, socket: SocketRef, identity: &Identity, app: &dyn Application) {
+    pub(super) fn rename(&mut self, socket: SocketRef, identity: &Identity, app: &dyn Application) {
         let Some(nsp) = self.sockets.get(&socket).map(|user| user.0) else { return };
         self.leave(socket);
         self.count(socket, Arc::new((nsp, app.home(identity), identity.sub().to_owned())));
@@ -71,13 +71,13 @@ impl Users {
 
     /// Sockets that are counted.
     #[cfg(test)]
-    pub fn sockets(&self) -> usize {
+    pub(super) fn sockets(&self) -> usize {
         assert_eq!(self.counts.values().sum::<usize>(), self.sockets.len());
         self.sockets.len()
     }
 
     /// A socket was refused or has gone; one that was not counted changes nothing.
-    pub fn leave(&mut self, socket: SocketRef) {
+    pub(super) fn leave(&mut self, socket: SocketRef) {
         let Some(user) = self.sockets.remove(&socket) else { return };
         let Some(count) = self.counts.get_mut(&user) else { return };
         *count -= 1;

@@ -22,10 +22,10 @@ impl Declared for () {
 }
 
 /// One table.
-pub struct Section<S>(pub PhantomData<fn() -> S>);
+pub(super) struct Section<S>(pub PhantomData<fn() -> S>);
 
 /// Any number of tables up to `MAX`, none unless they are written.
-pub struct Rows<R, const MAX: usize>(pub PhantomData<fn() -> R>);
+pub(super) struct Rows<R, const MAX: usize>(pub PhantomData<fn() -> R>);
 
 impl<S: Declared> Part<S> for Section<S> {
     fn kind(&self) -> Kind {

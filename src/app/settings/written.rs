@@ -92,12 +92,12 @@ impl Said {
 }
 
 /// ` (from NAME)`.
-pub fn from(name: &str) -> String {
+pub(super) fn from(name: &str) -> String {
     format!(" (from {name})")
 }
 
 /// The key `name` within `path`, quoted as in TOML where it has to be.
-pub fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     let name = if is_bare { name.to_owned() } else { format!("{name:?}") };
     if path.is_empty() { name } else { format!("{path}.{name}") }

@@ -6,7 +6,7 @@ use crate::app::effect::Effect;
 
 impl Turn<'_> {
     /// The fleet's timer is due.
-    pub fn on_timer(&mut self) {
+    pub(super) fn on_timer(&mut self) {
         self.fleet.armed = None;
         while let Some((at, due)) = self.fleet.agenda.first().copied()
             && at <= self.now.mono
@@ -38,7 +38,7 @@ impl Turn<'_> {
 
     /// At the end of every turn: alerts that are due are told, in a drain what is unsaved is handed over, and the timer is
     /// set to what comes next.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         while let Some(raised) = self.fleet.alerts.due(self.now.mono) {
             let (id, kind) = raised.key;
             self.tell_alert(&id, kind, raised.since, None);

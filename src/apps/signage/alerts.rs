@@ -12,14 +12,20 @@ use crate::base::time::WallMillis;
 
 impl Turn<'_> {
     /// Ends an alert and tells so, if it had been told.
-    pub fn resolve_alert(&mut self, id: &Arc<str>, kind: AlertKind) {
+    pub(super) fn resolve_alert(&mut self, id: &Arc<str>, kind: AlertKind) {
         if let Some(since) = self.fleet.alerts.resolve(self.now.mono, &(id.clone(), kind)) {
             self.tell_alert(id, kind, since, Some(self.now.wall));
         }
     }
 
     /// `device:alert` to all who see the device, one line for operators, and one row.
-    pub fn tell_alert(&mut self, id: &Arc<str>, kind: AlertKind, since: WallMillis, resolved: Option<WallMillis>) {
+    pub(super) fn tell_alert(
+        &mut self,
+        id: &Arc<str>,
+        kind: AlertKind,
+        since: WallMillis,
+        resolved: Option<WallMillis>,
+    ) {
         let told = AlertTold {
             device_id: Some(&**id).filter(|id| !id.is_empty()),
             kind: kind.name(),
@@ -44,7 +50,7 @@ impl Turn<'_> {
     }
 
     /// `store degraded` is told once when the store begins to fail, and once when it is back.
-    pub fn store_works(&mut self, works: bool) {
+    pub(super) fn store_works(&mut self, works: bool) {
         let everybody: Arc<str> = Arc::from("");
         if !works {
             self.shared.counts.store_failures += 1;
@@ -57,7 +63,7 @@ impl Turn<'_> {
 
     /// The fleet has just come from the store: devices that were not known offline yet are, and are alerted about if they
     /// stay away.
-    pub fn on_loaded(&mut self) {
+    pub(super) fn on_loaded(&mut self) {
         let expected = self.fleet.devices.iter().filter(|(_, device)| device.is_expected());
         let expected: Vec<Arc<str>> = expected.map(|(id, _)| id.clone()).collect();
         for id in expected {

@@ -18,7 +18,7 @@ const ANSWERED_BYTES_MAX: usize = 16 * 1024;
 
 impl Turn<'_> {
     /// `player:command:response` from a device.
-    pub fn on_answer(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_answer(&mut self, event: &Event) -> Result<Value, Fail> {
         let answer = rules::answer(rules::object(event.args.parse(0))?)?;
         let id = self.speaker(event.socket)?;
         let key = Key { id: Arc::from(answer.command_id.as_str()), target: id };
@@ -59,7 +59,7 @@ impl Turn<'_> {
     }
 
     /// A response so large that it was not read: the command it names ends all the same.
-    pub fn on_oversize_answer(&mut self, event: &Event, fail: &Fail) {
+    pub(super) fn on_oversize_answer(&mut self, event: &Event, fail: &Fail) {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head {
@@ -74,7 +74,7 @@ impl Turn<'_> {
     }
 
     /// The one `command:response` of a command that had been sent.
-    pub fn end_command(
+    pub(super) fn end_command(
         &mut self,
         key: &Key,
         row: &Row<CommandOrigin>,
@@ -114,7 +114,7 @@ impl Turn<'_> {
     }
 
     /// Retries and timeouts that are due.
-    pub fn expire_commands(&mut self) {
+    pub(super) fn expire_commands(&mut self) {
         while let Some(expired) = self.fleet.commands.expire(self.now.mono) {
             match expired {
                 Expired::Retry(key) => self.send_order(&key),

@@ -29,12 +29,12 @@ enum Asker {
 
 impl Turn<'_> {
     /// `device:authorize {deviceId}`.
-    pub fn on_authorize(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+    pub(super) fn on_authorize(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         self.on_grant(event, Change::Authorize)
     }
 
     /// `device:revoke {deviceId}`.
-    pub fn on_revoke(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+    pub(super) fn on_revoke(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         self.on_grant(event, Change::Revoke)
     }
 
@@ -47,7 +47,7 @@ impl Turn<'_> {
     }
 
     /// The admin API issues a fresh token.
-    pub fn issue(&mut self, req: ReqId, device_id: &str) -> Result<(), Fail> {
+    pub(super) fn issue(&mut self, req: ReqId, device_id: &str) -> Result<(), Fail> {
         let id = rules::id(Some(&Value::from(device_id)), "deviceId")?;
         let token = format!("{}{}", self.rng.sid(), self.rng.sid());
         let change = Change::Issue(rules::hash(&token));
@@ -55,7 +55,7 @@ impl Turn<'_> {
     }
 
     /// The admin API authorises or revokes.
-    pub fn grant_call(&mut self, req: ReqId, device_id: &str, change: Change) -> Result<(), Fail> {
+    pub(super) fn grant_call(&mut self, req: ReqId, device_id: &str, change: Change) -> Result<(), Fail> {
         self.grant(&Asker::Api(req), &of_api(), device_id, change, json!({"deviceId": device_id}))
     }
 
@@ -139,7 +139,7 @@ impl Turn<'_> {
     }
 
     /// The commit has ended. Only what it was about is taken over: a device may have moved on meanwhile.
-    pub fn on_granted(&mut self, wait: GrantWait, written: bool) {
+    pub(super) fn on_granted(&mut self, wait: GrantWait, written: bool) {
         self.fleet.committing = false;
         if written {
             let id = match self.fleet.known(&wait.row.device_id) {
@@ -205,17 +205,17 @@ impl Change {
 }
 
 /// What a fleet is called among what applications load.
-pub fn entity_of(fleet: &str) -> Entity {
+pub(super) fn entity_of(fleet: &str) -> Entity {
     Entity(format!("fleet/{fleet}"))
 }
 
 /// The fleet such a name is about.
-pub fn fleet_of_entity(entity: &Entity) -> &str {
+pub(super) fn fleet_of_entity(entity: &Entity) -> &str {
     entity.0.strip_prefix("fleet/").unwrap_or(&entity.0)
 }
 
 /// A fleet as the store knows it, taken into memory: nobody is online yet, revisions go on above what was reserved.
-pub fn restore(
+pub(super) fn restore(
     fleet: &mut Fleet,
     devices: Vec<tables::Device>,
     states: Vec<tables::State>,

@@ -27,7 +27,7 @@ type Routed = (Vec<Arc<str>>, Vec<(String, Fail)>);
 
 impl Turn<'_> {
     /// `player:command` from an admin.
-    pub fn on_command(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_command(&mut self, event: &Event) -> Result<Value, Fail> {
         let payload: Option<Value> = event.args.parse(0);
         let named = payload.as_ref().and_then(|payload| rules::id(payload.get("commandId"), "commandId").ok());
         let id: Arc<str> = named.map_or_else(|| Arc::from(format!("cmd_{}", self.rng.sid())), Arc::from);
@@ -197,7 +197,7 @@ impl Turn<'_> {
     }
 
     /// Sends a booked command, again if it was sent before.
-    pub fn send_order(&mut self, key: &Key) {
+    pub(super) fn send_order(&mut self, key: &Key) {
         let Some(row) = self.fleet.commands.get(key) else { return };
         let order = self.order(&key.id, &row.origin);
         self.send(&key.target, order);
@@ -230,7 +230,7 @@ impl Turn<'_> {
     }
 
     /// The command as it stands now, over what was saved of it before.
-    pub fn save_command(
+    pub(super) fn save_command(
         &mut self,
         device: &str,
         id: &str,

@@ -23,7 +23,7 @@ const STRANGERS_MAX: usize = 1_000;
 
 /// Why a device is not let in: the metric's label and the row's reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refused {
+pub(super) enum Refused {
     MissingToken,
     UnknownToken,
     Revoked,
@@ -58,7 +58,7 @@ impl Refused {
 }
 
 /// The device a handshake names, in the CONNECT's auth or the query.
-pub fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
+pub(super) fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
     let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
     named.or_else(|| handshake.query_value("deviceId").filter(|id| !id.is_empty()).map(Value::from))
 }
@@ -72,7 +72,7 @@ fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> 
 
 impl Turn<'_> {
     /// Seats a client that may come in, and refuses any other.
-    pub fn on_connect(&mut self, connect: &Connect) {
+    pub(super) fn on_connect(&mut self, connect: &Connect) {
         let identity = &connect.identity;
         match rules::role_of(identity).filter(|_| identity.role() != "device") {
             Some(role) => self.seat_admin(connect, role),
@@ -148,7 +148,7 @@ impl Turn<'_> {
     }
 
     /// [`Turn::room_for`] at registration, where the id comes late.
-    pub fn may_register(&self, id: &str) -> Result<Arc<str>, Fail> {
+    pub(super) fn may_register(&self, id: &str) -> Result<Arc<str>, Fail> {
         self.room_for(id).map_err(|why| Fail::new(why.code(), NOT_AUTHORIZED))
     }
 
@@ -175,7 +175,7 @@ impl Turn<'_> {
     }
 
     /// A registration under somebody else's id is a failed attempt like a bad token.
-    pub fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
+    pub(super) fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
         self.shared.counts.auth_failure(Refused::Mismatch.reason());
         if self.fleet.failures.take(self.now.mono, &seat_ip).is_ok() {
             self.record_failure(seat_ip.to_string(), device_id, Refused::Mismatch.reason());
@@ -247,7 +247,7 @@ impl Turn<'_> {
 }
 
 /// What a scope amounts to as subscriptions.
-pub fn watches_of(scope: &Scope<'_>) -> Vec<Watch> {
+pub(super) fn watches_of(scope: &Scope<'_>) -> Vec<Watch> {
     match scope {
         Scope::All => vec![Watch::All],
         Scope::Groups(groups) => groups.iter().map(|group| Watch::Group((*group).to_owned())).collect(),
@@ -255,14 +255,14 @@ pub fn watches_of(scope: &Scope<'_>) -> Vec<Watch> {
 }
 
 /// The rooms in which a scope's people are told of what they see.
-pub fn rooms_of_scope(scope: &Scope<'_>, fleet: &str) -> Vec<Room> {
+pub(super) fn rooms_of_scope(scope: &Scope<'_>, fleet: &str) -> Vec<Room> {
     let seen = watches_of(scope).into_iter().map(|watch| watch.room("see", fleet));
     let own = matches!(scope, Scope::Groups(_)).then(|| room_of_scope(scope, fleet));
     seen.chain(own).collect()
 }
 
 /// The room of all whose scope is exactly this: they are told the same about all their devices together.
-pub fn room_of_scope(scope: &Scope<'_>, fleet: &str) -> Room {
+pub(super) fn room_of_scope(scope: &Scope<'_>, fleet: &str) -> Room {
     match scope {
         Scope::All => Watch::All.room("see", fleet),
         Scope::Groups(groups) => format!("scope/{}/{fleet}", short_hash(&json!(groups).to_string())).into(),

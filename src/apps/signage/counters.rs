@@ -8,7 +8,7 @@ use crate::app::metric::{Buckets, Family, Metric};
 use crate::base::stats::Histogram;
 
 /// The families of signage. Their names are the contract's, which calls one counter `sg_snapshot_bytes`.
-pub const METRICS: &[Family] = &[
+pub(super) const METRICS: &[Family] = &[
     Family::gauge("sg_devices", &["state"], "Devices, by state."),
     Family::gauge("sg_admins", &[], "Sockets of people now."),
     Family::gauge("sg_fleets_degraded", &[], "Fleets whose store does not work now: what they hold is in memory only."),
@@ -26,7 +26,7 @@ pub const METRICS: &[Family] = &[
 
 /// What has happened since the start. Plain numbers; a scrape copies.
 #[derive(Default)]
-pub struct Counts {
+pub(super) struct Counts {
     pub state_updates: u64,
     pub state_bytes_saved: u64,
     /// By command label and status.
@@ -44,22 +44,22 @@ pub struct Counts {
 
 impl Counts {
     /// A command has ended, or was rejected.
-    pub fn command(&mut self, label: &'static str, status: &'static str) {
+    pub(super) fn command(&mut self, label: &'static str, status: &'static str) {
         *self.commands.entry((label, status)).or_default() += 1;
     }
 
     /// A device was not let in.
-    pub fn auth_failure(&mut self, reason: &'static str) {
+    pub(super) fn auth_failure(&mut self, reason: &'static str) {
         *self.auth_failures.entry(reason).or_default() += 1;
     }
 
     /// A response was to no command that waits.
-    pub fn response_ignored(&mut self, why: &'static str) {
+    pub(super) fn response_ignored(&mut self, why: &'static str) {
         *self.responses_ignored.entry(why).or_default() += 1;
     }
 
     /// The samples of a scrape.
-    pub fn metrics<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, out: &mut Vec<Metric>) {
+    pub(super) fn metrics<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, out: &mut Vec<Metric>) {
         let mut devices: BTreeMap<&str, u64> =
             ["pending", "online", "silent", "offline", "retired"].map(|state| (state, 0)).into();
         let (mut in_flight, mut degraded, mut admins) = (0, 0, 0);

@@ -12,7 +12,7 @@ use crate::app::effect::Room;
 use crate::base::time::{Millis, WallMillis};
 
 /// One device, online or not.
-pub struct Device {
+pub(super) struct Device {
     /// What is on disk, or will be within a flush; `rev_reserved` is what has been asked for.
     pub row: tables::Device,
     pub number: u64,
@@ -41,7 +41,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(row: tables::Device, number: u64, fleet: &str) -> Device {
+    pub(super) fn new(row: tables::Device, number: u64, fleet: &str) -> Device {
         let rev = row.rev_reserved;
         let rooms = Rooms::new(fleet, number, &row.group);
         Device {
@@ -65,7 +65,7 @@ impl Device {
     }
 
     /// Puts in what the device tells of itself; says whether anything is new.
-    pub fn learn(&mut self, info: &Info) -> bool {
+    pub(super) fn learn(&mut self, info: &Info) -> bool {
         let mut told: Map<String, Value> = serde_json::from_str(&self.row.register_info).unwrap_or_default();
         let before = told.clone();
         let fields = [
@@ -91,28 +91,28 @@ impl Device {
     }
 
     /// What it last told of its network, `null` if nothing.
-    pub fn network(&self) -> Value {
+    pub(super) fn network(&self) -> Value {
         let told: Map<String, Value> = serde_json::from_str(&self.row.register_info).unwrap_or_default();
         told.get("deviceNetwork").cloned().unwrap_or_default()
     }
 
-    pub fn has_state(&self) -> bool {
+    pub(super) fn has_state(&self) -> bool {
         self.published.as_object().is_some_and(|state| !state.is_empty())
     }
 
     /// A stranger that has only ever knocked.
-    pub fn is_stranger(&self) -> bool {
+    pub(super) fn is_stranger(&self) -> bool {
         !self.row.authorized && !self.row.retired && self.row.token_hash.is_empty()
     }
 
     /// It has been here and may come back: one that stays away is missed.
-    pub fn is_expected(&self) -> bool {
+    pub(super) fn is_expected(&self) -> bool {
         self.row.authorized && !self.row.retired && self.row.register_info != "{}"
     }
 
     /// Where it stands: `unknown → pending → online ↔ offline → retired` (SIGNAGE 5), and `silent` for one that
     /// is connected and has not registered.
-    pub fn status(&self, online: bool, silent: bool) -> &'static str {
+    pub(super) fn status(&self, online: bool, silent: bool) -> &'static str {
         match (self.row.retired, online, silent, self.row.authorized) {
             (true, ..) => "retired",
             (_, true, ..) => "online",
@@ -123,7 +123,7 @@ impl Device {
     }
 
     /// As lists show it.
-    pub fn listed(&self, online: bool, silent: bool) -> Listed<'_> {
+    pub(super) fn listed(&self, online: bool, silent: bool) -> Listed<'_> {
         Listed {
             device_id: &self.row.device_id,
             device_name: &self.row.name,
@@ -143,7 +143,7 @@ impl Device {
 
 /// The rooms that hear of one device. A fleet's name ends each, so that no fleet can name another's room.
 #[derive(Clone, Debug)]
-pub struct Rooms {
+pub(super) struct Rooms {
     /// Everybody who may see it: presence and alerts.
     pub see: Vec<Room>,
     /// Watchers by merge patch, who all have the state of the rev before.
@@ -153,7 +153,7 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    pub fn new(fleet: &str, number: u64, group: &str) -> Rooms {
+    pub(super) fn new(fleet: &str, number: u64, group: &str) -> Rooms {
         let watch = [Watch::All, Watch::Group(group.to_owned()), Watch::Device(number)];
         let of = |kind: &str, watch: &[Watch]| watch.iter().map(|watch| watch.room(kind, fleet)).collect();
         Rooms { see: of("see", &watch[..2]), diff: of("diff", &watch), full: of("full", &watch) }
@@ -162,7 +162,7 @@ impl Rooms {
 
 /// What a subscription is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Watch {
+pub(super) enum Watch {
     All,
     Group(String),
     /// By number.
@@ -171,7 +171,7 @@ pub enum Watch {
 
 impl Watch {
     /// `kind`: `see`, `diff` or `full`.
-    pub fn room(&self, kind: &str, fleet: &str) -> Room {
+    pub(super) fn room(&self, kind: &str, fleet: &str) -> Room {
         match self {
             Watch::All => format!("{kind}/all/{fleet}").into(),
             Watch::Group(group) => format!("{kind}/g{}/{fleet}", short_hash(group)).into(),
@@ -180,7 +180,7 @@ impl Watch {
     }
 
     /// Whether a device's state goes to those who subscribed to this.
-    pub fn covers(&self, device: &Device) -> bool {
+    pub(super) fn covers(&self, device: &Device) -> bool {
         match self {
             Watch::All => true,
             Watch::Group(group) => device.row.group == *group,

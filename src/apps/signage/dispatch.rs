@@ -9,7 +9,7 @@ use crate::app::event::Event;
 
 impl Turn<'_> {
     /// Finds the event in the table, checks who sends it and how large it is, runs it, and acks.
-    pub fn on_event(&mut self, event: &Event) {
+    pub(super) fn on_event(&mut self, event: &Event) {
         // A socket that was replaced or revoked has no seat: what it still says is nobody's.
         if !self.fleet.seats.contains_key(&event.socket) {
             return;

@@ -30,12 +30,12 @@ const COMMANDS: Bounds = Bounds { rows_max: 16_384, rows_per_target_max: 256, en
 /// Addresses whose failures are counted.
 const THROTTLED_ADDRESSES_MAX: usize = 10_000;
 /// Rows about throttled attempts: more than these teach nothing.
-pub const THROTTLED_ROWS: Rate = Rate { limit: 10, window_ms: 60_000 };
+pub(super) const THROTTLED_ROWS: Rate = Rate { limit: 10, window_ms: 60_000 };
 /// An offline alert of one device is not repeated sooner.
 const ALERT_COOL_DOWN_MS: u64 = 60_000;
 
 /// One fleet: a tenant's devices and the people who watch them.
-pub struct Fleet {
+pub(super) struct Fleet {
     pub name: Arc<str>,
     pub devices: BTreeMap<Arc<str>, Device>,
     /// A device's number names it in rooms, timers and coalescing keys.
@@ -74,7 +74,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    pub fn new(name: &str, timer: Token, now: Now, settings: &Settings) -> Fleet {
+    pub(super) fn new(name: &str, timer: Token, now: Now, settings: &Settings) -> Fleet {
         let window_ms = settings.auth_failure_window_s.saturating_mul(1_000).max(1);
         let rate = Rate { limit: settings.auth_failures_max, window_ms };
         Fleet {
@@ -105,7 +105,7 @@ impl Fleet {
     }
 
     /// The row of a device nobody knew.
-    pub fn new_row(&self, device_id: &str, now: WallMillis) -> tables::Device {
+    pub(super) fn new_row(&self, device_id: &str, now: WallMillis) -> tables::Device {
         tables::Device {
             fleet: self.name.to_string(),
             device_id: device_id.to_owned(),
@@ -117,7 +117,7 @@ impl Fleet {
     }
 
     /// Takes a device in; its row says everything else.
-    pub fn insert(&mut self, row: tables::Device) -> Arc<str> {
+    pub(super) fn insert(&mut self, row: tables::Device) -> Arc<str> {
         let id: Arc<str> = Arc::from(row.device_id.as_str());
         let number = self.next_number;
         self.next_number += 1;
@@ -127,7 +127,7 @@ impl Fleet {
         id
     }
 
-    pub fn remove(&mut self, id: &Arc<str>) {
+    pub(super) fn remove(&mut self, id: &Arc<str>) {
         self.unindex(id);
         if let Some(device) = self.devices.remove(id) {
             self.numbers.remove(&device.number);
@@ -135,7 +135,7 @@ impl Fleet {
     }
 
     /// The only way to change a row's token, whether it is let in, and when a stranger was seen: devices are found by these.
-    pub fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut tables::Device)) {
+    pub(super) fn amend(&mut self, id: &Arc<str>, change: impl FnOnce(&mut tables::Device)) {
         self.unindex(id);
         if let Some(device) = self.devices.get_mut(id) {
             change(&mut device.row);
@@ -144,14 +144,14 @@ impl Fleet {
     }
 
     /// The device that a token with this hash lets in.
-    pub fn token_owner(&self, hash: &str) -> Option<Arc<str>> {
+    pub(super) fn token_owner(&self, hash: &str) -> Option<Arc<str>> {
         let from = (hash.to_owned(), Arc::from(""));
         let mut owners = self.tokens.range(from..).take_while(|(of, _)| of == hash).map(|(_, id)| id);
         owners.find(|id| self.devices.get(*id).is_some_and(|device| device.row.authorized)).cloned()
     }
 
     /// Forgets the strangers not seen for longest, until fewer than `max` are left.
-    pub fn bound_strangers(&mut self, max: usize) {
+    pub(super) fn bound_strangers(&mut self, max: usize) {
         while self.strangers.len() >= max.max(1)
             && let Some((_, id)) = self.strangers.first().cloned()
         {
@@ -176,23 +176,23 @@ impl Fleet {
     }
 
     /// The key under which `id` is known here.
-    pub fn known(&self, id: &str) -> Option<Arc<str>> {
+    pub(super) fn known(&self, id: &str) -> Option<Arc<str>> {
         self.devices.get_key_value(id).map(|(id, _)| id.clone())
     }
 
     /// Something to do at `at`; the same thing is done once at a time.
-    pub fn schedule(&mut self, at: Millis, due: Due) {
+    pub(super) fn schedule(&mut self, at: Millis, due: Due) {
         self.agenda.insert((at, due));
     }
 
     /// When the fleet has something to do next.
-    pub fn deadline(&self) -> Option<Millis> {
+    pub(super) fn deadline(&self) -> Option<Millis> {
         let agenda = self.agenda.first().map(|(at, _)| *at);
         [agenda, self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
     }
 
     /// The seat of a person's socket.
-    pub fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
+    pub(super) fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
         match self.seats.get(&socket)? {
             Seat::Admin(seat) => Some(seat),
             Seat::Device(_) => None,
@@ -200,7 +200,7 @@ impl Fleet {
     }
 
     /// As [`Fleet::admin`], to change.
-    pub fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
+    pub(super) fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Admin(seat) => Some(seat),
             Seat::Device(_) => None,
@@ -208,7 +208,7 @@ impl Fleet {
     }
 
     /// The seat of a device's socket.
-    pub fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
+    pub(super) fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
         match self.seats.get(&socket)? {
             Seat::Device(seat) => Some(seat),
             Seat::Admin(_) => None,
@@ -216,7 +216,7 @@ impl Fleet {
     }
 
     /// As [`Fleet::device_seat`], to change.
-    pub fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
+    pub(super) fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Device(seat) => Some(seat),
             Seat::Admin(_) => None,
@@ -224,7 +224,7 @@ impl Fleet {
     }
 
     /// Lets a device's socket in. It is silent until it registers.
-    pub fn seat_device(&mut self, socket: SocketRef, seat: DeviceSeat, now: WallMillis) {
+    pub(super) fn seat_device(&mut self, socket: SocketRef, seat: DeviceSeat, now: WallMillis) {
         if let Some(id) = &seat.bound {
             self.silent.entry(id.clone()).or_default().push((socket, now));
         }
@@ -232,7 +232,7 @@ impl Fleet {
     }
 
     /// A device's socket registers, or goes.
-    pub fn end_silence(&mut self, socket: SocketRef) {
+    pub(super) fn end_silence(&mut self, socket: SocketRef) {
         let Some(id) = self.device_seat(socket).and_then(|seat| seat.bound.clone()) else { return };
         let Some(sockets) = self.silent.get_mut(&id) else { return };
         sockets.retain(|(silent, _)| *silent != socket);
@@ -242,17 +242,17 @@ impl Fleet {
     }
 
     /// Whether a socket stands for this device and has not registered.
-    pub fn is_silent(&self, id: &str) -> bool {
+    pub(super) fn is_silent(&self, id: &str) -> bool {
         self.silent.contains_key(id)
     }
 
     /// Where a known device stands.
-    pub fn status(&self, id: &Arc<str>, device: &Device) -> &'static str {
+    pub(super) fn status(&self, id: &Arc<str>, device: &Device) -> &'static str {
         device.status(self.here.is_here(id), self.is_silent(id))
     }
 
     /// Devices nobody knows yet of which a socket is here: they become known when they register.
-    pub fn newcomers(&self) -> Vec<Device> {
+    pub(super) fn newcomers(&self) -> Vec<Device> {
         let unknown = self.silent.iter().filter(|(id, _)| !self.devices.contains_key(*id));
         let described = unknown.filter_map(|(id, sockets)| {
             let (socket, since) = sockets.last()?;
@@ -266,19 +266,19 @@ impl Fleet {
     }
 
     /// The devices of a scope as lists show them, the newcomers behind those that are known.
-    pub fn listed<'a>(&'a self, newcomers: &'a [Device], scope: &Scope<'_>) -> Vec<Listed<'a>> {
+    pub(super) fn listed<'a>(&'a self, newcomers: &'a [Device], scope: &Scope<'_>) -> Vec<Listed<'a>> {
         let known = self.devices.iter().map(|(id, device)| (device, self.listed_one(id, device)));
         let all = known.chain(newcomers.iter().map(|device| (device, device.listed(false, true))));
         all.filter(|(device, _)| scope.covers(&device.row.group)).map(|(_, listed)| listed).collect()
     }
 
     /// A known device as lists show it.
-    pub fn listed_one<'a>(&self, id: &Arc<str>, device: &'a Device) -> Listed<'a> {
+    pub(super) fn listed_one<'a>(&self, id: &Arc<str>, device: &'a Device) -> Listed<'a> {
         device.listed(self.here.is_here(id), self.is_silent(id))
     }
 
     /// All people who are connected.
-    pub fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
+    pub(super) fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
         self.seats.iter().filter_map(|(socket, seat)| match seat {
             Seat::Admin(seat) => Some((*socket, &**seat)),
             Seat::Device(_) => None,
@@ -286,19 +286,19 @@ impl Fleet {
     }
 
     /// Whether somebody listens in one of these rooms.
-    pub fn is_watched(&self, rooms: &[Room]) -> bool {
+    pub(super) fn is_watched(&self, rooms: &[Room]) -> bool {
         rooms.iter().any(|room| self.watchers.contains_key(room))
     }
 }
 
 /// One connected socket. Boxed: a map's nodes are half empty, and no kind pays for the size of the other.
-pub enum Seat {
+pub(super) enum Seat {
     Device(Box<DeviceSeat>),
     Admin(Box<AdminSeat>),
 }
 
 /// A socket that is, or will register as, a device.
-pub struct DeviceSeat {
+pub(super) struct DeviceSeat {
     pub actor: Actor,
     pub ip: IpAddr,
     pub sid: Sid,
@@ -310,7 +310,7 @@ pub struct DeviceSeat {
 }
 
 /// A person's socket. There are many, and most of them only listen: what the identity and the handshake say is asked there.
-pub struct AdminSeat {
+pub(super) struct AdminSeat {
     pub identity: Arc<Identity>,
     pub handshake: Arc<Handshake>,
     pub sid: Sid,
@@ -322,33 +322,33 @@ pub struct AdminSeat {
 
 impl AdminSeat {
     /// This person, as the audit log and commands keep it.
-    pub fn actor(&self) -> Actor {
+    pub(super) fn actor(&self) -> Actor {
         Actor::of(self.identity.sub(), &self.handshake)
     }
 
     /// Which devices it may see and command.
-    pub fn scope(&self) -> Scope<'_> {
+    pub(super) fn scope(&self) -> Scope<'_> {
         rules::scope_of(self.role, &self.identity)
     }
 
     /// Development mode: may still turn out to be a device.
-    pub fn is_dev(&self) -> bool {
+    pub(super) fn is_dev(&self) -> bool {
         self.identity.method == AuthMethod::Dev
     }
 
-    pub fn is_watching(&self, watch: &Watch) -> bool {
+    pub(super) fn is_watching(&self, watch: &Watch) -> bool {
         self.watches.iter().any(|(watched, _)| watched == watch)
     }
 
     /// Takes note of one subscription more.
-    pub fn watch(&mut self, watch: Watch, whole: bool) {
+    pub(super) fn watch(&mut self, watch: Watch, whole: bool) {
         // One is what most have: no room for more is kept.
         self.watches.reserve_exact(1);
         self.watches.push((watch, whole));
     }
 
     /// Forgets a subscription; whether the whole state was wanted, if there was one.
-    pub fn unwatch(&mut self, watch: &Watch) -> Option<bool> {
+    pub(super) fn unwatch(&mut self, watch: &Watch) -> Option<bool> {
         let index = self.watches.iter().position(|(watched, _)| watched == watch)?;
         Some(self.watches.remove(index).1)
     }
@@ -356,7 +356,7 @@ impl AdminSeat {
 
 /// Kinds of `device:alert`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum AlertKind {
+pub(super) enum AlertKind {
     Offline,
     DuplicateDevice,
     /// About the fleet: its device id is empty.
@@ -365,10 +365,10 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [AlertKind; 3] = [AlertKind::Offline, AlertKind::DuplicateDevice, AlertKind::StoreDegraded];
+    pub(super) const ALL: [AlertKind; 3] = [AlertKind::Offline, AlertKind::DuplicateDevice, AlertKind::StoreDegraded];
 
     /// What clients, rows and metrics call it.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             AlertKind::Offline => "offline",
             AlertKind::DuplicateDevice => "duplicate_device",
@@ -377,7 +377,7 @@ impl AlertKind {
     }
 
     /// How bad it is, as `device:alert` says it.
-    pub fn severity(self) -> &'static str {
+    pub(super) fn severity(self) -> &'static str {
         match self {
             AlertKind::StoreDegraded => "critical",
             _ => "warning",
@@ -387,7 +387,7 @@ impl AlertKind {
 
 /// Something the fleet's timer is for; devices by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Due {
+pub(super) enum Due {
     Publish(u64),
     Calm(u64),
     Flush,

@@ -21,7 +21,7 @@ use crate::base::ids::{ReqId, Sid};
 use crate::base::limit::NAME_BYTES_MAX;
 
 /// For the row of the table of applications.
-pub const HTTP: Http = Http {
+pub(crate) const HTTP: Http = Http {
     routes: &[
         admin("devices", Method::Get, "/devices", "Devices of a fleet.", &[FLEET], of_fleet),
         admin("issue", Method::Post, "/devices/{device}/issue", "A fresh token, shown once.", ONE, of_device),
@@ -143,7 +143,7 @@ fn of_picture(call: &Call) -> Result<Place, Refused> {
 
 impl Turn<'_> {
     /// A call from HTTP; what the store has to say first is answered later.
-    pub fn on_call(&mut self, req: ReqId, call: &Call) {
+    pub(super) fn on_call(&mut self, req: ReqId, call: &Call) {
         let device = call.param("device");
         let outcome = match call.route.name {
             "devices" => {
@@ -180,7 +180,7 @@ impl Turn<'_> {
     }
 
     /// The store has said whose a picture is.
-    pub fn show_picture(&mut self, req: ReqId, id: Sid, identity: &Arc<Identity>, row: Option<Snapshot>) {
+    pub(super) fn show_picture(&mut self, req: ReqId, id: Sid, identity: &Arc<Identity>, row: Option<Snapshot>) {
         match row {
             None => self.refuse(req, &GONE),
             Some(row) if !self.may_see(identity, &row) => self.refuse(req, &OF_OTHERS),
@@ -206,7 +206,7 @@ impl Turn<'_> {
     }
 
     /// Answers with JSON.
-    pub fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
+    pub(super) fn reply(&mut self, req: ReqId, status: u16, body: &Value) {
         self.fx.push(Effect::Reply { req, reply: Reply::json(status, body) });
     }
 

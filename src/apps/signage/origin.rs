@@ -10,7 +10,7 @@ use crate::base::time::WallMillis;
 
 /// The person who asked for a command, and what is needed to send it again and to answer.
 #[derive(Clone, Debug)]
-pub struct CommandOrigin {
+pub(super) struct CommandOrigin {
     pub socket: SocketRef,
     pub actor: Actor,
     pub command: String,

@@ -18,7 +18,7 @@ const FLUSH_AGAIN_MS: u64 = 1_000;
 
 impl Turn<'_> {
     /// A job has come back.
-    pub fn on_done(&mut self, wait: Wait, outcome: Outcome) {
+    pub(super) fn on_done(&mut self, wait: Wait, outcome: Outcome) {
         match wait {
             Wait::Flush(flushed) => self.on_flushed(flushed, outcome),
             Wait::Grant(wait) => {

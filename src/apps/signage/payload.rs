@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// Why something was refused, as `player:error` and acks carry it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fail {
+pub(crate) struct Fail {
     /// From a closed set.
     pub code: &'static str,
     pub message: String,
@@ -15,31 +15,31 @@ pub struct Fail {
 }
 
 impl Fail {
-    pub fn new(code: &'static str, message: impl Into<String>) -> Fail {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Fail {
         Fail { code, message: message.into(), details: None }
     }
 
-    pub fn validation(message: impl Into<String>) -> Fail {
+    pub(crate) fn validation(message: impl Into<String>) -> Fail {
         Fail::new("VALIDATION", message)
     }
 
-    pub fn forbidden() -> Fail {
+    pub(crate) fn forbidden() -> Fail {
         Fail::new("FORBIDDEN", "Not allowed for this role or group")
     }
 
     /// To operators a device that does not hear commands is offline; what it lacks is in the text.
-    pub fn unregistered(device_id: &str) -> Fail {
+    pub(crate) fn unregistered(device_id: &str) -> Fail {
         Fail::new("DEVICE_OFFLINE", format!("Device is connected, but has not sent player:register: {device_id}"))
     }
 
-    pub fn no_device(device_id: &str) -> Fail {
+    pub(crate) fn no_device(device_id: &str) -> Fail {
         Fail::new("DEVICE_NOT_FOUND", format!("No such device: {device_id}"))
     }
 }
 
 /// `player:error`.
 #[derive(Serialize)]
-pub struct PlayerError<'a> {
+pub(crate) struct PlayerError<'a> {
     #[serde(flatten)]
     pub fail: &'a Fail,
     /// Name of the event that was refused.
@@ -48,7 +48,7 @@ pub struct PlayerError<'a> {
 
 /// What a device tells of itself, in `player:register` or its handshake. Absent: not told.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Info {
+pub(crate) struct Info {
     pub name: Option<String>,
     pub kind: Option<String>,
     pub group: Option<String>,
@@ -59,7 +59,7 @@ pub struct Info {
 /// `player:registered`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Registered<'a> {
+pub(crate) struct Registered<'a> {
     pub device_id: &'a str,
     pub status: &'static str,
     pub socket_id: &'a str,
@@ -72,7 +72,7 @@ pub struct Registered<'a> {
 /// What a device is told to keep to.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DeviceConfig {
+pub(crate) struct DeviceConfig {
     pub state_interval_ms: u64,
     pub snapshot_max_bytes: usize,
     pub command_timeout_ms: u64,
@@ -81,7 +81,7 @@ pub struct DeviceConfig {
 /// `device:connected` and `device:updated`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Connected<'a> {
+pub(crate) struct Connected<'a> {
     pub device_id: &'a str,
     pub device_name: &'a str,
     pub device_type: &'a str,
@@ -95,7 +95,7 @@ pub struct Connected<'a> {
 /// `device:disconnected`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Disconnected<'a> {
+pub(crate) struct Disconnected<'a> {
     pub device_id: &'a str,
     pub reason: &'a str,
     pub last_seen: String,
@@ -104,7 +104,7 @@ pub struct Disconnected<'a> {
 /// One entry of `devices:list`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Listed<'a> {
+pub(crate) struct Listed<'a> {
     pub device_id: &'a str,
     pub device_name: &'a str,
     pub device_type: &'a str,
@@ -124,7 +124,7 @@ pub struct Listed<'a> {
 /// `devices:list`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct List<'a> {
+pub(crate) struct List<'a> {
     pub devices: Vec<Listed<'a>>,
     pub server_time: String,
 }
@@ -132,7 +132,7 @@ pub struct List<'a> {
 /// `state:updated`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StateUpdated<'a> {
+pub(crate) struct StateUpdated<'a> {
     pub device_id: &'a str,
     pub rev: u64,
     pub full: bool,
@@ -148,7 +148,7 @@ pub struct StateUpdated<'a> {
 /// `player:command`, towards the device.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Order<'a> {
+pub(crate) struct Order<'a> {
     pub command: &'a str,
     pub params: &'a Value,
     pub command_id: &'a str,
@@ -157,7 +157,7 @@ pub struct Order<'a> {
 /// `command:response`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CommandResponse {
+pub(crate) struct CommandResponse {
     pub command_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
@@ -178,7 +178,7 @@ pub struct CommandResponse {
 /// `device:alert`; `resolved` is there when it has ended.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AlertTold<'a> {
+pub(crate) struct AlertTold<'a> {
     /// `null` for an alert about the fleet as a whole.
     pub device_id: Option<&'a str>,
     pub kind: &'static str,
@@ -191,7 +191,7 @@ pub struct AlertTold<'a> {
 /// `devices:stats`, about the devices the receiver may see.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stats {
+pub(crate) struct Stats {
     pub total: usize,
     pub online: usize,
     /// Connected, not registered.
@@ -206,7 +206,7 @@ pub struct Stats {
 
 /// A command as an admin asked for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
+pub(crate) struct Ask {
     pub command: String,
     pub params: Value,
     pub to: Address,
@@ -216,7 +216,7 @@ pub struct Ask {
 
 /// Whom a command is for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Address {
+pub(crate) enum Address {
     Device(String),
     Devices(Vec<String>),
     Group(String),
@@ -224,7 +224,7 @@ pub enum Address {
 
 /// `player:command:response`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub command_id: String,
     pub success: bool,
     pub result: Option<Value>,
@@ -233,7 +233,7 @@ pub struct Answer {
 
 /// A report of state with its shape checked: what `player:state` and `heartbeat` come down to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     pub device_id: Option<String>,
     /// All eight keys were there: it replaces the state. Otherwise it is a merge patch.
     pub full: bool,

@@ -8,7 +8,7 @@ use crate::app::job::Data;
 
 /// How eagerly text counts as a picture.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// Where a picture is expected: bare base64 counts too.
     Here,
     /// Anywhere else: data URLs and binary attachments only.
@@ -22,7 +22,7 @@ const DATA_URL_HEAD_BYTES_MAX: usize = 128;
 
 /// Takes every picture out of `value` and returns the first; the keys that held one are gone, `value` itself becomes `null`
 /// if it was one.
-pub fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
+pub(crate) fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
     if let Some(picture) = as_picture(value, attachments, look) {
         *value = Value::Null;
         return Some(picture);
@@ -45,7 +45,7 @@ fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option
 }
 
 /// Takes the picture out of a whole state: the section `snapshot` is where one is expected.
-pub fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Data> {
+pub(crate) fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Data> {
     let mut first = state.get_mut("snapshot").and_then(|section| take(section, attachments, Look::Here));
     if state.get("snapshot").is_some_and(|section| section.is_string() || (first.is_some() && section.is_null())) {
         // The section was the picture itself, or text that is none.

@@ -21,7 +21,7 @@ const MINUTE_MS: u64 = 60_000;
 
 impl Turn<'_> {
     /// `player:register`.
-    pub fn on_register(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_register(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = rules::object(event.args.parse(0))?;
         let (id, pending) = self.register_as(event.socket, &map)?;
         self.tell_registered(event.socket, &id, pending);
@@ -30,7 +30,7 @@ impl Turn<'_> {
     }
 
     /// Legacy `AUTHENTICATE {id,name,ip,mac,status}`, answered `AUTH_SUCCESS {id,name}`.
-    pub fn on_authenticate(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_authenticate(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = rules::legacy_register(rules::object(event.args.parse(0))?);
         let (id, _) = self.register_as(event.socket, &map)?;
         let name = self.fleet.devices.get(&id).map(|device| device.row.name.clone()).unwrap_or_default();
@@ -41,7 +41,7 @@ impl Turn<'_> {
     }
 
     /// The device a socket speaks for. One whose handshake named it is registered now if it has not said so itself.
-    pub fn speaker(&mut self, socket: SocketRef) -> Result<Arc<str>, Fail> {
+    pub(super) fn speaker(&mut self, socket: SocketRef) -> Result<Arc<str>, Fail> {
         let unregistered = || Fail::new("NOT_REGISTERED", "Send player:register first");
         let seat = self.fleet.device_seat(socket).ok_or_else(unregistered)?;
         let id = seat.bound.clone().ok_or_else(unregistered)?;
@@ -197,7 +197,7 @@ impl Turn<'_> {
     }
 
     /// Whether a flapping device has come to rest.
-    pub fn on_calm(&mut self, id: &Arc<str>) {
+    pub(super) fn on_calm(&mut self, id: &Arc<str>) {
         let now = self.now.mono;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
@@ -235,7 +235,7 @@ impl Turn<'_> {
     }
 
     /// A socket has gone.
-    pub fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason) {
+    pub(super) fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason) {
         self.fleet.end_silence(socket);
         match self.fleet.seats.get(&socket) {
             Some(Seat::Admin(_)) => self.forget_watches(socket),

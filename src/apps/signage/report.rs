@@ -22,7 +22,7 @@ const PICTURES_PER_DEVICE_MAX: u32 = 4;
 const PICTURE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 
 /// What a successful answer to a command amounts to.
-pub enum Answering {
+pub(super) enum Answering {
     /// It is told as it is.
     Plain(Row<CommandOrigin>, Option<Value>),
     /// It is told when its picture is stored.
@@ -33,12 +33,12 @@ pub enum Answering {
 
 impl Turn<'_> {
     /// `player:state`.
-    pub fn on_state(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_state(&mut self, event: &Event) -> Result<Value, Fail> {
         self.on_report(event, |map| map)
     }
 
     /// Legacy `heartbeat {…, vlc, snapshot, systemState}`.
-    pub fn on_heartbeat(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_heartbeat(&mut self, event: &Event) -> Result<Value, Fail> {
         self.on_report(event, rules::legacy_report)
     }
 
@@ -153,7 +153,7 @@ impl Turn<'_> {
     }
 
     /// Takes the picture out of a successful answer, if it carries one.
-    pub fn answer_with_picture(
+    pub(super) fn answer_with_picture(
         &mut self,
         key: &Key,
         row: Row<CommandOrigin>,
@@ -174,7 +174,7 @@ impl Turn<'_> {
     }
 
     /// The shell is done with a picture: it appears in the state, and in the response it came with.
-    pub fn on_picture(&mut self, wait: PictureWait, outcome: Result<Blob, JobError>) {
+    pub(super) fn on_picture(&mut self, wait: PictureWait, outcome: Result<Blob, JobError>) {
         self.fleet.picture_bytes = self.fleet.picture_bytes.saturating_sub(wait.bytes);
         let Some(device) = self.fleet.devices.get_mut(&wait.device) else { return };
         device.pictures_in_flight = device.pictures_in_flight.saturating_sub(1);
@@ -215,7 +215,7 @@ impl Turn<'_> {
     }
 
     /// The state goes on without the picture, and says so.
-    pub fn picture_failed(&mut self, id: &Arc<str>, code: &str) {
+    pub(super) fn picture_failed(&mut self, id: &Arc<str>, code: &str) {
         self.shared.counts.snapshots_failed += 1;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         if !device.current.get("snapshot").is_some_and(Value::is_object) {

@@ -10,26 +10,26 @@ use crate::app::identity::{AuthMethod, Identity};
 use crate::app::kit::patch;
 
 /// The text clients and admins see when a device may not come in, exactly.
-pub const NOT_AUTHORIZED: &str = "Device not authorized";
+pub(crate) const NOT_AUTHORIZED: &str = "Device not authorized";
 /// Bytes of a device id, command id, group, name or version.
-pub const ID_BYTES_MAX: usize = 255;
+pub(crate) const ID_BYTES_MAX: usize = 255;
 /// Bytes of a fleet's name; it becomes part of room names.
-pub const FLEET_BYTES_MAX: usize = 128;
+pub(crate) const FLEET_BYTES_MAX: usize = 128;
 /// Groups of one identity that count.
-pub const GROUPS_PER_IDENTITY_MAX: usize = 32;
+pub(crate) const GROUPS_PER_IDENTITY_MAX: usize = 32;
 /// Devices one command may name.
-pub const DEVICES_PER_COMMAND_MAX: usize = 1_000;
+pub(crate) const DEVICES_PER_COMMAND_MAX: usize = 1_000;
 /// Bytes of an event, and of a device's whole state, pictures apart (SIGNAGE 7).
-pub const EVENT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const EVENT_BYTES_MAX: usize = 1 << 20;
 /// What `timeoutMs` of a command may be.
-pub const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
+pub(crate) const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
 /// The largest whole number that a double holds without doubt.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// Bytes of what a device says about its network.
 const NETWORK_BYTES_MAX: usize = 4_096;
 
 /// The keys of a state; one that has them all replaces the state.
-pub const STATE_KEYS: [&str; 8] =
+pub(crate) const STATE_KEYS: [&str; 8] =
     ["timestamp", "system", "storage", "vlc", "app", "activePlaylist", "defaultPlaylist", "snapshot"];
 /// The commands of SIGNAGE 3, and whether doing one twice is the same as doing it once.
 const COMMANDS: [(&str, bool); 5] =
@@ -37,7 +37,7 @@ const COMMANDS: [(&str, bool); 5] =
 
 /// What a person may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
+pub(crate) enum Role {
     Viewer,
     Operator,
     Admin,
@@ -45,7 +45,7 @@ pub enum Role {
 
 /// Which devices somebody may see and command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Scope<'a> {
+pub(crate) enum Scope<'a> {
     All,
     /// Sorted, without repeats; nobody's if empty.
     Groups(Vec<&'a str>),
@@ -53,7 +53,7 @@ pub enum Scope<'a> {
 
 impl Scope<'_> {
     /// Whether devices of this group are in it; a device without a group is for admins alone.
-    pub fn covers(&self, group: &str) -> bool {
+    pub(crate) fn covers(&self, group: &str) -> bool {
         match self {
             Scope::All => true,
             Scope::Groups(groups) => !group.is_empty() && groups.contains(&group),
@@ -62,7 +62,7 @@ impl Scope<'_> {
 }
 
 /// A person's role, highest first; `None` for devices and strangers.
-pub fn role_of(identity: &Identity) -> Option<Role> {
+pub(crate) fn role_of(identity: &Identity) -> Option<Role> {
     if identity.method == AuthMethod::Application {
         return None;
     }
@@ -71,7 +71,7 @@ pub fn role_of(identity: &Identity) -> Option<Role> {
 }
 
 /// An admin sees all; everybody else the groups the token names, and nothing without.
-pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
+pub(crate) fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
     if role == Role::Admin {
         return Scope::All;
     }
@@ -82,18 +82,18 @@ pub fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
 }
 
 /// The fleet an identity belongs to.
-pub fn fleet_of(identity: &Identity) -> &str {
+pub(crate) fn fleet_of(identity: &Identity) -> &str {
     identity.tenant_id().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
 }
 
 /// Whether a tenant's name can be a fleet's: it is kept in every row.
-pub fn is_fleet(name: &str) -> bool {
+pub(crate) fn is_fleet(name: &str) -> bool {
     name.len() <= FLEET_BYTES_MAX && !name.contains('\0')
 }
 
 /// Hex SHA-256 of a token; empty for the empty token, which never matches. Hashes are compared as they are: what the time
 /// of a comparison tells about a hash tells nothing about a token.
-pub fn hash(token: &str) -> String {
+pub(crate) fn hash(token: &str) -> String {
     if token.is_empty() {
         return String::new();
     }
@@ -101,7 +101,7 @@ pub fn hash(token: &str) -> String {
 }
 
 /// A name for a group that is safe inside a room's name and of fixed length.
-pub fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes())[..16])
 }
 
@@ -110,7 +110,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A device or command id: text or a whole number, 1 to 255 bytes, no control characters, and not the wildcard.
-pub fn id(value: Option<&Value>, what: &str) -> Result<String, Fail> {
+pub(crate) fn id(value: Option<&Value>, what: &str) -> Result<String, Fail> {
     let text = match value {
         Some(Value::String(text)) => text.clone(),
         Some(number @ Value::Number(_)) => match whole(number) {
@@ -127,13 +127,13 @@ pub fn id(value: Option<&Value>, what: &str) -> Result<String, Fail> {
 }
 
 /// A whole number that is not negative, also as languages with one kind of number write it (`500.0`).
-pub fn whole(value: &Value) -> Option<u64> {
+pub(crate) fn whole(value: &Value) -> Option<u64> {
     let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(number);
     value.as_u64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as u64))
 }
 
 /// The one argument of most events.
-pub fn object(value: Option<Value>) -> Result<Map<String, Value>, Fail> {
+pub(crate) fn object(value: Option<Value>) -> Result<Map<String, Value>, Fail> {
     match value {
         Some(Value::Object(map)) => Ok(map),
         _ => Err(Fail::validation("The payload must be an object")),
@@ -141,7 +141,7 @@ pub fn object(value: Option<Value>) -> Result<Map<String, Value>, Fail> {
 }
 
 /// What a device tells of itself. Unfit fields are refused, not bent.
-pub fn info(map: &Map<String, Value>) -> Result<Info, Fail> {
+pub(crate) fn info(map: &Map<String, Value>) -> Result<Info, Fail> {
     let text = |key: &str| match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.len() <= ID_BYTES_MAX && !text.contains('\0') => Ok(Some(text.clone())),
@@ -164,7 +164,7 @@ pub fn info(map: &Map<String, Value>) -> Result<Info, Fail> {
 }
 
 /// Legacy `AUTHENTICATE {id,name,ip,mac,status}` as a registration.
-pub fn legacy_register(mut map: Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn legacy_register(mut map: Map<String, Value>) -> Map<String, Value> {
     let mut out = Map::new();
     for (theirs, ours) in [("id", "deviceId"), ("name", "deviceName"), ("type", "deviceType"), ("group", "deviceGroup")]
     {
@@ -178,19 +178,19 @@ pub fn legacy_register(mut map: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// Whether a command exists here, and if so whether it may be repeated.
-pub fn command_kind(command: &str, settings: &Settings) -> Option<bool> {
+pub(crate) fn command_kind(command: &str, settings: &Settings) -> Option<bool> {
     let known = COMMANDS.iter().find(|(name, _)| *name == command).map(|(_, idempotent)| *idempotent);
     known.or_else(|| settings.extra_commands.iter().any(|extra| extra == command).then_some(false))
 }
 
 /// The value of the label `command`: from a closed set, whatever was asked.
-pub fn command_label(command: &str, settings: &Settings) -> &'static str {
+pub(crate) fn command_label(command: &str, settings: &Settings) -> &'static str {
     let known = COMMANDS.iter().find(|(name, _)| *name == command).map(|(name, _)| *name);
     known.unwrap_or(if command_kind(command, settings).is_some() { "extra" } else { "other" })
 }
 
 /// An admin's command. One that cannot be read at all is refused; whether it exists is asked later, so that the refusal can name it.
-pub fn ask(map: &Map<String, Value>) -> Result<Ask, Fail> {
+pub(crate) fn ask(map: &Map<String, Value>) -> Result<Ask, Fail> {
     let command = match map.get("command") {
         Some(Value::String(command)) if !command.is_empty() && command.len() <= ID_BYTES_MAX => command.clone(),
         _ => return Err(Fail::validation("command is required")),
@@ -231,7 +231,7 @@ fn address(map: &Map<String, Value>) -> Result<Address, Fail> {
 }
 
 /// A device's answer to a command. A status other than `success` and `error` is refused.
-pub fn answer(mut map: Map<String, Value>) -> Result<Answer, Fail> {
+pub(crate) fn answer(mut map: Map<String, Value>) -> Result<Answer, Fail> {
     let command_id = id(map.get("commandId"), "commandId")?;
     let success = match map.get("status").and_then(Value::as_str) {
         Some("success") => true,
@@ -248,7 +248,7 @@ pub fn answer(mut map: Map<String, Value>) -> Result<Answer, Fail> {
 }
 
 /// A report of state, in today's shape or the older flat one.
-pub fn report(mut map: Map<String, Value>) -> Result<Report, Fail> {
+pub(crate) fn report(mut map: Map<String, Value>) -> Result<Report, Fail> {
     let device_id = map.shift_remove("deviceId").filter(|value| !value.is_null());
     let device_id = device_id.map(|value| id(Some(&value), "deviceId")).transpose()?;
     if !map.contains_key("vlc") && ["playing", "currentMedia", "volume"].iter().any(|key| map.contains_key(*key)) {
@@ -288,7 +288,7 @@ fn older_player(map: &Map<String, Value>) -> Value {
 }
 
 /// Legacy `heartbeat {…, vlc, snapshot, systemState}` as a report.
-pub fn legacy_report(mut map: Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn legacy_report(mut map: Map<String, Value>) -> Map<String, Value> {
     if let Some(system) = map.shift_remove("systemState").filter(Value::is_object) {
         map.insert("system".to_owned(), system);
     }
@@ -304,7 +304,7 @@ pub fn legacy_report(mut map: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The state after a report. The server's own picture survives a report that brings no other: devices do not know its URL.
-pub fn merge(current: &Value, report: Report) -> Value {
+pub(crate) fn merge(current: &Value, report: Report) -> Value {
     let mut next = if report.full { json!({}) } else { current.clone() };
     let ours = current.get("snapshot").filter(|snapshot| snapshot.get("sha256").is_some());
     let brings_other = report.state.get("snapshot").and_then(|snapshot| snapshot.get("url")).is_some();
@@ -317,7 +317,7 @@ pub fn merge(current: &Value, report: Report) -> Value {
 }
 
 /// Whether two states differ in more than their `timestamp`.
-pub fn differ(before: &Value, after: &Value) -> bool {
+pub(crate) fn differ(before: &Value, after: &Value) -> bool {
     let sections = |state: &Value, other: &Value| {
         let keys = state.as_object().into_iter().flatten();
         keys.filter(|(key, _)| *key != "timestamp").any(|(key, value)| other.get(key) != Some(value))
@@ -326,12 +326,12 @@ pub fn differ(before: &Value, after: &Value) -> bool {
 }
 
 /// What makes a change urgent.
-pub fn player_state(state: &Value) -> Option<&Value> {
+pub(crate) fn player_state(state: &Value) -> Option<&Value> {
     state.get("vlc")?.get("state")
 }
 
 /// Bytes a value takes as JSON, roughly and without writing it.
-pub fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,
         Value::Number(_) => 8,

@@ -14,7 +14,7 @@ const STATS_KEY: u64 = u64::MAX;
 
 impl Turn<'_> {
     /// `devices:stats`: each sees the devices of its scope; admins of one scope get the same bytes.
-    pub fn tell_stats(&mut self) {
+    pub(super) fn tell_stats(&mut self) {
         let scopes: BTreeSet<Scope<'_>> = self.fleet.admins().map(|(_, admin)| admin.scope()).collect();
         let told = scopes.iter().map(|scope| (room_of_scope(scope, &self.fleet.name), self.stats(scope)));
         let told: Vec<(Room, Stats)> = told.collect();

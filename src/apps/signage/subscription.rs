@@ -41,14 +41,14 @@ struct AuditTold<'a> {
 
 impl Turn<'_> {
     /// `devices:list`.
-    pub fn on_list(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_list(&mut self, event: &Event) -> Result<Value, Fail> {
         self.tell_list(event.socket);
         let newcomers = self.fleet.newcomers();
         Ok(serde_json::to_value(self.list(event.socket, &newcomers)).unwrap_or_default())
     }
 
     /// `devices:list`, as far as its scope goes.
-    pub fn tell_list(&mut self, socket: SocketRef) {
+    pub(super) fn tell_list(&mut self, socket: SocketRef) {
         let newcomers = self.fleet.newcomers();
         let event = Emission::new("devices:list", &self.list(socket, &newcomers));
         self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
@@ -61,7 +61,7 @@ impl Turn<'_> {
     }
 
     /// `device:subscribe {deviceId | group | '*', mode}`.
-    pub fn on_subscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_subscribe(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = subject(event)?;
         let whole = match map.get("mode").and_then(Value::as_str) {
             None | Some("diff") => false,
@@ -82,7 +82,7 @@ impl Turn<'_> {
     }
 
     /// `device:unsubscribe {deviceId | group | '*'}`.
-    pub fn on_unsubscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_unsubscribe(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = subject(event)?;
         for watch in self.watches(event.socket, &map)? {
             self.unwatch(event.socket, &watch);
@@ -93,7 +93,7 @@ impl Turn<'_> {
     }
 
     /// `device:state {deviceId}`: the whole state, for those who have found a gap.
-    pub fn on_device_state(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_device_state(&mut self, event: &Event) -> Result<Value, Fail> {
         let id = self.seen_device(event)?;
         self.tell_full(event.socket, &id, Delivery::Must);
         let online = self.is_online(&id);
@@ -105,7 +105,7 @@ impl Turn<'_> {
     }
 
     /// `device:history {deviceId, since?, limit?}`; the store answers.
-    pub fn on_history(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
+    pub(super) fn on_history(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         let id = self.seen_device(event)?;
         let map = rules::object(event.args.parse(0))?;
         let number = |key: &str, default: u64| match map.get(key).filter(|value| !value.is_null()) {
@@ -124,7 +124,7 @@ impl Turn<'_> {
     }
 
     /// `device:snapshot {deviceId}`: the newest picture, and a request for a newer one.
-    pub fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
         let id = self.seen_device(event)?;
         let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;
         let snapshot = device.published.get("snapshot").cloned();
@@ -139,7 +139,7 @@ impl Turn<'_> {
     }
 
     /// `audit:subscribe`: what others do is told from now on as `audit:entry`.
-    pub fn on_audit(&mut self, event: &Event) -> Result<Value, Fail> {
+    pub(super) fn on_audit(&mut self, event: &Event) -> Result<Value, Fail> {
         let room = audit_room(&self.fleet.name);
         let Some(admin) = self.fleet.admin_mut(event.socket) else { return Err(Fail::forbidden()) };
         if !std::mem::replace(&mut admin.audits, true) {
@@ -151,7 +151,7 @@ impl Turn<'_> {
     }
 
     /// `audit:entry` to those who have subscribed.
-    pub fn tell_auditors(&mut self, entry: &Entry) {
+    pub(super) fn tell_auditors(&mut self, entry: &Entry) {
         let told = AuditTold {
             actor: &entry.actor,
             action: &entry.action,
@@ -164,7 +164,7 @@ impl Turn<'_> {
     }
 
     /// Entries of a slow admin's outbox were dropped: the whole state of each device, while it still watches it.
-    pub fn on_drained(&mut self, socket: SocketRef, keys: &[u64]) {
+    pub(super) fn on_drained(&mut self, socket: SocketRef, keys: &[u64]) {
         for key in keys {
             let Some(id) = self.fleet.numbers.get(key).cloned() else { continue };
             let Some(device) = self.fleet.devices.get(&id) else { continue };
@@ -183,7 +183,7 @@ impl Turn<'_> {
     }
 
     /// The device of this id, if this person may see it.
-    pub fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
+    pub(super) fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
         let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
         let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
         if admin.scope().covers(&device.row.group) { Ok(id.clone()) } else { Err(Fail::forbidden()) }
@@ -209,7 +209,7 @@ impl Turn<'_> {
     }
 
     /// The whole state of what is watched, then the room of those who have it.
-    pub fn watch(&mut self, socket: SocketRef, watch: Watch, whole: bool) {
+    pub(super) fn watch(&mut self, socket: SocketRef, watch: Watch, whole: bool) {
         self.unwatch(socket, &watch);
         let covered = self.fleet.devices.iter().filter(|(_, device)| device.has_state() && watch.covers(device));
         let covered: Vec<(Arc<str>, u64)> = covered.map(|(id, device)| (id.clone(), device.number)).collect();
@@ -224,7 +224,7 @@ impl Turn<'_> {
     }
 
     /// Ends one subscription, if there is one.
-    pub fn unwatch(&mut self, socket: SocketRef, watch: &Watch) {
+    pub(super) fn unwatch(&mut self, socket: SocketRef, watch: &Watch) {
         let name = self.fleet.name.clone();
         let Some(whole) = self.fleet.admin_mut(socket).and_then(|admin| admin.unwatch(watch)) else { return };
         let room = watch.room(kind(whole), &name);
@@ -233,20 +233,20 @@ impl Turn<'_> {
     }
 
     /// The socket enters a room, and counts among those who listen there.
-    pub fn enter(&mut self, socket: SocketRef, room: Room) {
+    pub(super) fn enter(&mut self, socket: SocketRef, room: Room) {
         *self.fleet.watchers.entry(room.clone()).or_default() += 1;
         self.fx.join(socket, room);
     }
 
     /// A person's socket has gone, and is out of its rooms already.
-    pub fn forget_watches(&mut self, socket: SocketRef) {
+    pub(super) fn forget_watches(&mut self, socket: SocketRef) {
         for room in self.rooms_of(socket) {
             self.uncount(&room);
         }
     }
 
     /// A socket is no person's any more.
-    pub fn leave_all(&mut self, socket: SocketRef) {
+    pub(super) fn leave_all(&mut self, socket: SocketRef) {
         for room in self.rooms_of(socket) {
             self.uncount(&room);
             self.fx.push(Effect::Leave { socket, room });
@@ -279,7 +279,7 @@ fn audit_room(fleet: &str) -> Room {
 }
 
 /// What a request is about: an object, or just a device's id or `*`.
-pub fn subject(event: &Event) -> Result<Map<String, Value>, Fail> {
+pub(super) fn subject(event: &Event) -> Result<Map<String, Value>, Fail> {
     match event.args.parse(0) {
         Some(Value::String(id)) => Ok(Map::from_iter([("deviceId".to_owned(), Value::String(id))])),
         other => rules::object(other),

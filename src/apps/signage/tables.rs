@@ -8,7 +8,7 @@ use crate::app::sql::{FromRow, Migration, Row, RowError, Statement, Tables};
 use crate::base::time::WallMillis;
 
 /// For the row of the table of applications.
-pub const TABLES: Tables = Tables {
+pub(crate) const TABLES: Tables = Tables {
     owner: "signage",
     migrations: &[
         Migration { what: "the tables", sql: CREATE },
@@ -37,17 +37,17 @@ pub const TABLES: Tables = Tables {
 };
 
 /// The shelf of pictures.
-pub const SHELF: &str = "snapshots";
+pub(crate) const SHELF: &str = "snapshots";
 
 /// Its bounds.
-pub fn shelves(settings: &Settings) -> Vec<ShelfSettings> {
+pub(crate) fn shelves(settings: &Settings) -> Vec<ShelfSettings> {
     let ttl_ms = settings.snapshot_ttl_h * 3_600_000;
     vec![ShelfSettings { name: SHELF, quota_bytes: settings.snapshot_quota_bytes, ttl_ms }]
 }
 
 /// A row of `sg_devices`, keyed by `(fleet, device_id)`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Device {
+pub(crate) struct Device {
     pub fleet: String,
     pub device_id: String,
     pub name: String,
@@ -72,7 +72,7 @@ pub struct Device {
 
 impl Device {
     /// Puts the row in the place of the one before.
-    pub fn put(&self) -> Statement {
+    pub(crate) fn put(&self) -> Statement {
         let names = [&self.fleet, &self.device_id, &self.name, &self.kind, &self.group, &self.app_version];
         let statement = names.into_iter().fold(Statement::new(PUT_DEVICE), Statement::bind);
         let statement = statement.bind(&self.token_hash).bind(&self.pending_hash);
@@ -108,7 +108,7 @@ impl FromRow for Device {
 
 /// A row of `sg_state`: the last published state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub(crate) struct State {
     pub fleet: String,
     pub device_id: String,
     pub rev: u64,
@@ -118,7 +118,7 @@ pub struct State {
 
 impl State {
     /// Puts the row in the place of the one before.
-    pub fn put(&self) -> Statement {
+    pub(crate) fn put(&self) -> Statement {
         let statement = Statement::new(PUT_STATE).bind(&self.fleet).bind(&self.device_id);
         statement.bind(self.rev).bind(&self.json)
     }
@@ -138,7 +138,7 @@ impl FromRow for State {
 
 /// A row of `sg_state_history`; the newest of a device are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     pub fleet: String,
     pub device_id: String,
     pub rev: u64,
@@ -149,14 +149,14 @@ pub struct Change {
 
 impl Change {
     /// Adds the row.
-    pub fn add(&self) -> Statement {
+    pub(crate) fn add(&self) -> Statement {
         let statement = Statement::new(ADD_CHANGE).bind(&self.fleet).bind(&self.device_id);
         statement.bind(self.rev).bind(self.at).bind(&self.patch)
     }
 
     /// Cuts the ring of the row's device to its newest `rows_max`; nothing where it is not due. Until it is cut the ring
     /// holds some rows more: questions never see them.
-    pub fn trim(&self, rows_max: u32) -> Option<Statement> {
+    pub(crate) fn trim(&self, rows_max: u32) -> Option<Statement> {
         let due = self.rev.is_multiple_of(CHANGES_TRIM_INTERVAL_REVS);
         due.then(|| Statement::new(TRIM_CHANGES).bind(&self.fleet).bind(&self.device_id).bind(rows_max))
     }
@@ -177,7 +177,7 @@ impl FromRow for Change {
 
 /// A row of `sg_commands`, keyed by `(fleet, command_id, device_id)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+pub(crate) struct Command {
     pub fleet: String,
     pub command_id: String,
     pub device_id: String,
@@ -195,7 +195,7 @@ pub struct Command {
 
 impl Command {
     /// Puts the row in the place of the one before.
-    pub fn put(&self) -> Statement {
+    pub(crate) fn put(&self) -> Statement {
         let statement = Statement::new(PUT_COMMAND).bind(&self.fleet).bind(&self.command_id).bind(&self.device_id);
         let statement = statement.bind(&self.command).bind(&self.params).bind(&self.origin).bind(&self.status);
         statement.bind(self.attempts).bind(self.at).bind(self.duration_ms)
@@ -204,7 +204,7 @@ impl Command {
 
 /// A row of `sg_alerts`, keyed by `(fleet, device_id, kind, since)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
+pub(crate) struct Alert {
     pub fleet: String,
     pub device_id: String,
     pub kind: String,
@@ -215,7 +215,7 @@ pub struct Alert {
 
 impl Alert {
     /// Puts the row in the place of the one before.
-    pub fn put(&self) -> Statement {
+    pub(crate) fn put(&self) -> Statement {
         let statement = Statement::new(PUT_ALERT).bind(&self.fleet).bind(&self.device_id).bind(&self.kind);
         statement.bind(&self.severity).bind(self.since).bind(self.resolved)
     }
@@ -237,7 +237,7 @@ impl FromRow for Alert {
 
 /// A row of `sg_auth_failures`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub fleet: String,
     pub at: WallMillis,
     pub ip: String,
@@ -248,7 +248,7 @@ pub struct Failure {
 
 impl Failure {
     /// Adds the row.
-    pub fn add(&self) -> Statement {
+    pub(crate) fn add(&self) -> Statement {
         let statement = Statement::new(ADD_FAILURE).bind(&self.fleet).bind(self.at).bind(&self.ip);
         statement.bind(&self.device_id).bind(&self.reason)
     }
@@ -269,7 +269,7 @@ impl FromRow for Failure {
 
 /// A row of `sg_snapshots`: whose picture a blob is. The blob may have gone before the row: quota and age take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// 20 characters, the last part of its URL; the blob has the same.
     pub id: String,
     pub fleet: String,
@@ -279,7 +279,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Adds the row, and forgets the oldest ones of the device beyond what is kept.
-    pub fn add(&self) -> Vec<Statement> {
+    pub(crate) fn add(&self) -> Vec<Statement> {
         let add = Statement::new(ADD_SNAPSHOT).bind(&self.id).bind(&self.fleet).bind(&self.device_id).bind(self.at);
         let trim = Statement::new(TRIM_SNAPSHOTS).bind(&self.fleet).bind(&self.device_id);
         vec![add, trim.bind(SNAPSHOTS_PER_DEVICE_MAX)]
@@ -300,29 +300,29 @@ impl FromRow for Snapshot {
 
 /// Everything a home needs to serve a fleet: three questions, answered by [`Device`]s, [`State`]s and unresolved
 /// [`Alert`]s, each in the order of device ids.
-pub fn fleet(fleet: &str) -> Vec<Statement> {
+pub(crate) fn fleet(fleet: &str) -> Vec<Statement> {
     [DEVICES, STATES, OPEN_ALERTS].map(|sql| Statement::new(sql).bind(fleet)).into()
 }
 
 /// [`Change`]s after the revision `since`, newest first, at most `limit`.
-pub fn changes(fleet: &str, device_id: &str, since: u64, limit: u32) -> Statement {
+pub(crate) fn changes(fleet: &str, device_id: &str, since: u64, limit: u32) -> Statement {
     // No revision is larger, and no column holds more.
     let since = since.min(i64::MAX as u64);
     Statement::new(CHANGES).bind(fleet).bind(device_id).bind(since).bind(limit)
 }
 
 /// [`Failure`]s, newest first, at most `limit`.
-pub fn failures(fleet: &str, limit: u32) -> Statement {
+pub(crate) fn failures(fleet: &str, limit: u32) -> Statement {
     Statement::new(FAILURES).bind(fleet).bind(limit)
 }
 
 /// The [`Snapshot`] of an id, if there is one.
-pub fn snapshot(id: &str) -> Statement {
+pub(crate) fn snapshot(id: &str) -> Statement {
     Statement::new(SNAPSHOT).bind(id)
 }
 
 /// What a batch with these statements ends with: each table it has added to forgets its oldest rows beyond `rows_max`.
-pub fn trims(batch: &[Statement], rows_max: u32) -> Vec<Statement> {
+pub(crate) fn trims(batch: &[Statement], rows_max: u32) -> Vec<Statement> {
     let bounded = [(PUT_COMMAND, TRIM_COMMANDS), (PUT_ALERT, TRIM_ALERTS), (ADD_FAILURE, TRIM_FAILURES)];
     let has = |sql| batch.iter().any(|statement| statement.sql() == sql);
     let ours = bounded.into_iter().filter(|(add, _)| has(*add)).map(|(_, trim)| Statement::new(trim).bind(rows_max));
@@ -330,16 +330,16 @@ pub fn trims(batch: &[Statement], rows_max: u32) -> Vec<Statement> {
 }
 
 /// Whether a statement puts a row in the place of an earlier one.
-pub fn replaces(statement: &Statement) -> bool {
+pub(crate) fn replaces(statement: &Statement) -> bool {
     matches!(statement.sql(), PUT_COMMAND | PUT_ALERT)
 }
 
 /// Rows of each table that only grows: failures, commands, resolved alerts, the audit log.
-pub const ROWS_MAX: u32 = 100_000;
+pub(crate) const ROWS_MAX: u32 = 100_000;
 /// Rows about pictures of one device; the pictures themselves have a quota.
-pub const SNAPSHOTS_PER_DEVICE_MAX: u32 = 500;
+pub(crate) const SNAPSHOTS_PER_DEVICE_MAX: u32 = 500;
 /// The ring of a device's changes is cut every so many revisions.
-pub const CHANGES_TRIM_INTERVAL_REVS: u64 = 32;
+pub(crate) const CHANGES_TRIM_INTERVAL_REVS: u64 = 32;
 
 /// As the version before made them: `IF NOT EXISTS`, because its files count no steps.
 const CREATE: &str = "

@@ -26,7 +26,7 @@ use crate::base::time::{Millis, Now};
 /// Writes gathered before a flush does not wait for its time.
 const UNSAVED_WRITES_MAX: usize = 2_000;
 /// Writes kept for another try while the store fails; the oldest go first.
-pub const UNSAVED_KEPT_MAX: usize = 20_000;
+pub(super) const UNSAVED_KEPT_MAX: usize = 20_000;
 /// A write is handed to the store within this time, and durable after one group commit more.
 const FLUSH_AFTER_MS: u64 = 500;
 /// Revisions are reserved on disk in blocks, so that none is told twice after a crash.
@@ -35,7 +35,7 @@ const REV_BLOCK: u64 = 1_000;
 const REV_AHEAD: u64 = 200;
 
 /// What the whole application keeps beside its fleets.
-pub struct Shared {
+pub(super) struct Shared {
     pub counts: Counts,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     /// Hash of the token that admits any device; empty: none does.
@@ -47,14 +47,14 @@ pub struct Shared {
 
 impl Shared {
     /// A name no timer or job has had.
-    pub fn token(&mut self) -> Token {
+    pub(super) fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
     }
 }
 
 /// A fleet, its surroundings, and the list to fill.
-pub struct Turn<'a> {
+pub(super) struct Turn<'a> {
     pub now: Now,
     pub rng: &'a mut Rng,
     pub settings: &'a Settings,
@@ -65,19 +65,19 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     /// `player:error`.
-    pub fn tell_error(&mut self, socket: SocketRef, event: &str, fail: &Fail) {
+    pub(super) fn tell_error(&mut self, socket: SocketRef, event: &str, fail: &Fail) {
         self.fx.emit(socket, "player:error", &PlayerError { fail, event });
     }
 
     /// One event to everybody who may see this device.
-    pub fn tell_seers(&mut self, device: &str, name: &str, payload: &impl Serialize) {
+    pub(super) fn tell_seers(&mut self, device: &str, name: &str, payload: &impl Serialize) {
         let Some(device) = self.fleet.devices.get(device) else { return };
         let rooms = device.rooms.see.clone();
         self.tell_rooms(rooms, Vec::new(), name, payload, Delivery::Must);
     }
 
     /// One event to rooms, if somebody is there.
-    pub fn tell_rooms(
+    pub(super) fn tell_rooms(
         &mut self,
         rooms: Vec<Room>,
         except: Vec<Room>,
@@ -92,29 +92,29 @@ impl Turn<'_> {
         self.fx.push(Effect::Emit { target, event, delivery });
     }
 
-    pub fn is_online(&self, device: &Arc<str>) -> bool {
+    pub(super) fn is_online(&self, device: &Arc<str>) -> bool {
         self.fleet.here.is_here(device)
     }
 
     /// A job's outcome will come back as this.
-    pub fn wait(&mut self, wait: Wait) -> Token {
+    pub(super) fn wait(&mut self, wait: Wait) -> Token {
         let token = self.shared.token();
         self.shared.waiting.insert(token.0, (self.fleet.name.clone(), wait));
         token
     }
 
     /// An entry of the audit, written with the next flush.
-    pub fn audit(&mut self, entry: Entry) {
+    pub(super) fn audit(&mut self, entry: Entry) {
         self.save(entry.add());
     }
 
     /// An entry about this turn.
-    pub fn entry(&self, actor: &Actor, action: &str, target: &str) -> Entry {
+    pub(super) fn entry(&self, actor: &Actor, action: &str, target: &str) -> Entry {
         Entry::new(self.now.wall, "signage", actor, action, target)
     }
 
     /// Written with the next flush.
-    pub fn save(&mut self, write: Statement) {
+    pub(super) fn save(&mut self, write: Statement) {
         if !self.may_save(&write) {
             return;
         }
@@ -135,7 +135,7 @@ impl Turn<'_> {
     }
 
     /// The device's row, as it stands then, is written with the next flush.
-    pub fn save_device(&mut self, device: &Arc<str>) {
+    pub(super) fn save_device(&mut self, device: &Arc<str>) {
         self.fleet.unsaved.devices.insert(device.clone());
         self.flush_soon();
     }
@@ -154,7 +154,7 @@ impl Turn<'_> {
     }
 
     /// Hands what is unsaved to the store. While a batch is on its way it follows that one; after a failure it waits.
-    pub fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let unsaved = &mut self.fleet.unsaved;
         // In a drain nobody may be there to hear the answer. The store keeps the order.
         if unsaved.in_flight > 0 && !self.shared.draining {
@@ -205,19 +205,19 @@ impl Turn<'_> {
     }
 
     /// A question that must see what has been saved so far.
-    pub fn read_saved(&mut self, query: Statement, reader: Reader) {
+    pub(super) fn read_saved(&mut self, query: Statement, reader: Reader) {
         self.fleet.unsaved.questions.push((query, reader));
         self.flush();
     }
 
     /// Asks the store as it is; [`Turn::read_saved`] where what is unsaved counts.
-    pub fn read(&mut self, query: Statement, reader: Reader) {
+    pub(super) fn read(&mut self, query: Statement, reader: Reader) {
         let token = self.wait(Wait::Read(reader));
         self.fx.push(Effect::Job { job: Job::Read(vec![query]), token: Some(token) });
     }
 
     /// The reported state has changed: it is published at once if that is urgent or allowed again, else when it is.
-    pub fn publish_when_due(&mut self, id: &Arc<str>, urgent: bool) {
+    pub(super) fn publish_when_due(&mut self, id: &Arc<str>, urgent: bool) {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         let next = device.published_at.map_or(self.now.mono, |at| at + self.settings.state_interval_ms);
         if urgent || next <= self.now.mono {
@@ -231,7 +231,7 @@ impl Turn<'_> {
     }
 
     /// Tells watchers what has changed, under the next revision, and saves it.
-    pub fn publish(&mut self, id: &Arc<str>) {
+    pub(super) fn publish(&mut self, id: &Arc<str>) {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         if let Some(due) = device.due.take() {
             self.fleet.agenda.remove(&(due, Due::Publish(device.number)));
@@ -294,7 +294,7 @@ impl Turn<'_> {
     }
 
     /// The published state as a whole, to one socket.
-    pub fn tell_full(&mut self, socket: SocketRef, id: &Arc<str>, delivery: Delivery) {
+    pub(super) fn tell_full(&mut self, socket: SocketRef, id: &Arc<str>, delivery: Delivery) {
         let online = self.is_online(id);
         let Some(device) = self.fleet.devices.get(id) else { return };
         let update = whole_state(id, device, online, self.now);
@@ -304,7 +304,7 @@ impl Turn<'_> {
 
     /// Whether the next revision may be told. If not, the block it is in is on its way to the disk, and [`Turn::publish`]
     /// is called again when it is there.
-    pub fn reserve(&mut self, id: &Arc<str>) -> bool {
+    pub(super) fn reserve(&mut self, id: &Arc<str>) -> bool {
         let Some(device) = self.fleet.devices.get_mut(id) else { return false };
         // Where the store fails, the live path goes on all the same.
         if self.fleet.unsaved.retry_at.is_some() {

@@ -16,7 +16,7 @@ use crate::base::time::Millis;
 
 /// What is not on disk yet. Rows of devices and states are written as they stand when they are flushed.
 #[derive(Default)]
-pub struct Unsaved {
+pub(super) struct Unsaved {
     pub writes: Vec<Statement>,
     pub devices: BTreeSet<Arc<str>>,
     pub states: BTreeSet<Arc<str>>,
@@ -32,13 +32,13 @@ pub struct Unsaved {
 }
 
 impl Unsaved {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.devices.is_empty() && self.states.is_empty()
     }
 }
 
 /// What a token of a job stands for.
-pub enum Wait {
+pub(super) enum Wait {
     Flush(Flushed),
     Picture(Box<PictureWait>),
     Read(Reader),
@@ -46,7 +46,7 @@ pub enum Wait {
 }
 
 /// A batch on its way to the disk.
-pub struct Flushed {
+pub(super) struct Flushed {
     /// What the store has in hand, to try again; the first `kept` of it: rows of devices and states, and what bounds tables,
     /// are made anew.
     pub batch: Arc<Vec<Statement>>,
@@ -60,14 +60,14 @@ pub struct Flushed {
 
 /// The one who asked the store.
 #[derive(Clone)]
-pub enum Reader {
+pub(super) enum Reader {
     History { socket: SocketRef, ack: Option<u64>, device_id: String },
     Failures { req: ReqId },
     Picture { req: ReqId, id: Sid, identity: Arc<Identity> },
 }
 
 /// A picture the shell works on.
-pub struct PictureWait {
+pub(super) struct PictureWait {
     pub device: Arc<str>,
     pub number: u64,
     pub bytes: usize,
@@ -80,7 +80,7 @@ pub struct PictureWait {
 
 /// A change of who may come in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// A new token with this hash.
     Issue(String),
     Authorize,
@@ -88,7 +88,7 @@ pub enum Change {
 }
 
 /// A change of authorisation on its way to the disk.
-pub struct GrantWait {
+pub(super) struct GrantWait {
     pub row: tables::Device,
     pub change: Change,
     pub audit: Entry,

@@ -2,7 +2,7 @@
 //! well-formed JSON, and no Unicode text, so that readers refuse all that surrounds it. Spec: RFC 8259 section 8.2.
 
 /// `text` with U+FFFD for each lone surrogate; `None` if it has none. `text` has been scanned.
-pub fn mend(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mend(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\\', &text[at..]) {

@@ -7,7 +7,7 @@ use crate::app::settings::{any, any_text, field, int, secret, section, switch, t
 use crate::base::limit;
 use crate::config::{Config, Store};
 
-pub const SERVER: &[Key<Config>] = &[
+pub(crate) const SERVER: &[Key<Config>] = &[
     field!(shards in server: int(0..=limit::SHARDS_MAX as u64, ""), "Shards, each with a thread of its own; 0: one per core."),
     Key {
         name: "data_dir",
@@ -51,7 +51,7 @@ pub const SERVER: &[Key<Config>] = &[
     },
 ];
 
-pub const ADMIN: &[Key<Config>] = &[
+pub(crate) const ADMIN: &[Key<Config>] = &[
     Key {
         name: "bind",
         doc: "Address and port. Beyond loopback only with a token.",
@@ -76,7 +76,7 @@ pub const ADMIN: &[Key<Config>] = &[
     field!(proxy_protocol in admin.proxies: switch(), "As of a listener."),
 ];
 
-pub const AUTH: &[Key<Config>] = &[
+pub(crate) const AUTH: &[Key<Config>] = &[
     field!(mode in auth: word(),
         "dev: any token, or none, is somebody with every role; loopback only.\njwt: only tokens signed with jwt_secret (HS256)."),
     field!(jwt_secret in auth: secret(any),
@@ -88,7 +88,7 @@ pub const AUTH: &[Key<Config>] = &[
         "What claims of a token are called. Of each list the first claim that is there decides; a whole number becomes\nits decimal text."),
 ];
 
-pub const STORE: &[Key<Config>] = &[Key {
+pub(crate) const STORE: &[Key<Config>] = &[Key {
     name: "url",
     doc: "\"sqlite:FILE\", or \"memory:\" (forgotten at the end). Unset: siod.db in server.data_dir.",
     required: false,
@@ -108,7 +108,7 @@ pub const STORE: &[Key<Config>] = &[Key {
     },
 }];
 
-pub const LOG: &[Key<Config>] = &[
+pub(crate) const LOG: &[Key<Config>] = &[
     field!(format in log: word(), "auto: pretty on a terminal, json otherwise."),
     field!(level in log: word(), "Lines of this level and the ones before it are written."),
     field!(lines_per_s_max in log: int(1..=1_000_000, "per second"),

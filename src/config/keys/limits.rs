@@ -6,7 +6,7 @@ use crate::config::Config;
 const NONE: u64 = 0;
 const MIB: u64 = 1_048_576;
 
-pub const LIMITS: &[Key<Config>] = &[
+pub(crate) const LIMITS: &[Key<Config>] = &[
     field!(connections_max in limits: int(1..=10_000_000, ""),
         "Open TCP connections of the process; one more is answered 503."),
     field!(connections_per_ip_max in limits: int(1..=10_000_000, ""),

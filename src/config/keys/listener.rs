@@ -10,7 +10,7 @@ use crate::base::origin::Origin;
 use crate::config::{Cors, Listener};
 
 /// `[[listener]]`; `root` comes first, since it decides the default of another key.
-pub const LISTENER: Section<Listener> = Section {
+pub(crate) const LISTENER: Section<Listener> = Section {
     name: "listener",
     doc: "A public listener; repeat the table for more. Its engine values precede any namespace,\nso they hold for all applications reached through it.",
     keys: LISTENER_KEYS,

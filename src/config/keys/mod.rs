@@ -2,9 +2,9 @@
 //! rendering and `config.toml.example` all follow from this one table; a new key is one row, a new section one line.
 //! The rows themselves: [`daemon`] (the short sections), [`listener`], [`limits`]. The sections of the applications are their own.
 
-pub mod daemon;
-pub mod limits;
-pub mod listener;
+pub(crate) mod daemon;
+pub(crate) mod limits;
+pub(crate) mod listener;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::app::table::Configured;
 use crate::base::limit;
 
 /// A TOML table and its keys.
-pub struct Section<T: 'static> {
+pub(crate) struct Section<T: 'static> {
     /// Dotted, as in `[apps.lab]`.
     pub name: &'static str,
     pub doc: &'static str,
@@ -25,7 +25,7 @@ pub struct Section<T: 'static> {
 }
 
 /// All sections but `[[listener]]`, in the order they are rendered.
-pub const SECTIONS: &[Section<Config>] = &[
+pub(crate) const SECTIONS: &[Section<Config>] = &[
     Section { name: "server", doc: "The process.", keys: daemon::SERVER },
     Section { name: "admin", doc: "The operator's listener: /metrics, /health, drain, devices.", keys: daemon::ADMIN },
     Section { name: "auth", doc: "Who clients are.", keys: daemon::AUTH },
@@ -35,7 +35,7 @@ pub const SECTIONS: &[Section<Config>] = &[
 ];
 
 /// What every application's section begins with.
-pub const APP: &[Key<Configured>] = &[field!(enabled: switch(), "Whether it is served.")];
+pub(crate) const APP: &[Key<Configured>] = &[field!(enabled: switch(), "Whether it is served.")];
 
 const LIMITS_DOC: &str = "What one process, address, user and socket may hold.";
 

@@ -12,14 +12,14 @@ use crate::app::table::{Row, Table};
 
 words! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Mode {
+    pub(super) enum Mode {
         Local = "local",
         Proxy = "proxy",
     }
 }
 
 settings! {
-    pub struct Breaker {
+    pub(super) struct Breaker {
         failures: u32 = 5, int(1..=100, ""), "Failures in a row that open it.";
         key: Secret = Secret::default(), secret(any), "Of whom it guards.";
         inner: Inner, section(), "Deeper still.";
@@ -27,13 +27,13 @@ settings! {
 }
 
 settings! {
-    pub struct Inner {
+    pub(super) struct Inner {
         factor: f64 = 2.0, real(1.0..=4.0, "times"), "Longer each time.";
     }
 }
 
 settings! {
-    pub struct Runner {
+    pub(super) struct Runner {
         name: String, text(filled), "What it is called.";
         command: Vec<String>, list(any), "What it runs.";
         capacity: usize = 0, int(0..=9, "jobs"), "What it takes at once.";
@@ -45,7 +45,7 @@ settings! {
 }
 
 settings! {
-    pub struct Settings {
+    pub(super) struct Settings {
         count: u8 = 3, int(1..=255, "milliseconds"), "A number.";
         speed: f64 = 2.5, real(0.5..=10.0, "km"), "A number with fractions.";
         on: bool = false, switch(), "A switch.";

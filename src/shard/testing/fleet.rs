@@ -31,9 +31,9 @@ use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal
 use crate::base::ids::{NspIndex, SocketRef};
 
 /// What the application saw, for tests that count: `(what, socket)`.
-pub type Log = Sender<(&'static str, SocketRef, String)>;
+pub(crate) type Log = Sender<(&'static str, SocketRef, String)>;
 
-pub struct Fleet {
+pub(crate) struct Fleet {
     log: Option<Log>,
     next_token: u64,
     /// What a token waits for.
@@ -55,13 +55,13 @@ enum Waiting {
 }
 
 impl Fleet {
-    pub fn new(log: Option<Log>) -> Fleet {
+    pub(crate) fn new(log: Option<Log>) -> Fleet {
         let (waiting, timers) = (BTreeMap::new(), BTreeMap::new());
         Fleet { log, next_token: 0, waiting, timers, started: false, notice_ms: None, refreshed: None }
     }
 
     /// One that speaks `notice_ms` before the end of a token, and at the end.
-    pub fn speaking(notice_ms: u64) -> Fleet {
+    pub(crate) fn speaking(notice_ms: u64) -> Fleet {
         Fleet { notice_ms: Some(notice_ms), ..Fleet::new(None) }
     }
 

@@ -12,9 +12,9 @@
 //! A path names what it offers: `/socket.io/` (no root), `/NAME-root` (Socket.IO, `/` is the namespace `/NAME`),
 //! `/engine.io/` and `/echo`. In expected texts `*` stands for anything.
 
-pub mod fleet;
-pub mod poller;
-pub mod socket;
+pub(crate) mod fleet;
+pub(crate) mod poller;
+pub(crate) mod socket;
 mod state;
 
 use std::cell::RefCell;
@@ -33,15 +33,15 @@ use crate::base::time::{Millis, Now, WallMillis};
 use crate::hub::namespace::Namespaces;
 use crate::shard::placement::Placement;
 
-pub use poller::{Poller, Request};
-pub use socket::Peer;
+pub(crate) use poller::{Poller, Request};
+pub(crate) use socket::Peer;
 use state::State;
 
 /// Applications, made afresh for each shard, with the names of their namespaces, divided by commas.
-pub type Apps = Vec<(&'static str, Box<dyn Application>)>;
+pub(crate) type Apps = Vec<(&'static str, Box<dyn Application>)>;
 
 /// What a world is made of; the defaults are the daemon's, without jitter.
-pub struct Setup {
+pub(crate) struct Setup {
     pub shards: u16,
     pub seed: u8,
     pub engine: EngineLimits,
@@ -65,14 +65,14 @@ impl Default for Setup {
 
 /// Shards, a clock, and everything around them. Clones are handles to the same world.
 #[derive(Clone)]
-pub struct World(Rc<RefCell<State>>);
+pub(crate) struct World(Rc<RefCell<State>>);
 
 impl World {
-    pub fn new(shards: u16, apps: impl Fn() -> Apps) -> World {
+    pub(crate) fn new(shards: u16, apps: impl Fn() -> Apps) -> World {
         World::with(Setup { shards, ..Setup::default() }, apps)
     }
 
-    pub fn with(setup: Setup, apps: impl Fn() -> Apps) -> World {
+    pub(crate) fn with(setup: Setup, apps: impl Fn() -> Apps) -> World {
         let config = Arc::new(ShardConfig {
             placement: Placement { shards: setup.shards, key: (3, u64::from(setup.seed)) },
             limits: setup.limits,
@@ -96,12 +96,12 @@ impl World {
     }
 
     /// A WebSocket that has read its `open` packet (a bare echo reads none), on the next shard in turn.
-    pub fn websocket(&self, path: &str) -> Peer {
+    pub(crate) fn websocket(&self, path: &str) -> Peer {
         self.websocket_with(path, |_| {})
     }
 
     /// As [`World::websocket`], with a handshake of one's own.
-    pub fn websocket_with(&self, path: &str, change: impl FnOnce(&mut Hello)) -> Peer {
+    pub(crate) fn websocket_with(&self, path: &str, change: impl FnOnce(&mut Hello)) -> Peer {
         let mut hello = self.hello(path);
         change(&mut hello);
         let opens = hello.service != Service::WebSocketEcho;
@@ -117,12 +117,12 @@ impl World {
     }
 
     /// A polling client that has read its `open` packet.
-    pub fn polling(&self, path: &str) -> Poller {
+    pub(crate) fn polling(&self, path: &str) -> Poller {
         self.polling_with(path, |_| {})
     }
 
     /// As [`World::polling`], with a handshake of one's own.
-    pub fn polling_with(&self, path: &str, change: impl FnOnce(&mut Hello)) -> Poller {
+    pub(crate) fn polling_with(&self, path: &str, change: impl FnOnce(&mut Hello)) -> Poller {
         let mut hello = self.hello(path);
         change(&mut hello);
         let shard = self.0.borrow_mut().next_shard();
@@ -132,38 +132,38 @@ impl World {
     }
 
     /// Addresses whose places sessions have given back, in order.
-    pub fn left(&self) -> Vec<String> {
+    pub(crate) fn left(&self) -> Vec<String> {
         self.0.borrow().left.iter().map(ToString::to_string).collect()
     }
 
     /// The clock moves on; every timer fires at its deadline exactly.
-    pub fn advance(&self, milliseconds: u64) {
+    pub(crate) fn advance(&self, milliseconds: u64) {
         self.0.borrow_mut().advance(milliseconds);
     }
 
     /// From now on nothing more is read of the sockets, until [`World::catches_up`]: so it is to a shard whose process is late.
-    pub fn falls_behind(&self) {
+    pub(crate) fn falls_behind(&self) {
         let mut state = self.0.borrow_mut();
         state.heard = Some(state.now.mono);
     }
 
     /// All that lies in the sockets is read again.
-    pub fn catches_up(&self) {
+    pub(crate) fn catches_up(&self) {
         self.0.borrow_mut().heard = None;
     }
 
     /// The wall clock jumps; the monotonic one does not (F-16).
-    pub fn wall_jumps_to(&self, wall: WallMillis) {
+    pub(crate) fn wall_jumps_to(&self, wall: WallMillis) {
         self.0.borrow_mut().now.wall = wall;
     }
 
     /// Milliseconds to the next timer of any shard.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         self.0.borrow_mut().deadline()
     }
 
     /// Everything done inside is one turn of each shard: written once, at its end.
-    pub fn in_one_turn(&self, script: impl FnOnce()) {
+    pub(crate) fn in_one_turn(&self, script: impl FnOnce()) {
         self.0.borrow_mut().held = true;
         script();
         self.0.borrow_mut().held = false;
@@ -171,61 +171,61 @@ impl World {
     }
 
     /// Nothing travels between shards until [`World::delivers_mail`].
-    pub fn holds_mail(&self) {
+    pub(crate) fn holds_mail(&self) {
         self.0.borrow_mut().mail_held = true;
     }
 
-    pub fn delivers_mail(&self) {
+    pub(crate) fn delivers_mail(&self) {
         self.0.borrow_mut().mail_held = false;
         self.0.borrow_mut().run();
     }
 
     /// What becomes of jobs from now on: an outcome, or `None` to keep them for [`World::finishes_job`]. Unless told
     /// otherwise writes succeed and everything else is unavailable.
-    pub fn answers_jobs(&self, answer: impl FnMut(&Job) -> Option<Outcome> + 'static) {
+    pub(crate) fn answers_jobs(&self, answer: impl FnMut(&Job) -> Option<Outcome> + 'static) {
         self.0.borrow_mut().answer_job = Box::new(answer);
     }
 
     /// The oldest job that was kept comes back. Panics where none was.
-    pub fn finishes_job(&self, outcome: Outcome) {
+    pub(crate) fn finishes_job(&self, outcome: Outcome) {
         let (shard, ticket, _) = self.0.borrow_mut().kept_jobs.pop_front().expect("a job was kept");
         if let Some(ticket) = ticket {
             self.input(shard, Input::Done { ticket, outcome });
         }
     }
 
-    pub fn drains(&self, window_ms: u64) {
+    pub(crate) fn drains(&self, window_ms: u64) {
         for shard in 0..self.shards() {
             self.input(shard, Input::Drain { window_ms });
         }
     }
 
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.0.borrow().shards.iter().all(Shard::is_drained)
     }
 
-    pub fn shards(&self) -> u16 {
+    pub(crate) fn shards(&self) -> u16 {
         self.0.borrow().shards.len() as u16
     }
 
     /// The next client arrives on this shard.
-    pub fn next_on(&self, shard: u16) -> &World {
+    pub(crate) fn next_on(&self, shard: u16) -> &World {
         self.0.borrow_mut().next_shard = shard;
         self
     }
 
     /// Reads one shard.
-    pub fn look<T>(&self, shard: u16, look: impl FnOnce(&Shard) -> T) -> T {
+    pub(crate) fn look<T>(&self, shard: u16, look: impl FnOnce(&Shard) -> T) -> T {
         look(&self.0.borrow().shards[usize::from(shard)])
     }
 
     /// A figure summed over all shards.
-    pub fn sum(&self, figure: impl Fn(&Shard) -> u64) -> u64 {
+    pub(crate) fn sum(&self, figure: impl Fn(&Shard) -> u64) -> u64 {
         self.0.borrow().shards.iter().map(figure).sum()
     }
 
     /// Nobody is left: no peer, connection, socket, room, ack, timer, byte, list entry or unanswered request.
-    pub fn assert_empty(&self) {
+    pub(crate) fn assert_empty(&self) {
         self.0.borrow_mut().assert_empty();
     }
 
@@ -258,7 +258,7 @@ fn open_sid(packet: &str) -> String {
 }
 
 /// Whether `text` is as `pattern` says, `*` standing for anything.
-pub fn is_like(pattern: &str, text: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((front, rest)) => text.strip_prefix(front).is_some_and(|text| {

@@ -5,7 +5,7 @@ use crate::shard::io::Input;
 use crate::wire::frame::{Opcode, write_masked};
 
 /// One WebSocket client. Texts are engine packets, as on the wire: `40/lab,`, `42/lab,["echo",1]`.
-pub struct Peer {
+pub(crate) struct Peer {
     world: World,
     pipe: usize,
     /// The engine's sid; empty for an upgrade and a bare echo.
@@ -14,7 +14,7 @@ pub struct Peer {
 
 /// One frame from the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Frame {
+pub(crate) enum Frame {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -30,16 +30,16 @@ impl Peer {
     }
 
     /// The shell writes what waits for it before the end of the turn, as it does when that can leave together with a 101.
-    pub fn is_written_early(&self) {
+    pub(crate) fn is_written_early(&self) {
         self.world.0.borrow_mut().write(self.pipe);
     }
 
-    pub fn sends(&self, text: &str) {
+    pub(crate) fn sends(&self, text: &str) {
         self.sends_frame(Opcode::Text, true, text.as_bytes());
     }
 
     /// Several texts in one read.
-    pub fn sends_together(&self, texts: &[&str]) {
+    pub(crate) fn sends_together(&self, texts: &[&str]) {
         let mut bytes = Vec::new();
         for text in texts {
             write_masked(&mut bytes, Opcode::Text, true, text.as_bytes(), [9, 8, 7, 6]);
@@ -47,23 +47,23 @@ impl Peer {
         self.sends_bytes(&mut bytes);
     }
 
-    pub fn sends_binary(&self, data: &[u8]) {
+    pub(crate) fn sends_binary(&self, data: &[u8]) {
         self.sends_frame(Opcode::Binary, true, data);
     }
 
-    pub fn sends_frame(&self, opcode: Opcode, fin: bool, payload: &[u8]) {
+    pub(crate) fn sends_frame(&self, opcode: Opcode, fin: bool, payload: &[u8]) {
         let mut bytes = Vec::new();
         write_masked(&mut bytes, opcode, fin, payload, [0x1b, 0x5a, 0x80, 0x3f]);
         self.sends_bytes(&mut bytes);
     }
 
-    pub fn sends_close(&self, code: Option<u16>) {
+    pub(crate) fn sends_close(&self, code: Option<u16>) {
         let payload = code.map(u16::to_be_bytes);
         self.sends_frame(Opcode::Close, true, payload.as_ref().map_or(&[], |code| &code[..]));
     }
 
     /// Bytes as they are, as one read. A client that has been cut off sends in vain.
-    pub fn sends_bytes(&self, bytes: &mut [u8]) {
+    pub(crate) fn sends_bytes(&self, bytes: &mut [u8]) {
         let (shard, conn, closed) = {
             let mut state = self.world.0.borrow_mut();
             let pipe = &mut state.pipes[self.pipe];
@@ -78,7 +78,7 @@ impl Peer {
     }
 
     /// CONNECT with `auth` (JSON text, may be empty) to `nsp`; reads the reply and returns the socket's sid.
-    pub fn joins(&self, nsp: &str, auth: &str) -> String {
+    pub(crate) fn joins(&self, nsp: &str, auth: &str) -> String {
         let name = if nsp == "/" { String::new() } else { format!("{nsp},") };
         self.sends(&format!("40{name}{auth}"));
         open_sid(&self.gets(&format!("40{name}{{\"sid\":\"*\"}}")))
@@ -86,7 +86,7 @@ impl Peer {
 
     /// The next frame is a text like `pattern`.
     #[track_caller]
-    pub fn gets(&self, pattern: &str) -> String {
+    pub(crate) fn gets(&self, pattern: &str) -> String {
         match self.next() {
             Some(Frame::Text(text)) if is_like(pattern, &text) => text,
             other => panic!("expected {pattern}\n     got {other:?}"),
@@ -94,50 +94,50 @@ impl Peer {
     }
 
     #[track_caller]
-    pub fn gets_binary(&self, data: &[u8]) {
+    pub(crate) fn gets_binary(&self, data: &[u8]) {
         assert_eq!(self.next(), Some(Frame::Binary(data.to_vec())));
     }
 
     #[track_caller]
-    pub fn gets_pong(&self, data: &[u8]) {
+    pub(crate) fn gets_pong(&self, data: &[u8]) {
         assert_eq!(self.next(), Some(Frame::Pong(data.to_vec())));
     }
 
     /// The next frame is a close frame with this code; `None`: without one.
     #[track_caller]
-    pub fn gets_close(&self, code: Option<u16>) {
+    pub(crate) fn gets_close(&self, code: Option<u16>) {
         assert_eq!(self.next(), Some(Frame::Close(code)));
     }
 
     /// Nothing more is to be read, and the TCP connection has been closed.
     #[track_caller]
-    pub fn gets_end(&self) {
+    pub(crate) fn gets_end(&self) {
         assert_eq!(self.next(), Some(Frame::End));
     }
 
     #[track_caller]
-    pub fn gets_nothing(&self) {
+    pub(crate) fn gets_nothing(&self) {
         assert_eq!(self.next(), None);
     }
 
     /// Everything that has come, `End` not among it.
-    pub fn takes_all(&self) -> Vec<Frame> {
+    pub(crate) fn takes_all(&self) -> Vec<Frame> {
         std::iter::from_fn(|| self.next().filter(|frame| *frame != Frame::End)).collect()
     }
 
     /// Answers the engine's pings by itself from now on.
-    pub fn answers_pings(&self) {
+    pub(crate) fn answers_pings(&self) {
         self.world.0.borrow_mut().pipes[self.pipe].answers_pings = true;
     }
 
     /// From now on reads `bytes` more bytes and then nothing.
-    pub fn reads_only(&self, bytes: usize) {
+    pub(crate) fn reads_only(&self, bytes: usize) {
         self.world.0.borrow_mut().pipes[self.pipe].room = Some(bytes);
         self.wakes_writer();
     }
 
     /// Reads everything again.
-    pub fn reads_on(&self) {
+    pub(crate) fn reads_on(&self) {
         self.world.0.borrow_mut().pipes[self.pipe].room = None;
         self.wakes_writer();
     }
@@ -152,7 +152,7 @@ impl Peer {
     }
 
     /// The TCP connection ends, `broken` or in peace.
-    pub fn hangs_up(&self, broken: bool) {
+    pub(crate) fn hangs_up(&self, broken: bool) {
         let (shard, conn, closed) = {
             let state = self.world.0.borrow();
             let pipe = &state.pipes[self.pipe];
@@ -164,17 +164,17 @@ impl Peer {
     }
 
     /// The server does not read what this one sends.
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.world.0.borrow().pipes[self.pipe].unheard.is_some()
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.world.0.borrow().pipes[self.pipe].closed
     }
 
     /// The next frame the server has written.
     #[track_caller]
-    pub fn next(&self) -> Option<Frame> {
+    pub(crate) fn next(&self) -> Option<Frame> {
         let mut state = self.world.0.borrow_mut();
         let pipe = &mut state.pipes[self.pipe];
         if pipe.unread.is_empty() {

@@ -15,7 +15,7 @@ use crate::shard::{Shard, ShardConfig};
 /// Answers a job, or keeps it.
 type AnswerJob = Box<dyn FnMut(&Job) -> Option<Outcome>>;
 
-pub struct State {
+pub(super) struct State {
     pub shards: Vec<Shard>,
     pub config: Arc<ShardConfig>,
     pub now: Now,
@@ -43,7 +43,7 @@ pub struct State {
 }
 
 /// One WebSocket: what the kernel took for the peer, and how much more it would take.
-pub struct Pipe {
+pub(super) struct Pipe {
     pub shard: u16,
     pub conn: ConnKey,
     pub unread: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Pipe {
 }
 
 impl State {
-    pub fn new(shards: Vec<Shard>, config: Arc<ShardConfig>, now: Now) -> State {
+    pub(super) fn new(shards: Vec<Shard>, config: Arc<ShardConfig>, now: Now) -> State {
         let count = shards.len();
         State {
             shards,
@@ -83,13 +83,13 @@ impl State {
         }
     }
 
-    pub fn next_shard(&mut self) -> u16 {
+    pub(super) fn next_shard(&mut self) -> u16 {
         let shard = self.next_shard;
         self.next_shard = (shard + 1) % self.shards.len() as u16;
         shard
     }
 
-    pub fn add_pipe(&mut self, shard: u16) -> usize {
+    pub(super) fn add_pipe(&mut self, shard: u16) -> usize {
         let index = self.pipes.len();
         let conn = ConnKey(self.slots[usize::from(shard)].insert(index));
         self.pipes.push(Pipe {
@@ -104,32 +104,32 @@ impl State {
         index
     }
 
-    pub fn add_request(&mut self) -> ReqId {
+    pub(super) fn add_request(&mut self) -> ReqId {
         ReqId { shard: ShardId(0), key: self.waiting.insert(()) }
     }
 
-    pub fn is_waiting(&self, req: ReqId) -> bool {
+    pub(super) fn is_waiting(&self, req: ReqId) -> bool {
         self.waiting.get(req.key).is_some()
     }
 
     /// The client has gone; an answer would go nowhere.
-    pub fn give_up(&mut self, req: ReqId) {
+    pub(super) fn give_up(&mut self, req: ReqId) {
         self.waiting.remove(req.key);
     }
 
-    pub fn input(&mut self, shard: u16, input: Input<'_>) {
+    pub(super) fn input(&mut self, shard: u16, input: Input<'_>) {
         self.shards[usize::from(shard)].on_input(self.now, input);
         if !self.held {
             self.run();
         }
     }
 
-    pub fn deadline(&mut self) -> Option<u64> {
+    pub(super) fn deadline(&mut self) -> Option<u64> {
         let now = self.now.mono;
         self.shards.iter_mut().filter_map(Shard::deadline).min().map(|due| due.since(now))
     }
 
-    pub fn advance(&mut self, milliseconds: u64) {
+    pub(super) fn advance(&mut self, milliseconds: u64) {
         let end = self.now.mono + milliseconds;
         while let Some(due) = self.shards.iter_mut().filter_map(Shard::deadline).min().filter(|due| *due <= end) {
             self.move_clock(due);
@@ -143,7 +143,7 @@ impl State {
     }
 
     /// Turns of all shards until none has anything left to say.
-    pub fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         for _ in 0..100_000 {
             let mut busy = false;
             for shard in 0..self.shards.len() {
@@ -240,7 +240,7 @@ impl State {
     }
 
     /// Writes what waits for one socket.
-    pub fn write(&mut self, pipe: usize) {
+    pub(super) fn write(&mut self, pipe: usize) {
         let pipe = &mut self.pipes[pipe];
         self.shards[usize::from(pipe.shard)]
             .flush(pipe.conn, |slices| slices.map_while(|slice| pipe.take(slice)).sum());
@@ -256,7 +256,7 @@ impl State {
         true
     }
 
-    pub fn assert_empty(&mut self) {
+    pub(super) fn assert_empty(&mut self) {
         assert!(self.waiting.is_empty(), "{} requests without an answer", self.waiting.len());
         for shard in &mut self.shards {
             let sample = shard.sample();

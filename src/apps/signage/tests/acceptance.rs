@@ -10,7 +10,7 @@ use crate::app::event::Args;
 use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 
-pub fn full_state(time: u32) -> Value {
+pub(super) fn full_state(time: u32) -> Value {
     json!({"timestamp":"2025-08-20T10:00:30.000Z","system":{"cpu":12},"storage":{},
         "vlc":{"state":"playing","time":time},"app":{},"activePlaylist":{},"defaultPlaylist":{},"snapshot":{}})
 }

@@ -15,9 +15,9 @@ use crate::apps::signage::settings::Settings;
 use crate::apps::signage::tables::{self, Change, Command, Device, Failure, State};
 use crate::apps::signage::{ROW, Signage};
 use crate::testing;
-pub use crate::testing::Id;
+pub(super) use crate::testing::Id;
 
-pub struct World {
+pub(super) struct World {
     world: testing::World,
     people: u32,
 }
@@ -36,23 +36,23 @@ impl DerefMut for World {
 }
 
 impl World {
-    pub fn new() -> World {
+    pub(super) fn new() -> World {
         World::with(Settings::default())
     }
 
-    pub fn with(settings: Settings) -> World {
+    pub(super) fn with(settings: Settings) -> World {
         let shelves = tables::shelves(&settings);
         let world = testing::World::of(move || Signage::new(settings.clone()), &[&tables::TABLES], &shelves);
         World { world, people: 0 }
     }
 
     /// A device with its own token, form (a) of the handshake.
-    pub fn device(&mut self, id: &str, token: &str) -> Id {
+    pub(super) fn device(&mut self, id: &str, token: &str) -> Id {
         self.connect(Err(AuthFailure::Invalid), json!({"deviceId": id, "authToken": token}), "")
     }
 
     /// An authorised and registered device of a group.
-    pub fn player(&mut self, id: &str, group: &str) -> Id {
+    pub(super) fn player(&mut self, id: &str, group: &str) -> Id {
         let token = format!("token-{id}");
         if !self.disk().devices.get(id).is_some_and(|row| row.authorized) {
             self.device(id, &token);
@@ -70,7 +70,7 @@ impl World {
         socket
     }
 
-    pub fn person(&mut self, role: &str, groups: &[&str]) -> Id {
+    pub(super) fn person(&mut self, role: &str, groups: &[&str]) -> Id {
         self.people += 1;
         let identity = Claims {
             sub: format!("{role}{}", self.people),
@@ -82,17 +82,17 @@ impl World {
         self.connect(Ok(Arc::new(identity.into())), json!({}), "")
     }
 
-    pub fn admin(&mut self) -> Id {
+    pub(super) fn admin(&mut self) -> Id {
         self.person("admin", &[])
     }
 
     /// The operator asks.
-    pub fn call(&mut self, method: &str, target: &str) {
+    pub(super) fn call(&mut self, method: &str, target: &str) {
         self.requests(&ROW, method, target, None);
     }
 
     /// Every row there is.
-    pub fn disk(&self) -> Disk {
+    pub(super) fn disk(&self) -> Disk {
         let store = &self.world.store;
         fn all<T: FromRow, K: Ord>(rows: Vec<T>, key: impl Fn(&T) -> K) -> BTreeMap<K, T> {
             rows.into_iter().map(|row| (key(&row), row)).collect()
@@ -111,14 +111,14 @@ impl World {
     }
 
     /// The bytes of a picture.
-    pub fn picture(&self, id: &str) -> Option<Bytes> {
+    pub(super) fn picture(&self, id: &str) -> Option<Bytes> {
         let row = Statement::new("SELECT * FROM blobs WHERE id = ?1").bind(id);
         self.world.store.contents(self.world.store.rows::<Blob>(row).pop())
     }
 }
 
 /// What is on disk, by device or, of commands, by command and device.
-pub struct Disk {
+pub(super) struct Disk {
     pub devices: BTreeMap<String, Device>,
     pub states: BTreeMap<String, State>,
     pub changes: Vec<Change>,
@@ -154,7 +154,7 @@ impl FromRow for Command {
     }
 }
 
-pub fn of_tenant(tenant: &str, role: &str, device: Option<&str>) -> Result<Arc<Identity>, AuthFailure> {
+pub(super) fn of_tenant(tenant: &str, role: &str, device: Option<&str>) -> Result<Arc<Identity>, AuthFailure> {
     let claims = Claims {
         sub: role.into(),
         role: role.into(),
@@ -166,11 +166,11 @@ pub fn of_tenant(tenant: &str, role: &str, device: Option<&str>) -> Result<Arc<I
     Ok(Arc::new(claims.into()))
 }
 
-pub fn fleet_world() -> World {
+pub(super) fn fleet_world() -> World {
     World::with(Settings { fleet_token: crate::base::secret::Secret::new("player_token"), ..Settings::default() })
 }
 
-pub fn by_fleet_token(world: &mut World, auth: Value) -> Id {
+pub(super) fn by_fleet_token(world: &mut World, auth: Value) -> Id {
     let mut auth = auth;
     auth["token"] = json!("player_token");
     world.connect(Err(AuthFailure::Invalid), auth, "")
