@@ -124,6 +124,7 @@ impl Shard {
         None
     }
 
+    /// Answers a request that cannot be served, and counts it.
     pub(super) fn refuse(&mut self, req: ReqId, error: EngineError) {
         self.stats.refused[usize::from(error.code())] += 1;
         self.respond(req, Reply::Error(error));

@@ -158,12 +158,14 @@ impl Shard {
         lane.mark_dirty(conn, &mut self.transports.dirty_conns);
     }
 
+    /// Something waits for this connection: it comes in [`Shard::next_flush`].
     pub(super) fn mark_dirty(&mut self, conn: ConnKey) {
         if let Some(lane) = self.transports.conns.lane_mut(conn) {
             lane.mark_dirty(conn, &mut self.transports.dirty_conns);
         }
     }
 
+    /// Something waits for this peer's poll, which is answered at the end of the turn.
     pub(super) fn mark_poll_dirty(&mut self, key: PeerKey) {
         if let Some(peer) = self.transports.peers.get_mut(key.0)
             && !peer.poll_dirty

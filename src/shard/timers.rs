@@ -15,6 +15,7 @@ use crate::engine::session::Transport;
 use crate::socketio::ack::AckKey;
 
 impl Shard {
+    /// What is due of one peer, room or ack.
     pub(super) fn on_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Heartbeat(peer) => self.on_heartbeat(peer),

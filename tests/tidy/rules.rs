@@ -297,9 +297,9 @@ pub(crate) fn undocumented(source: &Source) -> Complaints {
 /// where they come from, and fields are told by their names.
 fn public_item(source: &Source, index: usize) -> Option<(&str, &str)> {
     const KINDS: &[&str] = &["struct", "enum", "trait", "type", "static", "fn", "const"];
-    let words: Vec<&str> = source.tokens[index + 1..].iter().take(4).map(|token| &*token.text).collect();
+    let words: Vec<&str> = source.tokens[index + 1..].iter().take(7).map(|token| &*token.text).collect();
     let at = words.iter().position(|word| KINDS.contains(word))?;
-    if !words[..at].iter().all(|word| matches!(*word, "const" | "async" | "unsafe")) {
+    if !words[..at].iter().all(|word| matches!(*word, "const" | "async" | "unsafe" | "(" | "crate" | "super" | ")")) {
         return None;
     }
     let at = if words[at] == "const" && words.get(at + 1) == Some(&"fn") { at + 1 } else { at };
@@ -309,7 +309,7 @@ fn public_item(source: &Source, index: usize) -> Option<(&str, &str)> {
 /// Whether a doc comment stands above `line`, attributes passed over. One comment serves constants that follow each other.
 fn is_documented(lines: &[&str], line: usize, kind: &str) -> bool {
     let above = lines[..line - 1].iter().rev().map(|line| line.trim());
-    let sibling = |line: &&str| kind == "const" && line.starts_with("pub const ");
+    let sibling = |line: &&str| kind == "const" && line.starts_with("pub") && line.contains(" const ");
     let mut above = above.skip_while(|line| line.starts_with("#[") || line.ends_with(")]") || sibling(line));
     above.next().is_some_and(|line| line.starts_with("///") || line.starts_with("#[doc"))
 }
