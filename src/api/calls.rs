@@ -4,9 +4,9 @@
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
 use crate::app::route::{Body, Call, Http, Place, Refused, Who};
-use crate::base::limit::{BODY_TIMEOUT_MS, CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::base::percent;
 
 /// Answers what is for an application; everything else goes on.
@@ -54,12 +54,12 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
     let judged = match identified(api, owned.route.who, &parts.headers, &call.query) {
         Ok(identity) => {
             call.identity = identity;
-            with_body(&mut call, &parts.headers, body).await
+            with_body(api, &mut call, &parts.headers, body).await
         }
         Err(refused) => Err(refused),
     };
     match judged.and_then(|()| (owned.route.home)(&call)) {
-        Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts.headers, cut).await,
+        Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts, cut).await,
         Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
         Err(refused) => refuse(http, &refused),
     }
@@ -77,7 +77,7 @@ fn identified(api: &Api, who: Who, headers: &HeaderMap, query: &str) -> Result<O
 }
 
 /// Reads the body as the route wants it, within its bound and its time.
-async fn with_body(call: &mut Call, headers: &HeaderMap, body: axum::body::Body) -> Result<(), Refused> {
+async fn with_body(api: &Api, call: &mut Call, headers: &HeaderMap, body: axum::body::Body) -> Result<(), Refused> {
     let bytes_max = match call.route.body {
         Body::None => return Ok(()),
         Body::Json { bytes_max } if is_json(headers) => bytes_max,
@@ -96,7 +96,7 @@ async fn with_body(call: &mut Call, headers: &HeaderMap, body: axum::body::Body)
         return Err(TOO_LARGE);
     }
     let whole = Limited::new(body, bytes_max).collect();
-    let whole = timeout(Duration::from_millis(BODY_TIMEOUT_MS), whole).await.map_err(|_| TOO_SLOW)?;
+    let whole = timeout(api.settings.body_timeout, whole).await.map_err(|_| TOO_SLOW)?;
     call.body = match whole {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(TOO_LARGE),
@@ -120,13 +120,13 @@ fn user_agent(headers: &HeaderMap) -> String {
     text.chars().take(USER_AGENT_BYTES_MAX).collect()
 }
 
-async fn at(api: &Api, owned: Owned, call: Call, headers: &HeaderMap, cut: Arc<Notify>) -> Response {
+async fn at(api: &Api, owned: Owned, call: Call, asked: &Parts, cut: Arc<Notify>) -> Response {
     let http = &owned.row.http;
     let mut answers = api.backend.call(owned.row.name, call, cut);
     let first = timeout(api.settings.call_timeout, poll_fn(|cx| answers.poll_next(cx))).await;
     match first {
         Ok(Some(Answer::Reply(Reply { content: Content::Stream, .. }))) => stream::response(answers),
-        Ok(Some(Answer::Reply(reply))) => show(api, http, reply, headers).await,
+        Ok(Some(Answer::Reply(reply))) => show(api, http, reply, asked).await,
         Ok(_) | Err(_) => refuse(http, &NO_ANSWER),
     }
 }
@@ -163,7 +163,7 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
 }
 
 /// A home's reply as HTTP.
-async fn show(api: &Api, http: &Http, reply: Reply, headers: &HeaderMap) -> Response {
+async fn show(api: &Api, http: &Http, reply: Reply, asked: &Parts) -> Response {
     let Ok(status) = StatusCode::from_u16(reply.status) else { return refuse(http, &BAD_REPLY) };
     let not_stored = (header::CACHE_CONTROL, "no-store");
     match reply.content {
@@ -175,7 +175,7 @@ async fn show(api: &Api, http: &Http, reply: Reply, headers: &HeaderMap) -> Resp
             Ok(to) => (status, [(header::LOCATION, to)], [not_stored]).into_response(),
             Err(_) => refuse(http, &BAD_REPLY),
         },
-        Content::Blob { shelf, id, gone } => match blob::fetch(api, shelf, id, headers).await {
+        Content::Blob { shelf, id, gone } => match blob::fetch(api, shelf, id, &asked.method, &asked.headers).await {
             Ok(response) => response,
             Err(blob::Unfetched::Gone) => refuse(http, &gone),
             Err(blob::Unfetched::StoreFails) => refuse(http, &NO_STORE),

@@ -11,6 +11,7 @@
 //! | `metrics` | `/metrics`, admin only |
 //! | `admin` | the guard; `/drain` |
 //! | `calls`, `routes`, `blob`, `stream` | the routes of applications, `/<application>/…` |
+//! | `range` | none by itself: what of a file or a blob a request wants |
 //! | `openapi` | `/openapi.json`: those of the listener |
 //!
 //! Deliberately absent: CORS on anything but the client files. A page of another origin has no business here.
@@ -25,6 +26,7 @@ pub(crate) mod metrics;
 mod openapi;
 pub(crate) mod page;
 mod process;
+mod range;
 mod reply;
 pub(crate) mod routes;
 pub(crate) mod static_root;
@@ -41,7 +43,7 @@ use axum::routing::get;
 use crate::app::metric::Family;
 use crate::app::route::Door;
 use crate::app::table::Row;
-use crate::base::limit::CALL_TIMEOUT_MS;
+use crate::base::limit::{BODY_TIMEOUT_MS, CALL_TIMEOUT_MS};
 use crate::base::secret::Secret;
 
 use backend::Backend;
@@ -75,6 +77,8 @@ pub(crate) struct Settings {
     pub applications: Vec<&'static Row>,
     /// How long a call waits for its home's first answer.
     pub call_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -90,6 +94,7 @@ impl Default for Settings {
             metrics: Vec::new(),
             applications: Vec::new(),
             call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
+            body_timeout: Duration::from_millis(BODY_TIMEOUT_MS),
         }
     }
 }

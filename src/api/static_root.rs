@@ -14,14 +14,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use headers::{
-    ETag, HeaderMapExt as _, IfMatch, IfModifiedSince, IfNoneMatch, IfRange, IfUnmodifiedSince, LastModified,
-};
+use headers::{ETag, HeaderMapExt as _, LastModified};
 use percent_encoding::percent_decode_str;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
+use super::range::{Wanted, content_range, wanted};
 use super::{Api, reply};
 use crate::base::ids::ListenerId;
 
@@ -41,20 +40,6 @@ enum Found {
     },
     /// A directory with an `index.html`, asked for without the slash at its end.
     Directory,
-}
-
-/// What of a file an asker wants.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    Whole,
-    /// First and last byte.
-    Part(u64, u64),
-    /// A range that lies outside.
-    Outside,
-    /// It has it already.
-    Nothing,
-    /// Another version than this one.
-    Other,
 }
 
 /// Answers from the directory of the request's listener; where that has nothing under the path, `next` does.
@@ -139,18 +124,17 @@ fn answer(file: File, name: &str, size: u64, modified: SystemTime, method: &Meth
     headers.typed_insert(LastModified::from(modified));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let (status, first, len) = match wanted(method, asked, &etag, modified, size) {
+    let (status, first, len) = match wanted(method, asked, &etag, Some(modified), size) {
         Wanted::Nothing => return (StatusCode::NOT_MODIFIED, headers).into_response(),
         Wanted::Other => return StatusCode::PRECONDITION_FAILED.into_response(),
         Wanted::Outside => {
-            let place = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
+            let place = [(header::CONTENT_RANGE, content_range(None, size))];
             return (StatusCode::RANGE_NOT_SATISFIABLE, place).into_response();
         }
         Wanted::Whole => (StatusCode::OK, 0, size),
-        Wanted::Part(first, last) => {
-            let place = format!("bytes {first}-{last}/{size}");
-            headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&place).expect("digits are visible"));
-            (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+        Wanted::Part(part) => {
+            headers.insert(header::CONTENT_RANGE, content_range(Some(&part), size));
+            (StatusCode::PARTIAL_CONTENT, *part.start(), part.end() - part.start() + 1)
         }
     };
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
@@ -169,37 +153,6 @@ fn body(mut file: File, first: u64, len: u64, method: &Method) -> Body {
 fn content_type(name: &str) -> String {
     let guessed = mime_guess::from_path(name).first_or_octet_stream();
     if guessed.type_() == "text" { format!("{guessed}; charset=utf-8") } else { guessed.to_string() }
-}
-
-/// The conditions of a request in their order (RFC 9110 section 13.2.2). One range is served; several, or what is none, are
-/// the whole, as the RFC allows.
-fn wanted(method: &Method, asked: &HeaderMap, etag: &ETag, modified: SystemTime, size: u64) -> Wanted {
-    let is_this = match (asked.typed_get::<IfMatch>(), asked.typed_get::<IfUnmodifiedSince>()) {
-        (Some(tags), _) => tags.precondition_passes(etag),
-        (None, Some(since)) => since.precondition_passes(modified),
-        (None, None) => true,
-    };
-    if !is_this {
-        return Wanted::Other;
-    }
-    let is_new = match (asked.typed_get::<IfNoneMatch>(), asked.typed_get::<IfModifiedSince>()) {
-        (Some(tags), _) => tags.precondition_passes(etag),
-        (None, Some(since)) => since.is_modified(modified),
-        (None, None) => true,
-    };
-    if !is_new {
-        return Wanted::Nothing;
-    }
-    let since = LastModified::from(modified);
-    let is_part_of_this = asked.typed_get::<IfRange>().is_none_or(|part| !part.is_modified(Some(etag), Some(&since)));
-    let range = asked.get(header::RANGE).filter(|_| *method == Method::GET && is_part_of_this);
-    let one = range.and_then(|range| range.to_str().ok()).filter(|range| !range.contains(','));
-    let parsed = one.and_then(|range| http_range_header::parse_range_header(range).ok());
-    match parsed.map(|range| range.validate(size)) {
-        None => Wanted::Whole,
-        Some(Ok(ranges)) => Wanted::Part(*ranges[0].start(), *ranges[0].end()),
-        Some(Err(_)) => Wanted::Outside,
-    }
 }
 
 const INDEX: &str = "index.html";

@@ -1,7 +1,9 @@
 //! A daemon made of constants, and a request at a router: what the tests of this layer share.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -14,6 +16,7 @@ use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt;
 
 use super::backend::{Answers, Backend, BoxFuture, Readiness};
@@ -94,6 +97,8 @@ pub(crate) struct Fake {
     pub settings: Settings,
     /// Answer to every call; `None`: nobody answers.
     pub reply: Option<Reply>,
+    /// What follows the answer, each after longer than a call waits.
+    pub later: Vec<Told>,
     /// Homes that do not answer.
     pub silent: &'static [&'static str],
     /// The store answers no question.
@@ -120,8 +125,14 @@ impl Default for Fake {
         Fake {
             readiness: Readiness::Ready,
             samples: vec![ShardSample::default()],
-            settings: Settings { applications: ROWS.into(), call_timeout: AT_ONCE, ..Settings::default() },
+            settings: Settings {
+                applications: ROWS.into(),
+                call_timeout: AT_ONCE,
+                body_timeout: AT_ONCE,
+                ..Settings::default()
+            },
             reply: None,
+            later: Vec::new(),
             silent: &[],
             store_fails: false,
             blob: None,
@@ -138,6 +149,7 @@ impl Fake {
             readiness: self.readiness.clone(),
             samples: self.samples.clone(),
             reply: self.reply.clone(),
+            later: self.later.clone(),
             silent: self.silent,
             store_fails: self.store_fails,
             blob: self.blob.clone(),
@@ -157,6 +169,7 @@ struct Daemon {
     readiness: Readiness,
     samples: Vec<ShardSample>,
     reply: Option<Reply>,
+    later: Vec<Told>,
     silent: &'static [&'static str],
     store_fails: bool,
     blob: Option<Blob>,
@@ -183,7 +196,9 @@ impl Backend for Daemon {
     fn call(&self, _: &'static str, call: Call, _: Arc<Notify>) -> Box<dyn Answers> {
         let is_silent = matches!(&call.home, Home::Tenant(name) if self.silent.contains(&&**name));
         self.seen.calls.lock().unwrap().push(call);
-        Box::new(Script(self.reply.clone().filter(|_| !is_silent).map(Told::Reply)))
+        let first = self.reply.clone().filter(|_| !is_silent).map(|reply| (Duration::ZERO, Told::Reply(reply)));
+        let later = self.later.iter().cloned().map(|told| (AT_ONCE * 2, told));
+        Box::new(Script { rest: first.into_iter().chain(later).collect(), pause: Box::pin(sleep(Duration::ZERO)) })
     }
 
     fn blob(&self, _shelf: &'static str, _id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
@@ -205,12 +220,21 @@ impl Backend for Daemon {
     }
 }
 
-/// What a home says; `None`: nothing, ever.
-struct Script(Option<Told>);
+/// What a home says, and how long after what it has said before; then nothing, ever.
+struct Script {
+    rest: VecDeque<(Duration, Told)>,
+    pause: Pin<Box<Sleep>>,
+}
 
 impl Answers for Script {
-    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Told>> {
-        self.0.take().map_or(Poll::Pending, |told| Poll::Ready(Some(told)))
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        if self.rest.is_empty() || self.pause.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let told = self.rest.pop_front().map(|(_, told)| told);
+        let pause = self.rest.front().map_or(Duration::ZERO, |(pause, _)| *pause);
+        self.pause.as_mut().reset(Instant::now() + pause);
+        Poll::Ready(told)
     }
 }
 

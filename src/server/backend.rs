@@ -19,7 +19,6 @@ use crate::app::job::{Blob, JobError};
 use crate::app::reply::Answer;
 use crate::app::route::Call;
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
-use crate::base::limit::CALL_TIMEOUT_MS;
 use crate::base::time::WallMillis;
 use crate::net::calls;
 use crate::net::core::Refusals;
@@ -252,8 +251,6 @@ fn api_settings(plan: &Plan) -> api::Settings {
     engine_paths.sort_unstable();
     engine_paths.dedup();
     api::Settings {
-        started: Instant::now(),
-        started_at: SystemTime::now(),
         served: served(plan),
         engine_paths,
         client_dir: plan.client_dir.clone(),
@@ -261,7 +258,7 @@ fn api_settings(plan: &Plan) -> api::Settings {
         admin_token: plan.admin_token.clone(),
         metrics: plan.apps.iter().map(|app| app.app.row.metrics).collect(),
         applications: plan.apps.iter().map(|planned| planned.app.row).collect(),
-        call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
+        ..api::Settings::default()
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::testing::{Answer as Got, Fake, admin_get, ask, identity, publi
 use super::super::{admin, public};
 use super::*;
 use crate::app::job::Blob;
+use crate::app::reply::{Answer as Told, Item};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;
 
@@ -105,6 +106,19 @@ async fn a_body_that_ends_in_the_middle_is_400() {
     assert_eq!((got.status, fault(&got).as_str(), calls.len()), (400, "VALIDATION", 0));
 }
 
+/// Whatever of it has come, and whether or not it says how much there is.
+#[tokio::test]
+async fn t04_a_body_that_is_slow_is_408() {
+    use futures_util::StreamExt as _;
+    for (path, headers) in [("/desk/api/echo", &[JSON][..]), ("/hook/x", &[]), ("/hook/x", &[("content-length", "9")])]
+    {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("[1,")]);
+        let (got, calls) =
+            post(path, headers, HttpBody::from_stream(begun.chain(futures_util::stream::pending()))).await;
+        assert_eq!((got.status, fault(&got).as_str(), calls.len()), (408, "TIMEOUT", 0), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_raw_body_reaches_its_home_as_it_came_with_the_headers_the_route_has_chosen() {
     let headers = [("x-signature", "a"), ("x-signature", "b"), ("x-other", "c"), ("content-type", "what/ever")];
@@ -151,6 +165,18 @@ async fn a_home_that_does_not_answer_is_504() {
     assert_eq!((got.status, fault(&got).as_str()), (504, "NO_ANSWER"));
 }
 
+/// A stream goes on for as long as its home does, at whatever pace.
+#[tokio::test]
+async fn the_time_limit_of_a_call_ends_with_its_first_reply() {
+    let item = |data: &str| Told::Item(Item { data: data.to_owned(), ..Item::default() });
+    let fake = Fake { later: vec![item("1"), item("2"), Told::End], ..with(Some(Reply::stream())) };
+    let begun = std::time::Instant::now();
+    let got = ask(desk(&fake), request("DELETE", "/desk/notes/x", &[], "")).await;
+    assert!(begun.elapsed() > 3 * fake.settings.call_timeout, "{:?}", begun.elapsed());
+    assert_eq!((got.status, got.header("content-type")), (200, "text/event-stream"));
+    assert_eq!(got.text(), "data: 1\n\ndata: 2\n\n");
+}
+
 #[tokio::test]
 async fn of_several_homes_the_missing_are_named_at_one_deadline() {
     let fake = Fake { silent: &["b", "d"], ..with(Some(Reply::json(200, &json!({"n": 1})))) };
@@ -193,7 +219,7 @@ fn stored(mime: &str) -> Fake {
 }
 
 async fn picture(fake: &Fake, headers: &[(&str, &str)]) -> Got {
-    ask(desk(fake), request("DELETE", "/desk/notes/x", headers, "")).await
+    ask(desk(fake), request("GET", "/desk/picture?token=good", headers, "")).await
 }
 
 #[tokio::test]
@@ -220,8 +246,14 @@ async fn a_range_of_a_blob_is_206_and_one_outside_416() {
     assert_eq!((part.status, &part.body[..], part.header("content-range")), (206, &b"PN"[..], "bytes 1-2/4"));
     let outside = picture(&fake, &[("range", "bytes=4-9")]).await;
     assert_eq!((outside.status, outside.body.len(), outside.header("content-range")), (416, 0, "bytes */4"));
-    let changed = picture(&fake, &[("range", "bytes=1-2"), ("if-range", "\"old\"")]).await;
-    assert_eq!((changed.status, changed.body.len()), (200, 4));
+    for headers in
+        [&[("range", "bytes=1-2"), ("if-range", "\"old\"")][..], &[("range", "bytes=2-1")], &[("range", "bytes=x-")]]
+    {
+        let whole = picture(&fake, headers).await;
+        assert_eq!((whole.status, whole.body.len(), whole.header("content-range")), (200, 4, ""), "{headers:?}");
+    }
+    let other = picture(&fake, &[("if-match", "\"old\"")]).await;
+    assert_eq!((other.status, other.body.len()), (412, 0));
 }
 
 #[tokio::test]
@@ -232,8 +264,11 @@ async fn a_blob_that_has_gone_is_as_the_home_said_and_a_failing_store_503() {
         let got = picture(&fake, &[]).await;
         assert_eq!((got.status, fault(&got).as_str()), (404, "NO_SUCH_PICTURE"));
     }
-    let got = picture(&Fake { store_fails: true, ..stored("") }, &[]).await;
-    assert_eq!((got.status, fault(&got).as_str()), (503, "STORE_UNAVAILABLE"));
+    let shorter = Fake { contents: Some(Bytes::from_static(b"\x89P")), ..stored("") };
+    for fake in [Fake { store_fails: true, ..stored("") }, shorter] {
+        let got = picture(&fake, &[("range", "bytes=2-3")]).await;
+        assert_eq!((got.status, fault(&got).as_str()), (503, "STORE_UNAVAILABLE"));
+    }
 }
 
 #[tokio::test]
