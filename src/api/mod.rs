@@ -112,6 +112,8 @@ pub(crate) struct Served {
 pub(crate) struct ServedApplication {
     pub name: String,
     pub namespaces: Vec<String>,
+    /// Where its page is, if it has one.
+    pub page: Option<String>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
@@ -153,6 +155,7 @@ pub(crate) fn public(api: Api, root: Option<&'static str>) -> Router {
         .with_state(api.clone());
     let own = Router::new().merge(health::routes()).merge(client_files::routes(&api.settings)).fallback_service(pages);
     with_applications(own, &api, Door::Public, root)
+        .merge(page::of_applications(&api.settings.applications, root))
         .layer(axum::middleware::map_response(reply::nosniff))
         .with_state(api)
 }

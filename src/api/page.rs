@@ -1,13 +1,15 @@
 //! `/`: one page that says what is served and lets a person connect, emit and see. It needs no script but its own, which comes
-//! from its own path, so that the policy can forbid everything else (T-37).
+//! from its own path, so that the policy can forbid everything else (T-37). Pages of applications are served likewise.
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use super::{Api, VERSION, reply};
+use crate::app::route::Page;
+use crate::app::table::Row;
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -21,6 +23,27 @@ pub(crate) fn routes() -> Router<Api> {
 /// What the page may do: run its own script, wear its own style, and talk to where it came from.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The pages of these applications, as a listener with this root serves them. One that is asked for without the slash at its end
+/// is there with it.
+pub(crate) fn of_applications(rows: &[&'static Row], root: Option<&str>) -> Router<Api> {
+    let mut router = Router::new();
+    for row in rows {
+        for Page { path, bare, mime, text } in row.http.pages {
+            let answer = get(async || part(mime, text));
+            if *path == "/" {
+                let whole = format!("/{}/", row.name);
+                let name = &whole[..whole.len() - 1];
+                router = router.route(name, get(async || Redirect::permanent(&format!("/{}/", row.name))));
+            }
+            if bare.holds(row.name, root) {
+                router = router.route(path, answer.clone());
+            }
+            router = router.route(&format!("/{}{path}", row.name), answer);
+        }
+    }
+    router
+}
 
 fn part(content_type: &'static str, text: &'static str) -> Response {
     let headers = [
@@ -41,7 +64,7 @@ async fn served(State(api): State<Api>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Fake, ask, public_get};
+    use super::super::testing::{Fake, ROWS, ask, public_get};
     use super::super::{Served, ServedApplication, ServedListener, Settings, public};
     use super::*;
 
@@ -76,9 +99,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn applications_have_pages_of_their_own() {
+        let at = async |root, path: &str| {
+            let settings = Settings { applications: ROWS.to_vec(), ..Settings::default() };
+            ask(public(Fake { settings, ..Fake::default() }.api(), root), public_get(path)).await
+        };
+        let page = at(None, "/desk/").await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert_eq!((page.header("content-security-policy"), page.text()), (POLICY, "<p>desk</p>".to_owned()));
+        let almost = at(None, "/desk").await;
+        assert_eq!((almost.status, almost.header("location")), (308, "/desk/"));
+        assert_eq!(at(None, "/desk/desk.js").await.text(), "1;");
+        assert_eq!(at(None, "/desk.js").await.status, 404);
+        assert_eq!(at(Some("desk"), "/desk.js").await.text(), "1;");
+    }
+
+    #[tokio::test]
     async fn what_is_served_comes_from_the_configuration() {
         let served = Served {
-            applications: vec![ServedApplication { name: "signage".into(), namespaces: vec!["/signage".into()] }],
+            applications: vec![ServedApplication {
+                name: "signage".into(),
+                namespaces: vec!["/signage".into()],
+                page: None,
+            }],
             listeners: vec![ServedListener {
                 bind: "127.0.0.1:3000".into(),
                 root: "none".into(),

@@ -106,6 +106,12 @@ pub(crate) fn listed(own: &[Own], rows: &[&'static Row], roots: &[Option<&'stati
     for Own { door, method, path, doc } in own {
         lines.push([method, path, listener(*door), "", "", doc].map(str::to_owned));
     }
+    for row in rows {
+        for page in row.http.pages {
+            let path = format!("/{}{}", row.name, page.path);
+            lines.push(["GET", &path, listener(Door::Public), "", "", "A file of its page."].map(str::to_owned));
+        }
+    }
     for door in [Door::Public, Door::Admin] {
         let mut seen = BTreeMap::new();
         for root in roots {

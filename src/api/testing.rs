@@ -24,7 +24,7 @@ use super::{Api, Settings};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Blob, JobError, JobErrorKind};
 use crate::app::reply::{Answer as Told, Reply};
-use crate::app::route::{Bare, Body as Kind, Call, Door, Http, Method, Param, Place, Refused, Route, Who};
+use crate::app::route::{Bare, Body as Kind, Call, Door, Http, Method, Page, Param, Place, Refused, Route, Who};
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{AuthFailure, Home};
@@ -56,6 +56,10 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
             Route { bare: Bare::Everywhere, body: HOOK, ..route("hook", Method::Post, "/hook/{of}") },
             Route { home: of_all, ..route("each", Method::Get, "/each") },
             Route { door: Door::Admin, ..route("ledger", Method::Get, "/ledger") },
+        ],
+        pages: &[
+            Page { path: "/", bare: Bare::No, mime: "text/html; charset=utf-8", text: "<p>desk</p>" },
+            Page { path: "/desk.js", bare: Bare::AtRoot, mime: "text/javascript; charset=utf-8", text: "1;" },
         ],
         error: |refused| format!("{{\"fault\":\"{}\"}}", refused.code),
         commands: &[],

@@ -15,6 +15,8 @@ use crate::base::percent;
 #[derive(Debug)]
 pub struct Http {
     pub routes: &'static [Route],
+    /// Its own page, if it has one.
+    pub pages: &'static [Page],
     /// A refusal as its clients know errors: JSON text.
     pub error: fn(&Refused) -> String,
     /// Commands of the command line, each with verbs that ask routes of the admin listener.
@@ -23,12 +25,23 @@ pub struct Http {
 
 impl Http {
     /// An application that answers nothing.
-    pub const NONE: Http = Http { routes: &[], error: plain_error, commands: &[] };
+    pub const NONE: Http = Http { routes: &[], pages: &[], error: plain_error, commands: &[] };
 
     /// The route of this name.
     pub fn route(&self, name: &str) -> Option<&'static Route> {
         self.routes.iter().find(|route| route.name == name)
     }
+}
+
+/// A file of the application's page, compiled in. GET and HEAD answer it to everybody, under the policy of the daemon's own page:
+/// it runs no script but files of its origin, and nothing in it is inline.
+#[derive(Debug)]
+pub struct Page {
+    /// Below `/<application>`; `/` is the page itself.
+    pub path: &'static str,
+    pub bare: Bare,
+    pub mime: &'static str,
+    pub text: &'static str,
 }
 
 /// One method of one path.
@@ -180,7 +193,14 @@ impl Route {
 
     /// Whether it is served bare on a listener with this root, as an application called `owner`.
     pub fn is_bare(&self, owner: &str, root: Option<&str>) -> bool {
-        match self.bare {
+        self.bare.holds(owner, root)
+    }
+}
+
+impl Bare {
+    /// Whether it holds on a listener with this root, for an application called `owner`.
+    pub fn holds(self, owner: &str, root: Option<&str>) -> bool {
+        match self {
             Bare::No => false,
             Bare::AtRoot => root == Some(owner),
             Bare::Everywhere => true,

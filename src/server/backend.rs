@@ -266,6 +266,7 @@ fn served(plan: &Plan) -> Served {
     let application = |app: &super::plan::PlannedApp| ServedApplication {
         name: app.app.row.name.to_owned(),
         namespaces: app.namespaces.clone(),
+        page: (!app.app.row.http.pages.is_empty()).then(|| format!("/{}/", app.app.row.name)),
     };
     let listener = |listener: &super::plan::PlannedListener| ServedListener {
         bind: listener.bind.addr.to_string(),

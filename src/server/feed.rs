@@ -53,6 +53,7 @@ const ROW: Row = Row {
             route("end", Method::Get, "/end", Body::None),
             route("left", Method::Get, "/left", Body::None),
         ],
+        pages: &[],
         error: plain_error,
         commands: &[],
     },

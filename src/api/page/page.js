@@ -232,12 +232,19 @@ function row(cells) {
     const data = document.createElement("td");
     for (const [index, text] of [cell].flat().entries()) {
       const code = document.createElement("code");
-      code.textContent = text;
+      code.append(text);
       data.append(index === 0 ? "" : " ", code);
     }
     row.append(data);
   }
   return row;
+}
+
+function link(text, target) {
+  const anchor = document.createElement("a");
+  anchor.href = target;
+  anchor.textContent = text;
+  return anchor;
 }
 
 function options(id, values) {
@@ -247,7 +254,7 @@ function options(id, values) {
 async function describe() {
   const served = await (await fetch("/_siod/served.json")).json();
   $("version").textContent = served.version;
-  $("applications").replaceChildren(...served.applications.map(({ name, namespaces }) => row([name, namespaces])));
+  $("applications").replaceChildren(...served.applications.map(({ name, namespaces, page }) => row([page ? link(name, page) : name, namespaces])));
   $("listeners").replaceChildren(...served.listeners.map(({ bind, root, paths }) => row([bind, paths, root])));
   options("namespaces", ["/", ...served.applications.flatMap(({ namespaces }) => namespaces)]);
   options("path", [...new Set(served.listeners.flatMap(({ paths }) => paths))]);

@@ -48,6 +48,7 @@ pub(crate) const HTTP: Http = Http {
             home: of_picture,
         },
     ],
+    pages: &[],
     error: plain_error,
     commands: &[Command {
         name: "device",
