@@ -32,12 +32,6 @@ use crate::shard::sample::ShardSample;
 
 /// An application with routes of every sort, whose errors have a form of their own.
 pub(crate) const ROWS: &[&Row] = &[&Row {
-    name: "desk",
-    doc: "",
-    enabled: true,
-    namespaces: &["/desk"],
-    max_payload_bytes: None,
-    tables: None,
     http: Http {
         routes: &[
             Route {
@@ -64,29 +58,17 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
         error: |refused| format!("{{\"fault\":\"{}\"}}", refused.code),
         commands: &[],
     },
-    settings: || Chosen::<()>::untold(|()| unreachable!("nobody builds it")),
-    metrics: &[],
+    ..Row::new("desk", "", &["/desk"], || Chosen::<()>::untold(|()| unreachable!("nobody builds it")))
 }];
 
 const NOTE: Param = Param { name: "note", doc: "Which", default: None };
 const HOOK: Kind = Kind::Raw { bytes_max: 16, headers: &["x-signature"] };
 
 const fn route(name: &'static str, method: Method, path: &'static str) -> Route {
-    Route {
-        name,
-        method,
-        path,
-        doc: "A route.",
-        door: Door::Public,
-        bare: Bare::No,
-        who: Who::Anybody,
-        params: &[],
-        body: Kind::None,
-        home: |call| match call.query_value("refuse") {
-            Some(_) => Err(Refused::new(409, "NOT_TODAY", "")),
-            None => Ok(Place::At(Home::Tenant("one".to_owned()))),
-        },
-    }
+    Route::new(name, method, path, "A route.", |call| match call.query_value("refuse") {
+        Some(_) => Err(Refused::new(409, "NOT_TODAY", "")),
+        None => Ok(Place::At(Home::Tenant("one".to_owned()))),
+    })
 }
 
 fn of_all(call: &Call) -> Result<Place, Refused> {

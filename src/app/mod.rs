@@ -91,7 +91,9 @@ pub trait Application: Send {
 
     /// The entity an input is about. While it is not loaded, or a commit of it is on its way, the input parks
     /// (bounded, in order) and runs afterwards. `None`: runs at once.
-    fn entity(&self, input: &AppInput) -> Option<Entity>;
+    fn entity(&self, _input: &AppInput) -> Option<Entity> {
+        None
+    }
 
     /// Whether what an input is about is in memory. Asked first, while nothing is parked: then nobody needs its name.
     fn has_loaded(&self, _input: &AppInput) -> bool {
@@ -99,11 +101,13 @@ pub trait Application: Send {
     }
 
     /// The job that loads `entity`, or `None` when it is in memory already.
-    fn load(&mut self, entity: &Entity) -> Option<Job>;
+    fn load(&mut self, _entity: &Entity) -> Option<Job> {
+        None
+    }
 
     /// Takes in what [`Application::load`] asked for. After this the entity counts as loaded, whatever the outcome:
     /// where loading failed the application serves from memory and says so (`degraded`).
-    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects);
+    fn loaded(&mut self, _cx: &mut Context<'_>, _entity: &Entity, _outcome: Outcome, _fx: &mut Effects) {}
 
     /// Decides. Everything that should happen goes into `fx`, in order.
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects);
@@ -115,7 +119,7 @@ pub trait Application: Send {
     fn tally(&self) -> Tally;
 
     /// Samples for a scrape, of the families that the application's row of the table names.
-    fn metrics(&self, out: &mut Vec<Metric>);
+    fn metrics(&self, _out: &mut Vec<Metric>) {}
 }
 
 /// Events of one application on one shard, by what came of them.

@@ -180,6 +180,18 @@ pub struct Verb {
 }
 
 impl Route {
+    /// A public route without a body, for anybody. One that differs says so: `Route { body: …, ..Route::new(…) }`.
+    pub const fn new(
+        name: &'static str,
+        method: Method,
+        path: &'static str,
+        doc: &'static str,
+        home: fn(&Call) -> Result<Place, Refused>,
+    ) -> Route {
+        let (door, bare, who, params, body) = (Door::Public, Bare::No, Who::Anybody, &[], Body::None);
+        Route { name, method, path, doc, door, bare, who, params, body, home }
+    }
+
     /// Names of the parameters in the path, in order.
     pub fn in_path(&self) -> impl Iterator<Item = &'static str> {
         let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
@@ -282,20 +294,13 @@ mod tests {
     use super::*;
 
     const ROUTE: Route = Route {
-        name: "r",
-        method: Method::Get,
-        path: "/a/{one}/b/{*rest}",
-        doc: "",
-        door: Door::Public,
         bare: Bare::AtRoot,
-        who: Who::Anybody,
         params: &[
             Param { name: "one", doc: "", default: None },
             Param { name: "rest", doc: "", default: None },
             Param { name: "limit", doc: "", default: Some("1") },
         ],
-        body: Body::None,
-        home: |_| Ok(Place::At(Home::Local)),
+        ..Route::new("r", Method::Get, "/a/{one}/b/{*rest}", "", |_| Ok(Place::At(Home::Local)))
     };
 
     #[test]

@@ -62,6 +62,18 @@ impl Table {
 }
 
 impl Row {
+    /// An application that keeps nothing, answers nothing by HTTP and shows no metrics of its own, and is served unless the
+    /// configuration says otherwise. One that differs says so: `Row { tables: Some(&TABLES), ..Row::new(…) }`.
+    pub const fn new(
+        name: &'static str,
+        doc: &'static str,
+        namespaces: &'static [&'static str],
+        settings: fn() -> Box<dyn Choice>,
+    ) -> Row {
+        let (enabled, max_payload_bytes, tables, http, metrics) = (true, None, None, Http::NONE, &[]);
+        Row { name, doc, enabled, namespaces, max_payload_bytes, tables, http, settings, metrics }
+    }
+
     /// The application as it is where nothing is configured.
     pub fn untold(&'static self) -> Configured {
         Configured { row: self, enabled: self.enabled, settings: (self.settings)() }

@@ -21,13 +21,11 @@ use super::plan::Plan;
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
 use crate::app::identity::Identity;
-use crate::app::job::{Job, Outcome};
-use crate::app::metric::Metric;
 use crate::app::reply::{Item, Reply};
-use crate::app::route::{Bare, Body, Door, Http, Method, Place, Route, Who, plain_error};
+use crate::app::route::{Body, Http, Method, Place, Route};
 use crate::app::settings::Chosen;
 use crate::app::table::{Row, Table};
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Home, Refusal, Tally};
 use crate::base::ids::ReqId;
 use crate::base::limit::Limits;
 use crate::config::Config;
@@ -40,12 +38,6 @@ use crate::store::Store;
 static TABLE: Table = Table { rows: &[ROW], paths: &[], fixture: &ROW };
 
 const ROW: Row = Row {
-    name: "feed",
-    doc: "",
-    enabled: true,
-    namespaces: &["/feed"],
-    max_payload_bytes: None,
-    tables: None,
     http: Http {
         routes: &[
             route("stream", Method::Get, "/stream", Body::None),
@@ -53,18 +45,14 @@ const ROW: Row = Row {
             route("end", Method::Get, "/end", Body::None),
             route("left", Method::Get, "/left", Body::None),
         ],
-        pages: &[],
-        error: plain_error,
-        commands: &[],
+        ..Http::NONE
     },
-    settings: || Chosen::<()>::untold(|()| Box::new(Feed::default())),
-    metrics: &[],
+    ..Row::new("feed", "", &["/feed"], || Chosen::<()>::untold(|()| Box::new(Feed::default())))
 };
 
 const fn route(name: &'static str, method: Method, path: &'static str, body: Body) -> Route {
-    let (door, bare, who) = (Door::Public, Bare::No, Who::Anybody);
     let home = |_: &_| Ok(Place::At(Home::Tenant("feed".to_owned())));
-    Route { name, method, path, doc: "", door, bare, who, params: &[], body, home }
+    Route { body, ..Route::new(name, method, path, "", home) }
 }
 
 #[derive(Default)]
@@ -86,13 +74,6 @@ impl Application for Feed {
     fn home(&self, _: &Identity) -> Home {
         Home::Local
     }
-    fn entity(&self, _: &AppInput) -> Option<Entity> {
-        None
-    }
-    fn load(&mut self, _: &Entity) -> Option<Job> {
-        None
-    }
-    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
     fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         match input {
             AppInput::Call { req, call } => {
@@ -133,7 +114,6 @@ impl Application for Feed {
     fn tally(&self) -> Tally {
         Tally::default()
     }
-    fn metrics(&self, _: &mut Vec<Metric>) {}
 }
 
 /// A daemon of two cores; it lives as long as the test's process.

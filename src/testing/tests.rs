@@ -8,8 +8,6 @@ use super::World;
 use crate::app::effect::{Effect, Effects, Emission, Target, Token};
 use crate::app::event::AppInput;
 use crate::app::identity::{Claims, Identity};
-use crate::app::job::{Job, Outcome};
-use crate::app::metric::Metric;
 use crate::app::sql::{Migration, Statement, Tables};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
@@ -33,10 +31,6 @@ impl Application for Poll {
     fn entity(&self, _: &AppInput) -> Option<Entity> {
         Some(Entity("poll".into()))
     }
-    fn load(&mut self, _: &Entity) -> Option<Job> {
-        None
-    }
-    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
     fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         match input {
             AppInput::Connect(connect) if connect.moved => fx.emit(connect.socket, "welcome", &connect.identity.sub()),
@@ -69,7 +63,6 @@ impl Application for Poll {
     fn tally(&self) -> Tally {
         Tally::default()
     }
-    fn metrics(&self, _: &mut Vec<Metric>) {}
 }
 
 fn votes(world: &World) -> usize {

@@ -21,25 +21,17 @@ use bytes::Bytes;
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target};
 use crate::app::event::{AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
-use crate::app::job::{Job, Outcome};
-use crate::app::metric::Metric;
-use crate::app::route::Http;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Home, Refusal, Tally};
 use crate::base::limit::NAME_BYTES_MAX;
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
-    name: "lab",
-    doc: "Echo and fan-out, for load tests and conformance.",
     enabled: false,
-    namespaces: &["/lab"],
-    max_payload_bytes: None,
-    tables: None,
-    http: Http::NONE,
-    settings: || Chosen::<()>::untold(|()| Box::new(Lab::default())),
-    metrics: &[],
+    ..Row::new("lab", "Echo and fan-out, for load tests and conformance.", &["/lab"], || {
+        Chosen::<()>::untold(|()| Box::new(Lab::default()))
+    })
 };
 
 /// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites
@@ -59,16 +51,6 @@ impl Application for Lab {
         Home::Local
     }
 
-    fn entity(&self, _: &AppInput) -> Option<Entity> {
-        None
-    }
-
-    fn load(&mut self, _: &Entity) -> Option<Job> {
-        None
-    }
-
-    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
-
     fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         match input {
             AppInput::Connect(connect) => greet(&connect, fx),
@@ -84,8 +66,6 @@ impl Application for Lab {
     fn tally(&self) -> Tally {
         self.tally
     }
-
-    fn metrics(&self, _: &mut Vec<Metric>) {}
 }
 
 fn greet(connect: &Connect, fx: &mut Effects) {

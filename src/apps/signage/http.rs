@@ -14,9 +14,7 @@ use crate::app::Home;
 use crate::app::effect::Effect;
 use crate::app::identity::Identity;
 use crate::app::reply::Reply;
-use crate::app::route::{
-    Bare, Body, Call, Command, Door, Http, Method, Param, Place, Refused, Route, Verb, Who, plain_error,
-};
+use crate::app::route::{Call, Command, Door, Http, Method, Param, Place, Refused, Route, Verb, Who};
 use crate::base::ids::{ReqId, Sid};
 use crate::base::limit::NAME_BYTES_MAX;
 
@@ -36,20 +34,11 @@ pub(crate) const HTTP: Http = Http {
         admin("revoke", Method::Post, "/devices/{device}/revoke", "Ends token and connections.", ONE, of_device),
         admin("failures", Method::Get, "/failures", "Refused attempts, newest first.", &[FLEET, LIMIT], of_failures),
         Route {
-            name: "snapshot",
-            method: Method::Get,
-            path: "/snapshots/{id}",
-            doc: "A player's picture.",
-            door: Door::Public,
-            bare: Bare::No,
             who: Who::Token { in_query: true },
             params: &[Param { name: "id", doc: "As the player's state names it", default: None }],
-            body: Body::None,
-            home: of_picture,
+            ..Route::new("snapshot", Method::Get, "/snapshots/{id}", "A player's picture.", of_picture)
         },
     ],
-    pages: &[],
-    error: plain_error,
     commands: &[Command {
         name: "device",
         doc: "Ask the running daemon, through its admin listener, about signage devices",
@@ -64,6 +53,7 @@ pub(crate) const HTTP: Http = Http {
             Verb { name: "revoke", doc: "End a device's token and its connections", route: "revoke" },
         ],
     }],
+    ..Http::NONE
 };
 
 type HomeOf = fn(&Call) -> Result<Place, Refused>;
@@ -81,18 +71,7 @@ const fn admin(
     params: &'static [Param],
     home: HomeOf,
 ) -> Route {
-    Route {
-        name,
-        method,
-        path,
-        doc,
-        door: Door::Admin,
-        bare: Bare::No,
-        who: Who::Anybody,
-        params,
-        body: Body::None,
-        home,
-    }
+    Route { door: Door::Admin, params, ..Route::new(name, method, path, doc, home) }
 }
 
 /// Failures answered at most, whatever the request says.

@@ -62,18 +62,14 @@ use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
-    name: "signage",
-    doc: "Digital signage: players, their state, commands to them.",
-    enabled: true,
-    namespaces: &["/signage"],
     max_payload_bytes: Some(33_554_432),
     tables: Some(&tables::TABLES),
     http: http::HTTP,
-    settings: || {
+    metrics: counters::METRICS,
+    ..Row::new("signage", "Digital signage: players, their state, commands to them.", &["/signage"], || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Signage::new(settings.clone())) };
         Chosen::with_shelves(build, tables::shelves)
-    },
-    metrics: counters::METRICS,
+    })
 };
 
 /// Fleets one shard holds.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::super::{Config, Secret, Source};
-use crate::app::route::Http;
 use crate::app::settings::{
     Chosen, any, any_text, filled, int, list, map, real, rows, secret, secrets, section, settings, switch, text, word,
     words,
@@ -64,15 +63,8 @@ settings! {
 }
 
 const ROW: Row = Row {
-    name: "x",
-    doc: "Every kind.",
     enabled: false,
-    settings: || Chosen::<Settings>::untold(|_| unreachable!("nobody runs it")),
-    namespaces: &["/x"],
-    max_payload_bytes: None,
-    tables: None,
-    http: Http::NONE,
-    metrics: &[],
+    ..Row::new("x", "Every kind.", &["/x"], || Chosen::<Settings>::untold(|_| unreachable!("nobody runs it")))
 };
 
 static TABLE: Table = Table { rows: &[ROW], paths: &[], fixture: &ROW };

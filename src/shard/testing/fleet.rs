@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::identity::{Claims, Identity};
-use crate::app::job::{Job, Outcome};
+use crate::app::job::Job;
 use crate::app::metric::Metric;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::ids::{NspIndex, SocketRef};
@@ -242,12 +242,6 @@ impl Application for Fleet {
             _ => None,
         }
     }
-
-    fn load(&mut self, _: &Entity) -> Option<Job> {
-        None
-    }
-
-    fn loaded(&mut self, _: &mut Context<'_>, _: &Entity, _: Outcome, _: &mut Effects) {}
 
     fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         match input {
