@@ -3,9 +3,7 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
-
-use crate::app::identity::jwt;
+use crate::app::identity::{Authenticator, Subject};
 use crate::base::time::WallMillis;
 use crate::config::args::Token;
 use crate::config::{AuthMode, AuthSettings, Config};
@@ -32,34 +30,22 @@ fn mint(auth: &AuthSettings, asked: &Token, now: WallMillis) -> Result<String, S
             AuthMode::Jwt => format!("auth.jwt_secret is empty; {set}"),
         });
     }
-    let mut claims = Map::new();
-    claims.insert(auth.claims.sub[0].clone(), asked.sub.as_str().into());
-    claims.insert(auth.claims.role[0].clone(), asked.role.as_str().into());
-    claims.extend(asked.claims.iter().cloned());
-    claims.insert("iat".to_owned(), now.as_secs().into());
-    claims.insert("exp".to_owned(), (now.as_secs() + asked.ttl.as_secs()).into());
-    for (name, value) in [("iss", &auth.jwt_issuer), ("aud", &auth.jwt_audience)] {
-        if !value.is_empty() {
-            claims.insert(name.to_owned(), value.as_str().into());
-        }
-    }
-    let token = jwt::mint(&Value::Object(claims), &auth.jwt_secret);
-    match jwt::Verifier::new(auth).verify(&token, now) {
-        Ok(_) => Ok(token),
-        Err(_) => {
-            Err("the daemon would refuse a token of these claims: sub must have 1 to 255 bytes, role must not be *, \
+    let (sub, role) = (asked.sub.as_str(), asked.role.as_str());
+    let claims = asked.claims.iter().cloned().collect();
+    let minted = Authenticator::new(auth).mint(Subject { sub, role, claims, ttl_s: asked.ttl.as_secs() }, now);
+    minted.map_err(|_| {
+        "the daemon would refuse a token of these claims: sub must have 1 to 255 bytes, role must not be *, \
                        permissions and groups must be lists of strings, and the other claims it reads strings"
-                .to_owned())
-        }
-    }
+            .to_owned()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::identity::{Authenticator, ClaimNames};
+    use crate::app::identity::ClaimNames;
     use crate::config::Secret;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::time::Duration;
 
     const NOW: WallMillis = WallMillis(1_755_684_031_000);

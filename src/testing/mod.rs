@@ -140,6 +140,11 @@ impl World {
         world
     }
 
+    /// Handlers read and make tokens of this configuration from now on.
+    pub(crate) fn trusts(&mut self, auth: &AuthSettings) {
+        self.authenticator = Authenticator::new(auth);
+    }
+
     /// The daemon starts again over the same store; everybody has to reconnect.
     pub(crate) fn restart(&mut self) {
         self.home = HomeState::new((self.make)(), 0);

@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::World;
 use crate::app::effect::{Effect, Effects, Emission, Target, Token};
-use crate::app::event::AppInput;
-use crate::app::identity::{Claims, Identity};
+use crate::app::event::{AppInput, Event};
+use crate::app::identity::{AuthMode, AuthSettings, Authenticator, Claims, Identity, Subject};
 use crate::app::sql::{Migration, Statement, Tables};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
+use crate::base::secret::Secret;
 
 const TABLES: Tables = Tables {
     owner: "poll",
@@ -31,7 +32,7 @@ impl Application for Poll {
     fn entity(&self, _: &AppInput) -> Option<Entity> {
         Some(Entity("poll".into()))
     }
-    fn handle(&mut self, _: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+    fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         match input {
             AppInput::Connect(connect) if connect.moved => fx.emit(connect.socket, "welcome", &connect.identity.sub()),
             AppInput::Connect(connect) => fx.accept(connect.socket),
@@ -41,6 +42,7 @@ impl Application for Poll {
                 let claims = Claims { sub: event.args.parse(0).unwrap(), ..Claims::default() };
                 fx.push(Effect::Identify { socket: event.socket, identity: Arc::new(claims.into()) });
             }
+            AppInput::Event(event) if event.args.name() == "refresh" => renew(cx, &event, fx),
             AppInput::Event(_) => {
                 let event = Emission::new("vote", &json!({"for": "p1"}));
                 fx.push(Effect::EmitWithAck { target: Target::all(), event, timeout_ms: 100, token: Token(1) });
@@ -63,6 +65,22 @@ impl Application for Poll {
     fn tally(&self) -> Tally {
         Tally::default()
     }
+}
+
+/// `refresh {token}`: of the same person, and made to refresh, it brings another life and the next token.
+fn renew(cx: &Context<'_>, event: &Event, fx: &mut Effects) {
+    let token: String = event.args.parse(0).unwrap_or_default();
+    let claims = cx.authenticator.claims(&token, cx.now.wall);
+    let family = claims.ok().filter(|claims| claims.get("type") == Some(&json!("refresh")));
+    let verified = cx.authenticator.verify(&token, cx.now.wall);
+    let (Some(family), Ok(identity)) = (family, verified) else { return fx.ack(event.socket, event.ack, &"no") };
+    if identity.sub() != event.identity.sub() {
+        return fx.ack(event.socket, event.ack, &"not you");
+    }
+    let subject = Subject { sub: identity.sub(), role: identity.role(), claims: family, ttl_s: 900 };
+    let next = cx.authenticator.mint(subject, cx.now.wall).expect("there is a secret");
+    fx.push(Effect::Identify { socket: event.socket, identity });
+    fx.ack(event.socket, event.ack, &next);
 }
 
 fn votes(world: &World) -> usize {
@@ -132,4 +150,35 @@ fn a_client_becomes_somebody_else_and_its_token_ends() {
     assert_eq!((world.hears(a, "expiring"), world.is_open(a)), (json!(60_000), true));
     world.token_ends(a, 0);
     assert_eq!((world.hears(a, "expiring"), world.is_open(a)), (json!(0), false));
+}
+
+#[test]
+fn a_handler_reads_tokens_and_makes_them() {
+    let secret = |letter: &str| AuthSettings {
+        mode: AuthMode::Jwt,
+        jwt_secret: Secret::new(letter.repeat(32)),
+        ..AuthSettings::default()
+    };
+    let mut world = World::of(|| Poll, &[&TABLES], &[]);
+    world.trusts(&secret("k"));
+    let mint = |auth: &AuthSettings, sub: &str, kind: &str, now| {
+        let claims = serde_json::Map::from_iter([("type".to_owned(), json!(kind)), ("family".to_owned(), json!(4))]);
+        Authenticator::new(auth).mint(Subject { sub, role: "agent", claims, ttl_s: 60 }, now).unwrap()
+    };
+    let now = world.now.wall;
+    let token = |sub, kind| mint(&secret("k"), sub, kind, now);
+    let a = world.connect(Ok(Arc::new(Claims { sub: "ana".into(), ..Claims::default() }.into())), json!({}), "");
+    for (presented, answer) in [
+        (token("ana", "access"), "no"),
+        (token("bob", "refresh"), "not you"),
+        (mint(&secret("x"), "ana", "refresh", now), "no"),
+        ("ana".to_owned(), "no"),
+    ] {
+        assert_eq!(world.asks(a, "refresh", json!(presented)), answer, "{presented}");
+    }
+    let next = world.asks(a, "refresh", json!(token("ana", "refresh")));
+    world.pass(61_000);
+    assert_eq!(world.asks(a, "refresh", json!(token("ana", "refresh"))), "no", "it has ended");
+    let again = world.asks(a, "refresh", next);
+    assert!(again.as_str().is_some_and(|token| token.starts_with("eyJ")), "{again}");
 }

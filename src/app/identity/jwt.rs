@@ -16,15 +16,16 @@ use crate::base::limit;
 use crate::base::secret::Secret;
 use crate::base::time::WallMillis;
 
-/// A key ready for use, and what a token must say beside its signature.
+/// Keys ready for use, and what a token must say beside its signature.
 #[derive(Debug)]
 pub struct Verifier {
     key: DecodingKey,
+    pub(super) secret: Secret,
     /// Empty: any or none; likewise `audience`.
-    issuer: String,
-    audience: String,
+    pub(super) issuer: String,
+    pub(super) audience: String,
     leeway_s: u64,
-    names: ClaimNames,
+    pub(super) names: ClaimNames,
 }
 
 impl Verifier {
@@ -32,6 +33,7 @@ impl Verifier {
     pub fn new(settings: &AuthSettings) -> Verifier {
         Verifier {
             key: DecodingKey::from_secret(settings.jwt_secret.expose().as_bytes()),
+            secret: settings.jwt_secret.clone(),
             issuer: settings.jwt_issuer.clone(),
             audience: settings.jwt_audience.clone(),
             leeway_s: settings.jwt_leeway_s,
@@ -44,13 +46,18 @@ impl Verifier {
     /// # Errors
     /// `Expired` where all is well but `exp`; `Invalid` for everything else.
     pub fn verify(&self, token: &str, now: WallMillis) -> Result<Identity, AuthFailure> {
+        self.read(token, now).map(|(identity, _)| identity)
+    }
+
+    /// As [`Verifier::verify`], with all claims of the token, those that an identity does not know included.
+    pub fn read(&self, token: &str, now: WallMillis) -> Result<(Identity, Map<String, Value>), AuthFailure> {
         let claims = self.authentic_claims(token).ok_or(AuthFailure::Invalid)?;
         let identity = identity(&claims, &self.names).ok_or(AuthFailure::Invalid)?;
         if !self.meant_for_us(&claims) || !self.begun(&claims, now) {
             return Err(AuthFailure::Invalid);
         }
         match identity.expires_at_s {
-            Some(exp) if now.as_secs() < exp => Ok(identity.into()),
+            Some(exp) if now.as_secs() < exp => Ok((identity.into(), claims)),
             _ => Err(AuthFailure::Expired),
         }
     }
@@ -122,6 +129,7 @@ fn identity(claims: &Map<String, Value>, names: &ClaimNames) -> Option<Claims> {
         tenant_id: text(claims, "tenantId")?,
         system_id: text(claims, "systemId")?,
         device_id: text(claims, "deviceId")?,
+        kind: text(claims, "type")?,
         expires_at_s: Some(seconds(claims.get("exp")?).filter(|exp| *exp <= EXP_MAX_S)?),
         method: AuthMethod::Jwt,
     })
@@ -536,7 +544,7 @@ mod tests {
     fn every_claim_finds_its_place() {
         let claims = json!({
             "sub": "u1", "name": "Ana", "email": "a@example", "role": "operator", "permissions": ["p"], "groups": ["g1", "g2"],
-            "workspaceId": "w", "tenantId": "t", "systemId": "s", "deviceId": "d", "exp": NOW_S + 1, "other": [1, {"x": null}]
+            "workspaceId": "w", "tenantId": "t", "systemId": "s", "deviceId": "d", "type": "access", "exp": NOW_S + 1, "other": [1, {"x": null}]
         });
         let some = |text: &str| Some(text.to_owned());
         let expected = Claims {
@@ -550,6 +558,7 @@ mod tests {
             tenant_id: some("t"),
             system_id: some("s"),
             device_id: some("d"),
+            kind: some("access"),
             expires_at_s: Some(NOW_S + 1),
             method: AuthMethod::Jwt,
         }

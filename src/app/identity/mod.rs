@@ -4,10 +4,14 @@
 
 pub mod intake;
 pub mod jwt;
+mod mint;
 mod packed;
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
+pub use self::mint::{Subject, Unminted};
 pub use self::packed::{Claims, Identity};
 use crate::app::settings::{any, list, settings, words};
 use crate::app::{Asked, AuthFailure};
@@ -141,6 +145,23 @@ impl Authenticator {
             (Err(failure), AuthMode::Jwt) => Err(failure),
         }
     }
+
+    /// All claims of a JWT of ours, whatever the mode: a refresh token says more than who somebody is.
+    ///
+    /// # Errors
+    /// As [`Authenticator::verify`] in `jwt` mode.
+    pub fn claims(&self, token: &str, now: WallMillis) -> Result<Map<String, Value>, AuthFailure> {
+        let verifier = self.verifier.as_ref().ok_or(AuthFailure::Invalid)?;
+        verifier.read(token, now).map(|(_, claims)| claims)
+    }
+
+    /// A token that [`Authenticator::verify`] takes for `subject` from `now` on.
+    ///
+    /// # Errors
+    /// There is no secret to sign with, as in `dev` mode where none is set, or nobody would take a token of these claims.
+    pub fn mint(&self, subject: Subject<'_>, now: WallMillis) -> Result<String, Unminted> {
+        self.verifier.as_ref().ok_or(Unminted::NoSecret)?.mint(subject, now)
+    }
 }
 
 fn dev_identity(sub: &str) -> Identity {
@@ -202,6 +223,43 @@ mod tests {
         assert_eq!(strict.verify(&good, NOW).unwrap().role(), "");
         let old = jwt::mint(&claims(NOW.as_secs()), &settings.jwt_secret);
         assert_eq!(strict.verify(&old, NOW), Err(AuthFailure::Expired));
+    }
+
+    #[test]
+    fn what_is_minted_is_accepted_and_read_until_it_ends() {
+        let settings = AuthSettings {
+            jwt_issuer: "i".to_owned(),
+            jwt_audience: "a".to_owned(),
+            claims: ClaimNames { sub: vec!["uid".to_owned()], ..ClaimNames::default() },
+            ..settings(AuthMode::Jwt)
+        };
+        let ours = Authenticator::new(&settings);
+        let with = |claims: Value| Map::from_iter(claims.as_object().unwrap().clone());
+        let refresh = with(json!({"type": "refresh", "family": 7, "iss": "other", "exp": 1}));
+        let subject = Subject { sub: "u1", role: "agent", claims: refresh, ttl_s: 60 };
+        let token = ours.mint(subject, NOW).unwrap();
+        let identity = ours.verify(&token, NOW).unwrap();
+        assert_eq!((identity.sub(), identity.role(), identity.kind()), ("u1", "agent", Some("refresh")));
+        let claims = ours.claims(&token, NOW).unwrap();
+        assert_eq!((&claims["family"], &claims["uid"], &claims["iss"]), (&json!(7), &json!("u1"), &json!("i")));
+        let later = WallMillis(NOW.0 + 60_000);
+        assert_eq!(ours.claims(&token, later), Err(AuthFailure::Expired));
+        assert_eq!(ours.verify(&token, later), Err(AuthFailure::Expired));
+        assert_eq!(ours.claims("x", NOW), Err(AuthFailure::Invalid));
+    }
+
+    #[test]
+    fn no_token_is_minted_that_nobody_would_take() {
+        let ours = Authenticator::new(&settings(AuthMode::Jwt));
+        let mint = |sub, role, ttl_s| ours.mint(Subject { sub, role, ttl_s, ..Subject::default() }, NOW).map(drop);
+        assert_eq!(mint("u1", "", 1), Ok(()));
+        for (sub, role, ttl_s) in [("", "", 1), ("u1", "*", 1), ("u1", "", 0), ("u1", "", u64::MAX)] {
+            assert_eq!(mint(sub, role, ttl_s), Err(Unminted::Refused), "{sub} {role} {ttl_s}");
+        }
+        let dev = Authenticator::new(&AuthSettings::default());
+        let subject = Subject { sub: "u1", ttl_s: 1, ..Subject::default() };
+        assert_eq!(dev.mint(subject, NOW), Err(Unminted::NoSecret));
+        assert_eq!(dev.claims("u1", NOW), Err(AuthFailure::Invalid));
     }
 
     #[test]

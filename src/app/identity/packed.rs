@@ -22,6 +22,8 @@ pub struct Claims {
     pub tenant_id: Option<String>,
     pub system_id: Option<String>,
     pub device_id: Option<String>,
+    /// What the token is for, where it says so (`type`): a `refresh` token is none to come in with.
+    pub kind: Option<String>,
     /// Seconds since the Unix epoch; the socket ends then.
     pub expires_at_s: Option<u64>,
     pub method: AuthMethod,
@@ -50,6 +52,7 @@ enum Field {
     Permission,
     Workspace,
     System,
+    Kind,
 }
 
 const HEAD_BYTES: usize = 3;
@@ -78,6 +81,11 @@ impl Identity {
         self.text(Field::Device)
     }
 
+    /// What the token is for, where it says so.
+    pub fn kind(&self) -> Option<&str> {
+        self.text(Field::Kind)
+    }
+
     /// Whether this identity has `role`; in development mode it has every role.
     pub fn has_role(&self, role: &str) -> bool {
         self.role() == role || self.role() == "*"
@@ -98,6 +106,7 @@ impl Identity {
             tenant_id: text(Field::Tenant),
             system_id: text(Field::System),
             device_id: text(Field::Device),
+            kind: text(Field::Kind),
             expires_at_s: self.expires_at_s,
             method: self.method,
         }
@@ -134,6 +143,7 @@ impl From<Claims> for Identity {
             (Field::Email, claims.email),
             (Field::Workspace, claims.workspace_id),
             (Field::System, claims.system_id),
+            (Field::Kind, claims.kind),
         ];
         let many = list(Field::Group, claims.groups).chain(list(Field::Permission, claims.permissions));
         let mut texts = Vec::new();
@@ -178,6 +188,7 @@ mod tests {
             tenant_id: some("t"),
             system_id: some("y"),
             device_id: some("d"),
+            kind: some("refresh"),
             expires_at_s: Some(7),
             method: AuthMethod::Jwt,
         });
