@@ -20,8 +20,8 @@ use super::carry::carry;
 use super::forwarded::Proxies;
 use super::guard::{Guard, Place};
 use super::http::route;
-use super::linger::Lingering;
-use super::listen::{self, REST_MS_MAX, REST_MS_MIN};
+use super::linger::{Lingered, Lingering};
+use super::listen::{self, Pace};
 use super::proxy_head::{self, BadHead, ProxyHead};
 use super::respond;
 use super::visitor::{self, Refused};
@@ -35,6 +35,7 @@ pub(crate) struct Beside {
     pub proxies: Proxies,
     /// Answers everything.
     pub router: Router,
+    pub lingered: Arc<Lingered>,
 }
 
 /// What its connections share.
@@ -54,10 +55,10 @@ impl Beside {
             let _entered = runtime.enter();
             TcpListener::from_std(self.listener)?
         };
-        let (guard, proxies, router) = (self.guard, self.proxies, self.router);
+        let Beside { guard, proxies, router, lingered, .. } = self;
         let run = move || {
-            let lingering = Lingering::new(ADMIN_CONNECTIONS_MAX);
-            let lingering_refused = Lingering::new(ADMIN_LINGERING_REFUSED_MAX);
+            let lingering = Lingering::new(ADMIN_CONNECTIONS_MAX, lingered.clone());
+            let lingering_refused = Lingering::new(ADMIN_LINGERING_REFUSED_MAX, lingered);
             let shared = Rc::new(Shared { guard, proxies, router, lingering, lingering_refused });
             LocalSet::new().block_on(&runtime, accept(listener, shared));
         };
@@ -67,11 +68,11 @@ impl Beside {
 }
 
 async fn accept(listener: TcpListener, shared: Rc<Shared>) {
-    let mut rest_ms = REST_MS_MIN;
+    let mut pace = Pace::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                rest_ms = REST_MS_MIN;
+                pace.on_accepted();
                 let ip = peer.ip().to_canonical();
                 match shared.proxies.admit(&shared.guard, ip) {
                     Ok(place) => drop(spawn_local(serve(shared.clone(), stream, ip, place))),
@@ -84,9 +85,9 @@ async fn accept(listener: TcpListener, shared: Rc<Shared>) {
             }
             Err(error) if listen::is_of_one_connection(&error) => {}
             Err(error) => {
+                let rest_ms = pace.on_error();
                 warn!(target: "siod::listen", %error, rest_ms, "cannot accept beside the cores");
                 tokio::time::sleep(Duration::from_millis(rest_ms)).await;
-                rest_ms = (rest_ms * 2).min(REST_MS_MAX);
             }
         }
     }

@@ -16,10 +16,6 @@ use tracing::warn;
 use crate::base::limit::{ACCEPT_BACKLOG, Limits};
 use crate::base::time::Millis;
 
-/// How long an accept loop without descriptors rests before it accepts again: at first, and at most.
-pub(crate) const REST_MS_MIN: u64 = 10;
-pub(crate) const REST_MS_MAX: u64 = 1_000;
-
 /// A peer that takes nothing of what is written to it for this long is cut off by the kernel, whether a shard or hyper waits for the write: no
 /// time limit of ours watches an HTTP answer that is not read (T-04). Outboxes have a time limit of their own.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,7 +73,32 @@ pub(crate) struct Doors {
     waiting: VecDeque<usize>,
     /// Out of descriptors or memory: nothing is accepted until then.
     rests_until: Option<Millis>,
+    pace: Pace,
+}
+
+/// How long an accept loop rests that is out of descriptors or memory: longer each time, until it has accepted somebody.
+#[derive(Debug)]
+pub(crate) struct Pace {
     rest_ms: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { rest_ms: REST_MS_MIN }
+    }
+}
+
+impl Pace {
+    /// The rest before the next attempt, in milliseconds.
+    pub(crate) fn on_error(&mut self) -> u64 {
+        let rest_ms = self.rest_ms;
+        self.rest_ms = (rest_ms * 2).min(REST_MS_MAX);
+        rest_ms
+    }
+
+    pub(crate) fn on_accepted(&mut self) {
+        *self = Pace::default();
+    }
 }
 
 impl Doors {
@@ -87,7 +108,7 @@ impl Doors {
         for (index, socket) in sockets.iter_mut().enumerate() {
             registry.register(socket, Token(usize::MAX - index), Interest::READABLE)?;
         }
-        Ok(Doors { sockets, waiting: VecDeque::new(), rests_until: None, rest_ms: REST_MS_MIN })
+        Ok(Doors { sockets, waiting: VecDeque::new(), rests_until: None, pace: Pace::default() })
     }
 
     /// Takes note of a readiness event; `false`: it is about no listening socket.
@@ -111,17 +132,17 @@ impl Doors {
         while let Some(index) = self.waiting.pop_front() {
             match self.sockets[index].accept() {
                 Ok((stream, peer)) => {
-                    self.rest_ms = REST_MS_MIN;
+                    self.pace.on_accepted();
                     self.waiting.push_back(index);
                     return Some((index, stream, peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_of_one_connection(&error) => self.waiting.push_back(index),
                 Err(error) => {
-                    warn!(target: "siod::listen", %error, rest_ms = self.rest_ms, "cannot accept");
+                    let rest_ms = self.pace.on_error();
+                    warn!(target: "siod::listen", %error, rest_ms, "cannot accept");
                     self.waiting.push_back(index);
-                    self.rests_until = Some(now + self.rest_ms);
-                    self.rest_ms = (self.rest_ms * 2).min(REST_MS_MAX);
+                    self.rests_until = Some(now + rest_ms);
                     return None;
                 }
             }
@@ -162,9 +183,22 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// How long an accept loop without descriptors rests before it accepts again: at first, and at most.
+const REST_MS_MIN: u64 = 10;
+const REST_MS_MAX: u64 = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rests_grow_to_a_bound_and_begin_anew_when_somebody_was_accepted() {
+        let mut pace = Pace::default();
+        let rests: Vec<u64> = (0..9).map(|_| pace.on_error()).collect();
+        assert_eq!(rests, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+        pace.on_accepted();
+        assert_eq!(pace.on_error(), 10);
+    }
 
     const LOOPBACK: Address =
         Address { addr: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0), ipv6_only: false };

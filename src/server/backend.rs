@@ -23,6 +23,7 @@ use crate::base::time::WallMillis;
 use crate::net::calls;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
+use crate::net::linger::Lingered;
 use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
 use crate::shard::sample::{ByJob, ShardSample, StoreSample};
@@ -42,6 +43,7 @@ pub(crate) struct Daemon {
     mailboxes: Mailboxes,
     store: Store,
     refusals: Arc<Refusals>,
+    lingered: Arc<Lingered>,
     guard: OnceLock<Arc<Guard>>,
     readiness: Mutex<Readiness>,
     drain: Notify,
@@ -66,6 +68,7 @@ impl Daemon {
             mailboxes,
             store,
             refusals: Arc::default(),
+            lingered: Arc::default(),
             guard: OnceLock::new(),
             readiness: Mutex::new(Readiness::Starting),
             drain: Notify::new(),
@@ -80,6 +83,10 @@ impl Daemon {
 
     pub(crate) fn refusals(&self) -> Arc<Refusals> {
         self.refusals.clone()
+    }
+
+    pub(crate) fn lingered(&self) -> Arc<Lingered> {
+        self.lingered.clone()
     }
 
     /// The guard whose connections a drain counts.
@@ -176,6 +183,7 @@ impl Backend for Daemon {
                 let refused = first.refused.iter_mut().zip(self.refusals.by_code());
                 refused.for_each(|(count, before)| *count += before);
                 first.overload = self.refusals.overload();
+                (first.lingering, first.lingering_cut) = (self.lingered.now(), self.lingered.cut());
                 first.store_us = self.store.latency();
                 first.store = store_sample(&self.store);
             }
@@ -233,15 +241,11 @@ fn store_sample(store: &Store) -> StoreSample {
     let counters = store.counters();
     StoreSample {
         commits: counters.commits,
-        done: ByJob { write: counters.written, read: counters.reads, snapshot: counters.blobs },
-        failed: ByJob {
-            write: counters.write_failures,
-            read: counters.read_failures,
-            snapshot: counters.blob_failures,
-        },
+        done: ByJob { write: counters.written, read: counters.reads, blob: counters.blobs },
+        failed: ByJob { write: counters.write_failures, read: counters.read_failures, blob: counters.blob_failures },
         queue_depth: store.queue_depth() as u64,
-        snapshot_bytes: counters.blob_bytes,
-        snapshots_dropped: counters.blobs_dropped,
+        blob_bytes: counters.blob_bytes,
+        blobs_dropped: counters.blobs_dropped,
     }
 }
 

@@ -101,7 +101,8 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
     if let Some(listener) = admin {
         let proxies = plan.admin_proxies.clone();
-        let admin = Beside { listener, guard: admin_guard(limits), proxies, router: daemon.clone().admin_router() };
+        let (router, lingered) = (daemon.clone().admin_router(), daemon.lingered());
+        let admin = Beside { listener, guard: admin_guard(limits), proxies, router, lingered };
         admin.start("admin").map_err(|error| format!("the admin listener does not start: {error}"))?;
     }
     daemon.set_readiness(Readiness::Ready);

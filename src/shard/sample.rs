@@ -59,6 +59,9 @@ pub struct ShardSample {
     pub writes: u64,
     /// Connections above a limit of the process or of their address, answered 503.
     pub overload: u64,
+    /// Connections that have had their last answer and whose peers have not ended: now, and those cut off at a bound. Of the process.
+    pub lingering: u64,
+    pub lingering_cut: u64,
     /// The store's work since the start; of the process, so one sample has it.
     pub store: StoreSample,
     /// Sockets closed because their outbox was full or made no progress.
@@ -101,9 +104,9 @@ pub struct StoreSample {
     pub failed: ByJob,
     /// Jobs that wait or are being worked on.
     pub queue_depth: u64,
-    /// Bytes of the pictures it holds, and how many pictures quota or age has pushed out.
-    pub snapshot_bytes: u64,
-    pub snapshots_dropped: u64,
+    /// Bytes of the blobs it holds, and how many blobs quota or age has pushed out.
+    pub blob_bytes: u64,
+    pub blobs_dropped: u64,
 }
 
 /// A number for each kind of job.
@@ -111,7 +114,7 @@ pub struct StoreSample {
 pub struct ByJob {
     pub write: u64,
     pub read: u64,
-    pub snapshot: u64,
+    pub blob: u64,
 }
 
 /// Events of one application with one outcome.
@@ -153,7 +156,7 @@ pub struct AlertSample {
 }
 
 impl Shard {
-    /// Figures for a scrape. The mailbox's depth, overload and the store's figures are the shell's to fill in.
+    /// Figures for a scrape. The mailbox's depth, overload, lingering and the store's figures are the shell's to fill in.
     pub fn sample(&self) -> ShardSample {
         let stats = &self.stats;
         let on_websocket = |transport: &Transport| matches!(transport, Transport::WebSocket(_));

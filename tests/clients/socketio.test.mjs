@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { lab } from "./lib/config.mjs";
 import { ORACLE, daemonOnly, startDaemon, startFixture } from "./lib/daemon.mjs";
 import { Clients, TRANSPORTS, connected, once, refusal } from "./lib/socketio.mjs";
+import { upgradeKeepsMessages } from "./lib/upgrade.mjs";
 import { until, within } from "./lib/wait.mjs";
 
 const clients = new Clients();
@@ -24,18 +25,7 @@ describe("the conformance fixture", () => {
       });
 
       if (name.includes("upgraded")) {
-        test("the upgrade happens and nothing is lost around it", async () => {
-          const socket = await clients.connected(daemon.url, options);
-          const back = [];
-          socket.on("message-back", (index) => back.push(index));
-          let sent = 0;
-          const sending = setInterval(() => socket.emit("message", sent++), 2);
-          await until("it has upgraded", () => socket.io.engine.transport.name === "websocket");
-          await until("some more were sent", () => sent > 60);
-          clearInterval(sending);
-          await until("all came back", () => back.length === sent);
-          assert.deepEqual(back, [...Array(sent).keys()]);
-        });
+        upgradeKeepsMessages(() => clients.connected(daemon.url, options));
       }
 
       test("a message comes back", async () => {

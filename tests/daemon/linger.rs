@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Daemon, Polling, Setup, Ws, connect, fill, read_all, status_of};
 
+const QUICK: Duration = Duration::from_secs(5);
 const UNKNOWN: &str = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA";
 
 fn head(path: &str, length: usize) -> String {
@@ -118,12 +119,16 @@ fn whoever_goes_on_after_its_answer_is_cut_at_a_bound() {
             let before = apart.descriptors();
             let (stream, begun) = start(apart.port, 2_000_000);
             assert!(apart.descriptors() > before);
+            assert_eq!(apart.figure("siod_lingering_connections"), 1.0);
             apart.until(Duration::from_secs(15), |daemon| daemon.descriptors() <= before);
             assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+            apart.until(QUICK, |daemon| daemon.figure("siod_lingering_connections") == 0.0);
+            assert_eq!(apart.figure("siod_lingering_cut_total"), 1.0);
             drop(stream);
         });
     });
     Ws::joined(daemon.port).is_served();
+    assert_eq!(daemon.figure("siod_lingering_cut_total"), 2.0);
 }
 
 /// As many peers at once as descriptors allow, all of whom send on after their early answers.

@@ -22,6 +22,16 @@ pub(super) const DAEMON: &[Family] = &[
         &[],
         "TCP connections above a limit of the process or of their address, answered 503.",
     ),
+    Family::gauge(
+        "siod_lingering_connections",
+        &[],
+        "TCP connections that were answered early and wait for their peers to end now.",
+    ),
+    Family::counter(
+        "siod_lingering_cut_total",
+        &[],
+        "Such connections closed before their peers had ended: silent, too slow, too much sent, or too many at once.",
+    ),
     Family::counter("siod_packets_received_total", &[], "Engine.IO packets received, heartbeats included."),
     Family::counter("siod_packets_sent_total", &[], "Engine.IO packets sent, heartbeats included."),
     Family::counter(
@@ -69,8 +79,8 @@ pub(super) const DAEMON: &[Family] = &[
     Family::counter("siod_store_jobs_total", &["job"], "Store jobs done, by kind."),
     Family::counter("siod_store_failures_total", &["job"], "Store jobs that failed, by kind."),
     Family::gauge("siod_store_queue_depth", &[], "Store jobs that wait or are being worked on now."),
-    Family::gauge("siod_store_snapshot_bytes", &[], "Bytes of the pictures stored now."),
-    Family::counter("siod_store_snapshots_dropped_total", &[], "Pictures pushed out by quota or age."),
+    Family::gauge("siod_store_blob_bytes", &[], "Bytes of the blobs stored now."),
+    Family::counter("siod_store_blobs_dropped_total", &[], "Blobs pushed out by quota or age."),
     Family::gauge("siod_outbox_bytes", &[], "Bytes queued to sockets now."),
     Family::counter("siod_dropped_volatile_total", &[], "Volatile packets that slow readers were not sent."),
     Family::counter("siod_coalesced_total", &[], "Packets of slow readers that a newer one of the same key replaced."),

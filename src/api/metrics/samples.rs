@@ -59,6 +59,8 @@ fn sums(sample: &ShardSample, out: &mut Vec<Metric>) {
     for (name, count) in [
         ("siod_connections_upgraded_total", sample.upgraded),
         ("siod_connections_refused_total", sample.overload),
+        ("siod_lingering_connections", sample.lingering),
+        ("siod_lingering_cut_total", sample.lingering_cut),
         ("siod_packets_received_total", sample.packets_in),
         ("siod_packets_sent_total", sample.packets_out),
         ("siod_bytes_received_total", sample.bytes_in),
@@ -109,8 +111,8 @@ fn of_store(store: &StoreSample, out: &mut Vec<Metric>) {
     for (name, count) in [
         ("siod_store_commits_total", store.commits),
         ("siod_store_queue_depth", store.queue_depth),
-        ("siod_store_snapshot_bytes", store.snapshot_bytes),
-        ("siod_store_snapshots_dropped_total", store.snapshots_dropped),
+        ("siod_store_blob_bytes", store.blob_bytes),
+        ("siod_store_blobs_dropped_total", store.blobs_dropped),
     ] {
         out.push(Metric::count(name, [], count));
     }
@@ -122,7 +124,7 @@ fn by_transport(name: &'static str, counts: ByTransport, out: &mut Vec<Metric>) 
 }
 
 fn by_job(name: &'static str, counts: ByJob, out: &mut Vec<Metric>) {
+    out.push(Metric::count(name, ["blob"], counts.blob));
     out.push(Metric::count(name, ["read"], counts.read));
-    out.push(Metric::count(name, ["snapshot"], counts.snapshot));
     out.push(Metric::count(name, ["write"], counts.write));
 }
