@@ -1,5 +1,5 @@
 //! A blob as an answer: whole, a range of it, or the word that the asker has it already (by [`super::range`]).
-//! It is shown, never run: whatever was stored, a browser gets a picture type or a download.
+//! It is shown, never run: whatever was stored, a browser gets an image type or a download.
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};

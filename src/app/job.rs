@@ -86,8 +86,8 @@ pub struct Kind {
     pub magic: &'static [(usize, &'static [u8])],
 }
 
-/// Pictures that browsers show and nobody runs.
-pub const PICTURES: &[Kind] = &[
+/// Images that browsers show and nobody runs.
+pub const IMAGES: &[Kind] = &[
     Kind { mime: "image/png", magic: &[(0, b"\x89PNG\r\n\x1a\n")] },
     Kind { mime: "image/jpeg", magic: &[(0, b"\xff\xd8\xff")] },
     Kind { mime: "image/webp", magic: &[(0, b"RIFF"), (8, b"WEBP")] },
@@ -172,7 +172,7 @@ pub enum JobErrorKind {
     Busy,
     /// The disk is full or a quota is reached.
     Full,
-    /// The input was refused (not base64, too large, no picture).
+    /// The input was refused (not base64, too large, no image).
     Invalid,
     /// The store cannot be used.
     Unavailable,

@@ -14,10 +14,10 @@ use tracing::debug;
 use super::callers::{Caller, Sent};
 use super::core::Core;
 use super::cors::Origin;
+use super::fast_polling::{self, Poll, Read};
+use super::fast_websocket::{self, Head, Opened};
 use super::linger::Lingering;
 use super::mailbox::{Adopted, Arrival, Message};
-use super::polls::{self, Poll, Read};
-use super::quick::{self, Head, Opened};
 use super::reactor::{Outside, Reactor};
 use super::streams::Kind;
 use super::visitor::{self, Refused};
@@ -109,11 +109,11 @@ impl<O: Outside> Reactor<O> {
         // A client that has closed its side behind the request is answered as hyper does it.
         let has_ended = self.streams.get_mut(conn).is_none_or(|stream| stream.ended);
         if !has_ended && let Some(head) = plain_head(&self.core, caller, &self.read_buffer[..count]) {
-            if let Some(opened) = quick::open(&self.core, caller, &head, now.wall) {
+            if let Some(opened) = fast_websocket::open(&self.core, caller, &head, now.wall) {
                 return self.open(now, conn, opened, head.bytes..count);
             }
             let rest = &self.read_buffer[head.bytes..count];
-            if let Some(Read { poll, origin, bytes }) = polls::read(&self.core, caller, &head, rest) {
+            if let Some(Read { poll, origin, bytes }) = fast_polling::read(&self.core, caller, &head, rest) {
                 self.poll_owner(now, conn, poll, origin);
                 if bytes < count {
                     self.callers.keep(conn, &self.read_buffer[bytes..count]);
@@ -135,7 +135,7 @@ impl<O: Outside> Reactor<O> {
         {
             let (core, kept) = (&self.core, caller.kept());
             let head = plain_head(core, caller, kept);
-            let read = head.and_then(|head| polls::read(core, caller, &head, &kept[head.bytes..]));
+            let read = head.and_then(|head| fast_polling::read(core, caller, &head, &kept[head.bytes..]));
             match read {
                 Some(Read { poll, origin, bytes }) => {
                     let (sid, is_post) = poll.kind();
@@ -176,7 +176,7 @@ impl<O: Outside> Reactor<O> {
         let Some(asked) = self.callers.asked(conn, req) else { return };
         let Some(stream) = self.streams.get_mut(conn) else { return };
         self.scratch.clear();
-        polls::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
+        fast_polling::write_answer(&mut self.scratch, reply, &asked.origin, now.wall);
         let sent = self.callers.send(conn, req, &stream.tcp, &self.scratch, now.mono);
         self.on_sent(now, conn, sent);
     }
@@ -212,7 +212,7 @@ impl<O: Outside> Reactor<O> {
     /// A caller has gone, or is out of time.
     pub(super) fn on_hung_up(&mut self, conn: ConnKey) {
         if let Some(caller) = self.callers.remove(conn) {
-            caller.all_asked().for_each(|asked| polls::abort(&self.core, asked));
+            caller.all_asked().for_each(|asked| fast_polling::abort(&self.core, asked));
         }
         self.streams.remove(conn);
     }

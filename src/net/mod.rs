@@ -8,8 +8,8 @@
 //! | [`entrance`] | from accept to the first bytes, and where these lead |
 //! | [`callers`] | who is in the epoll set and no WebSocket: newcomers, and clients that poll |
 //! | [`behind`] | requests behind one that waits, taken when they come and answered in their order |
-//! | [`quick`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
-//! | [`polls`] | a polling request likewise, from its bytes to its answer |
+//! | [`fast_websocket`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
+//! | [`fast_polling`] | a polling request likewise, from its bytes to its answer |
 //! | [`http`] | one HTTP connection of a core: engine paths here, everything else to the router of [`crate::api`] |
 //! | `connection` | what the requests of one such connection share |
 //! | [`beside`] | a listener beside the cores, the admin listener: its thread, its accept loop, its places |
@@ -44,6 +44,8 @@ pub(crate) mod core;
 pub(crate) mod cors;
 pub(crate) mod engine;
 pub(crate) mod entrance;
+pub(crate) mod fast_polling;
+pub(crate) mod fast_websocket;
 pub(crate) mod flush;
 pub(crate) mod forwarded;
 pub(crate) mod guard;
@@ -53,9 +55,7 @@ pub(crate) mod linger;
 pub(crate) mod listen;
 pub mod mailbox;
 pub(crate) mod moving;
-pub(crate) mod polls;
 pub(crate) mod proxy_head;
-pub(crate) mod quick;
 pub(crate) mod reactor;
 pub(crate) mod ready;
 pub(crate) mod respond;

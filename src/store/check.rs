@@ -77,7 +77,7 @@ const DATA_URL_PREFIX_BYTES_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::job::PICTURES;
+    use crate::app::job::IMAGES;
     use crate::base::rng::Rng;
     use crate::base::time::WallMillis;
 
@@ -85,7 +85,7 @@ mod tests {
 
     fn keep(data: Data, bytes_max: usize) -> Keep {
         let id = Rng::from_seed([1; 32]).sid();
-        Keep { shelf: "s", id, at: WallMillis(0), data, bytes_max, kinds: PICTURES, write: Vec::new() }
+        Keep { shelf: "s", id, at: WallMillis(0), data, bytes_max, kinds: IMAGES, write: Vec::new() }
     }
 
     fn base64(text: &str) -> Data {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused_with_a_reason() {
+    fn what_is_no_image_is_refused_with_a_reason() {
         let raw = |bytes: &[u8]| Data::Raw(Bytes::copy_from_slice(bytes));
         let none = "none of image/png, image/jpeg, image/webp, image/gif";
         for (data, bytes_max, reason) in [

@@ -26,7 +26,7 @@ pub(super) enum Shelf {
 /// Where a file of this name lies, `ab/abcd…`; nothing where the name is not one that this version or the one before makes.
 fn path_of(file: &str) -> Option<String> {
     let is_hash = file.len() == 64 && file.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    // The version before called a picture by its id and kind.
+    // The version before called a blob by its id and kind.
     let by_id =
         || file.rsplit_once('.').is_some_and(|(id, kind)| Sid::parse(id).is_some() && OLD_KINDS.contains(&kind));
     (is_hash || by_id()).then(|| format!("{}/{file}", &file[..2]))

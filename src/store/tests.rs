@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
-use crate::app::job::{Blob, Data, Job, JobErrorKind, Keep, PICTURES};
+use crate::app::job::{Blob, Data, IMAGES, Job, JobErrorKind, Keep};
 use crate::app::sql::{FromRow, Migration, Row, RowError};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;
@@ -67,7 +67,7 @@ fn picture(n: u64, bytes: usize) -> Job {
     data.resize(bytes, n as u8);
     let id = Sid::parse(&format!("{n:020}")).unwrap();
     let (data, write) = (Data::Raw(Bytes::from(data)), vec![page(id.as_str(), 1)]);
-    Job::Keep(Keep { shelf: "pictures", id, at: WallMillis(n), data, bytes_max: 100, kinds: PICTURES, write })
+    Job::Keep(Keep { shelf: "pictures", id, at: WallMillis(n), data, bytes_max: 100, kinds: IMAGES, write })
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How a command ends: answered by its device, by the clock, or by a picture that was stored. One `command:response` each.
+//! How a command ends: answered by its device, by the clock, or by a snapshot that was stored. One `command:response` each.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Turn<'_> {
             self.end_command(&key, &row, "error", answer.result, Some(Fail::new("DEVICE_ERROR", message)));
             return Ok(done);
         }
-        match self.answer_with_picture(&key, row, answer.result, event) {
+        match self.answer_with_snapshot(&key, row, answer.result, event) {
             Answering::Waiting => Ok(done),
             Answering::Plain(row, result) if result.as_ref().map_or(0, rules::weight) > rules::EVENT_BYTES_MAX => {
                 let fail = Fail::new("PAYLOAD_TOO_LARGE", "The result is too large");
@@ -68,7 +68,7 @@ impl Turn<'_> {
         let (Some(head), Ok(id)) = (event.args.parse::<Head>(0), self.speaker(event.socket)) else { return };
         let key = Key { id: Arc::from(head.command_id), target: id };
         if let Answered::Row(row) = self.fleet.commands.answer(&key) {
-            self.picture_failed(&key.target, fail.code);
+            self.snapshot_failed(&key.target, fail.code);
             self.end_command(&key, &row, "error", None, Some(fail.clone()));
         }
     }

@@ -19,8 +19,8 @@ pub(super) const METRICS: &[Family] = &[
     Family::histogram("sg_command_seconds", Buckets::MILLISECONDS, "From a command's first sending to its end."),
     Family::counter("sg_responses_ignored_total", &["reason"], "Responses to no command that waits for them."),
     Family::counter("sg_auth_failures_total", &["reason"], "Devices that were not let in, by reason."),
-    Family::counter("sg_snapshot_bytes", &[], "Bytes of pictures taken in."),
-    Family::counter("sg_snapshots_failed_total", &[], "Pictures that were refused or could not be kept."),
+    Family::counter("sg_snapshot_bytes", &[], "Bytes of snapshots taken in."),
+    Family::counter("sg_snapshots_failed_total", &[], "Snapshots that were refused or could not be kept."),
     Family::counter("sg_store_failures_total", &[], "Jobs of the store that failed for a fleet."),
 ];
 

@@ -34,10 +34,10 @@ pub(super) struct Device {
     pub takeovers: VecDeque<Millis>,
     /// Whether it still flaps is looked at when this is due.
     pub calm_scheduled: bool,
-    /// Pictures taken out so far, and the newest that has been applied.
-    pub pictures_seen: u64,
-    pub picture_applied: u64,
-    pub pictures_in_flight: u32,
+    /// Snapshots taken out so far, and the newest that has been applied.
+    pub snapshots_seen: u64,
+    pub snapshot_applied: u64,
+    pub snapshots_in_flight: u32,
 }
 
 impl Device {
@@ -58,9 +58,9 @@ impl Device {
             connected_at: WallMillis(0),
             takeovers: VecDeque::new(),
             calm_scheduled: false,
-            pictures_seen: 0,
-            picture_applied: 0,
-            pictures_in_flight: 0,
+            snapshots_seen: 0,
+            snapshot_applied: 0,
+            snapshots_in_flight: 0,
         }
     }
 

@@ -57,8 +57,8 @@ impl Turn<'_> {
         }
         let bytes = event.args.raw_all().len();
         // Base64 takes four bytes for three.
-        let with_picture = self.settings.snapshot_bytes_max / 3 * 4 + rules::EVENT_BYTES_MAX;
-        if route.picture && bytes > with_picture {
+        let with_snapshot = self.settings.snapshot_bytes_max / 3 * 4 + rules::EVENT_BYTES_MAX;
+        if route.snapshot && bytes > with_snapshot {
             let text = format!("A snapshot may have {} bytes", self.settings.snapshot_bytes_max);
             let fail = Fail::new("SNAPSHOT_TOO_LARGE", text);
             if route.name == "player:command:response" {
@@ -66,7 +66,7 @@ impl Turn<'_> {
             }
             return Err(fail);
         }
-        if !route.picture && bytes > rules::EVENT_BYTES_MAX {
+        if !route.snapshot && bytes > rules::EVENT_BYTES_MAX {
             return Err(Fail::new("PAYLOAD_TOO_LARGE", format!("At most {} bytes", rules::EVENT_BYTES_MAX)));
         }
         Ok(())

@@ -69,8 +69,8 @@ pub(super) struct Fleet {
     pub degraded: bool,
     /// The next `devices:stats` is on the agenda.
     pub stats_scheduled: bool,
-    /// Bytes of pictures handed to the shell and not yet answered.
-    pub picture_bytes: usize,
+    /// Bytes of snapshots handed to the shell and not yet answered.
+    pub snapshot_bytes: usize,
 }
 
 impl Fleet {
@@ -100,7 +100,7 @@ impl Fleet {
             committing: false,
             degraded: false,
             stats_scheduled: false,
-            picture_bytes: 0,
+            snapshot_bytes: 0,
         }
     }
 

@@ -1,5 +1,5 @@
 //! What signage answers by HTTP: its rows, where each is decided, and what becomes of a call at its fleet's home. Devices are the
-//! operator's, on the admin listener; a picture is for those who may see its player.
+//! operator's, on the admin listener; a snapshot is for those who may see its player.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(crate) const HTTP: Http = Http {
         Route {
             who: Who::Token { in_query: true },
             params: &[Param { name: "id", doc: "As the player's state names it", default: None }],
-            ..Route::new("snapshot", Method::Get, "/snapshots/{id}", "A player's picture.", of_picture)
+            ..Route::new("snapshot", Method::Get, "/snapshots/{id}", "A player's snapshot.", of_snapshot)
         },
     ],
     commands: &[Command {
@@ -78,7 +78,7 @@ const fn admin(
 const FAILURES_MAX: u32 = 1_000;
 /// Failures answered unless the request says otherwise.
 const FAILURES_DEFAULT: u32 = 100;
-/// What somebody gets whose picture is of other people, never was, or has gone.
+/// What somebody gets whose snapshot is of other people, never was, or has gone.
 const OF_OTHERS: Refused = Refused::new(403, "FORBIDDEN", "this snapshot is of another fleet or group");
 const GONE: Refused = Refused::new(404, "SNAPSHOT_NOT_FOUND", "there is no such snapshot, or no longer");
 const FLEET_TOO_LONG: Refused = Refused::new(400, "VALIDATION", "the fleet's name is too long");
@@ -112,7 +112,7 @@ fn limit(call: &Call) -> Option<u32> {
 }
 
 /// The fleet of whoever asks: its home knows which groups its devices are in.
-fn of_picture(call: &Call) -> Result<Place, Refused> {
+fn of_snapshot(call: &Call) -> Result<Place, Refused> {
     Sid::parse(call.param("id")).ok_or(GONE)?;
     let fleet = call.identity.as_deref().map_or("", rules::fleet_of);
     if !rules::is_fleet(fleet) {
@@ -145,7 +145,7 @@ impl Turn<'_> {
                 let (Some(id), Some(identity)) = (Sid::parse(call.param("id")), call.identity.clone()) else {
                     return self.refuse(req, &GONE);
                 };
-                self.read(tables::snapshot(id.as_str()), Reader::Picture { req, id, identity });
+                self.read(tables::snapshot(id.as_str()), Reader::Snapshot { req, id, identity });
                 Ok(())
             }
         };
@@ -159,8 +159,8 @@ impl Turn<'_> {
         }
     }
 
-    /// The store has said whose a picture is.
-    pub(super) fn show_picture(&mut self, req: ReqId, id: Sid, identity: &Arc<Identity>, row: Option<Snapshot>) {
+    /// The store has said whose a snapshot is.
+    pub(super) fn show_snapshot(&mut self, req: ReqId, id: Sid, identity: &Arc<Identity>, row: Option<Snapshot>) {
         match row {
             None => self.refuse(req, &GONE),
             Some(row) if !self.may_see(identity, &row) => self.refuse(req, &OF_OTHERS),
@@ -168,7 +168,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A player sees its own pictures, a person those of the devices it would see as a watcher.
+    /// A player sees its own snapshots, a person those of the devices it would see as a watcher.
     fn may_see(&self, identity: &Identity, snapshot: &Snapshot) -> bool {
         if *self.fleet.name != *snapshot.fleet {
             return false;

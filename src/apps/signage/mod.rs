@@ -2,7 +2,7 @@
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
-//! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `picture` (plain
+//! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `snapshot` (plain
 //! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
 //! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `http` (what it keeps on disk, what HTTP asks of it).
 //!
@@ -23,11 +23,11 @@ pub(crate) mod http;
 mod origin;
 mod outcome;
 pub(crate) mod payload;
-pub(crate) mod picture;
 mod register;
 mod report;
 pub(crate) mod rules;
 pub(crate) mod settings;
+pub(crate) mod snapshot;
 mod stats;
 mod subscription;
 pub(crate) mod tables;
@@ -99,16 +99,16 @@ struct Route {
     name: &'static str,
     from: From,
     run: Run,
-    /// May carry a picture, and be as large as one.
-    picture: bool,
+    /// May carry a snapshot, and be as large as one.
+    snapshot: bool,
 }
 
-const fn device(name: &'static str, picture: bool, run: Run) -> Route {
-    Route { name, from: From::Device, run, picture }
+const fn device(name: &'static str, snapshot: bool, run: Run) -> Route {
+    Route { name, from: From::Device, run, snapshot }
 }
 
 const fn people(name: &'static str, role: Role, run: Run) -> Route {
-    Route { name, from: From::People(role), run, picture: false }
+    Route { name, from: From::People(role), run, snapshot: false }
 }
 
 const ROUTES: [Route; 18] = [

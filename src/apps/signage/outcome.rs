@@ -26,13 +26,13 @@ impl Turn<'_> {
                 self.store_works(written);
                 self.on_granted(*wait, written);
             }
-            Wait::Picture(wait) => {
+            Wait::Snapshot(wait) => {
                 let outcome = match outcome {
                     Outcome::Kept(blob) => Ok(blob),
                     Outcome::Failed(error) => Err(error),
-                    _ => Err(JobError::new(JobErrorKind::Unavailable, "not a picture")),
+                    _ => Err(JobError::new(JobErrorKind::Unavailable, "not an image")),
                 };
-                self.on_picture(*wait, outcome);
+                self.on_snapshot(*wait, outcome);
             }
             Wait::Read(reader) => self.on_read(reader, outcome),
         }
@@ -114,8 +114,8 @@ impl Turn<'_> {
                 let failures: Vec<Value> = outcome.rows(0)?.into_iter().map(shown_failure).collect();
                 self.reply(*req, 200, &json!({"failures": failures}));
             }
-            Reader::Picture { req, id, identity } => {
-                self.show_picture(*req, *id, identity, outcome.rows(0)?.into_iter().next());
+            Reader::Snapshot { req, id, identity } => {
+                self.show_snapshot(*req, *id, identity, outcome.rows(0)?.into_iter().next());
             }
         }
         Ok(())
@@ -130,7 +130,7 @@ impl Turn<'_> {
                     self.fx.push(Effect::Ack { socket: *socket, id: *id, args, attachments: Vec::new() });
                 }
             }
-            Reader::Failures { req } | Reader::Picture { req, .. } => self.reply(*req, 503, &json!({"error": fail})),
+            Reader::Failures { req } | Reader::Snapshot { req, .. } => self.reply(*req, 503, &json!({"error": fail})),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reports of state, and the pictures in them (SIGNAGE 9.6 and 9.10).
+//! Reports of state, and the snapshots in them (SIGNAGE 9.6 and 9.10).
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use serde_json::{Map, Value, json};
 
 use super::origin::CommandOrigin;
 use super::payload::{Fail, Report};
-use super::picture::{self, Look};
 use super::rules;
+use super::snapshot::{self, Look};
 use super::tables::{SHELF, Snapshot};
 use super::turn::Turn;
-use super::waiting::{PictureWait, Wait};
+use super::waiting::{SnapshotWait, Wait};
 use crate::app::effect::Effect;
 use crate::app::event::Event;
-use crate::app::job::{Blob, Data, Job, JobError, JobErrorKind, Keep, PICTURES};
+use crate::app::job::{Blob, Data, IMAGES, Job, JobError, JobErrorKind, Keep};
 use crate::app::kit::command::{Key, Row};
 use crate::base::ids::SocketRef;
 
-/// Pictures of one device, and bytes of pictures of a fleet, that the shell may have in hand.
-const PICTURES_PER_DEVICE_MAX: u32 = 4;
-const PICTURE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
+/// Snapshots of one device, and bytes of snapshots of a fleet, that the shell may have in hand.
+const SNAPSHOTS_IN_FLIGHT_PER_DEVICE_MAX: u32 = 4;
+const SNAPSHOT_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 
 /// What a successful answer to a command amounts to.
 pub(super) enum Answering {
     /// It is told as it is.
     Plain(Row<CommandOrigin>, Option<Value>),
-    /// It is told when its picture is stored.
+    /// It is told when its snapshot is stored.
     Waiting,
-    /// Its picture could not be taken in.
+    /// Its snapshot could not be taken in.
     Failed(Row<CommandOrigin>, Fail),
 }
 
@@ -44,13 +44,13 @@ impl Turn<'_> {
 
     fn on_report(&mut self, event: &Event, read: fn(Map<String, Value>) -> Map<String, Value>) -> Result<Value, Fail> {
         let mut map = read(rules::object(event.args.parse(0))?);
-        let taken = picture::take_from_state(&mut map, event.args.attachments());
+        let taken = snapshot::take_from_state(&mut map, event.args.attachments());
         let report = rules::report(map)?;
         let id = self.speaker_as(event.socket, report.device_id.as_deref())?;
         let rest = report.state.get("snapshot").and_then(Value::as_object).cloned().unwrap_or_default();
         self.take_in(&id, report, taken.is_some())?;
         if let Some(taken) = taken {
-            self.take_picture(&id, event.socket, taken, rest)?;
+            self.take_snapshot(&id, event.socket, taken, rest)?;
         }
         let rev = self.fleet.devices.get(&id).map_or(0, |device| device.rev);
         Ok(json!({"deviceId": &*id, "rev": rev}))
@@ -68,11 +68,11 @@ impl Turn<'_> {
         self.speaker(socket)
     }
 
-    fn take_in(&mut self, id: &Arc<str>, mut report: Report, with_picture: bool) -> Result<(), Fail> {
+    fn take_in(&mut self, id: &Arc<str>, mut report: Report, with_snapshot: bool) -> Result<(), Fail> {
         let Some(device) = self.fleet.devices.get_mut(id) else { return Ok(()) };
-        // Until the picture is stored the one before stands; what came beside it waits with it.
-        if with_picture {
-            device.pictures_seen += 1;
+        // Until the snapshot is stored the one before stands; what came beside it waits with it.
+        if with_snapshot {
+            device.snapshots_seen += 1;
             match device.current.get("snapshot") {
                 Some(before) => drop(report.state.insert("snapshot".to_owned(), before.clone())),
                 None => drop(report.state.shift_remove("snapshot")),
@@ -83,7 +83,7 @@ impl Turn<'_> {
         }
         let next = rules::merge(&device.current, report);
         if rules::weight(&next) > rules::EVENT_BYTES_MAX {
-            let message = format!("A state may have {} bytes, pictures apart", rules::EVENT_BYTES_MAX);
+            let message = format!("A state may have {} bytes, snapshots apart", rules::EVENT_BYTES_MAX);
             return Err(Fail::new("PAYLOAD_TOO_LARGE", message));
         }
         device.current = next;
@@ -95,17 +95,17 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn take_picture(
+    fn take_snapshot(
         &mut self,
         id: &Arc<str>,
         socket: SocketRef,
-        picture: Data,
+        snapshot: Data,
         rest: Map<String, Value>,
     ) -> Result<(), Fail> {
-        match self.store_picture(id, picture, rest, None) {
+        match self.store_snapshot(id, snapshot, rest, None) {
             Ok(()) => Ok(()),
             Err(fail) => {
-                self.picture_failed(id, fail.code);
+                self.snapshot_failed(id, fail.code);
                 if fail.code == "SNAPSHOT_TOO_LARGE" {
                     return Err(fail);
                 }
@@ -115,45 +115,45 @@ impl Turn<'_> {
         }
     }
 
-    /// Hands a picture to the shell, unless it is too large or too many are on their way.
-    fn store_picture(
+    /// Hands a snapshot to the shell, unless it is too large or too many are on their way.
+    fn store_snapshot(
         &mut self,
         id: &Arc<str>,
-        picture: Data,
+        snapshot: Data,
         rest: Map<String, Value>,
         command: Option<(Key, Row<CommandOrigin>, Option<Value>)>,
     ) -> Result<(), Fail> {
-        let bytes = picture.bytes();
+        let bytes = snapshot.bytes();
         let bytes_max = self.settings.snapshot_bytes_max;
         // Base64 says its size to within two bytes; the job looks again.
         if bytes > bytes_max + 2 {
             return Err(Fail::new("SNAPSHOT_TOO_LARGE", format!("A snapshot may have {bytes_max} bytes")));
         }
         let Some(device) = self.fleet.devices.get_mut(id) else { return Err(Fail::no_device(id)) };
-        let crowded = device.pictures_in_flight >= PICTURES_PER_DEVICE_MAX
-            || self.fleet.picture_bytes + bytes > PICTURE_BYTES_IN_FLIGHT_MAX;
+        let crowded = device.snapshots_in_flight >= SNAPSHOTS_IN_FLIGHT_PER_DEVICE_MAX
+            || self.fleet.snapshot_bytes + bytes > SNAPSHOT_BYTES_IN_FLIGHT_MAX;
         if crowded {
             return Err(Fail::new(JobErrorKind::Busy.code(), "Too many snapshots at once"));
         }
         if command.is_some() {
-            device.pictures_seen += 1;
+            device.snapshots_seen += 1;
         }
-        device.pictures_in_flight += 1;
-        self.fleet.picture_bytes += bytes;
-        let (number, at) = (device.pictures_seen, self.now.wall);
-        let wait = PictureWait { device: id.clone(), number, bytes, rest, created_at: at.to_string(), command };
-        let token = self.wait(Wait::Picture(Box::new(wait)));
+        device.snapshots_in_flight += 1;
+        self.fleet.snapshot_bytes += bytes;
+        let (number, at) = (device.snapshots_seen, self.now.wall);
+        let wait = SnapshotWait { device: id.clone(), number, bytes, rest, created_at: at.to_string(), command };
+        let token = self.wait(Wait::Snapshot(Box::new(wait)));
         let blob = self.rng.sid();
         let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
-        // The row that says whose it is is on disk before anybody is told of the picture, and may ask for it.
+        // The row that says whose it is is on disk before anybody is told of the snapshot, and may ask for it.
         let write = Snapshot { id: blob.to_string(), fleet, device_id, at }.add();
-        let keep = Keep { shelf: SHELF, id: blob, at, data: picture, bytes_max, kinds: PICTURES, write };
+        let keep = Keep { shelf: SHELF, id: blob, at, data: snapshot, bytes_max, kinds: IMAGES, write };
         self.fx.push(Effect::Job { job: Job::Keep(keep), token: Some(token) });
         Ok(())
     }
 
-    /// Takes the picture out of a successful answer, if it carries one.
-    pub(super) fn answer_with_picture(
+    /// Takes the snapshot out of a successful answer, if it carries one.
+    pub(super) fn answer_with_snapshot(
         &mut self,
         key: &Key,
         row: Row<CommandOrigin>,
@@ -161,24 +161,24 @@ impl Turn<'_> {
         event: &Event,
     ) -> Answering {
         let look = if row.origin.command == "vlc:snapshot" { Look::Here } else { Look::Elsewhere };
-        let taken = result.as_mut().and_then(|result| picture::take(result, event.args.attachments(), look));
+        let taken = result.as_mut().and_then(|result| snapshot::take(result, event.args.attachments(), look));
         let Some(taken) = taken else { return Answering::Plain(row, result) };
         let kept = row.clone();
-        match self.store_picture(&key.target, taken, Map::new(), Some((key.clone(), row, result))) {
+        match self.store_snapshot(&key.target, taken, Map::new(), Some((key.clone(), row, result))) {
             Ok(()) => Answering::Waiting,
             Err(fail) => {
-                self.picture_failed(&key.target, fail.code);
+                self.snapshot_failed(&key.target, fail.code);
                 Answering::Failed(kept, fail)
             }
         }
     }
 
-    /// The shell is done with a picture: it appears in the state, and in the response it came with.
-    pub(super) fn on_picture(&mut self, wait: PictureWait, outcome: Result<Blob, JobError>) {
-        self.fleet.picture_bytes = self.fleet.picture_bytes.saturating_sub(wait.bytes);
+    /// The shell is done with a snapshot: it appears in the state, and in the response it came with.
+    pub(super) fn on_snapshot(&mut self, wait: SnapshotWait, outcome: Result<Blob, JobError>) {
+        self.fleet.snapshot_bytes = self.fleet.snapshot_bytes.saturating_sub(wait.bytes);
         let Some(device) = self.fleet.devices.get_mut(&wait.device) else { return };
-        device.pictures_in_flight = device.pictures_in_flight.saturating_sub(1);
-        let newest = wait.number > device.picture_applied;
+        device.snapshots_in_flight = device.snapshots_in_flight.saturating_sub(1);
+        let newest = wait.number > device.snapshot_applied;
         match outcome {
             Ok(stored) => {
                 let mut shown = wait.rest;
@@ -190,7 +190,7 @@ impl Turn<'_> {
                 shown.insert("sha256".to_owned(), json!(stored.sha256));
                 self.shared.counts.snapshot_bytes += stored.bytes;
                 if newest {
-                    device.picture_applied = wait.number;
+                    device.snapshot_applied = wait.number;
                     device.current["snapshot"] = Value::Object(shown.clone());
                     self.publish_when_due(&wait.device, false);
                 }
@@ -202,7 +202,7 @@ impl Turn<'_> {
             }
             Err(error) => {
                 let code = error.kind.code();
-                self.picture_failed(&wait.device, code);
+                self.snapshot_failed(&wait.device, code);
                 if let Some(socket) = self.fleet.here.socket(&wait.device) {
                     self.tell_error(socket, "player:state", &Fail::new(code, "The snapshot could not be stored"));
                 }
@@ -214,8 +214,8 @@ impl Turn<'_> {
         }
     }
 
-    /// The state goes on without the picture, and says so.
-    pub(super) fn picture_failed(&mut self, id: &Arc<str>, code: &str) {
+    /// The state goes on without the snapshot, and says so.
+    pub(super) fn snapshot_failed(&mut self, id: &Arc<str>, code: &str) {
         self.shared.counts.snapshots_failed += 1;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         if !device.current.get("snapshot").is_some_and(Value::is_object) {
@@ -226,7 +226,7 @@ impl Turn<'_> {
     }
 }
 
-/// Where a stored picture is served.
+/// Where a stored snapshot is served.
 fn snapshot_url(public_url: &str, id: &str) -> String {
     format!("{}/signage/snapshots/{id}", public_url.trim_end_matches('/'))
 }

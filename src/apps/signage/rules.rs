@@ -1,5 +1,5 @@
 //! Signage's rules as plain functions: what a payload must look like, who may do what, how a report meets a state.
-//! No effect happens here; `picture` has the rules about pictures.
+//! No effect happens here; `snapshot` has the rules about snapshots.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ pub(crate) const FLEET_BYTES_MAX: usize = 128;
 pub(crate) const GROUPS_PER_IDENTITY_MAX: usize = 32;
 /// Devices one command may name.
 pub(crate) const DEVICES_PER_COMMAND_MAX: usize = 1_000;
-/// Bytes of an event, and of a device's whole state, pictures apart (SIGNAGE 7).
+/// Bytes of an event, and of a device's whole state, snapshots apart (SIGNAGE 7).
 pub(crate) const EVENT_BYTES_MAX: usize = 1 << 20;
 /// What `timeoutMs` of a command may be.
 pub(crate) const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
@@ -260,7 +260,7 @@ pub(crate) fn report(mut map: Map<String, Value>) -> Result<Report, Fail> {
     for (key, value) in &map {
         let fits = match key.as_str() {
             "timestamp" => value.is_string() || value.is_number(),
-            // A picture may stand here by itself.
+            // An image may stand here by itself.
             "snapshot" => value.is_object() || value.is_string(),
             _ => value.is_object(),
         };
@@ -303,7 +303,7 @@ pub(crate) fn legacy_report(mut map: Map<String, Value>) -> Map<String, Value> {
     map
 }
 
-/// The state after a report. The server's own picture survives a report that brings no other: devices do not know its URL.
+/// The state after a report. The server's own snapshot survives a report that brings no other: devices do not know its URL.
 pub(crate) fn merge(current: &Value, report: Report) -> Value {
     let mut next = if report.full { json!({}) } else { current.clone() };
     let ours = current.get("snapshot").filter(|snapshot| snapshot.get("sha256").is_some());
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_picture_survives_a_report_without_one() {
+    fn the_servers_snapshot_survives_a_report_without_one() {
         let mut state = full(1);
         state["snapshot"] = json!({"url":"/signage/snapshots/x","sha256":"aa"});
         assert_eq!(merged(&state, full(2))["snapshot"]["sha256"], "aa");

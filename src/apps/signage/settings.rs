@@ -18,10 +18,10 @@ settings! {
         command_retries_max: u32 = 2, int(0..=10, ""),
             "Further attempts for an unanswered command that may be repeated (play, stop, snapshot).";
         snapshot_bytes_max: usize = 8_388_608, int(1_024..=268_435_456, "bytes"),
-            "Larger pictures are refused as SNAPSHOT_TOO_LARGE.";
+            "Larger snapshots are refused as SNAPSHOT_TOO_LARGE.";
         snapshot_quota_bytes: u64 = GIB, int(0..=1_024 * GIB, "bytes"),
-            "All pictures on disk together; above it the oldest go.";
-        snapshot_ttl_h: u64 = 24, int(1..=87_600, "hours"), "Pictures older than this go.";
+            "All snapshots on disk together; above it the oldest go.";
+        snapshot_ttl_h: u64 = 24, int(1..=87_600, "hours"), "Snapshots older than this go.";
         offline_alert_after_ms: u64 = 30_000, int(0..=24 * HOUR_MS, "milliseconds"),
             "A device gone for this long raises the alert \"offline\".";
         stats_interval_ms: u64 = 5_000, int(100..=HOUR_MS, "milliseconds"), "devices:stats goes out this often.";

@@ -1,4 +1,4 @@
-//! What admins watch and ask: lists, subscriptions, state, history, pictures, the audit feed (SIGNAGE 3).
+//! What admins watch and ask: lists, subscriptions, state, history, snapshots, the audit feed (SIGNAGE 3).
 //!
 //! A watcher gets the whole state of every device a subscription covers when it subscribes, before it
 //! is in the room; from then on all members of the room `diff` have the state of the rev before, so one patch serves all.
@@ -123,7 +123,7 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    /// `device:snapshot {deviceId}`: the newest picture, and a request for a newer one.
+    /// `device:snapshot {deviceId}`: the newest snapshot, and a request for a newer one.
     pub(super) fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
         let id = self.seen_device(event)?;
         let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;

@@ -12,7 +12,7 @@ pub(crate) const TABLES: Tables = Tables {
     owner: "signage",
     migrations: &[
         Migration { what: "the tables", sql: CREATE },
-        Migration { what: "pictures become blobs of the store", sql: PICTURES_TO_BLOBS },
+        Migration { what: "snapshots become blobs of the store", sql: SNAPSHOTS_TO_BLOBS },
     ],
     statements: &[
         PUT_DEVICE,
@@ -36,7 +36,7 @@ pub(crate) const TABLES: Tables = Tables {
     ],
 };
 
-/// The shelf of pictures.
+/// The shelf of snapshots.
 pub(crate) const SHELF: &str = "snapshots";
 
 /// Its bounds.
@@ -267,7 +267,7 @@ impl FromRow for Failure {
     }
 }
 
-/// A row of `sg_snapshots`: whose picture a blob is. The blob may have gone before the row: quota and age take it.
+/// A row of `sg_snapshots`: whose snapshot a blob is. The blob may have gone before the row: quota and age take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     /// 20 characters, the last part of its URL; the blob has the same.
@@ -336,7 +336,7 @@ pub(crate) fn replaces(statement: &Statement) -> bool {
 
 /// Rows of each table that only grows: failures, commands, resolved alerts, the audit log.
 pub(crate) const ROWS_MAX: u32 = 100_000;
-/// Rows about pictures of one device; the pictures themselves have a quota.
+/// Rows about snapshots of one device; the snapshots themselves have a quota.
 pub(crate) const SNAPSHOTS_PER_DEVICE_MAX: u32 = 500;
 /// The ring of a device's changes is cut every so many revisions.
 pub(crate) const CHANGES_TRIM_INTERVAL_REVS: u64 = 32;
@@ -384,8 +384,8 @@ const CREATE: &str = "
     CREATE INDEX IF NOT EXISTS sg_auth_failures_by_fleet ON sg_auth_failures (fleet);
 ";
 
-/// A file is called by its picture's id here, `ab/abcdefghijklmnopqrst.png`; the store calls new ones by their hashes.
-const PICTURES_TO_BLOBS: &str = "
+/// A file is called by its snapshot's id here, `ab/abcdefghijklmnopqrst.png`; the store calls new ones by their hashes.
+const SNAPSHOTS_TO_BLOBS: &str = "
     INSERT INTO blobs (shelf, id, at, mime, bytes, sha256, file)
         SELECT 'snapshots', id, at, mime, bytes, sha256, substr(path, 4) FROM sg_snapshots;
     ALTER TABLE sg_snapshots DROP COLUMN mime;

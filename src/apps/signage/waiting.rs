@@ -40,7 +40,7 @@ impl Unsaved {
 /// What a token of a job stands for.
 pub(super) enum Wait {
     Flush(Flushed),
-    Picture(Box<PictureWait>),
+    Snapshot(Box<SnapshotWait>),
     Read(Reader),
     Grant(Box<GrantWait>),
 }
@@ -63,15 +63,15 @@ pub(super) struct Flushed {
 pub(super) enum Reader {
     History { socket: SocketRef, ack: Option<u64>, device_id: String },
     Failures { req: ReqId },
-    Picture { req: ReqId, id: Sid, identity: Arc<Identity> },
+    Snapshot { req: ReqId, id: Sid, identity: Arc<Identity> },
 }
 
-/// A picture the shell works on.
-pub(super) struct PictureWait {
+/// A snapshot the shell works on.
+pub(super) struct SnapshotWait {
     pub device: Arc<str>,
     pub number: u64,
     pub bytes: usize,
-    /// What stood beside the picture.
+    /// What stood beside the snapshot.
     pub rest: Map<String, Value>,
     pub created_at: String,
     /// The command it answers, if it came with a response.

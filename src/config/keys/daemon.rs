@@ -11,7 +11,7 @@ pub(crate) const SERVER: &[Key<Config>] = &[
     field!(shards in server: int(0..=limit::SHARDS_MAX as u64, ""), "Shards, each with a thread of its own; 0: one per core."),
     Key {
         name: "data_dir",
-        doc: "Directory of everything the daemon writes: the database, snapshots.",
+        doc: "Directory of everything the daemon writes: the database, blobs.",
         required: false,
         access: Access::Text {
             get: |config| shown(&config.server.data_dir),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::app::job::{Data, PICTURES};
+use crate::app::job::{Data, IMAGES};
 use crate::app::sql::{Migration, Tables};
 use crate::base::ids::Sid;
 use crate::store::sqlite::Sqlite;
@@ -48,7 +48,7 @@ fn keep(n: u64, bytes: usize) -> Keep {
         at: WallMillis(n),
         data: Data::Raw(Bytes::from(data)),
         bytes_max: 100,
-        kinds: PICTURES,
+        kinds: IMAGES,
         write: vec![Statement::new("INSERT INTO album (id) VALUES (?1)").bind(id(n).as_str())],
     }
 }

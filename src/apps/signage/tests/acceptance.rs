@@ -240,19 +240,19 @@ fn a09_a_snapshot_becomes_a_url_everywhere() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");
     let admin = world.admin();
-    let mut picture: Vec<u8> = (0..3_000_000u32).map(|at| at as u8).collect();
-    picture[..8].copy_from_slice(b"\x89PNG\r\n\x1a\n");
-    let picture = Bytes::from(picture);
+    let mut snapshot: Vec<u8> = (0..3_000_000u32).map(|at| at as u8).collect();
+    snapshot[..8].copy_from_slice(b"\x89PNG\r\n\x1a\n");
+    let snapshot = Bytes::from(snapshot);
     world.send(admin, "player:command", json!({"deviceId": "p1", "command": "vlc:snapshot", "commandId": "s1"}));
     let answer = json!({"commandId": "s1", "status": "success",
         "result": {"width": 1920, "image": {"_placeholder": true, "num": 0}}});
-    let args = Args::of("player:command:response", &[answer]).with_attachments(vec![picture.clone()]);
+    let args = Args::of("player:command:response", &[answer]).with_attachments(vec![snapshot.clone()]);
     world.event(p1, args, None);
     let result = world.hears(admin, "command:response")["result"].clone();
     let url = result["url"].as_str().unwrap().to_owned();
     let id = url.strip_prefix("/signage/snapshots/").unwrap();
-    let stored = world.picture(id).unwrap();
-    assert_eq!(stored, picture);
+    let stored = world.snapshot(id).unwrap();
+    assert_eq!(stored, snapshot);
     let sha256: String = Sha256::digest(&stored).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         (&result["sha256"], &result["bytes"], &result["width"]),

@@ -1,4 +1,4 @@
-//! What HTTP is answered, by way of signage's rows: who may see a picture, and where each call is decided.
+//! What HTTP is answered, by way of signage's rows: who may see a snapshot, and where each call is decided.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::route::{Place, Route};
 use crate::apps::signage::ROW;
 
-/// A picture of `p1`, which is of group g1.
-fn pictured(world: &mut World) -> String {
+/// A snapshot of `p1`, which is of group g1.
+fn shown_by_a_player(world: &mut World) -> String {
     let (p1, admin) = (world.player("p1", "g1"), world.admin());
-    let data = format!("data:image/png;base64,{}", STANDARD.encode(b"\x89PNG\r\n\x1a\n picture"));
+    let data = format!("data:image/png;base64,{}", STANDARD.encode(b"\x89PNG\r\n\x1a\n snapshot"));
     world.send(p1, "player:state", json!({"snapshot": {"data": data}}));
     let state = world.asks(admin, "device:state", json!({"deviceId": "p1"}));
-    let url = state["state"]["snapshot"]["url"].as_str().unwrap_or_else(|| panic!("no picture in {state}")).to_owned();
+    let url = state["state"]["snapshot"]["url"].as_str().unwrap_or_else(|| panic!("no snapshot in {state}")).to_owned();
     url.strip_prefix("/signage/snapshots/").unwrap().to_owned()
 }
 
@@ -42,7 +42,7 @@ fn see(world: &mut World, id: &str, who: Arc<Identity>) -> (u16, Value) {
 #[test]
 fn who_may_see_a_snapshot() {
     let mut world = World::new();
-    let id = pictured(&mut world);
+    let id = shown_by_a_player(&mut world);
     for (who, status) in [
         (somebody("admin", &[], None, None), 200),
         (somebody("admin", &[], Some(""), None), 200),
@@ -67,7 +67,7 @@ fn who_may_see_a_snapshot() {
 #[test]
 fn a_snapshot_that_is_not_there_is_404_and_a_failing_store_503() {
     let mut world = World::new();
-    let id = pictured(&mut world);
+    let id = shown_by_a_player(&mut world);
     let admin = || somebody("admin", &[], None, None);
     for id in ["short", "abcdefghijklmnopqrst", "..%2f..%2fetc%2fpasswd00"] {
         let (status, body) = see(&mut world, id, admin());

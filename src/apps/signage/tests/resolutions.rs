@@ -351,7 +351,7 @@ fn r09_a_foreign_device_id_in_a_state_is_a_failed_attempt() {
 }
 
 #[test]
-fn r10_a_picture_that_cannot_be_stored_does_not_hold_the_state_up() {
+fn r10_a_snapshot_that_cannot_be_stored_does_not_hold_the_state_up() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");
     let admin = world.admin();

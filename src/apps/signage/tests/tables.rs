@@ -221,7 +221,7 @@ fn commands_and_resolved_alerts_are_bounded_and_open_alerts_stay() {
 }
 
 #[test]
-fn whose_a_picture_is_is_found_by_id_and_the_oldest_of_a_device_are_forgotten() {
+fn whose_a_snapshot_is_is_found_by_id_and_the_oldest_of_a_device_are_forgotten() {
     each(|store| {
         let row = |n: u32| {
             let (fleet, device_id) = ("f".to_owned(), "a".to_owned());
@@ -250,14 +250,14 @@ fn schema(path: &Path) -> Vec<(String, String)> {
     rows.query_map([], shown).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// A file as the version before left it: its tables, its rows, and one picture called by its id.
+/// A file as the version before left it: its tables, its rows, and one snapshot called by its id.
 fn file_of_the_version_before(path: &Path, data_dir: &Path, id: &str) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
     connection.execute_batch(include_str!("version_1.sql")).unwrap();
-    let picture = data_dir.join(SHELF).join("ab").join(format!("{id}.gif"));
-    fs::create_dir_all(picture.parent().unwrap()).unwrap();
-    fs::write(picture, "GIF87a").unwrap();
+    let snapshot = data_dir.join(SHELF).join("ab").join(format!("{id}.gif"));
+    fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
+    fs::write(snapshot, "GIF87a").unwrap();
 }
 
 #[test]

@@ -110,8 +110,8 @@ impl World {
         }
     }
 
-    /// The bytes of a picture.
-    pub(super) fn picture(&self, id: &str) -> Option<Bytes> {
+    /// The bytes of a snapshot.
+    pub(super) fn snapshot(&self, id: &str) -> Option<Bytes> {
         let row = Statement::new("SELECT * FROM blobs WHERE id = ?1").bind(id);
         self.world.store.contents(self.world.store.rows::<Blob>(row).pop())
     }

@@ -1,4 +1,6 @@
-//! Pictures inside payloads: found, taken out, and judged by size before anything is decoded (SIGNAGE 9.10).
+//! Snapshots inside payloads: found, taken out, and judged by size before anything is decoded (SIGNAGE 9.10). A snapshot is the
+//! picture of what a player shows: that is its word on the wire, in tables, settings and metrics, and so in the code. What its bytes
+//! are is an image, and once it is stored a blob.
 //! Decoding, hashing and writing are a job of the shell.
 
 use bytes::Bytes;
@@ -6,10 +8,10 @@ use serde_json::Value;
 
 use crate::app::job::Data;
 
-/// How eagerly text counts as a picture.
+/// How eagerly text counts as a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Where a picture is expected: bare base64 counts too.
+    /// Where a snapshot is expected: bare base64 counts too.
     Here,
     /// Anywhere else: data URLs and binary attachments only.
     Elsewhere,
@@ -20,12 +22,12 @@ const BASE64_BYTES_MIN: usize = 128;
 /// Bytes before the data of a data URL.
 const DATA_URL_HEAD_BYTES_MAX: usize = 128;
 
-/// Takes every picture out of `value` and returns the first; the keys that held one are gone, `value` itself becomes `null`
+/// Takes every snapshot out of `value` and returns the first; the keys that held one are gone, `value` itself becomes `null`
 /// if it was one.
 pub(crate) fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
-    if let Some(picture) = as_picture(value, attachments, look) {
+    if let Some(snapshot) = as_snapshot(value, attachments, look) {
         *value = Value::Null;
-        return Some(picture);
+        return Some(snapshot);
     }
     let mut first = None;
     match value {
@@ -38,17 +40,17 @@ pub(crate) fn take(value: &mut Value, attachments: &[Bytes], look: Look) -> Opti
 
 fn keep(inner: &mut Value, attachments: &[Bytes], look: Look, first: &mut Option<Data>) -> bool {
     let was_null = inner.is_null();
-    if let Some(picture) = take(inner, attachments, look) {
-        first.get_or_insert(picture);
+    if let Some(snapshot) = take(inner, attachments, look) {
+        first.get_or_insert(snapshot);
     }
     was_null || !inner.is_null()
 }
 
-/// Takes the picture out of a whole state: the section `snapshot` is where one is expected.
+/// Takes the snapshot out of a whole state: the section `snapshot` is where one is expected.
 pub(crate) fn take_from_state(state: &mut serde_json::Map<String, Value>, attachments: &[Bytes]) -> Option<Data> {
     let mut first = state.get_mut("snapshot").and_then(|section| take(section, attachments, Look::Here));
     if state.get("snapshot").is_some_and(|section| section.is_string() || (first.is_some() && section.is_null())) {
-        // The section was the picture itself, or text that is none.
+        // The section was the image itself, or text that is none.
         state.insert("snapshot".to_owned(), serde_json::json!({}));
     }
     for (_, section) in state.iter_mut().filter(|(key, _)| *key != "snapshot") {
@@ -58,7 +60,7 @@ pub(crate) fn take_from_state(state: &mut serde_json::Map<String, Value>, attach
     first
 }
 
-fn as_picture(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
+fn as_snapshot(value: &mut Value, attachments: &[Bytes], look: Look) -> Option<Data> {
     match value {
         Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
             let number = map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
@@ -107,8 +109,8 @@ mod tests {
             (json!("data:image/jpeg;base64,QQ=="), json!(null), Data::Base64("QQ==".into())),
         ] {
             let mut value = value;
-            let picture = take(&mut value, std::slice::from_ref(&attachment), Look::Here).expect("a picture");
-            assert_eq!((value, picture), (rest, data));
+            let snapshot = take(&mut value, std::slice::from_ref(&attachment), Look::Here).expect("a snapshot");
+            assert_eq!((value, snapshot), (rest, data));
         }
     }
 
@@ -127,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_without_its_attachment_is_an_empty_picture() {
-        let picture = take(&mut json!({"_placeholder":true,"num":3}), &[], Look::Elsewhere).unwrap();
-        assert_eq!(picture.bytes(), 0);
+    fn a_placeholder_without_its_attachment_is_an_empty_snapshot() {
+        let snapshot = take(&mut json!({"_placeholder":true,"num":3}), &[], Look::Elsewhere).unwrap();
+        assert_eq!(snapshot.bytes(), 0);
     }
 
     #[test]
-    fn the_section_may_be_the_picture_itself() {
+    fn the_section_may_be_the_image_itself() {
         let mut state = json!({"snapshot":"data:image/png;base64,QUJD","vlc":{"x":"data:image/png;base64,QQ=="}});
         let map = state.as_object_mut().unwrap();
         assert_eq!(take_from_state(map, &[]).unwrap(), Data::Base64("QUJD".into()));

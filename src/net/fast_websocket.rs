@@ -22,7 +22,7 @@ use crate::engine::open::{self, Asked, EngineQuery, Transport};
 use crate::shard::io::Service;
 
 /// Headers of a plain handshake; a browser sends about fifteen.
-const QUICK_HEADERS_MAX: usize = 32;
+const FAST_HEADERS_MAX: usize = 32;
 /// Bytes of a 101, about.
 const HEAD_BYTES: usize = 256;
 
@@ -76,7 +76,7 @@ pub(crate) struct Head {
 impl Head {
     /// A whole GET or POST whose body, if any, has a length that is said beforehand.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Head> {
-        let mut parsed = [httparse::EMPTY_HEADER; QUICK_HEADERS_MAX];
+        let mut parsed = [httparse::EMPTY_HEADER; FAST_HEADERS_MAX];
         let mut head = httparse::Request::new(&mut parsed);
         let Ok(httparse::Status::Complete(count)) = head.parse(bytes) else { return None };
         let target = head.path.filter(|target| target.starts_with('/') && target.len() <= REQUEST_LINE_BYTES_MAX)?;
@@ -165,7 +165,7 @@ mod tests {
             ("an expectation", format!("{PLAIN}Expect: 100-continue\r\n\r\n")),
             ("no host", plain.replacen("Host: a\r\n", "", 1)),
             ("two hosts", plain.replacen("Host: a\r\n", "Host: a\r\nHost: a\r\n", 1)),
-            ("many headers", format!("{PLAIN}{}\r\n", "X: y\r\n".repeat(QUICK_HEADERS_MAX))),
+            ("many headers", format!("{PLAIN}{}\r\n", "X: y\r\n".repeat(FAST_HEADERS_MAX))),
             ("a long head", format!("{PLAIN}X: {}\r\n\r\n", "y".repeat(HEADERS_BYTES_MAX))),
             ("a long target", plain.replacen("EIO", &"y".repeat(REQUEST_LINE_BYTES_MAX), 1)),
         ] {
