@@ -201,6 +201,11 @@ impl Args {
         serde_json::from_slice(raw).ok().or_else(|| serde_json::from_slice(&surrogate::mend(raw)?).ok())
     }
 
+    /// Bytes of the arguments after the name, and of the attachments.
+    pub fn payload_bytes(&self) -> usize {
+        self.raw_all().len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// Bytes of the JSON and the attachments.
     pub fn size_bytes(&self) -> usize {
         self.array.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
@@ -243,6 +248,8 @@ mod tests {
         assert_eq!(args.raw(3), None);
         assert_eq!(Args::default().name(), "");
         assert!(Args::of("e", &[]).raw_all().is_empty());
+        let args = args.with_attachments(vec![Bytes::from_static(b"four"), Bytes::from_static(b"five!")]);
+        assert_eq!(args.payload_bytes(), br#"{"x":1.5},"s",null"#.len() + 4 + 5);
     }
 
     #[test]

@@ -77,6 +77,10 @@ impl Identity {
         self.text(Field::Tenant)
     }
 
+    pub fn workspace_id(&self) -> Option<&str> {
+        self.text(Field::Workspace)
+    }
+
     pub fn device_id(&self) -> Option<&str> {
         self.text(Field::Device)
     }
@@ -89,6 +93,11 @@ impl Identity {
     /// Whether this identity has `role`; in development mode it has every role.
     pub fn has_role(&self, role: &str) -> bool {
         self.role() == role || self.role() == "*"
+    }
+
+    /// Whether its token names this permission; in development mode it has every one.
+    pub fn has_permission(&self, permission: &str) -> bool {
+        self.texts(Field::Permission).any(|named| named == permission) || self.role() == "*"
     }
 
     /// Everything that is known, to make another identity of it.
@@ -192,6 +201,16 @@ mod tests {
             expires_at_s: Some(7),
             method: AuthMethod::Jwt,
         });
+    }
+
+    #[test]
+    fn permissions_are_those_of_the_token_and_in_development_mode_all() {
+        let permissions = vec!["create-dispatch".to_owned()];
+        let named = Identity::from(Claims { role: "driver".into(), permissions, ..Claims::default() });
+        let dev = Identity::from(Claims { role: "*".into(), ..Claims::default() });
+        for (permission, has) in [("create-dispatch", true), ("create", false), ("", false), ("driver", false)] {
+            assert_eq!((named.has_permission(permission), dev.has_permission(permission)), (has, true), "{permission}");
+        }
     }
 
     /// `docs/PERFORMANCE.md` has what an idle client costs; this is the part of one who came with a token.

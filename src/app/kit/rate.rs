@@ -3,13 +3,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::time::Millis;
+use serde_json::{Value, json};
+
+use crate::base::time::{Millis, Now, WallMillis};
+
+/// The window of rates that are said per minute.
+pub const MINUTE_MS: u64 = 60_000;
 
 /// How often: `limit` times per `window_ms`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     pub limit: u32,
     pub window_ms: u64,
+}
+
+impl Rate {
+    /// `limit` times a minute; `None` for 0, which is no limit.
+    pub fn per_minute(limit: u32) -> Option<Rate> {
+        (limit > 0).then_some(Rate { limit, window_ms: MINUTE_MS })
+    }
+
+    fn capacity(self) -> u64 {
+        u64::from(self.limit).saturating_mul(self.window_ms)
+    }
 }
 
 /// What a refused caller is told.
@@ -19,6 +35,14 @@ pub struct Exceeded {
     pub window_ms: u64,
     /// When the next token is there.
     pub reset_at: Millis,
+}
+
+impl Exceeded {
+    /// `{limit, windowMs, resetAt}`, the last as ISO 8601.
+    pub fn details(&self, now: Now) -> Value {
+        let reset_at = WallMillis(now.wall.0.saturating_add(self.reset_at.since(now.mono)));
+        json!({"limit": self.limit, "windowMs": self.window_ms, "resetAt": reset_at.to_string()})
+    }
 }
 
 /// One bucket. It starts full.
@@ -61,9 +85,21 @@ impl Bucket {
     }
 }
 
-impl Rate {
-    fn capacity(self) -> u64 {
-        u64::from(self.limit).saturating_mul(self.window_ms)
+/// The buckets of one subject, a socket or a user: one for each name it has used. Names are an application's own, so there are
+/// never more than it has.
+#[derive(Debug, Default)]
+pub struct Meter(Vec<(&'static str, Bucket)>);
+
+impl Meter {
+    /// Takes one token of the bucket `name`, or says when there is one again.
+    pub fn take(&mut self, now: Millis, name: &'static str, rate: Rate) -> Result<(), Exceeded> {
+        if let Some((_, bucket)) = self.0.iter_mut().find(|(used, _)| *used == name) {
+            return bucket.take(now, rate);
+        }
+        let mut bucket = Bucket::full(now, rate);
+        let taken = bucket.take(now, rate);
+        self.0.push((name, bucket));
+        taken
     }
 }
 
@@ -132,6 +168,21 @@ mod tests {
         assert!(bucket.take(Millis(6004), TEN_A_MINUTE).is_err());
         assert!(bucket.take(Millis(6005), TEN_A_MINUTE).is_ok());
         assert!(bucket.take(Millis(6005), TEN_A_MINUTE).is_err());
+    }
+
+    #[test]
+    fn a_meter_has_a_bucket_for_each_name() {
+        let mut meter = Meter::default();
+        for _ in 0..10 {
+            meter.take(Millis(0), "a", TEN_A_MINUTE).unwrap();
+        }
+        meter.take(Millis(0), "b", TEN_A_MINUTE).unwrap();
+        let exceeded = meter.take(Millis(0), "a", TEN_A_MINUTE).unwrap_err();
+        let now = Now { mono: Millis(500), wall: WallMillis(1_755_684_031_000) };
+        let details = json!({"limit": 10, "windowMs": 60_000, "resetAt": "2025-08-20T10:00:36.500Z"});
+        assert_eq!(exceeded.details(now), details);
+        assert!(meter.take(Millis(6_000), "a", TEN_A_MINUTE).is_ok());
+        assert_eq!((Rate::per_minute(10), Rate::per_minute(0)), (Some(TEN_A_MINUTE), None));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::origin::CommandOrigin;
-use super::payload::{CommandResponse, Fail};
+use super::payload::CommandResponse;
 use super::report::Answering;
 use super::rules;
 use super::turn::Turn;
 use crate::app::event::Event;
+use crate::app::kit::ack::Fail;
 use crate::app::kit::command::{Answered, Expired, Key, Row};
 
 /// Ends of commands kept for those who ask again, and the size of a result worth keeping.

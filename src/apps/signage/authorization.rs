@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::fleet::{AdminSeat, AlertKind, Fleet, Seat};
-use super::payload::Fail;
+use super::payload::no_device;
 use super::rules;
 use super::subscription::subject;
 use super::tables;
@@ -16,6 +15,7 @@ use super::waiting::{Change, GrantWait, Wait};
 use crate::app::Entity;
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
+use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::kit::audit::{self, Actor};
 use crate::app::reply::Reply;
 use crate::base::close::CloseReason;
@@ -83,7 +83,7 @@ impl Turn<'_> {
                 self.fleet.new_row(id, self.now.wall)
             }
             (None, Change::Issue(_)) => return Err(Fail::new("FLEET_FULL", "The fleet has no room for a device more")),
-            (None, _) => return Err(Fail::no_device(id)),
+            (None, _) => return Err(no_device(id)),
         };
         match change {
             Change::Issue(hash) => {
@@ -113,22 +113,17 @@ impl Turn<'_> {
             delivery: Delivery::Must,
         };
         let fail = json!({"code": "STORE_UNAVAILABLE", "message": "The change could not be stored"});
-        let ack = |socket, id: Option<u64>, payload: Value| {
-            id.map(|id| Effect::Ack { socket, id, args: Bytes::from(payload.to_string()), attachments: Vec::new() })
-        };
         let known = self.fleet.devices.get(id);
         let told = known.map(|device| Target::rooms(device.rooms.see.clone(), Vec::new()));
         let public = json!({"deviceId": id});
         let mut then: Vec<Effect> = told.into_iter().map(|target| emit(target, change.event(), &public)).collect();
         match asker {
-            Asker::Admin { socket, ack: wanted } => {
-                let mut good = json!({"ok": true});
-                good["deviceId"] = json!(id);
-                then.extend(ack(*socket, *wanted, good));
+            Asker::Admin { socket, ack } => {
+                then.extend(AckStyle::Result.reply(*socket, *ack, public));
                 let mut error = fail.clone();
                 error["event"] = json!(change.asked());
                 let mut or_else = vec![emit(Target::Socket(*socket), "player:error", &error)];
-                or_else.extend(ack(*socket, *wanted, json!({"ok": false, "error": fail})));
+                or_else.extend(AckStyle::Result.refusal(*socket, *ack, &fail));
                 (then, or_else)
             }
             Asker::Api(req) => {

@@ -6,13 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::fleet::AdminSeat;
 use super::origin::CommandOrigin;
-use super::payload::{Address, Ask, CommandResponse, Fail, Order};
-use super::rules::{self, Role, Scope};
+use super::payload::{Address, Ask, CommandResponse, Order, forbidden, no_device, unregistered};
+use super::rules::{self, Role};
 use super::tables;
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
+use crate::app::kit::ack::Fail;
 use crate::app::kit::command::{Key, Plan, Refused};
+use crate::app::kit::roles::Scope;
 
 /// A request whose shape and right are clear.
 struct Request {
@@ -45,9 +47,9 @@ impl Turn<'_> {
     }
 
     fn request(&mut self, event: &Event, map: &Map<String, Value>, id: &Arc<str>) -> Result<Request, Fail> {
-        let admin = self.fleet.admin(event.socket).ok_or_else(Fail::forbidden)?;
+        let admin = self.fleet.admin(event.socket).ok_or_else(forbidden)?;
         if admin.role < Role::Operator {
-            return Err(Fail::forbidden());
+            return Err(forbidden());
         }
         let ask = rules::ask(map)?;
         let Some(idempotent) = rules::command_kind(&ask.command, self.settings) else {
@@ -65,13 +67,13 @@ impl Turn<'_> {
 
     /// The devices that get it, and those that cannot with the reason; an error where it is about nothing at all.
     fn route(&self, request: &Request) -> Result<Routed, Fail> {
-        let admin = self.fleet.admin(request.origin.socket).ok_or_else(Fail::forbidden)?;
+        let admin = self.fleet.admin(request.origin.socket).ok_or_else(forbidden)?;
         let named: Vec<String> = match &request.ask.to {
             Address::Device(id) => {
                 return self.reachable(admin, id).map(|id| (vec![id], Vec::new()));
             }
             Address::Devices(ids) => ids.clone(),
-            Address::Group(group) if !admin.scope().covers(group) => return Err(Fail::forbidden()),
+            Address::Group(group) if !admin.scope().covers(group) => return Err(forbidden()),
             Address::Group(group) => {
                 let devices = self.fleet.devices.values().filter(|device| device.row.group == *group);
                 let ours = devices.filter(|device| device.row.authorized && !device.row.retired);
@@ -95,15 +97,15 @@ impl Turn<'_> {
         let silent = self.fleet.is_silent(id);
         let (id, device) = match self.fleet.devices.get_key_value(id) {
             Some(known) => known,
-            None if silent && admin.scope() == Scope::All => return Err(Fail::unregistered(id)),
-            None => return Err(Fail::no_device(id)),
+            None if silent && admin.scope() == Scope::All => return Err(unregistered(id)),
+            None => return Err(no_device(id)),
         };
         if !admin.scope().covers(&device.row.group) {
-            return Err(Fail::forbidden());
+            return Err(forbidden());
         }
         match self.fleet.here.is_here(id) {
             true => Ok(id.clone()),
-            false if silent => Err(Fail::unregistered(id)),
+            false if silent => Err(unregistered(id)),
             false => Err(Fail::new("DEVICE_OFFLINE", format!("Device is offline: {id}"))),
         }
     }

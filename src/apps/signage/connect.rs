@@ -7,15 +7,16 @@ use serde_json::{Map, Value, json};
 
 use super::device::Watch;
 use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, THROTTLED_ROWS};
-use super::payload::Fail;
-use super::rules::{self, NOT_AUTHORIZED, Role, Scope, short_hash};
+use super::rules::{self, NOT_AUTHORIZED, Role, short_hash};
 use super::tables;
 use super::turn::Turn;
 use crate::app::Asked;
 use crate::app::effect::Room;
 use crate::app::event::{Connect, Handshake};
 use crate::app::identity::{AuthMethod, Identity, intake};
+use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::Actor;
+use crate::app::kit::roles::Scope;
 use crate::base::time::WallMillis;
 
 /// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.

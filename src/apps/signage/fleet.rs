@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::device::{Device, Watch};
 use super::origin::CommandOrigin;
 use super::payload::{CommandResponse, Info, Listed};
-use super::rules::{self, Role, Scope};
+use super::rules::{self, Role};
 use super::settings::Settings;
 use super::tables;
 use super::waiting::Unsaved;
@@ -22,6 +22,7 @@ use crate::app::kit::audit::Actor;
 use crate::app::kit::command::{Bounds, Key, Table};
 use crate::app::kit::presence::Presence;
 use crate::app::kit::rate::{Bucket, Buckets, Rate};
+use crate::app::kit::roles::Scope;
 use crate::base::ids::{Sid, SocketRef};
 use crate::base::time::{Millis, Now, WallMillis};
 

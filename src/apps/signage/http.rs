@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::payload::Fail;
-use super::rules::{self, Scope};
+use super::rules;
 use super::tables::{self, SHELF, Snapshot};
 use super::turn::Turn;
 use super::waiting::{Change, Reader};
 use crate::app::Home;
 use crate::app::effect::Effect;
 use crate::app::identity::Identity;
+use crate::app::kit::ack::Fail;
+use crate::app::kit::roles::Scope;
 use crate::app::reply::Reply;
 use crate::app::route::{Call, Command, Door, Http, Method, Param, Place, Refused, Route, Verb, Who};
 use crate::base::ids::{ReqId, Sid};

@@ -2,8 +2,8 @@
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
-//! In reading order: this table of events → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `snapshot` (plain
-//! functions) → `turn` (what handlers share) → the handlers: `connect`, `dispatch`, `register`, `report`, `command`, `answer`, `subscription`,
+//! In reading order: `events` (their table) → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `snapshot` (plain
+//! functions) → `turn` (what handlers share) → the handlers: `connect`, `register`, `report`, `command`, `answer`, `subscription`,
 //! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `http` (what it keeps on disk, what HTTP asks of it).
 //!
 //! A device's state goes out once for all who watch it: see `subscription`. The state of a fleet follows the disk only where
@@ -17,7 +17,7 @@ mod command;
 mod connect;
 mod counters;
 mod device;
-mod dispatch;
+mod events;
 mod fleet;
 pub(crate) mod http;
 mod origin;
@@ -45,14 +45,14 @@ use self::authorization::{entity_of, fleet_of_entity};
 use self::connect::named_device;
 use self::counters::Counts;
 use self::fleet::Fleet;
-use self::payload::Fail;
-use self::rules::{NOT_AUTHORIZED, Role, fleet_of};
+use self::rules::{NOT_AUTHORIZED, fleet_of};
 use self::settings::Settings;
 use self::turn::{Shared, Turn};
 use crate::app::effect::{Effect, Effects};
-use crate::app::event::{AppInput, Connect, Event};
+use crate::app::event::{AppInput, Connect};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Job, JobError, Outcome};
+use crate::app::kit::ack::Fail;
 use crate::app::metric::Metric;
 use crate::app::reply::Reply;
 use crate::app::route::Call;
@@ -74,64 +74,6 @@ pub const ROW: Row = Row {
 
 /// Fleets one shard holds.
 const FLEETS_MAX: usize = 4_096;
-
-/// Those who may send an event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    Device,
-    /// People of at least this role.
-    People(Role),
-}
-
-/// How a handler is called, and what becomes of its error beside the ack.
-#[derive(Clone, Copy)]
-enum Run {
-    /// Its reply is the ack; an error is told as `player:error`.
-    Now(fn(&mut Turn<'_>, &Event) -> Result<Value, Fail>),
-    /// As `Now`, and an ack may come later: then it returns `None`.
-    Later(fn(&mut Turn<'_>, &Event) -> Result<Option<Value>, Fail>),
-    /// As `Now`, and it has told of its error itself.
-    Telling(fn(&mut Turn<'_>, &Event) -> Result<Value, Fail>),
-}
-
-/// One event a client may send.
-struct Route {
-    name: &'static str,
-    from: From,
-    run: Run,
-    /// May carry a snapshot, and be as large as one.
-    snapshot: bool,
-}
-
-const fn device(name: &'static str, snapshot: bool, run: Run) -> Route {
-    Route { name, from: From::Device, run, snapshot }
-}
-
-const fn people(name: &'static str, role: Role, run: Run) -> Route {
-    Route { name, from: From::People(role), run, snapshot: false }
-}
-
-const ROUTES: [Route; 18] = [
-    device("player:register", false, Run::Now(|turn, event| turn.on_register(event))),
-    device("player:state", true, Run::Now(|turn, event| turn.on_state(event))),
-    device("player:command:response", true, Run::Now(|turn, event| turn.on_answer(event))),
-    device("AUTHENTICATE", false, Run::Now(|turn, event| turn.on_authenticate(event))),
-    device("heartbeat", true, Run::Now(|turn, event| turn.on_heartbeat(event))),
-    // A viewer is refused by the handler: it answers with a `command:response`.
-    people("player:command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
-    people("command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
-    people("admin:command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
-    people("command:send", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
-    people("devices:list", Role::Viewer, Run::Now(|turn, event| turn.on_list(event))),
-    people("device:subscribe", Role::Viewer, Run::Now(|turn, event| turn.on_subscribe(event))),
-    people("device:unsubscribe", Role::Viewer, Run::Now(|turn, event| turn.on_unsubscribe(event))),
-    people("device:state", Role::Viewer, Run::Now(|turn, event| turn.on_device_state(event))),
-    people("device:history", Role::Viewer, Run::Later(|turn, event| turn.on_history(event))),
-    people("device:snapshot", Role::Operator, Run::Now(|turn, event| turn.on_device_snapshot(event))),
-    people("device:authorize", Role::Admin, Run::Later(|turn, event| turn.on_authorize(event))),
-    people("device:revoke", Role::Admin, Run::Later(|turn, event| turn.on_revoke(event))),
-    people("audit:subscribe", Role::Admin, Run::Now(|turn, event| turn.on_audit(event))),
-];
 
 /// The application: its settings, the fleets at home here, and what it waits for.
 pub struct Signage {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::payload::Fail;
 use super::tables::{self, Change, Failure};
 use super::turn::{Turn, UNSAVED_KEPT_MAX};
 use super::waiting::{Flushed, Reader, Wait};
 use crate::app::effect::Effect;
 use crate::app::job::{JobError, JobErrorKind, Outcome};
+use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::sql::Statement;
 
 /// Nothing is tried for this time after a batch has failed.
@@ -105,10 +104,9 @@ impl Turn<'_> {
         match reader {
             Reader::History { socket, ack, device_id } => {
                 let changes: Vec<Value> = outcome.rows(0)?.into_iter().rev().map(shown_change).collect();
-                let mut reply = json!({"deviceId": device_id, "changes": changes});
+                let reply = json!({"deviceId": device_id, "changes": changes});
                 self.fx.emit(*socket, "device:history", &reply);
-                reply["ok"] = json!(true);
-                self.fx.ack(*socket, *ack, &reply);
+                self.fx.0.extend(AckStyle::Result.reply(*socket, *ack, reply));
             }
             Reader::Failures { req } => {
                 let failures: Vec<Value> = outcome.rows(0)?.into_iter().map(shown_failure).collect();
@@ -125,10 +123,7 @@ impl Turn<'_> {
         match reader {
             Reader::History { socket, ack, .. } => {
                 self.tell_error(*socket, "device:history", fail);
-                if let Some(id) = ack {
-                    let args = Bytes::from(json!({"ok": false, "error": fail}).to_string());
-                    self.fx.push(Effect::Ack { socket: *socket, id: *id, args, attachments: Vec::new() });
-                }
+                self.fx.0.extend(AckStyle::Result.refusal(*socket, *ack, fail));
             }
             Reader::Failures { req } | Reader::Snapshot { req, .. } => self.reply(*req, 503, &json!({"error": fail})),
         }

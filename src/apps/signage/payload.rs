@@ -4,37 +4,21 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Why something was refused, as `player:error` and acks carry it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Fail {
-    /// From a closed set.
-    pub code: &'static str,
-    pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<Value>,
+use crate::app::kit::ack::Fail;
+
+/// The sender's role or groups do not allow it.
+pub(crate) fn forbidden() -> Fail {
+    Fail::new("FORBIDDEN", "Not allowed for this role or group")
 }
 
-impl Fail {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Fail {
-        Fail { code, message: message.into(), details: None }
-    }
+/// To operators a device that does not hear commands is offline; what it lacks is in the text.
+pub(crate) fn unregistered(device_id: &str) -> Fail {
+    Fail::new("DEVICE_OFFLINE", format!("Device is connected, but has not sent player:register: {device_id}"))
+}
 
-    pub(crate) fn validation(message: impl Into<String>) -> Fail {
-        Fail::new("VALIDATION", message)
-    }
-
-    pub(crate) fn forbidden() -> Fail {
-        Fail::new("FORBIDDEN", "Not allowed for this role or group")
-    }
-
-    /// To operators a device that does not hear commands is offline; what it lacks is in the text.
-    pub(crate) fn unregistered(device_id: &str) -> Fail {
-        Fail::new("DEVICE_OFFLINE", format!("Device is connected, but has not sent player:register: {device_id}"))
-    }
-
-    pub(crate) fn no_device(device_id: &str) -> Fail {
-        Fail::new("DEVICE_NOT_FOUND", format!("No such device: {device_id}"))
-    }
+/// No device has this id.
+pub(crate) fn no_device(device_id: &str) -> Fail {
+    Fail::new("DEVICE_NOT_FOUND", format!("No such device: {device_id}"))
 }
 
 /// `player:error`.

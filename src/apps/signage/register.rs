@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::device::{Rooms, Watch};
 use super::fleet::{AlertKind, DeviceSeat, Due, Seat};
-use super::payload::{Connected, DeviceConfig, Disconnected, Fail, Info, Registered};
+use super::payload::{Connected, DeviceConfig, Disconnected, Info, Registered, forbidden};
 use super::rules;
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect};
 use crate::app::event::Event;
+use crate::app::kit::ack::Fail;
 use crate::app::kit::presence::{Arrival, Departure};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
@@ -59,7 +60,7 @@ impl Turn<'_> {
     /// Checks that the socket may register as this device, and seats it; returns it with the number of its pending commands.
     fn register_as(&mut self, socket: SocketRef, map: &Map<String, Value>) -> Result<(Arc<str>, usize), Fail> {
         self.become_device(socket);
-        let seat = self.fleet.device_seat(socket).ok_or_else(Fail::forbidden)?;
+        let seat = self.fleet.device_seat(socket).ok_or_else(forbidden)?;
         let (bound, seat_ip, told) = (seat.bound.clone(), seat.ip, seat.info.clone());
         // A socket whose token stands for one device need not say which.
         let claimed = match (&bound, map.get("deviceId").filter(|value| !value.is_null())) {

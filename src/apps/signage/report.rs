@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::origin::CommandOrigin;
-use super::payload::{Fail, Report};
+use super::payload::{Report, no_device};
 use super::rules;
 use super::snapshot::{self, Look};
 use super::tables::{SHELF, Snapshot};
@@ -14,6 +14,7 @@ use super::waiting::{SnapshotWait, Wait};
 use crate::app::effect::Effect;
 use crate::app::event::Event;
 use crate::app::job::{Blob, Data, IMAGES, Job, JobError, JobErrorKind, Keep};
+use crate::app::kit::ack::Fail;
 use crate::app::kit::command::{Key, Row};
 use crate::base::ids::SocketRef;
 
@@ -129,7 +130,7 @@ impl Turn<'_> {
         if bytes > bytes_max + 2 {
             return Err(Fail::new("SNAPSHOT_TOO_LARGE", format!("A snapshot may have {bytes_max} bytes")));
         }
-        let Some(device) = self.fleet.devices.get_mut(id) else { return Err(Fail::no_device(id)) };
+        let Some(device) = self.fleet.devices.get_mut(id) else { return Err(no_device(id)) };
         let crowded = device.snapshots_in_flight >= SNAPSHOTS_IN_FLIGHT_PER_DEVICE_MAX
             || self.fleet.snapshot_bytes + bytes > SNAPSHOT_BYTES_IN_FLIGHT_MAX;
         if crowded {

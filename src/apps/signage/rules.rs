@@ -4,10 +4,12 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::payload::{Address, Answer, Ask, Fail, Info, Report};
+use super::payload::{Address, Answer, Ask, Info, Report};
 use super::settings::Settings;
 use crate::app::identity::{AuthMethod, Identity};
+use crate::app::kit::ack::Fail;
 use crate::app::kit::patch;
+use crate::app::kit::roles::{Roles, Scope, tenant};
 
 /// The text clients and admins see when a device may not come in, exactly.
 pub(crate) const NOT_AUTHORIZED: &str = "Device not authorized";
@@ -43,47 +45,28 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// Which devices somebody may see and command.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Scope<'a> {
-    All,
-    /// Sorted, without repeats; nobody's if empty.
-    Groups(Vec<&'a str>),
-}
+const ROLES: Roles<Role> = Roles {
+    words: &[("admin", Role::Admin), ("operator", Role::Operator), ("viewer", Role::Viewer)],
+    without: None,
+    other: None,
+};
 
-impl Scope<'_> {
-    /// Whether devices of this group are in it; a device without a group is for admins alone.
-    pub(crate) fn covers(&self, group: &str) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Groups(groups) => !group.is_empty() && groups.contains(&group),
-        }
-    }
-}
-
-/// A person's role, highest first; `None` for devices and strangers.
+/// A person's role; `None` for devices and strangers.
 pub(crate) fn role_of(identity: &Identity) -> Option<Role> {
-    if identity.method == AuthMethod::Application {
-        return None;
-    }
-    let roles = [("admin", Role::Admin), ("operator", Role::Operator), ("viewer", Role::Viewer)];
-    roles.iter().find(|(name, _)| identity.has_role(name)).map(|(_, role)| *role)
+    ROLES.of(identity).filter(|_| identity.method != AuthMethod::Application)
 }
 
 /// An admin sees all; everybody else the groups the token names, and nothing without.
 pub(crate) fn scope_of(role: Role, identity: &Identity) -> Scope<'_> {
-    if role == Role::Admin {
-        return Scope::All;
+    match role {
+        Role::Admin => Scope::All,
+        _ => Scope::groups(identity, GROUPS_PER_IDENTITY_MAX),
     }
-    let mut groups: Vec<&str> = identity.groups().take(GROUPS_PER_IDENTITY_MAX).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    Scope::Groups(groups)
 }
 
 /// The fleet an identity belongs to.
 pub(crate) fn fleet_of(identity: &Identity) -> &str {
-    identity.tenant_id().filter(|tenant| !tenant.is_empty()).unwrap_or("default")
+    tenant(identity, "default")
 }
 
 /// Whether a tenant's name can be a fleet's: it is kept in every row.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::connect::room_of_scope;
 use super::fleet::{AlertKind, Due};
 use super::payload::Stats;
-use super::rules::Scope;
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Room};
+use crate::app::kit::roles::Scope;
 
 /// Coalescing key of `devices:stats`; devices' numbers never get there.
 const STATS_KEY: u64 = u64::MAX;

@@ -12,13 +12,14 @@ use serde_json::{Map, Value, json};
 use super::connect::{rooms_of_scope, watches_of};
 use super::device::{Device, Watch};
 use super::fleet::AdminSeat;
-use super::payload::{Fail, List};
+use super::payload::{List, forbidden, no_device};
 use super::rules;
 use super::tables;
 use super::turn::Turn;
 use super::waiting::Reader;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
 use crate::app::event::Event;
+use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::Entry;
 use crate::base::ids::SocketRef;
 
@@ -97,7 +98,7 @@ impl Turn<'_> {
         let id = self.seen_device(event)?;
         self.tell_full(event.socket, &id, Delivery::Must);
         let online = self.is_online(&id);
-        let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;
+        let device = self.fleet.devices.get(&id).ok_or_else(|| no_device(&id))?;
         let reply = json!({"deviceId": &*id, "rev": device.rev, "state": device.published, "online": online,
             "lastSeen": device.row.last_seen.to_string()});
         self.fx.emit(event.socket, "device:state", &reply);
@@ -126,7 +127,7 @@ impl Turn<'_> {
     /// `device:snapshot {deviceId}`: the newest snapshot, and a request for a newer one.
     pub(super) fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
         let id = self.seen_device(event)?;
-        let device = self.fleet.devices.get(&id).ok_or_else(|| Fail::no_device(&id))?;
+        let device = self.fleet.devices.get(&id).ok_or_else(|| no_device(&id))?;
         let snapshot = device.published.get("snapshot").cloned();
         let socket = self.fleet.here.socket(&id);
         if let Some(socket) = socket {
@@ -141,7 +142,7 @@ impl Turn<'_> {
     /// `audit:subscribe`: what others do is told from now on as `audit:entry`.
     pub(super) fn on_audit(&mut self, event: &Event) -> Result<Value, Fail> {
         let room = audit_room(&self.fleet.name);
-        let Some(admin) = self.fleet.admin_mut(event.socket) else { return Err(Fail::forbidden()) };
+        let Some(admin) = self.fleet.admin_mut(event.socket) else { return Err(forbidden()) };
         if !std::mem::replace(&mut admin.audits, true) {
             self.enter(event.socket, room);
         }
@@ -184,14 +185,14 @@ impl Turn<'_> {
 
     /// The device of this id, if this person may see it.
     pub(super) fn seen(&self, socket: SocketRef, id: &str) -> Result<Arc<str>, Fail> {
-        let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
-        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| Fail::no_device(id))?;
-        if admin.scope().covers(&device.row.group) { Ok(id.clone()) } else { Err(Fail::forbidden()) }
+        let admin = self.fleet.admin(socket).ok_or_else(forbidden)?;
+        let (id, device) = self.fleet.devices.get_key_value(id).ok_or_else(|| no_device(id))?;
+        if admin.scope().covers(&device.row.group) { Ok(id.clone()) } else { Err(forbidden()) }
     }
 
     /// What a subscription names, as far as this admin may.
     fn watches(&self, socket: SocketRef, map: &Map<String, Value>) -> Result<Vec<Watch>, Fail> {
-        let admin = self.fleet.admin(socket).ok_or_else(Fail::forbidden)?;
+        let admin = self.fleet.admin(socket).ok_or_else(forbidden)?;
         let given = |key: &str| map.get(key).filter(|value| !value.is_null());
         let all = [given("deviceId"), given("group")].iter().flatten().any(|value| **value == json!("*"));
         match (given("deviceId"), given("group")) {
@@ -202,7 +203,7 @@ impl Turn<'_> {
             }
             (None, Some(group)) => {
                 let group = rules::id(Some(group), "group")?;
-                if admin.scope().covers(&group) { Ok(vec![Watch::Group(group)]) } else { Err(Fail::forbidden()) }
+                if admin.scope().covers(&group) { Ok(vec![Watch::Group(group)]) } else { Err(forbidden()) }
             }
             _ => Err(Fail::validation("One of deviceId and group")),
         }

@@ -54,6 +54,10 @@ fn bad_input_is_refused_with_a_code_and_changes_nothing() {
         let error = world.hears(from, "player:error");
         assert_eq!((&error["code"], &error["event"]), (&json!(code), &json!(name)), "{name} {shown}");
     }
+    let attached =
+        Args::of("player:register", &[json!({"deviceId": "p1"})]).with_attachments(vec![vec![0; 1 << 20].into()]);
+    world.event(p1, attached, None);
+    assert_eq!(world.hears(p1, "player:error")["code"], "PAYLOAD_TOO_LARGE");
     let unknown = world.asks(p1, "player:dance", json!({}));
     assert_eq!(unknown["error"]["code"], "UNKNOWN_EVENT");
     world.hears_nothing(p1, "player:error");
