@@ -2,22 +2,15 @@
 
 use super::fleet::Due;
 use super::turn::Turn;
-use crate::app::effect::Effect;
 
 impl Turn<'_> {
     /// The fleet's timer is due.
     pub(super) fn on_timer(&mut self) {
-        self.fleet.armed = None;
-        while let Some((at, due)) = self.fleet.agenda.first().copied()
-            && at <= self.now.mono
-        {
-            self.fleet.agenda.remove(&(at, due));
+        self.fleet.timer.went_off();
+        while let Some(due) = self.fleet.agenda.next_due(self.now.mono) {
             match due {
                 Due::Publish(number) => {
                     if let Some(id) = self.fleet.numbers.get(&number).cloned() {
-                        if let Some(device) = self.fleet.devices.get_mut(&id) {
-                            device.due = None;
-                        }
                         self.publish(&id);
                     }
                 }
@@ -26,10 +19,7 @@ impl Turn<'_> {
                         self.on_calm(&id);
                     }
                 }
-                Due::Flush => {
-                    self.fleet.unsaved.scheduled = false;
-                    self.flush();
-                }
+                Due::Flush => self.flush(),
                 Due::Stats => self.tell_stats(),
             }
         }
@@ -47,14 +37,6 @@ impl Turn<'_> {
             self.flush();
         }
         let next = self.fleet.deadline();
-        if next == self.fleet.armed {
-            return;
-        }
-        self.fleet.armed = next;
-        let token = self.fleet.timer;
-        self.fx.push(match next {
-            Some(at) => Effect::Timer { token, after_ms: at.since(self.now.mono) },
-            None => Effect::Cancel { token },
-        });
+        self.fx.0.extend(self.fleet.timer.set(self.now.mono, next));
     }
 }

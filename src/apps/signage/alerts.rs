@@ -8,6 +8,7 @@ use super::payload::AlertTold;
 use super::tables;
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect};
+use crate::app::kit::saving::Turned;
 use crate::base::time::WallMillis;
 
 impl Turn<'_> {
@@ -52,12 +53,11 @@ impl Turn<'_> {
     /// `store degraded` is told once when the store begins to fail, and once when it is back.
     pub(super) fn store_works(&mut self, works: bool) {
         let everybody: Arc<str> = Arc::from("");
-        if !works {
-            self.shared.counts.store_failures += 1;
-            self.fleet.degraded = true;
-            self.fleet.alerts.raise(self.now, (everybody, AlertKind::StoreDegraded), 0);
-        } else if std::mem::replace(&mut self.fleet.degraded, false) {
-            self.resolve_alert(&everybody, AlertKind::StoreDegraded);
+        self.shared.counts.store_failures += u64::from(!works);
+        match self.fleet.unsaved.store_works(works) {
+            Some(Turned::Degraded) => self.fleet.alerts.raise(self.now, (everybody, AlertKind::StoreDegraded), 0),
+            Some(Turned::Restored) => self.resolve_alert(&everybody, AlertKind::StoreDegraded),
+            None => {}
         }
     }
 

@@ -230,9 +230,7 @@ impl Turn<'_> {
             watches: Vec::new(),
             audits: false,
         };
-        if !std::mem::replace(&mut self.fleet.stats_scheduled, true) {
-            self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
-        }
+        self.fleet.agenda.add(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
         self.fleet.seats.insert(socket, Seat::Admin(Box::new(seat)));
         self.fx.accept(socket);
         for room in rooms_of_scope(&scope, &self.fleet.name) {

@@ -69,7 +69,7 @@ impl Counts {
             }
             *devices.entry("silent").or_default() += fleet.newcomers().len() as u64;
             in_flight += fleet.commands.len() as u64;
-            degraded += u64::from(fleet.degraded);
+            degraded += u64::from(fleet.unsaved.is_degraded());
             admins += fleet.admins().count() as u64;
         }
         out.extend(devices.iter().map(|(state, count)| Metric::count("sg_devices", [state], *count)));

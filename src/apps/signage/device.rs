@@ -25,15 +25,11 @@ pub(super) struct Device {
     /// Revisions up to this one are reserved on disk: only these may be told.
     pub rev_allowed: u64,
     pub published_at: Option<Millis>,
-    /// When the next publication is due.
-    pub due: Option<Millis>,
     /// A publication waits for its revision to be reserved.
     pub held: bool,
     pub connected_at: WallMillis,
     /// Times of the newest takeovers, at most one more than raises an alert.
     pub takeovers: VecDeque<Millis>,
-    /// Whether it still flaps is looked at when this is due.
-    pub calm_scheduled: bool,
     /// Snapshots taken out so far, and the newest that has been applied.
     pub snapshots_seen: u64,
     pub snapshot_applied: u64,
@@ -53,11 +49,9 @@ impl Device {
             rev,
             rev_allowed: rev,
             published_at: None,
-            due: None,
             held: false,
             connected_at: WallMillis(0),
             takeovers: VecDeque::new(),
-            calm_scheduled: false,
             snapshots_seen: 0,
             snapshot_applied: 0,
             snapshots_in_flight: 0,

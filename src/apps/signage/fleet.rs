@@ -13,10 +13,11 @@ use super::payload::{CommandResponse, Info, Listed};
 use super::rules::{self, Role};
 use super::settings::Settings;
 use super::tables;
-use super::waiting::Unsaved;
+use super::waiting::{UNSAVED, Unsaved};
 use crate::app::effect::{Room, Token};
 use crate::app::event::Handshake;
 use crate::app::identity::{AuthMethod, Identity};
+use crate::app::kit::agenda::{Agenda, Timer};
 use crate::app::kit::alert::Alerts;
 use crate::app::kit::audit::Actor;
 use crate::app::kit::command::{Bounds, Key, Table};
@@ -58,18 +59,13 @@ pub(super) struct Fleet {
     /// Failed handshakes by address.
     pub failures: Buckets<IpAddr>,
     pub throttled_rows: Bucket,
-    pub agenda: BTreeSet<(Millis, Due)>,
-    /// What the fleet's one timer is set to.
-    pub armed: Option<Millis>,
-    pub timer: Token,
+    pub agenda: Agenda<Due>,
+    pub timer: Timer,
     /// Sockets per watch room, so that nothing is encoded for nobody.
     pub watchers: BTreeMap<Room, u32>,
     pub unsaved: Unsaved,
     /// A change of authorisation is on its way to the disk: rows of devices wait, so that none overtakes it.
     pub committing: bool,
-    pub degraded: bool,
-    /// The next `devices:stats` is on the agenda.
-    pub stats_scheduled: bool,
     /// Bytes of snapshots handed to the shell and not yet answered.
     pub snapshot_bytes: usize,
 }
@@ -93,14 +89,11 @@ impl Fleet {
             alerts: Alerts::new(ALERT_COOL_DOWN_MS.min(settings.offline_alert_after_ms)),
             failures: Buckets::new(rate, THROTTLED_ADDRESSES_MAX),
             throttled_rows: Bucket::full(now.mono, THROTTLED_ROWS),
-            agenda: BTreeSet::new(),
-            armed: None,
-            timer,
+            agenda: Agenda::default(),
+            timer: Timer::new(timer),
             watchers: BTreeMap::new(),
-            unsaved: Unsaved::default(),
+            unsaved: Unsaved::new(UNSAVED),
             committing: false,
-            degraded: false,
-            stats_scheduled: false,
             snapshot_bytes: 0,
         }
     }
@@ -181,15 +174,9 @@ impl Fleet {
         self.devices.get_key_value(id).map(|(id, _)| id.clone())
     }
 
-    /// Something to do at `at`; the same thing is done once at a time.
-    pub(super) fn schedule(&mut self, at: Millis, due: Due) {
-        self.agenda.insert((at, due));
-    }
-
     /// When the fleet has something to do next.
     pub(super) fn deadline(&self) -> Option<Millis> {
-        let agenda = self.agenda.first().map(|(at, _)| *at);
-        [agenda, self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
+        [self.agenda.deadline(), self.commands.deadline(), self.alerts.deadline()].into_iter().flatten().min()
     }
 
     /// The seat of a person's socket.

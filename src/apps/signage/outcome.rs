@@ -5,21 +5,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::tables::{self, Change, Failure};
-use super::turn::{Turn, UNSAVED_KEPT_MAX};
-use super::waiting::{Flushed, Reader, Wait};
+use super::turn::Turn;
+use super::waiting::{Dirty, Flushed, Reader, Wait};
 use crate::app::effect::Effect;
 use crate::app::job::{JobError, JobErrorKind, Outcome};
 use crate::app::kit::ack::{AckStyle, Fail};
-use crate::app::sql::Statement;
-
-/// Nothing is tried for this time after a batch has failed.
-const FLUSH_AGAIN_MS: u64 = 1_000;
 
 impl Turn<'_> {
     /// A job has come back.
     pub(super) fn on_done(&mut self, wait: Wait, outcome: Outcome) {
         match wait {
-            Wait::Flush(flushed) => self.on_flushed(flushed, outcome),
+            Wait::Flush(flushed) => self.on_flushed(flushed, &outcome),
             Wait::Grant(wait) => {
                 let written = outcome.is_written();
                 self.store_works(written);
@@ -37,61 +33,39 @@ impl Turn<'_> {
         }
     }
 
-    fn on_flushed(&mut self, flushed: Flushed, outcome: Outcome) {
-        let written = outcome.is_written();
-        // What the database refuses for what it says is refused again, however often it is tried.
-        let refused = match &outcome {
-            Outcome::Failed(error) if error.kind == JobErrorKind::Invalid => Some(error.text.clone()),
-            _ => None,
-        };
-        let Flushed { batch, kept, devices, states, then } = flushed;
-        self.fleet.unsaved.in_flight = self.fleet.unsaved.in_flight.saturating_sub(1);
-        self.fleet.unsaved.retry_at = (!written).then(|| self.now.mono + FLUSH_AGAIN_MS);
-        if let Some(text) = refused {
-            let text = format!("fleet {}: {kept} rows are lost, the store refuses them: {text}", self.fleet.name);
+    fn on_flushed(&mut self, flushed: Flushed, outcome: &Outcome) {
+        let Flushed { batch, reserved } = flushed;
+        let ended = self.fleet.unsaved.ended(self.now.mono, self.rng, batch, outcome, tables::replaces);
+        if let Some((rows, text)) = ended.refused {
+            let text = format!("fleet {}: {rows} rows are lost, the store refuses them: {text}", self.fleet.name);
             self.fx.push(Effect::Alert { kind: "rows_refused", text });
-        } else if !written {
-            self.keep_unsaved(batch, kept);
         }
-        if !written {
-            self.fleet.unsaved.devices.extend(devices.iter().map(|(id, _)| id.clone()));
-            self.fleet.unsaved.states.extend(states);
-        }
-        self.store_works(written);
+        self.store_works(ended.is_written);
         let mut held = Vec::new();
-        for (id, reserved) in devices {
+        for (id, reserved) in reserved {
             let Some(device) = self.fleet.devices.get_mut(&id) else { continue };
             device.rev_allowed = device.rev_allowed.max(reserved);
             held.extend(device.held.then_some(id));
         }
-        if !written {
+        if !ended.is_written {
             // Nobody waits for a store that fails.
-            let waits = |id: &&Arc<str>| self.fleet.devices.get(*id).is_some_and(|device| device.held);
-            held = self.fleet.unsaved.devices.iter().filter(waits).cloned().collect();
+            held = self.fleet.unsaved.dirty().iter().filter_map(|key| self.held(key)).collect();
         }
         for id in held {
             self.publish(&id);
         }
-        for (query, reader) in then {
+        for (query, reader) in ended.questions {
             self.read(query, reader);
         }
-        if !written || self.fleet.unsaved.pressing {
+        if self.fleet.unsaved.is_pressing() {
             self.flush();
         }
     }
 
-    /// A batch that did not reach the disk is tried again before what came after it, as far as memory is given to it.
-    fn keep_unsaved(&mut self, batch: Arc<Vec<Statement>>, kept: usize) {
-        let mut writes = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared[..kept].to_vec());
-        writes.truncate(kept);
-        if self.fleet.unsaved.in_flight > 0 {
-            // In a drain a later batch may have said something newer.
-            writes.retain(|write| !tables::replaces(write));
-        }
-        writes.append(&mut self.fleet.unsaved.writes);
-        let too_many = writes.len().saturating_sub(UNSAVED_KEPT_MAX);
-        writes.drain(..too_many);
-        self.fleet.unsaved.writes = writes;
+    /// The device of this key, if its next revision waits for its row.
+    fn held(&self, key: &Dirty) -> Option<Arc<str>> {
+        let Dirty::Device(id) = key else { return None };
+        self.fleet.devices.get(id).filter(|device| device.held).map(|_| id.clone())
     }
 
     fn on_read(&mut self, reader: Reader, outcome: Outcome) {

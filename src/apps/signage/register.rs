@@ -190,9 +190,7 @@ impl Turn<'_> {
                 device.takeovers.pop_front();
             }
             let number = device.number;
-            if !std::mem::replace(&mut device.calm_scheduled, true) {
-                self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
-            }
+            self.fleet.agenda.add(now + MINUTE_MS, Due::Calm(number));
             self.fleet.alerts.raise(self.now, (id.clone(), AlertKind::DuplicateDevice), 0);
         }
     }
@@ -202,10 +200,8 @@ impl Turn<'_> {
         let now = self.now.mono;
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.takeovers.retain(|at| now.since(*at) < MINUTE_MS);
-        let number = device.number;
-        device.calm_scheduled = device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX;
-        if device.calm_scheduled {
-            self.fleet.schedule(now + MINUTE_MS, Due::Calm(number));
+        if device.takeovers.len() > TAKEOVERS_PER_MINUTE_MAX {
+            self.fleet.agenda.add(now + MINUTE_MS, Due::Calm(device.number));
         } else {
             self.resolve_alert(id, AlertKind::DuplicateDevice);
         }

@@ -18,14 +18,13 @@ impl Turn<'_> {
         let scopes: BTreeSet<Scope<'_>> = self.fleet.admins().map(|(_, admin)| admin.scope()).collect();
         let told = scopes.iter().map(|scope| (room_of_scope(scope, &self.fleet.name), self.stats(scope)));
         let told: Vec<(Room, Stats)> = told.collect();
-        self.fleet.stats_scheduled = !told.is_empty();
         if told.is_empty() {
             return;
         }
         for (room, stats) in told {
             self.tell_rooms(vec![room], Vec::new(), "devices:stats", &stats, Delivery::Latest { key: STATS_KEY });
         }
-        self.fleet.schedule(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
+        self.fleet.agenda.add(self.now.mono + self.settings.stats_interval_ms, Due::Stats);
     }
 
     fn stats(&self, scope: &Scope<'_>) -> Stats {

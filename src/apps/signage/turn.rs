@@ -13,23 +13,18 @@ use super::payload::{PlayerError, StateUpdated};
 use super::rules;
 use super::settings::Settings;
 use super::tables;
-use super::waiting::{Flushed, Reader, Wait};
+use super::waiting::{Dirty, Flushed, Reader, Wait};
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target, Token};
 use crate::app::job::Job;
 use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::{Actor, Entry};
 use crate::app::kit::patch;
-use crate::app::sql::{self, Statement};
+use crate::app::kit::saving::{Latest, When};
+use crate::app::sql::Statement;
 use crate::base::ids::SocketRef;
 use crate::base::rng::Rng;
-use crate::base::time::{Millis, Now};
+use crate::base::time::Now;
 
-/// Writes gathered before a flush does not wait for its time.
-const UNSAVED_WRITES_MAX: usize = 2_000;
-/// Writes kept for another try while the store fails; the oldest go first.
-pub(super) const UNSAVED_KEPT_MAX: usize = 20_000;
-/// A write is handed to the store within this time, and durable after one group commit more.
-const FLUSH_AFTER_MS: u64 = 500;
 /// Revisions are reserved on disk in blocks, so that none is told twice after a crash.
 const REV_BLOCK: u64 = 1_000;
 /// The next block is asked for when this many are left.
@@ -116,98 +111,65 @@ impl Turn<'_> {
 
     /// Written with the next flush.
     pub(super) fn save(&mut self, write: Statement) {
-        if !self.may_save(&write) {
-            return;
+        match self.fleet.unsaved.add(self.now.mono, write) {
+            Ok(when) => self.flush_when(when),
+            Err(fault) => self.not_saved(fault),
         }
-        let writes = &mut self.fleet.unsaved.writes;
-        if writes.len() >= UNSAVED_KEPT_MAX + UNSAVED_WRITES_MAX {
-            writes.drain(..UNSAVED_WRITES_MAX);
-        }
-        writes.push(write);
-        self.flush_soon();
     }
 
-    /// A statement that no database takes would hold up all that is saved with it, for ever.
-    fn may_save(&mut self, write: &Statement) -> bool {
-        let Some(fault) = write.values().iter().find_map(sql::Value::fault) else { return true };
+    fn not_saved(&mut self, fault: &str) {
         let text = format!("fleet {}: a row is not saved, it holds {fault}", self.fleet.name);
         self.fx.push(Effect::Alert { kind: "row_not_saved", text });
-        false
     }
 
     /// The device's row, as it stands then, is written with the next flush.
     pub(super) fn save_device(&mut self, device: &Arc<str>) {
-        self.fleet.unsaved.devices.insert(device.clone());
-        self.flush_soon();
+        let when = self.fleet.unsaved.touch(self.now.mono, Dirty::Device(device.clone()));
+        self.flush_when(when);
     }
 
-    fn flush_soon(&mut self) {
-        if self.fleet.unsaved.writes.len() >= UNSAVED_WRITES_MAX {
-            return self.flush();
-        }
-        self.flush_at(self.now.mono + FLUSH_AFTER_MS);
-    }
-
-    fn flush_at(&mut self, at: Millis) {
-        if !std::mem::replace(&mut self.fleet.unsaved.scheduled, true) {
-            self.fleet.schedule(at, Due::Flush);
+    fn flush_when(&mut self, when: When) {
+        match when {
+            When::Now => self.flush(),
+            When::At(at) => self.fleet.agenda.add(at, Due::Flush),
         }
     }
 
     /// Hands what is unsaved to the store. While a batch is on its way it follows that one; after a failure it waits.
     pub(super) fn flush(&mut self) {
-        let unsaved = &mut self.fleet.unsaved;
-        // In a drain nobody may be there to hear the answer. The store keeps the order.
-        if unsaved.in_flight > 0 && !self.shared.draining {
-            unsaved.pressing = true;
-            return;
+        let Fleet { unsaved, devices, name, committing, .. } = &mut *self.fleet;
+        let mut reserved = Vec::new();
+        let flush = unsaved.flush(self.now.mono, self.shared.draining, |key| match key {
+            Dirty::Device(_) if *committing => Latest::NotYet,
+            Dirty::Device(id) => devices.get(id).map_or(Latest::Gone, |device| {
+                reserved.push((id.clone(), device.row.rev_reserved));
+                Latest::Row(device.row.put())
+            }),
+            Dirty::State(id) => devices.get(id).map_or(Latest::Gone, |device| {
+                let (fleet, device_id, json) = (name.to_string(), id.to_string(), device.published.to_string());
+                Latest::Row(tables::State { fleet, device_id, rev: device.rev, json }.put())
+            }),
+        });
+        for fault in flush.faults {
+            self.not_saved(fault);
         }
-        if let Some(at) = unsaved.retry_at.filter(|at| self.now.mono < *at) {
-            self.flush_at(at);
-            // A store that fails is asked all the same: it says so.
-            let questions = std::mem::take(&mut self.fleet.unsaved.questions);
-            return questions.into_iter().for_each(|(query, reader)| self.read(query, reader));
+        if let Some(at) = flush.again_at {
+            self.fleet.agenda.add(at, Due::Flush);
         }
-        self.send_batch();
-    }
-
-    fn send_batch(&mut self) {
-        self.fleet.unsaved.pressing = false;
-        let then = std::mem::take(&mut self.fleet.unsaved.questions);
-        let mut batch = std::mem::take(&mut self.fleet.unsaved.writes);
-        let kept = batch.len();
-        let (mut devices, mut states) = (Vec::new(), Vec::new());
-        if !self.fleet.committing {
-            for id in std::mem::take(&mut self.fleet.unsaved.devices) {
-                let Some(device) = self.fleet.devices.get(&id) else { continue };
-                let (put, reserved) = (device.row.put(), device.row.rev_reserved);
-                if self.may_save(&put) {
-                    batch.push(put);
-                }
-                devices.push((id, reserved));
-            }
+        if let Some(mut batch) = flush.batch {
+            batch.also(tables::trims(batch.rows(), tables::ROWS_MAX));
+            let job = batch.job();
+            let token = self.wait(Wait::Flush(Flushed { batch, reserved }));
+            self.fx.push(Effect::Job { job, token: Some(token) });
         }
-        for id in std::mem::take(&mut self.fleet.unsaved.states) {
-            let Some(device) = self.fleet.devices.get(&id) else { continue };
-            let (fleet, device_id) = (self.fleet.name.to_string(), id.to_string());
-            let json = device.published.to_string();
-            states.push(id);
-            batch.push(tables::State { fleet, device_id, rev: device.rev, json }.put());
+        for (query, reader) in flush.questions {
+            self.read(query, reader);
         }
-        if batch.is_empty() {
-            return then.into_iter().for_each(|(query, reader)| self.read(query, reader));
-        }
-        batch.extend(tables::trims(&batch, tables::ROWS_MAX));
-        self.fleet.unsaved.in_flight += 1;
-        let batch = Arc::new(batch);
-        let job = Job::Write(batch.clone());
-        let token = self.wait(Wait::Flush(Flushed { batch, kept, devices, states, then }));
-        self.fx.push(Effect::Job { job, token: Some(token) });
     }
 
     /// A question that must see what has been saved so far.
     pub(super) fn read_saved(&mut self, query: Statement, reader: Reader) {
-        self.fleet.unsaved.questions.push((query, reader));
+        self.fleet.unsaved.ask((query, reader));
         self.flush();
     }
 
@@ -224,19 +186,13 @@ impl Turn<'_> {
         if urgent || next <= self.now.mono {
             return self.publish(id);
         }
-        if device.due.is_none() {
-            device.due = Some(next);
-            let number = device.number;
-            self.fleet.schedule(next, Due::Publish(number));
-        }
+        self.fleet.agenda.add(next, Due::Publish(device.number));
     }
 
     /// Tells watchers what has changed, under the next revision, and saves it.
     pub(super) fn publish(&mut self, id: &Arc<str>) {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
-        if let Some(due) = device.due.take() {
-            self.fleet.agenda.remove(&(due, Due::Publish(device.number)));
-        }
+        self.fleet.agenda.remove(&Due::Publish(device.number));
         if !rules::differ(&device.published, &device.current) {
             return;
         }
@@ -265,7 +221,8 @@ impl Turn<'_> {
         if let Some(trim) = change.trim(self.settings.history_per_device_max) {
             self.save(trim);
         }
-        self.fleet.unsaved.states.insert(id.clone());
+        let when = self.fleet.unsaved.touch(self.now.mono, Dirty::State(id.clone()));
+        self.flush_when(when);
         self.tell_state(id, &changes, first);
     }
 
@@ -308,7 +265,7 @@ impl Turn<'_> {
     pub(super) fn reserve(&mut self, id: &Arc<str>) -> bool {
         let Some(device) = self.fleet.devices.get_mut(id) else { return false };
         // Where the store fails, the live path goes on all the same.
-        if self.fleet.unsaved.retry_at.is_some() {
+        if self.fleet.unsaved.fails() {
             device.rev_allowed = device.rev_allowed.max(device.row.rev_reserved);
         }
         let (allowed, reserved) = (device.rev < device.rev_allowed, device.row.rev_reserved);
@@ -317,7 +274,7 @@ impl Turn<'_> {
             device.row.rev_reserved = device.rev + REV_AHEAD + REV_BLOCK;
             self.save_device(id);
         }
-        if !allowed && self.fleet.unsaved.devices.contains(id) {
+        if !allowed && self.fleet.unsaved.dirty().contains(&Dirty::Device(id.clone())) {
             self.flush();
         }
         allowed

@@ -1,6 +1,5 @@
 //! What waits for the store: rows to be written, and the answers that jobs will bring.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -9,33 +8,32 @@ use super::origin::CommandOrigin;
 use super::tables;
 use crate::app::identity::Identity;
 use crate::app::kit::audit::Entry;
+use crate::app::kit::backoff::Growth;
 use crate::app::kit::command::{Key, Row};
+use crate::app::kit::saving::{Batch, Bounds, Saving};
 use crate::app::sql::Statement;
 use crate::base::ids::{ReqId, Sid, SocketRef};
-use crate::base::time::Millis;
 
-/// What is not on disk yet. Rows of devices and states are written as they stand when they are flushed.
-#[derive(Default)]
-pub(super) struct Unsaved {
-    pub writes: Vec<Statement>,
-    pub devices: BTreeSet<Arc<str>>,
-    pub states: BTreeSet<Arc<str>>,
-    pub scheduled: bool,
-    /// Batches the store has not answered: one at a time, so that none overtakes another.
-    pub in_flight: u32,
-    /// Somebody wants a flush as soon as the batch on its way has ended.
-    pub pressing: bool,
-    /// A batch has failed: nothing is tried before this time.
-    pub retry_at: Option<Millis>,
-    /// Questions that must see what was unsaved when they were asked.
-    pub questions: Vec<(Statement, Reader)>,
+/// What of a fleet is not on disk yet.
+pub(super) type Unsaved = Saving<Dirty, Question>;
+
+/// A row that is written as it stands then: of a device, or of its published state.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Dirty {
+    Device(Arc<str>),
+    State(Arc<str>),
 }
 
-impl Unsaved {
-    pub(super) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.devices.is_empty() && self.states.is_empty()
-    }
-}
+/// A question to the store, and who has asked it.
+pub(super) type Question = (Statement, Reader);
+
+/// At most half a second is lost with the process, and one group commit; a store that fails is tried once a second.
+pub(super) const UNSAVED: Bounds = Bounds {
+    after_ms: 500,
+    batch_rows: 2_000,
+    kept_rows_max: 20_000,
+    again: Growth { base_ms: 1_000, factor: 1.0, cap_ms: 1_000, jitter: 0.0, stable_ms: 0 },
+};
 
 /// What a token of a job stands for.
 pub(super) enum Wait {
@@ -47,19 +45,13 @@ pub(super) enum Wait {
 
 /// A batch on its way to the disk.
 pub(super) struct Flushed {
-    /// What the store has in hand, to try again; the first `kept` of it: rows of devices and states, and what bounds tables,
-    /// are made anew.
-    pub batch: Arc<Vec<Statement>>,
-    pub kept: usize,
-    /// With the revisions their rows reserve.
-    pub devices: Vec<(Arc<str>, u64)>,
-    pub states: Vec<Arc<str>>,
-    /// Questions that must see this batch.
-    pub then: Vec<(Statement, Reader)>,
+    pub batch: Batch<Dirty, Question>,
+    /// Devices whose rows are in it, with the revisions those reserve.
+    pub reserved: Vec<(Arc<str>, u64)>,
 }
 
 /// The one who asked the store.
-#[derive(Clone)]
+#[derive(Debug)]
 pub(super) enum Reader {
     History { socket: SocketRef, ack: Option<u64>, device_id: String },
     Failures { req: ReqId },
