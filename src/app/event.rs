@@ -30,8 +30,8 @@ pub enum AppInput {
     /// The socket has gone; it is already out of its rooms. Comes once for every accepted socket, and at most once for
     /// one that left while its `Connect` was being answered, whatever the answer, and by whomever: the home may have
     /// refused it without asking. A reconnect through another shard may overtake it: compare `SocketRef`s, not users or
-    /// devices.
-    Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason },
+    /// devices. `silent_ms`: how long before this its client was last heard of, in whatever way, to within an eighth of a second.
+    Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason, silent_ms: u64 },
     /// The socket is somebody else's now (`Effect::Identify`), who is decided at another home. It is alive, in its rooms, and
     /// nothing of it arrives here any more; that home hears `Connect` when this has been handled.
     Moved { socket: SocketRef, identity: Arc<Identity> },

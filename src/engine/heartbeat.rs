@@ -9,8 +9,9 @@
 //! end of a timeout is [`Phase::Overdue`] first: what lies in the sockets is read before anybody is declared dead. An
 //! unsolicited pong restarts the interval, and there is never more than one timer (B69).
 
-use crate::base::limit::EngineLimits;
+use crate::base::limit::{EngineLimits, HEARING_GRACE_MS, PING_INTERVAL_MS_RANGE, PING_TIMEOUT_MS_RANGE};
 use crate::base::rng::Rng;
+use crate::base::time::Millis;
 use crate::base::wheel::TimerKey;
 
 /// What the one timer of a session stands for.
@@ -24,12 +25,47 @@ pub(crate) enum Phase {
     Overdue,
 }
 
-/// The state: phase and armed timer.
+/// The state: phase and armed timer, and when the client was last heard of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heartbeat {
     pub phase: Phase,
+    /// In units of [`HEARD_UNIT_MS`], over and over from 0: there is room for it beside the phase.
+    heard: u16,
     pub timer: TimerKey,
 }
+
+impl Heartbeat {
+    /// The state of a client that has just come.
+    pub(crate) fn new(now: Millis, timer: TimerKey) -> Heartbeat {
+        Heartbeat { phase: Phase::Resting, heard: units(now), timer }
+    }
+
+    /// Another phase, and the timer that ends it.
+    pub(crate) fn arm(&mut self, phase: Phase, timer: TimerKey) {
+        (self.phase, self.timer) = (phase, timer);
+    }
+
+    /// Something of the client has arrived.
+    pub(crate) fn hear(&mut self, now: Millis) {
+        self.heard = units(now);
+    }
+
+    /// How long nothing has arrived, to within [`HEARD_UNIT_MS`].
+    pub(crate) fn silent_ms(&self, now: Millis) -> u64 {
+        u64::from(units(now).wrapping_sub(self.heard)) * HEARD_UNIT_MS
+    }
+}
+
+fn units(at: Millis) -> u16 {
+    (at.0 / HEARD_UNIT_MS) as u16
+}
+
+/// A client is known to have been silent in these units.
+const HEARD_UNIT_MS: u64 = 128;
+// A silence as long as any that ends a session is told from a shorter one.
+const _: () = assert!(
+    *PING_INTERVAL_MS_RANGE.end() + *PING_TIMEOUT_MS_RANGE.end() + HEARING_GRACE_MS < (u16::MAX as u64) * HEARD_UNIT_MS
+);
 
 /// Time to the next ping, in milliseconds: 0.9 to 1.0 of the configured interval, so that clients that came together do
 /// not ping together (T-20); exact where `ping_jitter` is off.
@@ -44,6 +80,18 @@ pub(crate) fn next_ping_in_ms(limits: &EngineLimits, rng: &mut Rng) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::wheel::Wheel;
+
+    #[test]
+    fn a_silence_is_known_and_takes_no_room() {
+        assert_eq!(size_of::<Heartbeat>(), size_of::<TimerKey>() + 4);
+        for (heard, now, expected) in [(0, 127, 0), (1_000, 31_000, 30_000), (8_388_000, 8_389_000, 1_000)] {
+            let mut heartbeat = Heartbeat::new(Millis(0), Wheel::new(Millis(0)).arm(Millis(1), ()));
+            heartbeat.hear(Millis(heard));
+            let silent = heartbeat.silent_ms(Millis(now));
+            assert!(silent.abs_diff(expected) <= HEARD_UNIT_MS, "{heard} to {now}: {silent}");
+        }
+    }
 
     #[test]
     fn t20_intervals_spread_over_the_last_tenth_and_are_exact_without_jitter() {

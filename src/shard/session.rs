@@ -25,10 +25,10 @@ impl Shard {
         let engine = &self.config.engines[usize::from(hello.listener.0)];
         let ping_at = self.now.mono + heartbeat::next_ping_in_ms(engine, &mut self.rng);
         let connect_at = self.now.mono + engine.connect_timeout_ms;
-        let wheel = &mut self.wheel;
+        let (now, wheel) = (self.now.mono, &mut self.wheel);
         let key = self.transports.peers.insert_with(|key| {
             let key = PeerKey(key);
-            let heartbeat = Heartbeat { phase: Phase::Resting, timer: wheel.arm(ping_at, Timer::Heartbeat(key)) };
+            let heartbeat = Heartbeat::new(now, wheel.arm(ping_at, Timer::Heartbeat(key)));
             let joins = matches!(hello.service, Service::SocketIo { .. });
             Peer {
                 session: Session { sid, transport: transport(key), heartbeat },
@@ -140,6 +140,9 @@ impl Shard {
 
     /// Something of this client has arrived: while a ping is out, that is its pong (PROTOCOL 6).
     pub(super) fn hear(&mut self, key: PeerKey) {
+        if let Some(peer) = self.transports.peers.get_mut(key.0) {
+            peer.session.heartbeat.hear(self.now.mono);
+        }
         if self.is_waited_for(key) {
             self.rest_heartbeat(key);
         }
@@ -153,7 +156,7 @@ impl Shard {
             let timeout = self.config.engines[usize::from(peer.listener.0)].ping_timeout_ms;
             self.wheel.cancel(peer.session.heartbeat.timer);
             let timer = self.wheel.arm(self.now.mono + timeout, Timer::Heartbeat(key));
-            peer.session.heartbeat = Heartbeat { phase: Phase::Waiting, timer };
+            peer.session.heartbeat.arm(Phase::Waiting, timer);
         }
     }
 
@@ -168,7 +171,8 @@ impl Shard {
         let engine = &self.config.engines[usize::from(peer.listener.0)];
         let at = self.now.mono + heartbeat::next_ping_in_ms(engine, &mut self.rng);
         self.wheel.cancel(peer.session.heartbeat.timer);
-        peer.session.heartbeat = Heartbeat { phase: Phase::Resting, timer: self.wheel.arm(at, Timer::Heartbeat(key)) };
+        let timer = self.wheel.arm(at, Timer::Heartbeat(key));
+        peer.session.heartbeat.arm(Phase::Resting, timer);
     }
 
     /// Ends a client, for one reason, once: its sockets leave, its transport is told as the protocol says.

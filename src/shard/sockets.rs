@@ -168,8 +168,10 @@ impl Shard {
         let Some(socket) = self.remove_socket(key) else { return };
         debug!(target: "siod::socket", sid = ?socket.sid, nsp = socket.nsp.id.0, reason = reason.label(), "left");
         let (app, home) = (self.config.namespaces.owner(socket.nsp.id), socket.home);
-        let input =
-            AppInput::Disconnect { socket: SocketRef { shard: self.id, key }, identity: socket.identity, reason };
+        let peer = self.transports.peers.get(socket.peer.0);
+        let silent_ms = peer.map_or(0, |peer| peer.session.heartbeat.silent_ms(self.now.mono));
+        let (socket, identity) = (SocketRef { shard: self.id, key }, socket.identity);
+        let input = AppInput::Disconnect { socket, identity, reason, silent_ms };
         self.hand_or_hold(key, app, home, input);
     }
 

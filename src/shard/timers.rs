@@ -9,7 +9,7 @@ use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, PeerKey};
 use crate::base::limit::{DRAIN_GAP_MS_MAX, HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
 use crate::base::time::Millis;
-use crate::engine::heartbeat::{Heartbeat, Phase};
+use crate::engine::heartbeat::Phase;
 use crate::engine::polling::Reply;
 use crate::engine::session::Transport;
 use crate::socketio::ack::AckKey;
@@ -46,7 +46,7 @@ impl Shard {
             return self.on_overdue(key, timeout);
         }
         let timer = self.wheel.arm(self.now.mono + timeout, Timer::Heartbeat(key));
-        peer.session.heartbeat = Heartbeat { phase: Phase::Waiting, timer };
+        peer.session.heartbeat.arm(Phase::Waiting, timer);
         match peer.session.transport {
             Transport::WebSocket(conn) => {
                 self.stats.packets_out += 1;
@@ -81,7 +81,7 @@ impl Shard {
         };
         let timer = self.wheel.arm(at, Timer::Heartbeat(key));
         if let Some(peer) = self.transports.peers.get_mut(key.0) {
-            peer.session.heartbeat = Heartbeat { phase, timer };
+            peer.session.heartbeat.arm(phase, timer);
         }
     }
 

@@ -65,11 +65,11 @@ impl World {
                 Decision::Commit { number, job } => self.waiting.push_back((job, Asker::Commit(number))),
                 Decision::Released(socket) => self.release(socket),
                 Decision::Expired(socket) if self.client(socket).expired => {
-                    self.depart(socket.key.slot, CloseReason::TokenExpired);
+                    self.depart(socket.key.slot, CloseReason::TokenExpired, 0);
                 }
                 Decision::Expired(_) => {}
                 Decision::Flow { socket, flow: Flow::Cut } => {
-                    self.depart(socket.key.slot, CloseReason::RateLimited);
+                    self.depart(socket.key.slot, CloseReason::RateLimited, 0);
                 }
                 Decision::Flow { socket, flow } => {
                     self.client(socket).held = flow == Flow::Hold;
@@ -78,7 +78,7 @@ impl World {
             }
         }
         for socket in gone {
-            self.depart(socket.key.slot, CloseReason::ServerNamespaceDisconnect);
+            self.depart(socket.key.slot, CloseReason::ServerNamespaceDisconnect, 0);
         }
     }
 
@@ -152,14 +152,14 @@ impl World {
     }
 
     /// The client is gone: out of its rooms, missing where its ack is awaited.
-    pub(super) fn depart(&mut self, id: Id, reason: CloseReason) {
+    pub(super) fn depart(&mut self, id: Id, reason: CloseReason, silent_ms: u64) {
         let client = self.clients.get_mut(&id).unwrap();
         (client.open, client.rooms) = (false, BTreeSet::new());
         let identity = client.identity.clone();
         for question in &mut self.questions {
             question.missing += u32::from(question.asked.remove(&id));
         }
-        self.inputs.push_back(AppInput::Disconnect { socket: socket(id), identity, reason });
+        self.inputs.push_back(AppInput::Disconnect { socket: socket(id), identity, reason, silent_ms });
         self.settle_questions();
     }
 

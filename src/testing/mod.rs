@@ -233,7 +233,7 @@ impl World {
     }
 
     pub(crate) fn leaves(&mut self, id: Id, reason: CloseReason) {
-        self.depart(id, reason);
+        self.depart(id, reason, 0);
         self.run();
     }
 

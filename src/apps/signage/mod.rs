@@ -193,7 +193,7 @@ impl Application for Signage {
             AppInput::Event(event) => {
                 self.turn(cx, fleet_of(&event.identity), fx, |turn| turn.on_event(&event));
             }
-            AppInput::Disconnect { socket, identity, reason } => {
+            AppInput::Disconnect { socket, identity, reason, .. } => {
                 self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason));
             }
             AppInput::Timer { token } => {
