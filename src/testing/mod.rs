@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub lingering: bool,
     /// Names of emitted events, one for each encoding.
     pub encodings: Vec<String>,
+    /// How often a timer was due.
+    pub timers_run: usize,
     next: Id,
 }
 
@@ -134,6 +136,7 @@ impl World {
             alerts: Vec::new(),
             lingering: false,
             encodings: Vec::new(),
+            timers_run: 0,
             next: 0,
         };
         world.input(AppInput::Started);
@@ -237,6 +240,12 @@ impl World {
         self.run();
     }
 
+    /// The client's connection ends for want of a pong, so long after it was last heard of.
+    pub(crate) fn times_out(&mut self, id: Id, silent_ms: u64) {
+        self.depart(id, CloseReason::PingTimeout, silent_ms);
+        self.run();
+    }
+
     /// The client's token ends in so long; 0: now, and so does the client unless it is identified anew.
     pub(crate) fn token_ends(&mut self, id: Id, in_ms: u64) {
         let client = self.clients.get_mut(&id).unwrap();
@@ -290,6 +299,7 @@ impl World {
             match token {
                 Some(token) => {
                     self.timers.remove(&token);
+                    self.timers_run += 1;
                     self.input(AppInput::Timer { token });
                 }
                 None => {

@@ -199,6 +199,11 @@ impl<O> Table<O> {
         self.targets.get(target).map_or(0, BTreeSet::len)
     }
 
+    /// Rows of a target with their ids, in the order of these.
+    pub fn rows_of(&self, target: &Arc<str>) -> impl Iterator<Item = (Key, &Row<O>)> {
+        self.keys_of(target).into_iter().filter_map(|key| self.rows.get(&key).map(|row| (key, row)))
+    }
+
     /// Rows of a target that wait for its return.
     pub fn pending(&self, target: &Arc<str>) -> usize {
         self.keys_of(target).iter().filter(|key| self.is_pending(key)).count()

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::origin::CommandOrigin;
+use super::origin::{CommandOrigin, Way};
 use super::payload::CommandResponse;
+use super::register::Speaks;
 use super::report::Answering;
 use super::rules;
+use super::state;
 use super::turn::Turn;
 use crate::app::event::Event;
 use crate::app::kit::ack::Fail;
 use crate::app::kit::command::{Answered, Expired, Key, Row};
+use crate::base::ids::SocketRef;
 
 /// Ends of commands kept for those who ask again, and the size of a result worth keeping.
 const ANSWERED_MAX: usize = 256;
@@ -21,19 +24,11 @@ impl Turn<'_> {
     /// `player:command:response` from a device.
     pub(super) fn on_answer(&mut self, event: &Event) -> Result<Value, Fail> {
         let answer = rules::answer(rules::object(event.args.parse(0))?)?;
-        let id = self.speaker(event.socket)?;
+        let id = self.speaker(event.socket, Speaks::Own)?;
         let key = Key { id: Arc::from(answer.command_id.as_str()), target: id };
-        let row = match self.fleet.commands.answer(&key) {
-            Answered::Row(row) => row,
-            ignored => {
-                let why = match ignored {
-                    Answered::Late => "late",
-                    Answered::Foreign => "foreign",
-                    _ => "unknown",
-                };
-                self.shared.counts.response_ignored(why);
-                return Ok(json!({"commandId": &*key.id, "ignored": why}));
-            }
+        let row = match self.answered(&key, |way| way == Way::Player) {
+            Ok(row) => row,
+            Err(ignored) => return Ok(ignored),
         };
         let done = json!({"commandId": &*key.id});
         if !answer.success {
@@ -41,7 +36,12 @@ impl Turn<'_> {
             self.end_command(&key, &row, "error", answer.result, Some(Fail::new("DEVICE_ERROR", message)));
             return Ok(done);
         }
-        match self.answer_with_snapshot(&key, row, answer.result, event) {
+        let mut result = answer.result;
+        if let (Some(result), Some(device)) = (&mut result, self.fleet.devices.get(&key.target)) {
+            let address = self.address_of(&key.target, event.socket);
+            state::put_result_url(result, &device.current, address, self.settings.player_port);
+        }
+        match self.answer_with_snapshot(&key, row, result, event) {
             Answering::Waiting => Ok(done),
             Answering::Plain(row, result) if result.as_ref().map_or(0, rules::weight) > rules::EVENT_BYTES_MAX => {
                 let fail = Fail::new("PAYLOAD_TOO_LARGE", "The result is too large");
@@ -59,6 +59,45 @@ impl Turn<'_> {
         }
     }
 
+    /// `command:error {commandId, error}` from an auxiliary socket.
+    pub(super) fn on_aux_error(&mut self, event: &Event) -> Result<Value, Fail> {
+        let (command_id, text) = rules::aux_error(rules::object(event.args.parse(0))?)?;
+        let id = self.speaker(event.socket, Speaks::Aux)?;
+        let key = Key { id: Arc::from(command_id), target: id };
+        match self.answered(&key, |way| matches!(way, Way::Aux(_))) {
+            Ok(row) => {
+                self.end_command(&key, &row, "error", None, Some(Fail::new("DEVICE_ERROR", text)));
+                Ok(json!({"commandId": &*key.id}))
+            }
+            Err(ignored) => Ok(ignored),
+        }
+    }
+
+    /// The command that waits for an answer of this kind; else what the sender is told, and the answer is counted.
+    fn answered(&mut self, key: &Key, is_its: fn(Way) -> bool) -> Result<Row<CommandOrigin>, Value> {
+        let is_another = self.fleet.commands.get(key).is_some_and(|row| !is_its(row.origin.way));
+        let why = match if is_another { Answered::Unknown } else { self.fleet.commands.answer(key) } {
+            Answered::Row(row) => return Ok(row),
+            Answered::Late => "late",
+            Answered::Foreign => "foreign",
+            Answered::Unknown => "unknown",
+        };
+        self.shared.counts.response_ignored(why);
+        Err(json!({"commandId": &*key.id, "ignored": why}))
+    }
+
+    /// An auxiliary socket has gone: what was to restart has done so.
+    pub(super) fn aux_left(&mut self, id: &Arc<str>, socket: SocketRef) {
+        let restarts = |row: &Row<CommandOrigin>| {
+            row.origin.way == Way::Aux(socket) && rules::aux_command(&row.origin.command) == Some("restart")
+        };
+        let rows = self.fleet.commands.rows_of(id).filter(|(_, row)| restarts(row));
+        let keys: Vec<Key> = rows.map(|(key, _)| key).collect();
+        for key in keys {
+            self.obeyed(&key, Some(assumed()));
+        }
+    }
+
     /// A response so large that it was not read: the command it names ends all the same.
     pub(super) fn on_oversize_answer(&mut self, event: &Event, fail: &Fail) {
         #[derive(serde::Deserialize)]
@@ -66,9 +105,10 @@ impl Turn<'_> {
         struct Head {
             command_id: String,
         }
-        let (Some(head), Ok(id)) = (event.args.parse::<Head>(0), self.speaker(event.socket)) else { return };
+        let speaker = self.speaker(event.socket, Speaks::Own);
+        let (Some(head), Ok(id)) = (event.args.parse::<Head>(0), speaker) else { return };
         let key = Key { id: Arc::from(head.command_id), target: id };
-        if let Answered::Row(row) = self.fleet.commands.answer(&key) {
+        if let Ok(row) = self.answered(&key, |way| way == Way::Player) {
             self.snapshot_failed(&key.target, fail.code);
             self.end_command(&key, &row, "error", None, Some(fail.clone()));
         }
@@ -106,6 +146,9 @@ impl Turn<'_> {
         let entry = self.entry(&row.origin.actor, "command", &key.target).outcome(status).details(&details);
         self.tell_auditors(&entry);
         self.audit(entry);
+        if status == "success" && row.origin.command.starts_with("vlc:") {
+            self.ask_when_settled(&key.target);
+        }
         if response.result.as_ref().map_or(0, rules::weight) <= ANSWERED_BYTES_MAX {
             self.fleet.answered.push_back((key.clone(), row.origin.actor.sub.clone(), response));
             if self.fleet.answered.len() > ANSWERED_MAX {
@@ -119,6 +162,9 @@ impl Turn<'_> {
         while let Some(expired) = self.fleet.commands.expire(self.now.mono) {
             match expired {
                 Expired::Retry(key) => self.send_order(&key),
+                Expired::TimedOut(key, row) if row.origin.way != Way::Player => {
+                    self.end_command(&key, &row, "success", Some(assumed()), None);
+                }
                 Expired::TimedOut(key, row) => {
                     let fail = Fail::new("TIMEOUT", "The device did not answer in time");
                     self.end_command(&key, &row, "timeout", None, Some(fail));
@@ -126,4 +172,9 @@ impl Turn<'_> {
             }
         }
     }
+}
+
+/// The result of a command that nobody answers.
+fn assumed() -> Value {
+    json!({"assumed": true})
 }

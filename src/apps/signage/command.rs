@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::fleet::AdminSeat;
-use super::origin::CommandOrigin;
-use super::payload::{Address, Ask, CommandResponse, Order, forbidden, no_device, unregistered};
+use super::fleet::{AdminSeat, Speech};
+use super::legacy::BARE_GRACE_MS;
+use super::origin::{CommandOrigin, Way};
+use super::payload::{Address, Ask, AuxOrder, CommandResponse, Order, forbidden, no_device, unregistered};
 use super::rules::{self, Role};
 use super::tables;
 use super::turn::Turn;
@@ -25,7 +26,7 @@ struct Request {
 }
 
 /// Devices a command reaches, and those it cannot reach with the reason.
-type Routed = (Vec<Arc<str>>, Vec<(String, Fail)>);
+type Routed = (Vec<(Arc<str>, Way)>, Vec<(String, Fail)>);
 
 impl Turn<'_> {
     /// `player:command` from an admin.
@@ -53,7 +54,7 @@ impl Turn<'_> {
         }
         let ask = rules::ask(map)?;
         let Some(idempotent) = rules::command_kind(&ask.command, self.settings) else {
-            return Err(Fail::new("UNSUPPORTED_COMMAND", format!("Comando no soportado: {}", ask.command)));
+            return Err(unsupported(&ask.command));
         };
         let origin = CommandOrigin {
             socket: event.socket,
@@ -61,6 +62,7 @@ impl Turn<'_> {
             command: ask.command.clone(),
             params: Arc::new(ask.params.clone()),
             at: self.now.wall,
+            way: Way::Player,
         };
         Ok(Request { ask, id: id.clone(), idempotent, origin })
     }
@@ -68,9 +70,10 @@ impl Turn<'_> {
     /// The devices that get it, and those that cannot with the reason; an error where it is about nothing at all.
     fn route(&self, request: &Request) -> Result<Routed, Fail> {
         let admin = self.fleet.admin(request.origin.socket).ok_or_else(forbidden)?;
+        let command = &*request.ask.command;
         let named: Vec<String> = match &request.ask.to {
             Address::Device(id) => {
-                return self.reachable(admin, id).map(|id| (vec![id], Vec::new()));
+                return self.reachable(admin, id, command).map(|target| (vec![target], Vec::new()));
             }
             Address::Devices(ids) => ids.clone(),
             Address::Group(group) if !admin.scope().covers(group) => return Err(forbidden()),
@@ -85,15 +88,15 @@ impl Turn<'_> {
         }
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for id in named {
-            match self.reachable(admin, &id) {
-                Ok(id) => good.push(id),
+            match self.reachable(admin, &id, command) {
+                Ok(target) => good.push(target),
                 Err(fail) => bad.push((id, fail)),
             }
         }
         Ok((good, bad))
     }
 
-    fn reachable(&self, admin: &AdminSeat, id: &str) -> Result<Arc<str>, Fail> {
+    fn reachable(&self, admin: &AdminSeat, id: &str, command: &str) -> Result<(Arc<str>, Way), Fail> {
         let silent = self.fleet.is_silent(id);
         let (id, device) = match self.fleet.devices.get_key_value(id) {
             Some(known) => known,
@@ -103,10 +106,19 @@ impl Turn<'_> {
         if !admin.scope().covers(&device.row.group) {
             return Err(forbidden());
         }
-        match self.fleet.here.is_here(id) {
-            true => Ok(id.clone()),
-            false if silent => Err(unregistered(id)),
-            false => Err(Fail::new("DEVICE_OFFLINE", format!("Device is offline: {id}"))),
+        let offline = |text| Fail::new("DEVICE_OFFLINE", format!("{text}: {id}"));
+        if rules::aux_command(command).is_some() {
+            let newest = self.fleet.aux(id).last().ok_or_else(|| offline("Device has no auxiliary socket"))?;
+            return Ok((id.clone(), Way::Aux(newest.0)));
+        }
+        match self.fleet.here.socket(id).and_then(|socket| self.fleet.device_seat(socket)) {
+            Some(seat) if seat.speech == Speech::Today => Ok((id.clone(), Way::Player)),
+            Some(_) => match rules::legacy_command(command) {
+                Some(name) => Ok((id.clone(), Way::Bare(name))),
+                None => Err(unsupported(command)),
+            },
+            None if silent => Err(unregistered(id)),
+            None => Err(offline("Device is offline")),
         }
     }
 
@@ -115,19 +127,19 @@ impl Turn<'_> {
         &mut self,
         event: &Event,
         request: &Request,
-        good: Vec<Arc<str>>,
+        good: Vec<(Arc<str>, Way)>,
         mut bad: Vec<(String, Fail)>,
     ) -> Result<Value, Fail> {
         let mut sent = Vec::new();
         let mut again = Vec::new();
-        for target in good {
-            match self.book(request, &target) {
-                Ok(true) => sent.push(target),
+        for (target, way) in good {
+            match self.book(request, &target, way) {
+                Ok(true) => sent.push((target, way)),
                 Ok(false) => again.push(target),
                 Err(fail) => bad.push((target.to_string(), fail)),
             }
         }
-        let accepted: Vec<&str> = sent.iter().chain(&again).map(|id| &**id).collect();
+        let accepted: Vec<&str> = sent.iter().map(|(id, _)| id).chain(&again).map(|id| &**id).collect();
         let reply = match (&request.ask.to, accepted.first()) {
             (Address::Device(_), Some(id)) => json!({"commandId": &*request.id, "deviceId": id}),
             (Address::Group(group), _) => json!({"commandId": &*request.id, "group": group, "deviceIds": accepted}),
@@ -137,8 +149,11 @@ impl Turn<'_> {
             self.fx.emit(event.socket, "command:accepted", &reply);
         }
         let order = self.order(&request.id, &request.origin);
-        for target in &sent {
-            self.send(target, order.clone());
+        for (target, way) in &sent {
+            match way {
+                Way::Player => self.send(target, order.clone()),
+                _ => self.send_order(&Key { id: request.id.clone(), target: target.clone() }),
+            }
             self.save_command(target, &request.id, &request.origin, "sent", 1, 0);
         }
         for target in &again {
@@ -156,17 +171,22 @@ impl Turn<'_> {
     }
 
     /// A row for one target: `false` where the same person has asked the same before.
-    fn book(&mut self, request: &Request, target: &Arc<str>) -> Result<bool, Fail> {
+    fn book(&mut self, request: &Request, target: &Arc<str>, way: Way) -> Result<bool, Fail> {
         let key = Key { id: request.id.clone(), target: target.clone() };
         let in_use = || Fail::validation("commandId is in use");
         if let Some((_, sub, _)) = self.fleet.answered.iter().find(|(ended, ..)| *ended == key) {
             return if *sub == request.origin.actor.sub { Ok(false) } else { Err(in_use()) };
         }
-        let plan = Plan {
-            timeout_ms: request.ask.timeout_ms.unwrap_or(self.settings.command_timeout_ms),
-            retries_max: if request.idempotent { self.settings.command_retries_max } else { 0 },
+        let timeout_ms = request.ask.timeout_ms.unwrap_or(self.settings.command_timeout_ms);
+        let retries_max = if request.idempotent { self.settings.command_retries_max } else { 0 };
+        let plan = match way {
+            Way::Player => Plan { timeout_ms, retries_max },
+            // Silence is success after this time, and nothing is said twice.
+            Way::Aux(_) => Plan { timeout_ms: self.settings.aux_command_grace_ms, retries_max: 0 },
+            Way::Bare(_) => Plan { timeout_ms: BARE_GRACE_MS, retries_max: 0 },
         };
-        match self.fleet.commands.send(self.now.mono, key.clone(), plan, request.origin.clone()) {
+        let origin = CommandOrigin { way, ..request.origin.clone() };
+        match self.fleet.commands.send(self.now.mono, key.clone(), plan, origin) {
             Ok(()) => Ok(true),
             Err(Refused::Full) => Err(Fail::new("TOO_MANY_COMMANDS", "Too many commands are on their way")),
             Err(Refused::InFlight) => {
@@ -201,8 +221,22 @@ impl Turn<'_> {
     /// Sends a booked command, again if it was sent before.
     pub(super) fn send_order(&mut self, key: &Key) {
         let Some(row) = self.fleet.commands.get(key) else { return };
-        let order = self.order(&key.id, &row.origin);
-        self.send(&key.target, order);
+        let origin = &row.origin;
+        match origin.way {
+            Way::Player => {
+                let order = self.order(&key.id, origin);
+                self.send(&key.target, order);
+            }
+            Way::Aux(socket) => {
+                let kind = rules::aux_command(&origin.command).unwrap_or_default();
+                let order = AuxOrder { id: &key.id, kind, data: &origin.params };
+                self.fx.emit(socket, "command", &order);
+            }
+            Way::Bare(name) => {
+                let event = Emission::new(name, &json!({"timestamp": self.now.wall.to_string()}));
+                self.send(&key.target, event);
+            }
+        }
     }
 
     /// `command:response{status:'rejected'}`: no device hears of it.
@@ -255,6 +289,10 @@ impl Turn<'_> {
         };
         self.save(row.put());
     }
+}
+
+fn unsupported(command: &str) -> Fail {
+    Fail::new("UNSUPPORTED_COMMAND", format!("Comando no soportado: {command}"))
 }
 
 /// The beginning of a text that was refused, as far as the refusal repeats it.

@@ -1,22 +1,26 @@
 //! Admission: devices come in by their tokens, people by their roles (SIGNAGE 1, 9.2 and 9.12).
 //! A refusal says `Device not authorized` whatever the reason; the reason is in its `data`, the log and the metric.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::device::Watch;
-use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, THROTTLED_ROWS};
+use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, Speech, THROTTLED_ROWS};
 use super::rules::{self, NOT_AUTHORIZED, Role, short_hash};
 use super::tables;
+use super::tokens::{self, Shown};
 use super::turn::Turn;
 use crate::app::Asked;
-use crate::app::effect::Room;
+use crate::app::effect::{Effect, Room};
 use crate::app::event::{Connect, Handshake};
 use crate::app::identity::{AuthMethod, Identity, intake};
 use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::Actor;
+use crate::app::kit::rate::Exceeded;
 use crate::app::kit::roles::Scope;
+use crate::base::close::CloseReason;
 use crate::base::time::WallMillis;
 
 /// Devices kept only because they have knocked; beyond it the one not seen for longest is forgotten.
@@ -32,6 +36,7 @@ pub(super) enum Refused {
     BadDeviceId,
     FleetFull,
     NoRole,
+    TooManyWaiting,
 }
 
 impl Refused {
@@ -44,6 +49,7 @@ impl Refused {
             Refused::BadDeviceId => "bad_device_id",
             Refused::FleetFull => "fleet_full",
             Refused::NoRole => "no_role",
+            Refused::TooManyWaiting => "too_many_waiting",
         }
     }
 
@@ -53,6 +59,7 @@ impl Refused {
             Refused::BadDeviceId => "VALIDATION",
             Refused::FleetFull => "FLEET_FULL",
             Refused::NoRole => "FORBIDDEN",
+            Refused::TooManyWaiting => "TOO_MANY_WAITING",
             _ => "DEVICE_NOT_AUTHORIZED",
         }
     }
@@ -62,6 +69,11 @@ impl Refused {
 pub(super) fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
     let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
     named.or_else(|| handshake.query_value("deviceId").filter(|id| !id.is_empty()).map(Value::from))
+}
+
+/// Whether a client wants to be paired: it says so, and brings no token.
+pub(super) fn is_pairing(auth: &Map<String, Value>, asked: &Asked<'_>) -> bool {
+    auth.get("pairing") == Some(&Value::Bool(true)) && matches!(intake::token(asked), Ok(None))
 }
 
 /// What the handshake tells of a device, as a registration would.
@@ -84,7 +96,13 @@ impl Turn<'_> {
     fn seat_device(&mut self, connect: &Connect) {
         let auth: Map<String, Value> = serde_json::from_slice(&connect.auth).unwrap_or_default();
         let asked = Asked { auth: &connect.auth, handshake: &connect.handshake };
+        if self.settings.pairing && is_pairing(&auth, &asked) {
+            return self.seat_waiting(connect);
+        }
         let token = intake::token(&asked).ok().flatten().unwrap_or_default();
+        if token.is_empty() && self.is_legacy(connect) {
+            return self.seat_legacy(connect);
+        }
         let named = named_device(&auth, &connect.handshake).map(|value| rules::id(Some(&value), "deviceId"));
         let admitted = match named.transpose() {
             Ok(named) => self.judge(&connect.identity, named.as_deref(), &token).map_err(|why| (why, named)),
@@ -92,19 +110,48 @@ impl Turn<'_> {
         };
         match admitted {
             Ok(bound) => {
+                if let Some(id) = &bound {
+                    self.note_token(id, &rules::hash(&token));
+                }
                 let actor = Actor::of(bound.as_deref().unwrap_or("device"), &connect.handshake);
                 // A device is not refused for what it tells of itself here: a field that does not fit is not used.
                 let info = rules::info(&told(&auth, &connect.handshake)).unwrap_or_default();
-                let ip = connect.handshake.ip;
-                let seat = DeviceSeat { actor, ip, sid: connect.sid, bound, registered: false, info };
+                let (ip, sid, speech, came) = (connect.handshake.ip, connect.sid, Speech::Today, self.fleet.states);
+                let id = bound.clone();
+                let seat = DeviceSeat { actor, ip, sid, bound, registered: false, speech, came, info };
                 self.fleet.seat_device(connect.socket, seat, self.now.wall);
                 self.fx.accept(connect.socket);
+                if let Some(id) = id {
+                    self.bound_aux(&id);
+                }
             }
-            Err((why, named)) => {
-                let hash = rules::hash(&token);
-                let data = self.failed_attempt(connect, why, named.as_deref().unwrap_or(""), &hash);
-                self.fx.refuse(connect.socket, NOT_AUTHORIZED, Some(data));
-            }
+            Err((why, named)) => self.turn_away(connect, why, named.as_deref().unwrap_or(""), &rules::hash(&token)),
+        }
+    }
+
+    /// Refuses a client, and records that.
+    pub(super) fn turn_away(&mut self, connect: &Connect, why: Refused, device_id: &str, hash: &str) {
+        let data = self.failed_attempt(connect, why, device_id, hash);
+        self.fx.refuse(connect.socket, NOT_AUTHORIZED, Some(data));
+    }
+
+    /// A device came by one of its own tokens: if it is the newest, the time of those before it runs from now on.
+    fn note_token(&mut self, id: &Arc<str>, hash: &str) {
+        let (now, overlap_ms) = (self.now.wall, self.settings.token_overlap_min.saturating_mul(60_000));
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        let is_newest = tokens::shown(&device.row, hash, now) == Some(Shown::Newest);
+        if is_newest && tokens::used(&mut device.row, now, overlap_ms) {
+            self.save_device(id);
+        }
+    }
+
+    /// The oldest auxiliary sockets of a device make room.
+    fn bound_aux(&mut self, id: &Arc<str>) {
+        while self.fleet.aux(id).len() > self.settings.aux_sockets_max
+            && let Some((oldest, _)) = self.fleet.aux(id).first().copied()
+        {
+            self.fx.push(Effect::Disconnect { socket: oldest, close: false });
+            self.on_disconnect(oldest, CloseReason::ServerNamespaceDisconnect, 0);
         }
     }
 
@@ -125,14 +172,14 @@ impl Turn<'_> {
             AuthMethod::Application if token.is_empty() => Err(Refused::MissingToken),
             AuthMethod::Application => {
                 let hash = rules::hash(token);
-                let accepts = |row: &tables::Device| row.authorized && row.token_hash == hash;
-                if device.is_some_and(|device| accepts(&device.row)) {
+                let now = self.now.wall;
+                if device.is_some_and(|device| tokens::shown(&device.row, &hash, now).is_some()) {
                     return Ok(named.map(Arc::from));
                 }
                 if hash == self.shared.fleet_token_hash {
                     return named.map(|named| self.room_for(named)).transpose();
                 }
-                let owner = if named.is_none() { self.fleet.token_owner(&hash) } else { None };
+                let owner = if named.is_none() { self.fleet.token_owner(&hash, now) } else { None };
                 owner.map(Some).ok_or(Refused::UnknownToken)
             }
         }
@@ -162,32 +209,59 @@ impl Turn<'_> {
             if self.fleet.throttled_rows.take(self.now.mono, THROTTLED_ROWS).is_ok() {
                 self.record_failure(ip.to_string(), device_id, "throttled");
             }
-            let wait = exceeded.reset_at.since(self.now.mono);
-            let reset_at = WallMillis(self.now.wall.0.saturating_add(wait.min(u64::from(u32::MAX)))).to_string();
-            let (limit, window_ms) = (exceeded.limit, exceeded.window_ms);
-            return json!({"code": "THROTTLED", "limit": limit, "windowMs": window_ms, "resetAt": reset_at});
+            self.note_failure(device_id, ip, "throttled");
+            let mut data = self.throttle(exceeded);
+            data["code"] = json!("THROTTLED");
+            return data;
         }
         self.shared.counts.auth_failure(why.reason());
         self.record_failure(ip.to_string(), device_id, why.reason());
         let knocks =
             matches!(why, Refused::UnknownToken | Refused::Revoked) && !device_id.is_empty() && !hash.is_empty();
         let pending = knocks && self.list_pending(device_id, hash, &ip.to_string());
+        self.note_failure(device_id, ip, why.reason());
         json!({"code": why.code(), "pending": pending})
     }
 
+    /// What somebody is told who has tried too often.
+    pub(super) fn throttle(&self, exceeded: Exceeded) -> Value {
+        let wait = exceeded.reset_at.since(self.now.mono);
+        let reset_at = WallMillis(self.now.wall.0.saturating_add(wait.min(u64::from(u32::MAX)))).to_string();
+        json!({"limit": exceeded.limit, "windowMs": exceeded.window_ms, "resetAt": reset_at})
+    }
+
     /// A registration under somebody else's id is a failed attempt like a bad token.
-    pub(super) fn mismatch(&mut self, seat_ip: core::net::IpAddr, device_id: &str) -> Fail {
-        self.shared.counts.auth_failure(Refused::Mismatch.reason());
-        if self.fleet.failures.take(self.now.mono, &seat_ip).is_ok() {
-            self.record_failure(seat_ip.to_string(), device_id, Refused::Mismatch.reason());
+    pub(super) fn mismatch(&mut self, seat_ip: IpAddr, device_id: &str) -> Fail {
+        let fail = self.refused_claim(seat_ip, device_id, Refused::Mismatch);
+        Fail { message: "deviceId is not the device this token belongs to".to_owned(), ..fail }
+    }
+
+    /// A socket that was let in claims a device that it may not be.
+    pub(super) fn refused_claim(&mut self, ip: IpAddr, device_id: &str, why: Refused) -> Fail {
+        self.shared.counts.auth_failure(why.reason());
+        if self.fleet.failures.take(self.now.mono, &ip).is_ok() {
+            self.record_failure(ip.to_string(), device_id, why.reason());
         }
-        Fail::new("DEVICE_ID_MISMATCH", "deviceId is not the device this token belongs to")
+        self.note_failure(device_id, ip, why.reason());
+        Fail::new(why.code(), NOT_AUTHORIZED)
     }
 
     fn record_failure(&mut self, ip: String, device_id: &str, reason: &str) {
         let (fleet, at) = (self.fleet.name.to_string(), self.now.wall);
         let failure = tables::Failure { fleet, at, ip, device_id: device_id.to_owned(), reason: reason.to_owned() };
         self.save(failure.add());
+    }
+
+    /// The last refused attempt under a device's id.
+    fn note_failure(&mut self, device_id: &str, ip: IpAddr, reason: &str) {
+        let Some(id) = self.fleet.known(device_id) else { return };
+        let Some(device) = self.fleet.devices.get_mut(&id) else { return };
+        device.row.failure_at = self.now.wall;
+        device.row.failure_ip = ip.to_string();
+        reason.clone_into(&mut device.row.failure_reason);
+        if !device.is_stranger() {
+            self.save_device(&id);
+        }
     }
 
     fn list_pending(&mut self, device_id: &str, hash: &str, ip: &str) -> bool {

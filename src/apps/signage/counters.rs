@@ -14,6 +14,9 @@ pub(super) const METRICS: &[Family] = &[
     Family::gauge("sg_fleets_degraded", &[], "Fleets whose store does not work now: what they hold is in memory only."),
     Family::counter("sg_state_updates_total", &[], "States published."),
     Family::counter("sg_state_bytes_saved_total", &[], "Bytes that patches had less than whole states."),
+    Family::counter("sg_state_requests_total", &[], "Requests for a state, sent to players."),
+    Family::counter("sg_player_errors_total", &[], "Errors that players have reported of themselves."),
+    Family::gauge("sg_aux_sockets", &[], "Sockets of devices that have not registered."),
     Family::counter("sg_commands_total", &["command", "status"], "Commands that ended or were rejected, by how."),
     Family::gauge("sg_commands_in_flight", &[], "Commands that wait for their device now."),
     Family::histogram("sg_command_seconds", Buckets::MILLISECONDS, "From a command's first sending to its end."),
@@ -29,6 +32,9 @@ pub(super) const METRICS: &[Family] = &[
 pub(super) struct Counts {
     pub state_updates: u64,
     pub state_bytes_saved: u64,
+    pub state_requests: u64,
+    /// Errors that players have reported of themselves.
+    pub player_errors: u64,
     /// By command label and status.
     pub commands: BTreeMap<(&'static str, &'static str), u64>,
     /// From the first sending of a command to its end.
@@ -62,7 +68,7 @@ impl Counts {
     pub(super) fn metrics<'a>(&self, fleets: impl Iterator<Item = &'a Fleet>, out: &mut Vec<Metric>) {
         let mut devices: BTreeMap<&str, u64> =
             ["pending", "online", "silent", "offline", "retired"].map(|state| (state, 0)).into();
-        let (mut in_flight, mut degraded, mut admins) = (0, 0, 0);
+        let (mut in_flight, mut degraded, mut admins, mut aux) = (0, 0, 0, 0);
         for fleet in fleets {
             for (id, device) in &fleet.devices {
                 *devices.entry(fleet.status(id, device)).or_default() += 1;
@@ -71,6 +77,7 @@ impl Counts {
             in_flight += fleet.commands.len() as u64;
             degraded += u64::from(fleet.unsaved.is_degraded());
             admins += fleet.admins().count() as u64;
+            aux += fleet.aux_count() as u64;
         }
         out.extend(devices.iter().map(|(state, count)| Metric::count("sg_devices", [state], *count)));
         let commands = self.commands.iter();
@@ -82,6 +89,9 @@ impl Counts {
         for (name, value) in [
             ("sg_state_updates_total", self.state_updates),
             ("sg_state_bytes_saved_total", self.state_bytes_saved),
+            ("sg_state_requests_total", self.state_requests),
+            ("sg_player_errors_total", self.player_errors),
+            ("sg_aux_sockets", aux),
             ("sg_snapshot_bytes", self.snapshot_bytes),
             ("sg_snapshots_failed_total", self.snapshots_failed),
             ("sg_store_failures_total", self.store_failures),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
-use super::payload::{Info, Listed};
+use super::payload::{Info, LastFailure, Listed};
 use super::rules::short_hash;
 use super::tables;
 use crate::app::effect::Room;
@@ -28,6 +28,13 @@ pub(super) struct Device {
     /// A publication waits for its revision to be reserved.
     pub held: bool,
     pub connected_at: WallMillis,
+    /// Since when nothing was reported and the device was not asked either.
+    pub quiet_since: Millis,
+    /// Reports of any kind since the start, over and over from 0; and which of the fleet's states its last one was, 0 for none.
+    pub reports: u32,
+    pub last_state: u64,
+    /// Whether it is to be asked for its state is on the agenda.
+    pub ask_scheduled: bool,
     /// Times of the newest takeovers, at most one more than raises an alert.
     pub takeovers: VecDeque<Millis>,
     /// Snapshots taken out so far, and the newest that has been applied.
@@ -51,6 +58,10 @@ impl Device {
             published_at: None,
             held: false,
             connected_at: WallMillis(0),
+            quiet_since: Millis(0),
+            reports: 0,
+            last_state: 0,
+            ask_scheduled: false,
             takeovers: VecDeque::new(),
             snapshots_seen: 0,
             snapshot_applied: 0,
@@ -116,7 +127,13 @@ impl Device {
         }
     }
 
-    /// As lists show it.
+    /// The last refused attempt under its id.
+    fn last_failure(&self) -> Option<LastFailure<'_>> {
+        let (reason, ip) = (&*self.row.failure_reason, &*self.row.failure_ip);
+        (!reason.is_empty()).then(|| LastFailure { reason, at: self.row.failure_at.to_string(), ip })
+    }
+
+    /// As lists show it to admins.
     pub(super) fn listed(&self, online: bool, silent: bool) -> Listed<'_> {
         Listed {
             device_id: &self.row.device_id,
@@ -131,6 +148,7 @@ impl Device {
             ip: &self.row.ip,
             status: self.status(online, silent),
             pending: !self.row.pending_hash.is_empty(),
+            last_failure: self.last_failure(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The events of SIGNAGE 2 and 3: who may send each, and what handles it. The way of an event through this table is the kit's
 //! (DESIGN 5.2 and 5.4).
 
+use super::fleet::Seat;
 use super::payload::forbidden;
 use super::rules::{self, Role};
 use super::turn::Turn;
@@ -22,6 +23,8 @@ struct Rule {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Device,
+    /// A device that waits to be paired.
+    Waiting,
     /// People of at least this role.
     People(Role),
 }
@@ -42,8 +45,23 @@ impl Events for Table {
         device("player:register", false, Run::Now(|turn, event| turn.on_register(event))),
         device("player:state", true, Run::Now(|turn, event| turn.on_state(event))),
         device("player:command:response", true, Run::Now(|turn, event| turn.on_answer(event))),
+        device("state:update", true, Run::Now(|turn, event| turn.on_update(event))),
+        device("player:status", true, Run::Now(|turn, event| turn.on_status(event, "vlc"))),
+        device("system:status", true, Run::Now(|turn, event| turn.on_status(event, "system"))),
+        device("network:status", true, Run::Now(|turn, event| turn.on_status(event, "network"))),
+        device("playlist:status", true, Run::Now(|turn, event| turn.on_status(event, "activePlaylist"))),
+        device("command:error", false, Run::Now(|turn, event| turn.on_aux_error(event))),
+        device("monitor:error", false, Run::Now(|turn, event| turn.on_trouble(event))),
+        Row::new(
+            "player:pair",
+            Rule { from: From::Waiting, snapshot: false },
+            Run::Now(|turn, event| turn.on_pair(event)),
+        ),
         device("AUTHENTICATE", false, Run::Now(|turn, event| turn.on_authenticate(event))),
         device("heartbeat", true, Run::Now(|turn, event| turn.on_heartbeat(event))),
+        device("STATUS_UPDATE", true, Run::Now(|turn, event| turn.on_heartbeat(event))),
+        device("command_received", false, Run::Now(|turn, event| turn.on_received(event))),
+        device("ERROR", false, Run::Now(|turn, event| turn.on_trouble(event))),
         // A viewer is refused by the handler: it answers with a `command:response`.
         people("player:command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
         people("command", Role::Viewer, Run::Telling(|turn, event| turn.on_command(event))),
@@ -57,6 +75,8 @@ impl Events for Table {
         people("device:snapshot", Role::Operator, Run::Now(|turn, event| turn.on_device_snapshot(event))),
         people("device:authorize", Role::Admin, Run::Later(|turn, event| turn.on_authorize(event))),
         people("device:revoke", Role::Admin, Run::Later(|turn, event| turn.on_revoke(event))),
+        people("device:rotate-token", Role::Admin, Run::Later(|turn, event| turn.on_rotate(event))),
+        people("device:pair", Role::Admin, Run::Later(|turn, event| turn.on_device_pair(event))),
         people("audit:subscribe", Role::Admin, Run::Now(|turn, event| turn.on_audit(event))),
     ];
 
@@ -65,9 +85,14 @@ impl Events for Table {
     }
 
     fn may(turn: &mut Turn<'_>, event: &Event, row: &Row<Table>) -> Result<(), Fail> {
+        let is_waiting = matches!(turn.fleet.seats.get(&event.socket), Some(Seat::Waiting(_)));
+        if is_waiting || row.rule.from == From::Waiting {
+            let both = is_waiting && row.rule.from == From::Waiting;
+            return if both { Ok(()) } else { Err(forbidden()) };
+        }
         match (row.rule.from, turn.fleet.admin(event.socket)) {
             (From::People(role), Some(admin)) if admin.role >= role => Ok(()),
-            (From::Device, None) => Ok(()),
+            (From::Device, None) if turn.may_speak(event, row.name) => Ok(()),
             (From::Device, Some(admin)) if admin.is_dev() => match row.name {
                 "player:register" | "AUTHENTICATE" => Ok(()),
                 _ => Err(Fail::new("NOT_REGISTERED", "Send player:register first")),
@@ -122,7 +147,7 @@ mod tests {
         for (number, of_devices) in [("2. ", true), ("3. ", false)] {
             let section = page.split("\n## ").find(|section| section.starts_with(number)).expect("a section");
             let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-            let ours = Table::ROWS.iter().filter(|row| matches!(row.rule.from, From::Device) == of_devices);
+            let ours = Table::ROWS.iter().filter(|row| !matches!(row.rule.from, From::People(_)) == of_devices);
             assert!(rows.eq(ours.map(|row| row.name)), "SIGNAGE {number}");
         }
     }

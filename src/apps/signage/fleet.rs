@@ -13,7 +13,8 @@ use super::payload::{CommandResponse, Info, Listed};
 use super::rules::{self, Role};
 use super::settings::Settings;
 use super::tables;
-use super::waiting::{UNSAVED, Unsaved};
+use super::tokens;
+use super::waiting::{Pairing, UNSAVED, Unsaved, WaitingSeat, Wanted};
 use crate::app::effect::{Room, Token};
 use crate::app::event::Handshake;
 use crate::app::identity::{AuthMethod, Identity};
@@ -43,13 +44,13 @@ pub(super) struct Fleet {
     /// A device's number names it in rooms, timers and coalescing keys.
     pub numbers: BTreeMap<u64, Arc<str>>,
     next_number: u64,
-    /// Devices by the hashes of their tokens; several may have one.
+    /// Devices by the hashes of their tokens, older ones too; several may have one.
     tokens: BTreeSet<(String, Arc<str>)>,
     /// Devices that have only ever knocked, those not seen for longest first.
     strangers: BTreeSet<(WallMillis, Arc<str>)>,
     pub seats: BTreeMap<SocketRef, Seat>,
-    /// Sockets that stand for a device and have not registered, with the time they came: they get no commands.
-    silent: BTreeMap<Arc<str>, SmallVec<[(SocketRef, WallMillis); 1]>>,
+    /// Auxiliary sockets: those that stand for a device and have not registered, with the time they came, the newest last.
+    aux: BTreeMap<Arc<str>, SmallVec<[(SocketRef, WallMillis); 1]>>,
     /// Registered devices, by their one socket.
     pub here: Presence<Arc<str>>,
     pub commands: Table<CommandOrigin>,
@@ -60,6 +61,15 @@ pub(super) struct Fleet {
     pub failures: Buckets<IpAddr>,
     pub throttled_rows: Bucket,
     pub agenda: Agenda<Due>,
+    /// Devices that may be asked for their state, by number, at the moment at which they are.
+    pub asks: BTreeMap<Millis, Vec<u64>>,
+    /// States that devices have reported since the start.
+    pub states: u64,
+    /// Those who wait for a new snapshot of a device, by number.
+    pub looks: BTreeMap<u64, Wanted>,
+    pub next_look: u64,
+    /// Devices that wait to be paired.
+    pub pairing: Pairing,
     pub timer: Timer,
     /// Sockets per watch room, so that nothing is encoded for nobody.
     pub watchers: BTreeMap<Room, u32>,
@@ -82,7 +92,7 @@ impl Fleet {
             tokens: BTreeSet::new(),
             strangers: BTreeSet::new(),
             seats: BTreeMap::new(),
-            silent: BTreeMap::new(),
+            aux: BTreeMap::new(),
             here: Presence::new(0),
             commands: Table::new(COMMANDS),
             answered: VecDeque::new(),
@@ -90,6 +100,11 @@ impl Fleet {
             failures: Buckets::new(rate, THROTTLED_ADDRESSES_MAX),
             throttled_rows: Bucket::full(now.mono, THROTTLED_ROWS),
             agenda: Agenda::default(),
+            asks: BTreeMap::new(),
+            states: 0,
+            looks: BTreeMap::new(),
+            next_look: 0,
+            pairing: Pairing::new(),
             timer: Timer::new(timer),
             watchers: BTreeMap::new(),
             unsaved: Unsaved::new(UNSAVED),
@@ -138,10 +153,13 @@ impl Fleet {
     }
 
     /// The device that a token with this hash lets in.
-    pub(super) fn token_owner(&self, hash: &str) -> Option<Arc<str>> {
+    pub(super) fn token_owner(&self, hash: &str, now: WallMillis) -> Option<Arc<str>> {
         let from = (hash.to_owned(), Arc::from(""));
         let mut owners = self.tokens.range(from..).take_while(|(of, _)| of == hash).map(|(_, id)| id);
-        owners.find(|id| self.devices.get(*id).is_some_and(|device| device.row.authorized)).cloned()
+        let is_good = |id: &&Arc<str>| {
+            self.devices.get(*id).is_some_and(|device| tokens::shown(&device.row, hash, now).is_some())
+        };
+        owners.find(is_good).cloned()
     }
 
     /// Forgets the strangers not seen for longest, until fewer than `max` are left.
@@ -155,9 +173,7 @@ impl Fleet {
 
     fn index(&mut self, id: &Arc<str>) {
         let Some(device) = self.devices.get(id) else { return };
-        if !device.row.token_hash.is_empty() {
-            self.tokens.insert((device.row.token_hash.clone(), id.clone()));
-        }
+        self.tokens.extend(tokens::hashes(&device.row).map(|hash| (hash.to_owned(), id.clone())));
         if device.is_stranger() {
             self.strangers.insert((device.row.last_seen, id.clone()));
         }
@@ -165,7 +181,9 @@ impl Fleet {
 
     fn unindex(&mut self, id: &Arc<str>) {
         let Some(device) = self.devices.get(id) else { return };
-        self.tokens.remove(&(device.row.token_hash.clone(), id.clone()));
+        for hash in tokens::hashes(&device.row) {
+            self.tokens.remove(&(hash.to_owned(), id.clone()));
+        }
         self.strangers.remove(&(device.row.last_seen, id.clone()));
     }
 
@@ -183,7 +201,7 @@ impl Fleet {
     pub(super) fn admin(&self, socket: SocketRef) -> Option<&AdminSeat> {
         match self.seats.get(&socket)? {
             Seat::Admin(seat) => Some(seat),
-            Seat::Device(_) => None,
+            Seat::Device(_) | Seat::Waiting(_) => None,
         }
     }
 
@@ -191,7 +209,7 @@ impl Fleet {
     pub(super) fn admin_mut(&mut self, socket: SocketRef) -> Option<&mut AdminSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Admin(seat) => Some(seat),
-            Seat::Device(_) => None,
+            Seat::Device(_) | Seat::Waiting(_) => None,
         }
     }
 
@@ -199,7 +217,7 @@ impl Fleet {
     pub(super) fn device_seat(&self, socket: SocketRef) -> Option<&DeviceSeat> {
         match self.seats.get(&socket)? {
             Seat::Device(seat) => Some(seat),
-            Seat::Admin(_) => None,
+            Seat::Admin(_) | Seat::Waiting(_) => None,
         }
     }
 
@@ -207,31 +225,41 @@ impl Fleet {
     pub(super) fn device_seat_mut(&mut self, socket: SocketRef) -> Option<&mut DeviceSeat> {
         match self.seats.get_mut(&socket)? {
             Seat::Device(seat) => Some(seat),
-            Seat::Admin(_) => None,
+            Seat::Admin(_) | Seat::Waiting(_) => None,
         }
     }
 
-    /// Lets a device's socket in. It is silent until it registers.
+    /// Lets a device's socket in. It is an auxiliary one until it registers.
     pub(super) fn seat_device(&mut self, socket: SocketRef, seat: DeviceSeat, now: WallMillis) {
         if let Some(id) = &seat.bound {
-            self.silent.entry(id.clone()).or_default().push((socket, now));
+            self.aux.entry(id.clone()).or_default().push((socket, now));
         }
         self.seats.insert(socket, Seat::Device(Box::new(seat)));
     }
 
     /// A device's socket registers, or goes.
-    pub(super) fn end_silence(&mut self, socket: SocketRef) {
+    pub(super) fn end_aux(&mut self, socket: SocketRef) {
         let Some(id) = self.device_seat(socket).and_then(|seat| seat.bound.clone()) else { return };
-        let Some(sockets) = self.silent.get_mut(&id) else { return };
-        sockets.retain(|(silent, _)| *silent != socket);
+        let Some(sockets) = self.aux.get_mut(&id) else { return };
+        sockets.retain(|(aux, _)| *aux != socket);
         if sockets.is_empty() {
-            self.silent.remove(&id);
+            self.aux.remove(&id);
         }
+    }
+
+    /// The auxiliary sockets of a device, the newest last.
+    pub(super) fn aux(&self, id: &str) -> &[(SocketRef, WallMillis)] {
+        self.aux.get(id).map_or(&[], |sockets| sockets)
+    }
+
+    /// All of them.
+    pub(super) fn aux_count(&self) -> usize {
+        self.aux.values().map(SmallVec::len).sum()
     }
 
     /// Whether a socket stands for this device and has not registered.
     pub(super) fn is_silent(&self, id: &str) -> bool {
-        self.silent.contains_key(id)
+        self.aux.contains_key(id)
     }
 
     /// Where a known device stands.
@@ -241,7 +269,7 @@ impl Fleet {
 
     /// Devices nobody knows yet of which a socket is here: they become known when they register.
     pub(super) fn newcomers(&self) -> Vec<Device> {
-        let unknown = self.silent.iter().filter(|(id, _)| !self.devices.contains_key(*id));
+        let unknown = self.aux.iter().filter(|(id, _)| !self.devices.contains_key(*id));
         let described = unknown.filter_map(|(id, sockets)| {
             let (socket, since) = sockets.last()?;
             let seat = self.device_seat(*socket)?;
@@ -257,7 +285,12 @@ impl Fleet {
     pub(super) fn listed<'a>(&'a self, newcomers: &'a [Device], scope: &Scope<'_>) -> Vec<Listed<'a>> {
         let known = self.devices.iter().map(|(id, device)| (device, self.listed_one(id, device)));
         let all = known.chain(newcomers.iter().map(|device| (device, device.listed(false, true))));
-        all.filter(|(device, _)| scope.covers(&device.row.group)).map(|(_, listed)| listed).collect()
+        let seen = all.filter(|(device, _)| scope.covers(&device.row.group)).map(|(_, listed)| listed);
+        let for_all = |listed: Listed<'a>| Listed {
+            last_failure: listed.last_failure.filter(|_| *scope == Scope::All),
+            ..listed
+        };
+        seen.map(for_all).collect()
     }
 
     /// A known device as lists show it.
@@ -269,7 +302,7 @@ impl Fleet {
     pub(super) fn admins(&self) -> impl Iterator<Item = (SocketRef, &AdminSeat)> {
         self.seats.iter().filter_map(|(socket, seat)| match seat {
             Seat::Admin(seat) => Some((*socket, &**seat)),
-            Seat::Device(_) => None,
+            Seat::Device(_) | Seat::Waiting(_) => None,
         })
     }
 
@@ -283,6 +316,8 @@ impl Fleet {
 pub(super) enum Seat {
     Device(Box<DeviceSeat>),
     Admin(Box<AdminSeat>),
+    /// It has no token yet: see `pairing`.
+    Waiting(Box<WaitingSeat>),
 }
 
 /// A socket that is, or will register as, a device.
@@ -293,8 +328,21 @@ pub(super) struct DeviceSeat {
     /// The device its token or handshake stands for; `None`: any, it says which when it registers.
     pub bound: Option<Arc<str>>,
     pub registered: bool,
+    pub speech: Speech,
+    /// States of the fleet before it came.
+    pub came: u64,
     /// From the handshake, for a registration that brings less or never comes.
     pub info: Info,
+}
+
+/// What a device's socket understands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speech {
+    Today,
+    /// It came by `AUTHENTICATE`: commands are bare events, and it is asked for nothing.
+    Legacy,
+    /// As `Legacy`, and it was let in without a token: it may send nothing else.
+    LegacyOnly,
 }
 
 /// A person's socket. There are many, and most of them only listen: what the identity and the handshake say is asked there.
@@ -378,6 +426,12 @@ impl AlertKind {
 pub(super) enum Due {
     Publish(u64),
     Calm(u64),
+    /// The first of [`Fleet::asks`]: the last reports of these devices may be too old.
+    Ask,
+    /// Some time after a command that it obeyed, when so many reports had come.
+    Settled(u64, u32),
+    /// Somebody waits for its snapshot: a number of [`Fleet::looks`].
+    Look(u64),
     Flush,
     Stats,
 }

@@ -33,6 +33,14 @@ pub(crate) const HTTP: Http = Http {
             of_device,
         ),
         admin("revoke", Method::Post, "/devices/{device}/revoke", "Ends token and connections.", ONE, of_device),
+        admin(
+            "rotate",
+            Method::Post,
+            "/devices/{device}/rotate",
+            "A fresh token, shown once, beside those that are good.",
+            ONE,
+            of_device,
+        ),
         admin("failures", Method::Get, "/failures", "Refused attempts, newest first.", &[FLEET, LIMIT], of_failures),
         Route {
             who: Who::Token { in_query: true },
@@ -51,7 +59,12 @@ pub(crate) const HTTP: Http = Http {
                 route: "issue",
             },
             Verb { name: "authorize", doc: "Accept the token that a pending device has presented", route: "authorize" },
-            Verb { name: "revoke", doc: "End a device's token and its connections", route: "revoke" },
+            Verb { name: "revoke", doc: "End a device's tokens and its connections", route: "revoke" },
+            Verb {
+                name: "rotate",
+                doc: "Issue a fresh token, send it to the device if it is here, and print it; the one before stays good for a while",
+                route: "rotate",
+            },
         ],
     }],
     ..Http::NONE
@@ -134,9 +147,10 @@ impl Turn<'_> {
                 self.reply(req, 200, &body);
                 Ok(())
             }
-            "issue" => self.issue(req, device),
+            "issue" => self.grant_call(req, device, Change::Issue),
             "authorize" => self.grant_call(req, device, Change::Authorize),
             "revoke" => self.grant_call(req, device, Change::Revoke),
+            "rotate" => self.grant_call(req, device, Change::Rotate),
             "failures" => {
                 let failures = tables::failures(&self.fleet.name, limit(call).unwrap_or(FAILURES_DEFAULT));
                 self.read_saved(failures, Reader::Failures { req });

@@ -2,9 +2,10 @@
 //! One [`Signage`] per shard decides for the fleets whose home that shard is; a fleet is a tenant's devices.
 //! It sees no socket and no file: what it is told are `AppInput`s, what should happen are `Effects`.
 //!
-//! In reading order: `events` (their table) → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `snapshot` (plain
-//! functions) → `turn` (what handlers share) → the handlers: `connect`, `register`, `report`, `command`, `answer`, `subscription`,
-//! `authorization`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `http` (what it keeps on disk, what HTTP asks of it).
+//! In reading order: `events` (their table) → `payload` → `fleet`, `device`, `origin`, `waiting` (what a fleet holds) → `rules`, `state`, `snapshot`,
+//! `tokens` (plain functions) → `turn` (what handlers share) → the handlers: `connect`, `register`, `report`, `asks`, `command`, `answer`, `legacy`,
+//! `subscription`, `looks`, `authorization`, `pairing`, `agenda`, `alerts`, `stats`, `outcome` → `tables`, `http` (what it keeps on disk, what
+//! HTTP asks of it).
 //!
 //! A device's state goes out once for all who watch it: see `subscription`. The state of a fleet follows the disk only where
 //! somebody relies on it (admission, revisions); everything else is written behind, and goes on while the store fails.
@@ -12,6 +13,7 @@
 mod agenda;
 mod alerts;
 mod answer;
+mod asks;
 mod authorization;
 mod command;
 mod connect;
@@ -20,19 +22,24 @@ mod device;
 mod events;
 mod fleet;
 pub(crate) mod http;
+mod legacy;
+mod looks;
 mod origin;
 mod outcome;
+mod pairing;
 pub(crate) mod payload;
 mod register;
 mod report;
 pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod snapshot;
+pub(crate) mod state;
 mod stats;
 mod subscription;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tokens;
 mod turn;
 mod waiting;
 
@@ -42,11 +49,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use self::authorization::{entity_of, fleet_of_entity};
-use self::connect::named_device;
+use self::connect::{is_pairing, named_device};
 use self::counters::Counts;
 use self::fleet::Fleet;
 use self::rules::{NOT_AUTHORIZED, fleet_of};
 use self::settings::Settings;
+use self::state::Volatile;
 use self::turn::{Shared, Turn};
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Connect};
@@ -88,7 +96,9 @@ impl Signage {
     pub fn new(settings: Settings) -> Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
         let (counts, waiting) = (Counts::default(), BTreeMap::new());
-        let shared = Shared { counts, waiting, fleet_token_hash, next_token: 0, draining: false };
+        let volatile = Volatile::of(&settings.volatile_paths);
+        let legacy = settings.legacy_addresses.iter().filter_map(|text| settings::network(text)).collect();
+        let shared = Shared { counts, waiting, fleet_token_hash, volatile, legacy, next_token: 0, draining: false };
         Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), shared }
     }
 
@@ -137,16 +147,14 @@ impl Application for Signage {
                 let data = json!({"code": "VALIDATION"}).to_string();
                 return Err(Refusal { message: NOT_AUTHORIZED.to_owned(), data: Some(data) });
             }
+            // A device that waits to be paired has no token in any mode.
+            Ok(_) if self.settings.pairing && is_pairing(&auth, asked) => Arc::new(of_device(None).into()),
             // In development mode a handshake that names a device is that device.
             Ok(identity) if identity.method == AuthMethod::Dev && named.is_some() => {
                 Arc::new(Claims { role: "device".to_owned(), device_id: named, ..identity.claims() }.into())
             }
             Ok(identity) => identity,
-            Err(_) => {
-                let sub = named.clone().unwrap_or_else(|| "device".to_owned());
-                let (role, method) = ("device".to_owned(), AuthMethod::Application);
-                Arc::new(Claims { sub, role, device_id: named, method, ..Claims::default() }.into())
-            }
+            Err(_) => Arc::new(of_device(named).into()),
         };
         Ok(identity)
     }
@@ -193,8 +201,8 @@ impl Application for Signage {
             AppInput::Event(event) => {
                 self.turn(cx, fleet_of(&event.identity), fx, |turn| turn.on_event(&event));
             }
-            AppInput::Disconnect { socket, identity, reason, .. } => {
-                self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason));
+            AppInput::Disconnect { socket, identity, reason, silent_ms } => {
+                self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason, silent_ms));
             }
             AppInput::Timer { token } => {
                 let Some(fleet) = self.timers.get(&token.0).cloned() else { return };
@@ -241,6 +249,13 @@ impl Application for Signage {
     fn tally(&self) -> Tally {
         self.shared.counts.tally
     }
+}
+
+/// Somebody whose token, if there is one, is judged at the fleet's home.
+fn of_device(named: Option<String>) -> Claims {
+    let sub = named.clone().unwrap_or_else(|| "device".to_owned());
+    let (role, method) = ("device".to_owned(), AuthMethod::Application);
+    Claims { sub, role, device_id: named, method, ..Claims::default() }
 }
 
 fn fleet_of_call(call: &Call) -> &str {

@@ -16,4 +16,16 @@ pub(super) struct CommandOrigin {
     pub command: String,
     pub params: Arc<Value>,
     pub at: WallMillis,
+    pub way: Way,
+}
+
+/// How a command reaches its device, and how it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// `player:command` to the registered socket, answered by `player:command:response`.
+    Player,
+    /// `command` to this auxiliary socket, answered by `command:error` or not at all.
+    Aux(SocketRef),
+    /// A bare event of this name to a legacy client, answered by `command_received` or not at all.
+    Bare(&'static str),
 }

@@ -2,7 +2,7 @@
 //! Reading a payload that bends the shape is the business of `rules`; here are only shapes.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::app::kit::ack::Fail;
 
@@ -103,6 +103,17 @@ pub(crate) struct Listed<'a> {
     pub status: &'static str,
     /// A token waits for `device:authorize`.
     pub pending: bool,
+    /// For admins alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure<'a>>,
+}
+
+/// The last refused attempt under a device's id.
+#[derive(Serialize)]
+pub(crate) struct LastFailure<'a> {
+    pub reason: &'a str,
+    pub at: String,
+    pub ip: &'a str,
 }
 
 /// `devices:list`.
@@ -136,6 +147,16 @@ pub(crate) struct Order<'a> {
     pub command: &'a str,
     pub params: &'a Value,
     pub command_id: &'a str,
+}
+
+/// `command`, towards an auxiliary socket of the device.
+#[derive(Serialize)]
+pub(crate) struct AuxOrder<'a> {
+    pub id: &'a str,
+    /// `updateConfig`, `updatePlaylist` or `restart`.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub data: &'a Value,
 }
 
 /// `command:response`.
@@ -213,13 +234,4 @@ pub(crate) struct Answer {
     pub success: bool,
     pub result: Option<Value>,
     pub message: Option<String>,
-}
-
-/// A report of state with its shape checked: what `player:state` and `heartbeat` come down to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Report {
-    pub device_id: Option<String>,
-    /// All eight keys were there: it replaces the state. Otherwise it is a merge patch.
-    pub full: bool,
-    pub state: Map<String, Value>,
 }

@@ -5,51 +5,59 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::device::{Rooms, Watch};
-use super::fleet::{AlertKind, DeviceSeat, Due, Seat};
+use super::fleet::{AlertKind, DeviceSeat, Due, Seat, Speech};
+use super::origin::{CommandOrigin, Way};
 use super::payload::{Connected, DeviceConfig, Disconnected, Info, Registered, forbidden};
 use super::rules;
+use super::tables;
 use super::turn::Turn;
 use crate::app::effect::{Delivery, Effect};
 use crate::app::event::Event;
 use crate::app::kit::ack::Fail;
+use crate::app::kit::command::{Row, State};
 use crate::app::kit::presence::{Arrival, Departure};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
+use crate::base::time::WallMillis;
 
 /// Takeovers within a minute that are still taken for reconnects.
 const TAKEOVERS_PER_MINUTE_MAX: usize = 5;
 const MINUTE_MS: u64 = 60_000;
 
+/// How an event stands to registration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speaks {
+    /// The device's own socket sends it. One whose handshake named the device registers by it, unless another one has.
+    Own,
+    /// As `Own`, and where another socket has registered this one is an auxiliary.
+    State,
+    /// Any socket of the device may send it, and none registers by it.
+    Aux,
+}
+
 impl Turn<'_> {
     /// `player:register`.
     pub(super) fn on_register(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = rules::object(event.args.parse(0))?;
-        let (id, pending) = self.register_as(event.socket, &map)?;
-        self.tell_registered(event.socket, &id, pending);
-        self.arrived(&id);
+        let (id, pending) = self.register_as(event.socket, &map, Speech::Today)?;
+        self.welcome(event.socket, &id, pending, false);
         Ok(json!({"deviceId": &*id, "status": "registered", "pendingCommands": pending}))
     }
 
-    /// Legacy `AUTHENTICATE {id,name,ip,mac,status}`, answered `AUTH_SUCCESS {id,name}`.
-    pub(super) fn on_authenticate(&mut self, event: &Event) -> Result<Value, Fail> {
-        let map = rules::legacy_register(rules::object(event.args.parse(0))?);
-        let (id, _) = self.register_as(event.socket, &map)?;
-        let name = self.fleet.devices.get(&id).map(|device| device.row.name.clone()).unwrap_or_default();
-        let reply = json!({"id": &*id, "name": name});
-        self.fx.emit(event.socket, "AUTH_SUCCESS", &reply);
-        self.arrived(&id);
-        Ok(reply)
-    }
-
-    /// The device a socket speaks for. One whose handshake named it is registered now if it has not said so itself.
-    pub(super) fn speaker(&mut self, socket: SocketRef) -> Result<Arc<str>, Fail> {
+    /// The device a socket speaks for, which has been heard of now.
+    pub(super) fn speaker(&mut self, socket: SocketRef, speaks: Speaks) -> Result<Arc<str>, Fail> {
         let unregistered = || Fail::new("NOT_REGISTERED", "Send player:register first");
         let seat = self.fleet.device_seat(socket).ok_or_else(unregistered)?;
         let id = seat.bound.clone().ok_or_else(unregistered)?;
         if !seat.registered {
-            let (id, pending) = self.register_as(socket, &Map::new())?;
-            self.tell_registered(socket, &id, pending);
-            self.arrived(&id);
+            match (speaks, self.is_online(&id)) {
+                (Speaks::Own, true) => return Err(unregistered()),
+                (Speaks::Own | Speaks::State, false) => {
+                    let (id, pending) = self.register_as(socket, &Map::new(), Speech::Today)?;
+                    self.welcome(socket, &id, pending, speaks == Speaks::State);
+                }
+                (Speaks::State, true) | (Speaks::Aux, _) => self.introduce(socket, &id),
+            }
         }
         if let Some(device) = self.fleet.devices.get_mut(&id) {
             device.row.last_seen = self.now.wall;
@@ -57,8 +65,44 @@ impl Turn<'_> {
         Ok(id)
     }
 
+    /// As [`Turn::speaker`], for an event that may say which device it is of.
+    pub(super) fn speaker_as(
+        &mut self,
+        socket: SocketRef,
+        claimed: Option<&str>,
+        speaks: Speaks,
+    ) -> Result<Arc<str>, Fail> {
+        let seat = self.fleet.device_seat(socket);
+        if let (Some(seat), Some(claimed)) = (seat, claimed)
+            && seat.bound.as_deref().is_some_and(|bound| bound != claimed)
+        {
+            let ip = seat.ip;
+            return Err(self.mismatch(ip, claimed));
+        }
+        self.speaker(socket, speaks)
+    }
+
+    /// An auxiliary socket speaks for a device that nobody knows: it has been let in, so it is known from now on.
+    fn introduce(&mut self, socket: SocketRef, id: &Arc<str>) {
+        if self.fleet.devices.contains_key(id) {
+            return;
+        }
+        let Some(seat) = self.fleet.device_seat(socket) else { return };
+        let (info, ip) = (seat.info.clone(), seat.ip.to_string());
+        let row = tables::Device { authorized: true, ip, ..self.fleet.new_row(id, self.now.wall) };
+        self.fleet.insert(row);
+        self.learn(id, &info);
+        self.save_device(id);
+        self.reserve(id);
+    }
+
     /// Checks that the socket may register as this device, and seats it; returns it with the number of its pending commands.
-    fn register_as(&mut self, socket: SocketRef, map: &Map<String, Value>) -> Result<(Arc<str>, usize), Fail> {
+    pub(super) fn register_as(
+        &mut self,
+        socket: SocketRef,
+        map: &Map<String, Value>,
+        speech: Speech,
+    ) -> Result<(Arc<str>, usize), Fail> {
         self.become_device(socket);
         let seat = self.fleet.device_seat(socket).ok_or_else(forbidden)?;
         let (bound, seat_ip, told) = (seat.bound.clone(), seat.ip, seat.info.clone());
@@ -79,22 +123,27 @@ impl Turn<'_> {
             Some(id) => id,
             None => self.may_register(&claimed)?,
         };
-        let pending = self.fleet.commands.pending(&id);
+        let waits = |row: &&Row<CommandOrigin>| row.state == State::Pending && row.origin.way == Way::Player;
+        let pending = self.fleet.commands.rows_of(&id).map(|(_, row)| row).filter(waits).count();
+        if let Some(seat) = self.fleet.device_seat_mut(socket) {
+            seat.speech = if seat.speech == Speech::LegacyOnly { Speech::LegacyOnly } else { speech };
+        }
         self.seat(socket, &id, &merged(told, info), seat_ip);
         Ok((id, pending))
     }
 
     /// In development mode a person's socket that registers was a device all along.
-    fn become_device(&mut self, socket: SocketRef) {
+    pub(super) fn become_device(&mut self, socket: SocketRef) {
         let Some(admin) = self.fleet.admin(socket).filter(|admin| admin.is_dev()) else { return };
         let (actor, ip, sid) = (admin.actor(), admin.handshake.ip, admin.sid);
         self.leave_all(socket);
-        let seat = DeviceSeat { actor, ip, sid, bound: None, registered: false, info: Info::default() };
+        let (bound, speech, info) = (None, Speech::Today, Info::default());
+        let seat = DeviceSeat { actor, ip, sid, bound, registered: false, speech, came: self.fleet.states, info };
         self.fleet.seat_device(socket, seat, self.now.wall);
     }
 
     fn seat(&mut self, socket: SocketRef, id: &Arc<str>, info: &Info, ip: core::net::IpAddr) {
-        self.fleet.end_silence(socket);
+        self.fleet.end_aux(socket);
         if let Some(seat) = self.fleet.device_seat_mut(socket) {
             seat.bound = Some(id.clone());
             seat.registered = true;
@@ -112,18 +161,14 @@ impl Turn<'_> {
             row.last_seen = now;
             row.ip = ip.to_string();
         });
-        let Some(device) = self.fleet.devices.get_mut(id) else { return };
-        let group_before = device.row.group.clone();
-        let news = device.learn(info);
-        if arrival == Arrival::First {
+        let news = self.learn(id, info);
+        if arrival == Arrival::First
+            && let Some(device) = self.fleet.devices.get_mut(id)
+        {
             device.connected_at = self.now.wall;
         }
-        let moved = device.row.group != group_before;
         self.save_device(id);
         self.reserve(id);
-        if moved {
-            self.moved(id);
-        }
         for old in replaced {
             self.replaced(id, old);
         }
@@ -132,6 +177,36 @@ impl Turn<'_> {
             Arrival::Again if news => self.tell_connected(id, "device:updated"),
             Arrival::Again => {}
         }
+    }
+
+    /// What a device tells of itself; says whether anything is new.
+    fn learn(&mut self, id: &Arc<str>, info: &Info) -> bool {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return false };
+        let group_before = device.row.group.clone();
+        let news = device.learn(info);
+        if device.row.group != group_before {
+            self.moved(id);
+        }
+        news
+    }
+
+    /// An admin has said what a device is called and where it belongs.
+    pub(super) fn rename(&mut self, id: &Arc<str>, name: String, group: String) {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.row.name = name;
+        if std::mem::replace(&mut device.row.group, group) != device.row.group {
+            self.moved(id);
+        }
+    }
+
+    /// A device has registered: it is told so, and asked for its state unless that is what it comes with.
+    fn welcome(&mut self, socket: SocketRef, id: &Arc<str>, pending: usize, brings_state: bool) {
+        self.tell_registered(socket, id, pending);
+        if !brings_state {
+            self.ask_newcomer(socket, id);
+        }
+        self.ask_when_quiet(id);
+        self.arrived(id);
     }
 
     fn tell_registered(&mut self, socket: SocketRef, id: &Arc<str>, pending_commands: usize) {
@@ -152,7 +227,7 @@ impl Turn<'_> {
     }
 
     /// After the device has its answer: what waited for it goes out, and its alert ends.
-    fn arrived(&mut self, id: &Arc<str>) {
+    pub(super) fn arrived(&mut self, id: &Arc<str>) {
         for key in self.fleet.commands.returned(self.now.mono, id) {
             self.send_order(&key);
         }
@@ -231,32 +306,42 @@ impl Turn<'_> {
         }
     }
 
-    /// A socket has gone.
-    pub(super) fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason) {
-        self.fleet.end_silence(socket);
+    /// A socket has gone, `silent_ms` after its client was last heard of.
+    pub(super) fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason, silent_ms: u64) {
         match self.fleet.seats.get(&socket) {
-            Some(Seat::Admin(_)) => self.forget_watches(socket),
+            Some(Seat::Admin(_)) => {
+                self.forget_watches(socket);
+                self.end_looks_of(socket);
+            }
             Some(Seat::Device(seat)) => {
                 if let Some(id) = seat.bound.clone() {
-                    self.device_left(&id, socket, reason);
+                    self.fleet.end_aux(socket);
+                    self.aux_left(&id, socket);
+                    self.device_left(&id, socket, reason, silent_ms);
                 }
             }
+            Some(Seat::Waiting(_)) => self.waiting_left(socket),
             None => {}
         }
         self.fleet.seats.remove(&socket);
     }
 
-    fn device_left(&mut self, id: &Arc<str>, socket: SocketRef, reason: CloseReason) {
+    fn device_left(&mut self, id: &Arc<str>, socket: SocketRef, reason: CloseReason, silent_ms: u64) {
         if self.fleet.here.leave(self.now.mono, id, socket) != Departure::Gone {
             return;
         }
         self.fleet.commands.lost(id);
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         device.row.online = false;
-        device.row.last_seen = self.now.wall;
-        let retired = device.row.retired;
+        let heard = match reason {
+            CloseReason::TransportClose | CloseReason::TransportError | CloseReason::ClientNamespaceDisconnect => {
+                self.now.wall
+            }
+            _ => WallMillis(self.now.wall.0.saturating_sub(silent_ms)),
+        };
+        device.row.last_seen = device.row.last_seen.max(heard);
+        let (retired, last_seen) = (device.row.retired, device.row.last_seen.to_string());
         self.save_device(id);
-        let last_seen = self.now.wall.to_string();
         self.tell_seers(id, "device:disconnected", &Disconnected { device_id: id, reason: reason.text(), last_seen });
         if !retired {
             let after = self.settings.offline_alert_after_ms;

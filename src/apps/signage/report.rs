@@ -1,13 +1,16 @@
 //! Reports of state, and the snapshots in them (SIGNAGE 9.6 and 9.10).
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::origin::CommandOrigin;
-use super::payload::{Report, no_device};
+use super::payload::no_device;
+use super::register::Speaks;
 use super::rules;
 use super::snapshot::{self, Look};
+use super::state::{self, Report};
 use super::tables::{SHELF, Snapshot};
 use super::turn::Turn;
 use super::waiting::{SnapshotWait, Wait};
@@ -35,21 +38,37 @@ pub(super) enum Answering {
 impl Turn<'_> {
     /// `player:state`.
     pub(super) fn on_state(&mut self, event: &Event) -> Result<Value, Fail> {
-        self.on_report(event, |map| map)
+        self.on_report(event, Speaks::State, state::report)
     }
 
-    /// Legacy `heartbeat {…, vlc, snapshot, systemState}`.
+    /// `state:update {changes}`.
+    pub(super) fn on_update(&mut self, event: &Event) -> Result<Value, Fail> {
+        self.on_report(event, Speaks::Aux, state::update)
+    }
+
+    /// `player:status`, `system:status`, `network:status` and `playlist:status`: of this section.
+    pub(super) fn on_status(&mut self, event: &Event, section: &str) -> Result<Value, Fail> {
+        self.on_report(event, Speaks::Aux, |map| state::status(map, section))
+    }
+
+    /// `heartbeat` and `STATUS_UPDATE` of legacy clients.
     pub(super) fn on_heartbeat(&mut self, event: &Event) -> Result<Value, Fail> {
-        self.on_report(event, rules::legacy_report)
+        self.on_report(event, Speaks::State, state::heartbeat)
     }
 
-    fn on_report(&mut self, event: &Event, read: fn(Map<String, Value>) -> Map<String, Value>) -> Result<Value, Fail> {
-        let mut map = read(rules::object(event.args.parse(0))?);
-        let taken = snapshot::take_from_state(&mut map, event.args.attachments());
-        let report = rules::report(map)?;
-        let id = self.speaker_as(event.socket, report.device_id.as_deref())?;
+    fn on_report(
+        &mut self,
+        event: &Event,
+        speaks: Speaks,
+        read: impl FnOnce(Map<String, Value>) -> Result<Report, Fail>,
+    ) -> Result<Value, Fail> {
+        let mut report = read(rules::object(event.args.parse(0))?)?;
+        let taken = snapshot::take_from_state(&mut report.state, event.args.attachments());
+        let id = self.speaker_as(event.socket, report.device_id.as_deref(), speaks)?;
         let rest = report.state.get("snapshot").and_then(Value::as_object).cloned().unwrap_or_default();
-        self.take_in(&id, report, taken.is_some())?;
+        let address = self.address_of(&id, event.socket);
+        self.take_in(&id, report, taken.is_some(), address)?;
+        self.note_report(&id, speaks == Speaks::State);
         if let Some(taken) = taken {
             self.take_snapshot(&id, event.socket, taken, rest)?;
         }
@@ -57,19 +76,23 @@ impl Turn<'_> {
         Ok(json!({"deviceId": &*id, "rev": rev}))
     }
 
-    /// The device that speaks, which is also the one it says it is.
-    fn speaker_as(&mut self, socket: SocketRef, claimed: Option<&str>) -> Result<Arc<str>, Fail> {
-        let seat = self.fleet.device_seat(socket);
-        if let (Some(seat), Some(claimed)) = (seat, claimed)
-            && seat.bound.as_deref().is_some_and(|bound| bound != claimed)
-        {
-            let ip = seat.ip;
-            return Err(self.mismatch(ip, claimed));
+    fn note_report(&mut self, id: &Arc<str>, is_state: bool) {
+        let Some(device) = self.fleet.devices.get_mut(id) else { return };
+        device.quiet_since = self.now.mono;
+        device.reports = device.reports.wrapping_add(1);
+        if is_state {
+            self.fleet.states += 1;
+            device.last_state = self.fleet.states;
         }
-        self.speaker(socket)
     }
 
-    fn take_in(&mut self, id: &Arc<str>, mut report: Report, with_snapshot: bool) -> Result<(), Fail> {
+    /// Where the player itself can be reached: the address of its registered socket, else of the one that speaks.
+    pub(super) fn address_of(&self, id: &Arc<str>, speaks: SocketRef) -> IpAddr {
+        let socket = self.fleet.here.socket(id).unwrap_or(speaks);
+        self.fleet.device_seat(socket).map_or(IpAddr::from([0; 4]), |seat| seat.ip)
+    }
+
+    fn take_in(&mut self, id: &Arc<str>, mut report: Report, with_snapshot: bool, address: IpAddr) -> Result<(), Fail> {
         let Some(device) = self.fleet.devices.get_mut(id) else { return Ok(()) };
         // Until the snapshot is stored the one before stands; what came beside it waits with it.
         if with_snapshot {
@@ -82,17 +105,19 @@ impl Turn<'_> {
         if report.state.get("timestamp").is_some_and(Value::is_number) {
             report.state.insert("timestamp".to_owned(), json!(self.now.wall.to_string()));
         }
-        let next = rules::merge(&device.current, report);
+        let mut next = state::merge(&device.current, report);
+        state::put_player_url(&mut next, address, self.settings.player_port);
         if rules::weight(&next) > rules::EVENT_BYTES_MAX {
             let message = format!("A state may have {} bytes, snapshots apart", rules::EVENT_BYTES_MAX);
             return Err(Fail::new("PAYLOAD_TOO_LARGE", message));
         }
         device.current = next;
-        let changed = rules::differ(&device.published, &device.current);
-        let urgent = rules::player_state(&device.published) != rules::player_state(&device.current);
+        let changed = state::differ(&device.published, &device.current, &self.shared.volatile);
+        let urgent = changed && state::is_urgent(&device.published, &device.current);
         if changed {
             self.publish_when_due(id, urgent);
         }
+        self.seen_snapshot(id);
         Ok(())
     }
 
@@ -194,6 +219,7 @@ impl Turn<'_> {
                     device.snapshot_applied = wait.number;
                     device.current["snapshot"] = Value::Object(shown.clone());
                     self.publish_when_due(&wait.device, false);
+                    self.seen_snapshot(&wait.device);
                 }
                 if let Some((key, row, result)) = wait.command {
                     let mut result = result.and_then(|value| value.as_object().cloned()).unwrap_or_default();

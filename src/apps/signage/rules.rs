@@ -1,14 +1,13 @@
-//! Signage's rules as plain functions: what a payload must look like, who may do what, how a report meets a state.
-//! No effect happens here; `snapshot` has the rules about snapshots.
+//! Signage's rules as plain functions: what a payload must look like, and who may do what.
+//! No effect happens here; `state` has the rules about states, `snapshot` those about images in them.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::payload::{Address, Answer, Ask, Info, Report};
+use super::payload::{Address, Answer, Ask, Info};
 use super::settings::Settings;
 use crate::app::identity::{AuthMethod, Identity};
 use crate::app::kit::ack::Fail;
-use crate::app::kit::patch;
 use crate::app::kit::roles::{Roles, Scope, tenant};
 
 /// The text clients and admins see when a device may not come in, exactly.
@@ -27,15 +26,29 @@ pub(crate) const EVENT_BYTES_MAX: usize = 1 << 20;
 pub(crate) const COMMAND_TIMEOUT_MS_RANGE: std::ops::RangeInclusive<u64> = 1..=600_000;
 /// The largest whole number that a double holds without doubt.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+/// Characters of a device's error that are repeated.
+const ERROR_CHARS_MAX: usize = 4_096;
 /// Bytes of what a device says about its network.
 const NETWORK_BYTES_MAX: usize = 4_096;
 
-/// The keys of a state; one that has them all replaces the state.
-pub(crate) const STATE_KEYS: [&str; 8] =
-    ["timestamp", "system", "storage", "vlc", "app", "activePlaylist", "defaultPlaylist", "snapshot"];
 /// The commands of SIGNAGE 3, and whether doing one twice is the same as doing it once.
 const COMMANDS: [(&str, bool); 5] =
     [("vlc:play", true), ("vlc:pause", false), ("vlc:stop", true), ("vlc:fullscreen", false), ("vlc:snapshot", true)];
+
+/// Commands that legacy clients have, by their names there.
+const LEGACY_COMMANDS: [(&str, &str); 9] = [
+    ("vlc:play", "PLAY"),
+    ("vlc:pause", "PAUSE"),
+    ("vlc:stop", "STOP"),
+    ("vlc:next", "NEXT"),
+    ("vlc:previous", "PREVIOUS"),
+    ("vlc:volume-up", "VOLUME_UP"),
+    ("vlc:volume-down", "VOLUME_DOWN"),
+    ("vlc:mute", "MUTE"),
+    ("vlc:unmute", "UNMUTE"),
+];
+/// Types of commands to auxiliary sockets, each `sync:…` among the configured ones.
+const AUX_COMMANDS: [&str; 3] = ["updateConfig", "updatePlaylist", "restart"];
 
 /// What a person may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -146,9 +159,19 @@ pub(crate) fn info(map: &Map<String, Value>) -> Result<Info, Fail> {
     })
 }
 
-/// Legacy `AUTHENTICATE {id,name,ip,mac,status}` as a registration.
-pub(crate) fn legacy_register(mut map: Map<String, Value>) -> Map<String, Value> {
+/// Legacy `AUTHENTICATE {id,name,ip,mac,status}` as a registration. A client that has no id, and whose token says of none, gets
+/// one of its name and its hardware address: the same the next time.
+pub(crate) fn legacy_register(mut map: Map<String, Value>, bound: Option<&str>) -> Map<String, Value> {
     let mut out = Map::new();
+    let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default();
+    if map.get("id").is_none_or(Value::is_null) {
+        let (name, mac) = (text("name"), text("mac"));
+        let made = format!("legacy-{}", hex(&Sha256::digest(format!("{name}:{mac}"))[..4]));
+        let made = (!name.is_empty() || !mac.is_empty()).then_some(made);
+        if let Some(id) = bound.map(str::to_owned).filter(|_| made.is_some()).or(made) {
+            map.insert("id".to_owned(), Value::from(id));
+        }
+    }
     for (theirs, ours) in [("id", "deviceId"), ("name", "deviceName"), ("type", "deviceType"), ("group", "deviceGroup")]
     {
         if let Some(value) = map.shift_remove(theirs) {
@@ -170,6 +193,16 @@ pub(crate) fn command_kind(command: &str, settings: &Settings) -> Option<bool> {
 pub(crate) fn command_label(command: &str, settings: &Settings) -> &'static str {
     let known = COMMANDS.iter().find(|(name, _)| *name == command).map(|(name, _)| *name);
     known.unwrap_or(if command_kind(command, settings).is_some() { "extra" } else { "other" })
+}
+
+/// The bare event by which a legacy client gets a command.
+pub(crate) fn legacy_command(command: &str) -> Option<&'static str> {
+    LEGACY_COMMANDS.iter().find(|(ours, _)| *ours == command).map(|(_, theirs)| *theirs)
+}
+
+/// The type of a command that goes to an auxiliary socket.
+pub(crate) fn aux_command(command: &str) -> Option<&str> {
+    command.strip_prefix("sync:").filter(|kind| AUX_COMMANDS.contains(kind))
 }
 
 /// An admin's command. One that cannot be read at all is refused; whether it exists is asked later, so that the refusal can name it.
@@ -221,96 +254,25 @@ pub(crate) fn answer(mut map: Map<String, Value>) -> Result<Answer, Fail> {
         Some("error") => false,
         _ => return Err(Fail::validation("status must be success or error")),
     };
-    let text = |value: Value| match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
     let message = map.shift_remove("message").or_else(|| map.shift_remove("error")).filter(|value| !value.is_null());
-    let message = message.map(text).map(|text| text.chars().take(4_096).collect());
+    let message = message.map(said);
     Ok(Answer { command_id, success, result: map.shift_remove("result").filter(|value| !value.is_null()), message })
 }
 
-/// A report of state, in today's shape or the older flat one.
-pub(crate) fn report(mut map: Map<String, Value>) -> Result<Report, Fail> {
-    let device_id = map.shift_remove("deviceId").filter(|value| !value.is_null());
-    let device_id = device_id.map(|value| id(Some(&value), "deviceId")).transpose()?;
-    if !map.contains_key("vlc") && ["playing", "currentMedia", "volume"].iter().any(|key| map.contains_key(*key)) {
-        let vlc = older_player(&map);
-        map.insert("vlc".to_owned(), vlc);
-    }
-    map.retain(|key, _| STATE_KEYS.contains(&key.as_str()));
-    let full = map.len() == STATE_KEYS.len();
-    for (key, value) in &map {
-        let fits = match key.as_str() {
-            "timestamp" => value.is_string() || value.is_number(),
-            // An image may stand here by itself.
-            "snapshot" => value.is_object() || value.is_string(),
-            _ => value.is_object(),
-        };
-        if !fits && !value.is_null() {
-            let kind = if key == "timestamp" { "a string" } else { "an object" };
-            return Err(Fail::validation(format!("{key} must be {kind}")));
-        }
-    }
-    Ok(Report { device_id, full, state: map })
+/// `command:error {commandId, error}` of an auxiliary socket.
+pub(crate) fn aux_error(mut map: Map<String, Value>) -> Result<(String, String), Fail> {
+    let command_id = id(map.get("commandId"), "commandId")?;
+    let error = map.shift_remove("error").filter(|value| !value.is_null());
+    Ok((command_id, error.map_or_else(|| "The device reported an error".to_owned(), said)))
 }
 
-/// What an older client says flat, as the section `vlc`.
-fn older_player(map: &Map<String, Value>) -> Value {
-    let mut vlc = Map::new();
-    if let Some(playing) = map.get("playing").and_then(Value::as_bool) {
-        vlc.insert("state".to_owned(), json!(if playing { "playing" } else { "stopped" }));
-        vlc.insert("isRunning".to_owned(), json!(playing));
-    }
-    for (theirs, ours) in [("currentMedia", "currentItem"), ("volume", "volume")] {
-        if let Some(value) = map.get(theirs) {
-            vlc.insert(ours.to_owned(), value.clone());
-        }
-    }
-    Value::Object(vlc)
-}
-
-/// Legacy `heartbeat {…, vlc, snapshot, systemState}` as a report.
-pub(crate) fn legacy_report(mut map: Map<String, Value>) -> Map<String, Value> {
-    if let Some(system) = map.shift_remove("systemState").filter(Value::is_object) {
-        map.insert("system".to_owned(), system);
-    }
-    if let Some(id) = map.shift_remove("id") {
-        map.entry("deviceId").or_insert(id);
-    }
-    for key in ["vlc", "system", "storage", "app", "activePlaylist", "defaultPlaylist"] {
-        if map.get(key).is_some_and(|value| !value.is_object()) {
-            map.shift_remove(key);
-        }
-    }
-    map
-}
-
-/// The state after a report. The server's own snapshot survives a report that brings no other: devices do not know its URL.
-pub(crate) fn merge(current: &Value, report: Report) -> Value {
-    let mut next = if report.full { json!({}) } else { current.clone() };
-    let ours = current.get("snapshot").filter(|snapshot| snapshot.get("sha256").is_some());
-    let brings_other = report.state.get("snapshot").and_then(|snapshot| snapshot.get("url")).is_some();
-    patch::apply(&mut next, &Value::Object(report.state));
-    patch::strip_nulls(&mut next);
-    if let (Some(ours), false) = (ours, brings_other) {
-        next["snapshot"] = ours.clone();
-    }
-    next
-}
-
-/// Whether two states differ in more than their `timestamp`.
-pub(crate) fn differ(before: &Value, after: &Value) -> bool {
-    let sections = |state: &Value, other: &Value| {
-        let keys = state.as_object().into_iter().flatten();
-        keys.filter(|(key, _)| *key != "timestamp").any(|(key, value)| other.get(key) != Some(value))
+/// What a device says went wrong, as far as it is repeated.
+pub(crate) fn said(value: Value) -> String {
+    let text = match value {
+        Value::String(text) => text,
+        other => other.to_string(),
     };
-    sections(before, after) || sections(after, before)
-}
-
-/// What makes a change urgent.
-pub(crate) fn player_state(state: &Value) -> Option<&Value> {
-    state.get("vlc")?.get("state")
+    text.chars().take(ERROR_CHARS_MAX).collect()
 }
 
 /// Bytes a value takes as JSON, roughly and without writing it.
@@ -405,64 +367,6 @@ mod tests {
         for bad in [json!({"status":"success"}), json!({"commandId":"c"}), json!({"commandId":"c","status":"maybe"})] {
             assert!(answer(map(bad)).is_err());
         }
-    }
-
-    fn full(time: u32) -> Value {
-        json!({"timestamp":"t","system":{"cpu":1},"storage":{},"vlc":{"state":"playing","time":time},"app":{},
-            "activePlaylist":{},"defaultPlaylist":{},"snapshot":{}})
-    }
-
-    fn merged(current: &Value, incoming: Value) -> Value {
-        merge(current, report(map(incoming)).unwrap())
-    }
-
-    #[test]
-    fn eight_keys_replace_and_fewer_merge() {
-        let before = merged(&json!({}), full(30));
-        assert_eq!(before, full(30));
-        let mut other = full(31);
-        other["system"] = json!({"mem": 2});
-        assert_eq!(merged(&before, other.clone()), other);
-        let partial = merged(&before, json!({"vlc":{"time":31,"state":null}}));
-        assert_eq!(partial["vlc"], json!({"time":31}));
-        assert_eq!(partial["system"], json!({"cpu":1}));
-        let mut nulls = full(1);
-        nulls["app"] = json!(null);
-        assert!(merged(&before, nulls).get("app").is_none(), "null means absent");
-    }
-
-    #[test]
-    fn unfit_sections_are_refused_and_foreign_keys_ignored() {
-        for bad in [json!({"vlc":[]}), json!({"vlc":"x"}), json!({"timestamp":{}}), json!({"snapshot":4})] {
-            assert_eq!(report(map(bad.clone())).unwrap_err().code, "VALIDATION", "{bad}");
-        }
-        assert!(report(map(json!({"evil":1,"deviceId":"p1"}))).unwrap().state.is_empty());
-    }
-
-    #[test]
-    fn the_older_shape_becomes_a_section() {
-        let old = json!({"playing":true,"currentMedia":"a.mp4","volume":80,"timestamp":"t","deviceId":"p1"});
-        let state = merged(&json!({}), old);
-        assert_eq!(state["vlc"], json!({"state":"playing","isRunning":true,"currentItem":"a.mp4","volume":80}));
-    }
-
-    #[test]
-    fn the_servers_snapshot_survives_a_report_without_one() {
-        let mut state = full(1);
-        state["snapshot"] = json!({"url":"/signage/snapshots/x","sha256":"aa"});
-        assert_eq!(merged(&state, full(2))["snapshot"]["sha256"], "aa");
-        let other = merged(&state, json!({"snapshot":{"url":"http://player/x.png","sha256":null}}));
-        assert_eq!(other["snapshot"], json!({"url":"http://player/x.png"}));
-    }
-
-    #[test]
-    fn the_timestamp_alone_is_no_change() {
-        let (before, mut after) = (full(1), full(1));
-        after["timestamp"] = json!("later");
-        assert!(!differ(&before, &after));
-        after["vlc"]["time"] = json!(2);
-        assert!(differ(&before, &after));
-        assert!(differ(&json!({}), &json!({"vlc":{}})) && differ(&json!({"vlc":{}}), &json!({})));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! What an operator may change about signage: `[apps.signage]` of the configuration.
 
+use core::net::IpAddr;
+
+use ipnet::IpNet;
+
 use crate::app::identity::intake;
 use crate::app::settings::{any, any_text, int, is_plain, list, secret, settings, switch, text};
 use crate::base::limit;
@@ -7,13 +11,18 @@ use crate::base::secret::Secret;
 
 const HOUR_MS: u64 = 3_600_000;
 const GIB: u64 = 1_073_741_824;
+const PATHS_MAX: usize = 64;
 
 settings! {
     /// `[apps.signage]` without `enabled`.
     pub struct Settings {
         state_interval_ms: u64 = 500, int(0..=HOUR_MS, "milliseconds"),
-            "A device's state is published at most this often; a change of vlc.state at once.";
-        command_timeout_ms: u64 = 5_000, int(100..=HOUR_MS, "milliseconds"),
+            "A device's state is published at most this often; a change of what plays at once.";
+        volatile_paths: Vec<String> = volatile(), list(paths),
+            "Paths of a state whose changes alone are not published; the next published change carries them.";
+        state_request_interval_ms: u64 = 30_000, int(0..=24 * HOUR_MS, "milliseconds"),
+            "A device that has reported nothing for this long is asked for its state; 0: never.";
+        command_timeout_ms: u64 = 5_000, int(10..=HOUR_MS, "milliseconds"),
             "A command unanswered for this long has timed out; per attempt.";
         command_retries_max: u32 = 2, int(0..=10, ""),
             "Further attempts for an unanswered command that may be repeated (play, stop, snapshot).";
@@ -24,13 +33,25 @@ settings! {
         snapshot_ttl_h: u64 = 24, int(1..=87_600, "hours"), "Snapshots older than this go.";
         offline_alert_after_ms: u64 = 30_000, int(0..=24 * HOUR_MS, "milliseconds"),
             "A device gone for this long raises the alert \"offline\".";
-        stats_interval_ms: u64 = 5_000, int(100..=HOUR_MS, "milliseconds"), "devices:stats goes out this often.";
+        stats_interval_ms: u64 = 5_000, int(10..=HOUR_MS, "milliseconds"), "devices:stats goes out this often.";
         history_per_device_max: u32 = 500, int(0..=100_000, ""),
             "Published states kept per device; the oldest go first.";
         subscribe_on_connect: bool = true, switch(),
             "An admin is subscribed to the devices it may see when it connects.";
         extra_commands: Vec<String> = Vec::new(), list(names),
             "Commands let through beside vlc:play, vlc:pause, vlc:stop, vlc:fullscreen, vlc:snapshot.";
+        aux_sockets_max: usize = 2, int(1..=16, ""),
+            "Sockets of one device that have not registered; the oldest goes first.";
+        aux_command_grace_ms: u64 = 2_000, int(10..=HOUR_MS, "milliseconds"),
+            "A command to an auxiliary socket that hears of no error for this long counts as done.";
+        player_port: u16 = 3_000, int(1..=65_535, ""),
+            "The port of a player's own web server, unless its state names it in app.server.port.";
+        legacy_addresses: Vec<String> = Vec::new(), list(networks),
+            "Addresses and networks from which legacy players are let in without a token.";
+        pairing: bool = false, switch(),
+            "A device without a token may show a code, by which an admin lets it in.";
+        token_overlap_min: u64 = 60, int(0..=525_600, "minutes"),
+            "A token that was rotated is good for this long after its successor was first used.";
         fleet_token: Secret = Secret::default(), secret(for_an_auth_object),
             "A token that admits any device (existing players all send the same one); empty: each\ndevice has its own. Better kept out of this file: SIOD__APPS__SIGNAGE__FLEET_TOKEN=…";
         auth_failures_max: u32 = 10, int(1..=1_000_000, ""),
@@ -40,6 +61,32 @@ settings! {
         public_url: String = String::new(), text(url),
             "What the URLs of snapshots begin with, such as \"https://signage.example\";\nempty: they are relative.";
     }
+}
+
+fn volatile() -> Vec<String> {
+    let paths =
+        ["timestamp", "system.timestamp", "system.uptime", "system.freeMem", "system.loadavg", "storage.timestamp"];
+    paths.map(str::to_owned).into()
+}
+
+fn paths(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
+    let is_path = |path: &String| path.len() <= limit::NAME_BYTES_MAX && path.split('.').all(|name| !name.is_empty());
+    match list.len() <= PATHS_MAX && list.iter().all(is_path) {
+        true => any(at, list),
+        false => Err(format!("must be a list of at most {PATHS_MAX} paths such as \"system.uptime\"")),
+    }
+}
+
+fn networks(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
+    match list.iter().all(|text| network(text).is_some()) {
+        true => any(at, list),
+        false => Err("must be a list of addresses and networks, such as \"10.1.0.0/16\"".to_owned()),
+    }
+}
+
+/// A network, or an address, which is a network of one.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn names(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {

@@ -124,21 +124,6 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    /// `device:snapshot {deviceId}`: the newest snapshot, and a request for a newer one.
-    pub(super) fn on_device_snapshot(&mut self, event: &Event) -> Result<Value, Fail> {
-        let id = self.seen_device(event)?;
-        let device = self.fleet.devices.get(&id).ok_or_else(|| no_device(&id))?;
-        let snapshot = device.published.get("snapshot").cloned();
-        let socket = self.fleet.here.socket(&id);
-        if let Some(socket) = socket {
-            let event = Emission::bare("player:request:snapshot");
-            self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
-        }
-        let reply = json!({"deviceId": &*id, "snapshot": snapshot, "requested": socket.is_some()});
-        self.fx.emit(event.socket, "device:snapshot", &reply);
-        Ok(reply)
-    }
-
     /// `audit:subscribe`: what others do is told from now on as `audit:entry`.
     pub(super) fn on_audit(&mut self, event: &Event) -> Result<Value, Fail> {
         let room = audit_room(&self.fleet.name);
@@ -178,7 +163,7 @@ impl Turn<'_> {
     }
 
     /// The device an admin asks about, if it may see it.
-    fn seen_device(&self, event: &Event) -> Result<Arc<str>, Fail> {
+    pub(super) fn seen_device(&self, event: &Event) -> Result<Arc<str>, Fail> {
         let id = rules::id(subject(event)?.get("deviceId"), "deviceId")?;
         self.seen(event.socket, &id)
     }

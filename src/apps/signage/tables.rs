@@ -13,6 +13,7 @@ pub(crate) const TABLES: Tables = Tables {
     migrations: &[
         Migration { what: "the tables", sql: CREATE },
         Migration { what: "snapshots become blobs of the store", sql: SNAPSHOTS_TO_BLOBS },
+        Migration { what: "tokens that were rotated, and the last refused attempt", sql: ROTATED_AND_REFUSED },
     ],
     statements: &[
         PUT_DEVICE,
@@ -68,6 +69,12 @@ pub(crate) struct Device {
     pub register_info: String,
     /// Revisions up to this one may have been published: after a crash `rev` goes on above it (blocks of 1,000).
     pub rev_reserved: u64,
+    /// Tokens before the newest that may be good, `hash:end hash:end`: see `tokens`.
+    pub old_tokens: String,
+    /// The last refused attempt under this id: why (empty: there was none), when, from where.
+    pub failure_reason: String,
+    pub failure_at: WallMillis,
+    pub failure_ip: String,
 }
 
 impl Device {
@@ -78,7 +85,9 @@ impl Device {
         let statement = statement.bind(&self.token_hash).bind(&self.pending_hash);
         let statement = statement.bind(self.authorized).bind(self.retired).bind(self.online);
         let statement = statement.bind(self.first_seen).bind(self.last_seen);
-        statement.bind(&self.ip).bind(&self.register_info).bind(self.rev_reserved)
+        let statement = statement.bind(&self.ip).bind(&self.register_info).bind(self.rev_reserved);
+        let statement = statement.bind(&self.old_tokens).bind(&self.failure_reason);
+        statement.bind(self.failure_at).bind(&self.failure_ip)
     }
 }
 
@@ -102,6 +111,10 @@ impl FromRow for Device {
             ip: row.get("ip")?,
             register_info: row.get("register_info")?,
             rev_reserved: row.get("rev_reserved")?,
+            old_tokens: row.get("old_tokens")?,
+            failure_reason: row.get("failure_reason")?,
+            failure_at: row.get("failure_at")?,
+            failure_ip: row.get("failure_ip")?,
         })
     }
 }
@@ -394,15 +407,25 @@ const SNAPSHOTS_TO_BLOBS: &str = "
     ALTER TABLE sg_snapshots DROP COLUMN path;
 ";
 
+const ROTATED_AND_REFUSED: &str = "
+    ALTER TABLE sg_devices ADD COLUMN old_tokens {text} NOT NULL DEFAULT '';
+    ALTER TABLE sg_devices ADD COLUMN failure_reason {text} NOT NULL DEFAULT '';
+    ALTER TABLE sg_devices ADD COLUMN failure_at {int} NOT NULL DEFAULT 0;
+    ALTER TABLE sg_devices ADD COLUMN failure_ip {text} NOT NULL DEFAULT '';
+";
+
 const PUT_DEVICE: &str = "
     INSERT INTO sg_devices (fleet, device_id, name, kind, device_group, app_version, token_hash, pending_hash,
-        authorized, retired, online, first_seen, last_seen, ip, register_info, rev_reserved)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        authorized, retired, online, first_seen, last_seen, ip, register_info, rev_reserved,
+        old_tokens, failure_reason, failure_at, failure_ip)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
     ON CONFLICT (fleet, device_id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
         device_group = excluded.device_group, app_version = excluded.app_version, token_hash = excluded.token_hash,
         pending_hash = excluded.pending_hash, authorized = excluded.authorized, retired = excluded.retired,
         online = excluded.online, first_seen = excluded.first_seen, last_seen = excluded.last_seen, ip = excluded.ip,
-        register_info = excluded.register_info, rev_reserved = excluded.rev_reserved";
+        register_info = excluded.register_info, rev_reserved = excluded.rev_reserved,
+        old_tokens = excluded.old_tokens, failure_reason = excluded.failure_reason,
+        failure_at = excluded.failure_at, failure_ip = excluded.failure_ip";
 const PUT_STATE: &str = "
     INSERT INTO sg_state (fleet, device_id, rev, json) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (fleet, device_id) DO UPDATE SET rev = excluded.rev, json = excluded.json";
@@ -434,7 +457,8 @@ const TRIM_SNAPSHOTS: &str = "
         (SELECT at FROM sg_snapshots WHERE fleet = ?1 AND device_id = ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3)";
 const DEVICES: &str = "
     SELECT fleet, device_id, name, kind, device_group, app_version, token_hash, pending_hash, authorized, retired,
-        online, first_seen, last_seen, ip, register_info, rev_reserved
+        online, first_seen, last_seen, ip, register_info, rev_reserved,
+        old_tokens, failure_reason, failure_at, failure_ip
     FROM sg_devices WHERE fleet = ?1 ORDER BY device_id";
 const STATES: &str = "SELECT fleet, device_id, rev, json FROM sg_state WHERE fleet = ?1 ORDER BY device_id";
 const OPEN_ALERTS: &str = "

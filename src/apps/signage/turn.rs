@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use super::fleet::{Due, Fleet};
 use super::payload::{PlayerError, StateUpdated};
 use super::rules;
 use super::settings::Settings;
+use super::state::{self, Volatile};
 use super::tables;
 use super::waiting::{Dirty, Flushed, Reader, Wait};
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Room, Target, Token};
@@ -36,6 +38,9 @@ pub(super) struct Shared {
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     /// Hash of the token that admits any device; empty: none does.
     pub fleet_token_hash: String,
+    /// What the settings say of volatile paths and of legacy clients, ready for use.
+    pub volatile: Volatile,
+    pub legacy: Vec<IpNet>,
     pub next_token: u64,
     /// The process is about to end: every turn ends with a flush.
     pub draining: bool,
@@ -193,7 +198,7 @@ impl Turn<'_> {
     pub(super) fn publish(&mut self, id: &Arc<str>) {
         let Some(device) = self.fleet.devices.get_mut(id) else { return };
         self.fleet.agenda.remove(&Due::Publish(device.number));
-        if !rules::differ(&device.published, &device.current) {
+        if !state::differ(&device.published, &device.current, &self.shared.volatile) {
             return;
         }
         if !self.reserve(id) {

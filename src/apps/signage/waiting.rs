@@ -1,5 +1,7 @@
-//! What waits for the store: rows to be written, and the answers that jobs will bring.
+//! What waits: rows to be written, the answers that jobs will bring, people who want a new snapshot, devices to be paired.
 
+use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,9 +12,11 @@ use crate::app::identity::Identity;
 use crate::app::kit::audit::Entry;
 use crate::app::kit::backoff::Growth;
 use crate::app::kit::command::{Key, Row};
+use crate::app::kit::rate::{Buckets, Rate};
 use crate::app::kit::saving::{Batch, Bounds, Saving};
 use crate::app::sql::Statement;
 use crate::base::ids::{ReqId, Sid, SocketRef};
+use crate::base::time::Millis;
 
 /// What of a fleet is not on disk yet.
 pub(super) type Unsaved = Saving<Dirty, Question>;
@@ -73,15 +77,68 @@ pub(super) struct SnapshotWait {
 /// A change of who may come in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    /// A new token with this hash.
-    Issue(String),
+    /// A new token, and no other.
+    Issue,
     Authorize,
     Revoke,
+    /// A new token, beside those before.
+    Rotate,
+    /// A new token for the device that waits on this socket and has shown this code.
+    Pair {
+        waiting: SocketRef,
+        code: String,
+    },
 }
 
 /// A change of authorisation on its way to the disk.
 pub(super) struct GrantWait {
     pub row: tables::Device,
     pub change: Change,
+    /// The token itself, where there is a new one: it is told once.
+    pub token: String,
+    pub asker: Asker,
     pub audit: Entry,
 }
+
+/// The one who asked for a change.
+#[derive(Clone, Copy)]
+pub(super) enum Asker {
+    Admin { socket: SocketRef, ack: Option<u64> },
+    Api(ReqId),
+}
+
+/// Somebody who wants a new snapshot of a device.
+pub(super) struct Wanted {
+    pub socket: SocketRef,
+    /// The device's number.
+    pub device: u64,
+    /// When the snapshot was taken that was there before.
+    pub before: Option<Value>,
+    pub until: Millis,
+}
+
+/// A device without a token, which may show a code.
+pub(super) struct WaitingSeat {
+    pub ip: IpAddr,
+    /// Its code, until when.
+    pub code: Option<(String, Millis)>,
+    pub name: Option<String>,
+}
+
+/// Devices that wait to be paired, by their codes and by address, and people who have guessed.
+pub(super) struct Pairing {
+    pub codes: BTreeMap<String, SocketRef>,
+    pub waiting: BTreeMap<IpAddr, usize>,
+    pub wrong: Buckets<String>,
+}
+
+impl Pairing {
+    pub(super) fn new() -> Pairing {
+        Pairing { codes: BTreeMap::new(), waiting: BTreeMap::new(), wrong: Buckets::new(WRONG_CODES, GUESSERS_MAX) }
+    }
+}
+
+/// Codes that somebody may get wrong.
+const WRONG_CODES: Rate = Rate { limit: 10, window_ms: 60_000 };
+/// People whose wrong codes are counted.
+const GUESSERS_MAX: usize = 1_000;

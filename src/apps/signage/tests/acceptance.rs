@@ -84,6 +84,7 @@ fn a03_state_is_full_first_and_then_a_patch() {
     world.send(p1, "player:state", full_state(31));
     world.pass(2_000);
     world.hears_nothing(admin, "state:updated");
+    world.heard(p1);
     let later = world.admin();
     let full = world.hears(later, "state:updated");
     assert_eq!((&full["full"], &full["rev"], &full["state"]), (&json!(true), &second["rev"], &full_state(31)));

@@ -510,16 +510,6 @@ fn the_legacy_client_is_understood() {
 }
 
 #[test]
-fn a_device_is_asked_for_a_snapshot_by_the_helper() {
-    let mut world = World::new();
-    let p1 = world.player("p1", "g1");
-    let admin = world.admin();
-    assert_eq!(world.asks(admin, "device:snapshot", json!({"deviceId": "p1"}))["requested"], true);
-    world.hears(p1, "player:request:snapshot");
-    world.hears(admin, "device:snapshot");
-}
-
-#[test]
 fn revisions_are_reserved_in_blocks_before_they_are_told() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");

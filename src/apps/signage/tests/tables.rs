@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::app::job::{Blob, Job, Outcome};
 use crate::app::kit::audit;
-use crate::app::sql::{FromRow, Statement};
+use crate::app::sql::{FromRow, Statement, Tables};
 use crate::apps::signage::tables::*;
 use crate::base::time::WallMillis;
 use crate::store::sqlite::Sqlite;
@@ -53,6 +53,21 @@ fn device(fleet: &str, id: &str, online: bool) -> Device {
         ip: "2001:db8::1".to_owned(),
         register_info: r#"{"deviceId":"p1"}"#.to_owned(),
         rev_reserved: 3_000,
+        old_tokens: "cc:0 dd:5".to_owned(),
+        failure_reason: "unknown_token".to_owned(),
+        failure_at: WallMillis(1_755_684_031_002),
+        failure_ip: "192.0.2.9".to_owned(),
+    }
+}
+
+/// The same as a version knew it that did not ask for tokens before the newest, nor for failures.
+fn older_device() -> Device {
+    Device {
+        old_tokens: String::new(),
+        failure_reason: String::new(),
+        failure_at: WallMillis(0),
+        failure_ip: String::new(),
+        ..device("f", "a", true)
     }
 }
 
@@ -240,6 +255,27 @@ fn whose_a_snapshot_is_is_found_by_id_and_the_oldest_of_a_device_are_forgotten()
     });
 }
 
+/// The version that counted two steps.
+#[test]
+fn a_file_from_before_rotation_gets_the_columns_and_keeps_its_rows() {
+    let root = tempfile::tempdir().unwrap();
+    let (path, fresh) = (root.path().join("siod.db"), root.path().join("fresh.db"));
+    let before: &'static Tables =
+        Box::leak(Box::new(Tables { migrations: &TABLES.migrations[..2], statements: &[], ..TABLES }));
+    let mut store = Sqlite::open(&path, &[&tables::TABLES, before]).unwrap();
+    let row = "INSERT INTO sg_devices VALUES ('f', 'a', 'Lobby ''ñ'' \"%_', 'player', 'g1', '1.2', 'aa', 'bb', 1, 1, 1,
+        1755684031000, 1755684031001, '2001:db8::1', '{\"deviceId\":\"p1\"}', 3000)";
+    commit(&mut store, &[Statement::new(row)]);
+    drop(store);
+    let mut store = Sqlite::open(&path, &[&tables::TABLES, &TABLES]).unwrap();
+    assert_eq!(fleet_of(&mut store, "f").0, [older_device()]);
+    commit(&mut store, &[device("f", "a", true).put()]);
+    assert_eq!(fleet_of(&mut store, "f").0, [device("f", "a", true)]);
+    drop(store);
+    drop(Sqlite::open(&fresh, &[&tables::TABLES, &TABLES]).unwrap());
+    assert_eq!(schema(&path), schema(&fresh));
+}
+
 fn schema(path: &Path) -> Vec<(String, String)> {
     let connection = rusqlite::Connection::open(path).unwrap();
     let mut rows = connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
@@ -275,7 +311,7 @@ fn a_file_of_the_version_before_is_brought_up_to_date_with_all_that_is_in_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let ask = |questions| runtime.block_on(store.read(questions));
     let loaded = ask(fleet("f"));
-    assert_eq!(loaded.rows::<Device>(0), Ok(vec![device("f", "a", true)]));
+    assert_eq!(loaded.rows::<Device>(0), Ok(vec![older_device()]));
     assert_eq!(loaded.rows::<State>(1), Ok(vec![state("f", "a", 7)]));
     assert_eq!(loaded.rows::<Alert>(2), Ok(vec![alert("f", "a", 2, None)]));
     let rest = ask(vec![changes("f", "a", 0, 9), failures("f", 9), audit::newest("signage", 9), snapshot(id)]);
