@@ -14,6 +14,7 @@ use siod::base::limit::{EngineLimits, Limits};
 use siod::base::secret::Secret;
 use siod::base::time::{Millis, Now, WallMillis};
 use siod::hub::namespace::Namespaces;
+use siod::shard::dialects::Dialects;
 use siod::shard::io::{Hello, Input, Output, Service};
 use siod::shard::placement::Placement;
 use siod::shard::{Shard, ShardConfig};
@@ -43,6 +44,7 @@ fn shard_of(id: u16, shards: u16, app: Box<dyn Application>) -> Shard {
         limits: Limits::default(),
         engines: vec![EngineLimits::default()],
         namespaces: Namespaces::new([vec![format!("/{}", app.name())]]),
+        dialects: Dialects::default(),
         authenticator: Authenticator::new(&AuthSettings { jwt_secret: secret(), ..AuthSettings::default() }),
     };
     Shard::new(ShardId(id), Arc::new(config), vec![app], [id as u8; 32], Millis(0))

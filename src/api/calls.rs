@@ -22,6 +22,7 @@ use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
 use crate::app::route::{Body, Call, Http, Place, Refused, Who};
+use crate::base::ids::ListenerId;
 use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::base::percent;
 
@@ -49,6 +50,7 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         values,
         query: parts.uri.query().unwrap_or("").to_owned(),
         user_agent: user_agent(&parts.headers),
+        dialect: dialect(api, owned.row.name, parts.extensions.get()),
         ..Call::of(owned.route, ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     };
     let judged = match identified(api, owned.route.who, &parts.headers, &call.query) {
@@ -63,6 +65,12 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
         Err(refused) => refuse(http, &refused),
     }
+}
+
+/// What is spoken to an application on the listener of a request.
+fn dialect(api: &Api, app: &str, listener: Option<&ListenerId>) -> Option<&'static str> {
+    let (owner, dialect) = (*api.settings.dialects.get(usize::from(listener?.0))?)?;
+    (owner == app).then_some(dialect)
 }
 
 /// Whom the request's token stands for, where the route wants one.

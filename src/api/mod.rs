@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     pub client_dir: Option<PathBuf>,
     /// By listener: the directory that is served there instead of the page.
     pub static_roots: Vec<Option<Arc<static_root::Root>>>,
+    /// By listener: an application and the dialect that is spoken to it there.
+    pub dialects: Vec<Option<(&'static str, &'static str)>>,
     /// Token of the admin listener; empty: loopback only.
     pub admin_token: Secret,
     /// The families of each application that is served.
@@ -90,6 +92,7 @@ impl Default for Settings {
             engine_paths: vec!["/socket.io/".to_owned()],
             client_dir: None,
             static_roots: Vec::new(),
+            dialects: Vec::new(),
             admin_token: Secret::default(),
             metrics: Vec::new(),
             applications: Vec::new(),

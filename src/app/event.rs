@@ -63,6 +63,9 @@ pub struct Connect {
     pub socket: SocketRef,
     /// The namespace it asks for.
     pub nsp: NspIndex,
+    /// The dialect it speaks, by its name among those of the application's row. Its events are translated before they come and
+    /// when they leave.
+    pub dialect: Option<&'static str>,
     /// The socket was accepted elsewhere and has come here because of who it is now.
     pub moved: bool,
     /// The id the client will see.
@@ -138,24 +141,41 @@ impl Args {
 
     /// Builds the arguments of an event from JSON values, for tests: `Args::of("player:state", &[json!({…})])`.
     pub fn of(name: &str, args: &[serde_json::Value]) -> Args {
-        let mut array = String::from("[");
-        let mut elements = SmallVec::new();
-        for value in std::iter::once(&serde_json::Value::from(name)).chain(args) {
-            if array.len() > 1 {
-                array.push(',');
-            }
+        let texts: Vec<String> = args.iter().map(ToString::to_string).collect();
+        Args::written(name, texts.iter().map(String::as_bytes))
+    }
+
+    /// Writes the arguments of an event whose JSON texts are known.
+    pub(crate) fn written<'a>(name: &str, args: impl Iterator<Item = &'a [u8]>) -> Args {
+        let mut array = vec![b'['];
+        serde_json::to_writer(&mut array, name).expect("a string serialises, and a vector takes it");
+        let mut elements: SmallVec<[Range<u32>; 4]> = SmallVec::new();
+        elements.push(1..array.len() as u32);
+        for text in args {
+            array.push(b',');
             let start = array.len() as u32;
-            array.push_str(&value.to_string());
+            array.extend_from_slice(text);
             elements.push(start..array.len() as u32);
         }
-        array.push(']');
+        array.push(b']');
         Args { array: Bytes::from(array), elements, attachments: Vec::new() }
+    }
+
+    /// The same arguments under another name.
+    pub(crate) fn named(&self, name: &str) -> Args {
+        let args = (0..self.len()).filter_map(|index| self.raw(index));
+        Args::written(name, args).with_attachments(self.attachments.clone())
     }
 
     /// The same with binary attachments.
     pub fn with_attachments(mut self, attachments: Vec<Bytes>) -> Args {
         self.attachments = attachments;
         self
+    }
+
+    /// The JSON array.
+    pub(crate) fn array(&self) -> &[u8] {
+        &self.array
     }
 
     /// The event's name; a numeric name reads as its digits. Escapes are decoded.

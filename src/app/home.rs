@@ -385,6 +385,7 @@ mod tests {
                 let connect = Connect {
                     socket: socket(9),
                     nsp: Default::default(),
+                    dialect: None,
                     moved: false,
                     sid: crate::base::rng::Rng::from_seed([1; 32]).sid(),
                     identity: Arc::default(),

@@ -83,6 +83,12 @@ pub trait Application: Send {
     /// anew.
     fn home(&self, identity: &Identity) -> Home;
 
+    /// The dialect of a socket, by its name among those of the application's row; `configured` is that of its listener. Asked on
+    /// the socket's shard when it has been admitted, and pure. Unless an application says otherwise, its listeners decide.
+    fn dialect(&self, _: &Asked<'_>, configured: Option<&'static str>) -> Option<&'static str> {
+        configured
+    }
+
     /// How long before a token's end the application wants to speak ([`AppInput::Expiring`]); 0: at the end only. `None`: the
     /// socket ends without a word.
     fn expiry_notice_ms(&self) -> Option<u64> {

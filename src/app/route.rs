@@ -136,6 +136,8 @@ pub struct Call {
     pub query: String,
     /// Whom the token stands for, where the route asks for one.
     pub identity: Option<Arc<Identity>>,
+    /// The dialect of the listener it came by, where that is one of the route's application.
+    pub dialect: Option<&'static str>,
     pub ip: IpAddr,
     pub user_agent: String,
     /// The headers that the route has chosen, as far as they came; the last of a name.
@@ -229,6 +231,7 @@ impl Call {
             values: Vec::new(),
             query: String::new(),
             identity: None,
+            dialect: None,
             ip,
             user_agent: String::new(),
             headers: Vec::new(),

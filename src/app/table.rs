@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::Application;
+use super::kit::dialect::Dialect;
 use super::metric::Family;
 use super::route::Http;
 use super::settings::Choice;
@@ -30,6 +31,8 @@ pub struct Row {
     pub enabled: bool,
     /// Its namespaces. The first is what a listener's root stands for.
     pub namespaces: &'static [&'static str],
+    /// Other spellings of its events; a listener chooses one by its name.
+    pub dialects: &'static [Dialect],
     /// Largest message, in bytes, on a listener whose root it is; `None`: as everywhere.
     pub max_payload_bytes: Option<usize>,
     /// What it keeps, if anything.
@@ -70,8 +73,14 @@ impl Row {
         namespaces: &'static [&'static str],
         settings: fn() -> Box<dyn Choice>,
     ) -> Row {
-        let (enabled, max_payload_bytes, tables, http, metrics) = (true, None, None, Http::NONE, &[]);
-        Row { name, doc, enabled, namespaces, max_payload_bytes, tables, http, settings, metrics }
+        let (enabled, max_payload_bytes, tables, http) = (true, None, None, Http::NONE);
+        let (dialects, metrics) = (&[], &[]);
+        Row { name, doc, enabled, namespaces, dialects, max_payload_bytes, tables, http, settings, metrics }
+    }
+
+    /// Its dialect of this name.
+    pub fn dialect(&self, name: &str) -> Option<&'static Dialect> {
+        self.dialects.iter().find(|dialect| dialect.name == name)
     }
 
     /// The application as it is where nothing is configured.

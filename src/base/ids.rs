@@ -52,6 +52,15 @@ pub struct NspIndex(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ListenerId(pub u16);
 
+/// Which of its application's dialects a socket speaks, counted from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct DialectId(pub u8);
+
+impl DialectId {
+    /// The application's own words.
+    pub const NONE: DialectId = DialectId(0);
+}
+
 /// A session or socket id: 20 characters of the URL-safe base64 alphabet, 120 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sid(pub [u8; Sid::LEN]);

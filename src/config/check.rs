@@ -26,6 +26,10 @@ pub(crate) fn check(table: &'static Table, written: Written, mut refusals: Vec<S
     refuse_unknown("", parts, &mut refusals);
     let named = |sentence: &str| sentence.split([' ', ':']).next().unwrap_or_default().to_owned();
     let refused: Vec<String> = refusals.iter().map(|sentence| named(sentence)).collect();
+    // Whether a dialect is one of a root that was refused is not known.
+    let roots = refused.iter().filter_map(|key| key.strip_suffix(".root"));
+    let unknown: Vec<String> = roots.map(|listener| format!("{listener}.dialect")).collect();
+    refusals.retain(|sentence| !unknown.contains(&named(sentence)));
     // A key that was refused still has its default: what follows from that teaches nobody anything.
     refusals.extend(refuse_combinations(&config).into_iter().filter(|sentence| !refused.contains(&named(sentence))));
     if refusals.is_empty() { Ok(config) } else { Err(Refusals(refusals)) }

@@ -99,6 +99,8 @@ pub struct Listener {
     pub proxies: Proxies,
     /// A directory whose files are served beside the engine; `None`: the daemon's own page.
     pub static_root: Option<PathBuf>,
+    /// What clients of the root speak here, by its name among the root's; `None`: the root's own words.
+    pub dialect: Option<&'static str>,
 }
 
 impl Listener {
@@ -116,6 +118,7 @@ impl Listener {
             cors,
             proxies,
             static_root: None,
+            dialect: None,
         };
         listener.resolve_paths(vec!["/socket.io/".to_owned()]);
         listener
@@ -143,6 +146,22 @@ impl Listener {
     fn written_paths(&self) -> Vec<String> {
         let others = self.paths.len().saturating_sub(self.table.paths.len()).max(1);
         self.paths.iter().take(others).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The root's dialect of this name; empty: none.
+    fn dialect_named(&self, name: &str) -> Result<Option<&'static str>, String> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let Some(row) = self.root.and_then(|root| self.table.row(root)) else {
+            return Err("must be empty where root = \"none\", since a dialect is the root's".to_owned());
+        };
+        let known: Vec<&str> = row.dialects.iter().map(|dialect| dialect.name).collect();
+        match row.dialect(name) {
+            Some(dialect) => Ok(Some(dialect.name)),
+            None if known.is_empty() => Err(format!("must be empty, since {} has no dialect", row.name)),
+            None => Err(format!("must be empty or one of {} where root = \"{}\"", known.join(", "), row.name)),
+        }
     }
 
     /// Largest message unless the configuration says otherwise.

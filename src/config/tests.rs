@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::app::kit::dialect::Dialect;
 use crate::app::settings::{Entry, Kind, Value, entries};
 use crate::apps::TABLE;
 
@@ -87,6 +88,7 @@ fn unusual() -> Config {
         trusted_proxies = ["10.0.0.4", "2001:db8::/32", "::1"]
         proxy_protocol = true
         static_root = "page"
+        dialect = "loud"
         [[listener]]
         bind = "10.0.0.1:2"
         paths = ["/api/socket"]
@@ -465,6 +467,39 @@ fn a_root_is_an_application_that_is_enabled() {
     parse(&format!("apps.lab.enabled = true\n{listeners}"));
     // Where `/` is an application that this version has not, on the fixed path, its CONNECT is refused.
     assert!(TABLE.row("iot").is_none());
+}
+
+#[test]
+fn a_dialect_is_one_of_its_listeners_root() {
+    let listener = |root: &str, dialect: &str| {
+        format!(
+            "apps.lab.enabled = true\n[[listener]]\nbind = \"127.0.0.1:2\"\n[[listener]]\nroot = \"{root}\"\ndialect = \"{dialect}\""
+        )
+    };
+    assert_eq!(parse(&listener("lab", "quiet")).listeners[1].dialect, Some("quiet"));
+    assert_eq!(parse(&listener("lab", "")).listeners[1].dialect, None);
+    for (root, dialect, wanted) in [
+        ("lab", "Loud", "must be empty or one of loud, quiet where root = \"lab\""),
+        ("signage", "loud", "must be empty, since signage has no dialect"),
+        ("none", "loud", "must be empty where root = \"none\", since a dialect is the root's"),
+    ] {
+        assert_eq!(refusals(&listener(root, dialect)), [format!("listener[1].dialect = \"{dialect}\": {wanted}")]);
+    }
+    // What is said of a root that is refused says enough.
+    let both = refusals(&listener("lap", "loud"));
+    assert_eq!((both.len(), both[0].split(' ').next()), (1, Some("listener[1].root")));
+}
+
+/// Two names onto one, and the like, would lose what clients say or are told.
+#[test]
+fn dialects_of_every_application_are_sound() {
+    for row in TABLE.rows {
+        let known: std::collections::BTreeSet<&str> = row.dialects.iter().map(|dialect| dialect.name).collect();
+        assert_eq!(known.len(), row.dialects.len(), "{}: a name is there twice", row.name);
+        let faults: Vec<String> = row.dialects.iter().flat_map(Dialect::faults).collect();
+        assert_eq!(faults, Vec::<String>::new(), "{}", row.name);
+    }
+    assert!(TABLE.rows.iter().any(|row| !row.dialects.is_empty()), "there are some in tests");
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub struct Emission {
     pub array: Bytes,
     /// At most 10, depth-first.
     pub attachments: Vec<Bytes>,
+    /// What clients of a dialect are told beside, and nobody else: JSON text that its functions read.
+    pub beside: Option<Arc<String>>,
 }
 
 impl Emission {
@@ -98,7 +100,7 @@ impl Emission {
             array.extend_from_slice(arg.as_ref().as_bytes());
         }
         array.push(b']');
-        Emission { array: Bytes::from(array), attachments: Vec::new() }
+        Emission { array: Bytes::from(array), attachments: Vec::new(), beside: None }
     }
 
     /// An event that relays a client's arguments (JSON text without brackets) and attachments as they came.
@@ -107,5 +109,11 @@ impl Emission {
         let mut emission = if args.is_empty() { Emission::bare(name) } else { Emission::with_args(name, &[text]) };
         emission.attachments = attachments;
         emission
+    }
+
+    /// The event, with what only dialects tell.
+    pub fn beside(mut self, more: &impl Serialize) -> Emission {
+        self.beside = Some(Arc::new(serde_json::to_string(more).expect("our own types serialise to JSON")));
+        self
     }
 }

@@ -259,6 +259,7 @@ fn api_settings(plan: &Plan) -> api::Settings {
         engine_paths,
         client_dir: plan.client_dir.clone(),
         static_roots: plan.listeners.iter().map(|listener| listener.static_root.clone()).collect(),
+        dialects: plan.listeners.iter().map(|listener| listener.root.zip(listener.dialect)).collect(),
         admin_token: plan.admin_token.clone(),
         metrics: plan.apps.iter().map(|app| app.app.row.metrics).collect(),
         applications: plan.apps.iter().map(|planned| planned.app.row).collect(),

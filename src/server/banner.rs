@@ -15,7 +15,8 @@ fn text(plan: &Plan, bound: &[SocketAddr]) -> String {
     for (listener, addr) in plan.listeners.iter().zip(bound) {
         let root = listener.root.unwrap_or("none");
         let paths: Vec<&str> = listener.routes.iter().map(|route| &*route.path).collect();
-        out += &format!("  listening   http://{addr}   paths {}   root {root}\n", paths.join(" "));
+        let dialect = listener.dialect.map(|dialect| format!("   dialect {dialect}")).unwrap_or_default();
+        out += &format!("  listening   http://{addr}   paths {}   root {root}{dialect}\n", paths.join(" "));
     }
     if let Some(admin) = plan.admin_bind {
         out += &format!("  admin       http://{}   /metrics /health\n", admin.addr);

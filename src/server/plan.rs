@@ -19,6 +19,7 @@ use crate::net::cors::Origins;
 use crate::net::forwarded::Proxies;
 use crate::net::listen::Address;
 use crate::shard::ShardConfig;
+use crate::shard::dialects::Dialects;
 use crate::shard::io::Service;
 use crate::shard::placement::Placement;
 use crate::store;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedListener {
     pub bind: Address,
     pub root: Option<&'static str>,
+    /// Of the root.
+    pub dialect: Option<&'static str>,
     pub routes: Vec<Route>,
     pub origins: Origins,
     pub proxies: Proxies,
@@ -65,19 +68,23 @@ impl Plan {
             Ok(PlannedListener {
                 bind: Address { addr: listener.bind, ipv6_only: listener.ipv6_only },
                 root: listener.root,
+                dialect: listener.dialect,
                 routes: routes(listener, ListenerId(index as u16), root_of),
                 origins: origins(&listener.cors, dev),
                 proxies: proxies(&listener.proxies, dev.then_some(CLOSED_IN_DEVELOPMENT)),
                 static_root: listener.static_root.as_deref().map(static_root).transpose()?,
             })
         });
-        let listeners = listeners.collect::<Result<_, String>>()?;
+        let listeners = listeners.collect::<Result<Vec<PlannedListener>, String>>()?;
+        let spoken = |listener: &PlannedListener| Some((app_id(&apps, listener.root?)?, listener.dialect?));
+        let dialects = Dialects::new(apps.iter().map(|app| app.app.row.dialects), listeners.iter().map(spoken));
         let shards = shard_count(config.server.shards);
         let shard_config = ShardConfig {
             placement: placement(shards),
             limits: limits_of_a_shard(&config.limits, shards),
             engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
             namespaces,
+            dialects,
             authenticator: Authenticator::new(&config.auth),
         };
         Ok(Plan {
@@ -117,6 +124,7 @@ impl Plan {
         let listener = |addr| PlannedListener {
             bind: Address { addr, ipv6_only: false },
             root: None,
+            dialect: None,
             routes: routes.clone(),
             origins: Origins { any: true, ..Origins::default() },
             proxies: Proxies::default(),
@@ -128,6 +136,7 @@ impl Plan {
             limits: limits_of_a_shard(&Limits::default(), 1),
             engines: vec![engine, frames],
             namespaces: Namespaces::new([namespaces.clone()]),
+            dialects: Dialects::default(),
             authenticator: Authenticator::new(&Default::default()),
         };
         Plan {

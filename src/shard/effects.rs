@@ -1,6 +1,7 @@
 //! Decisions become directives, one list per shard and handler run, in order; directives become packets and memberships
 //! (DESIGN 4.5). Directives for this shard take the same path as mailed ones.
 
+use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::Shard;
@@ -12,7 +13,7 @@ use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::Decision;
 use crate::app::reply::Answer;
 use crate::base::close::CloseReason;
-use crate::base::ids::{AppId, Key, NspId, ShardId, SocketRef};
+use crate::base::ids::{AppId, DialectId, Key, NspId, ShardId, SocketRef};
 use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
@@ -169,11 +170,7 @@ impl Shard {
                 Directive::Expire { socket } => self.expire(socket),
                 Directive::Refuse { socket, message, data } => self.refuse_socket(socket, &message, data.as_deref()),
                 Directive::Ack { socket, id, args, attachments } => {
-                    if let Some(nsp) = self.accepted_in(socket) {
-                        self.stats.outcomes[usize::from(nsp.0)].acked += 1;
-                        let variants = Variants::of_ack(nsp, id, args, attachments);
-                        self.deliver(&[socket.slot], variants, Default::default());
-                    }
+                    self.send_ack(app, socket, id, args, attachments);
                 }
                 Directive::Join { socket, room } => {
                     if let Some(nsp) = self.accepted_in(socket) {
@@ -214,16 +211,32 @@ impl Shard {
             }
             return;
         };
-        let receivers = self.select(to);
+        let mut receivers = self.select(to);
         if let Some(wanted) = ack {
             self.expect_acks(nsp, &receivers, wanted);
         }
-        let variants = Variants::of_event(nsp, event, ack.map(|wanted| wanted.id));
+        let id = ack.map(|wanted| wanted.id);
         let outcomes = &mut self.stats.outcomes[usize::from(nsp.0)];
         outcomes.emitted += 1;
         outcomes.delivered += receivers.len() as u64;
-        self.deliver(&receivers, variants, delivery);
+        if self.members.speakers[usize::from(nsp.0)] > 0 {
+            self.deliver_in_dialects(nsp, &mut receivers, &event, id, delivery);
+        }
+        self.deliver(&receivers, Variants::of_event(nsp, event, id), delivery);
         self.out.receivers = receivers;
+    }
+
+    /// An ack to its socket.
+    fn send_ack(&mut self, app: AppId, key: Key, id: u64, args: Bytes, attachments: Vec<Bytes>) {
+        let Some(socket) = self.members.sockets.get(key).filter(|socket| socket.accepted) else { return };
+        let (nsp, dialect) = (socket.nsp_id(), socket.dialect);
+        self.stats.outcomes[usize::from(nsp.0)].acked += 1;
+        let mut ack = (id, args, attachments);
+        if dialect != DialectId::NONE {
+            ack = self.translate_ack(app, dialect, ack.0, ack.1, ack.2);
+        }
+        let (id, args, attachments) = ack;
+        self.deliver(&[key.slot], Variants::of_ack(nsp, id, args, attachments), Default::default());
     }
 
     /// Slots of the receivers on this shard, in a vector that is given back after use.
@@ -279,7 +292,8 @@ impl Shard {
     fn accept_socket(&mut self, key: Key) {
         let Some(socket) = self.members.sockets.get_mut(key).filter(|socket| !socket.accepted) else { return };
         socket.accepted = true;
-        let (peer_key, nsp, sid) = (socket.peer, socket.nsp, socket.sid);
+        let (peer_key, nsp, sid, dialect) = (socket.peer, socket.nsp, socket.sid, socket.dialect);
+        self.members.speakers[usize::from(nsp.id.0)] += u32::from(dialect != DialectId::NONE);
         self.members.hub.enter(key.slot, nsp.id);
         self.stats.outcomes[usize::from(nsp.id.0)].accepted += 1;
         if let Some(peer) = self.transports.peers.get_mut(peer_key.0) {

@@ -3,7 +3,7 @@
 //! the list of sockets to flush; its peer, socket and connection are not read.
 
 use super::outbox::Outbox;
-use crate::base::ids::ConnKey;
+use crate::base::ids::{ConnKey, DialectId};
 
 /// The way to one socket's client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -12,9 +12,19 @@ pub(crate) enum Route {
     #[default]
     Nobody,
     /// Through the polling half of its session; an upgrade under way counts as polling.
-    Polling,
+    Polling { dialect: DialectId },
     /// `as_root`: the client calls the namespace `/`.
-    WebSocket { conn: ConnKey, as_root: bool },
+    WebSocket { conn: ConnKey, as_root: bool, dialect: DialectId },
+}
+
+impl Route {
+    /// What the client speaks.
+    pub(super) fn dialect(self) -> DialectId {
+        match self {
+            Route::Nobody => DialectId::NONE,
+            Route::Polling { dialect } | Route::WebSocket { dialect, .. } => dialect,
+        }
+    }
 }
 
 /// Routes by socket slot.
@@ -83,7 +93,8 @@ mod tests {
     #[test]
     fn a_slot_without_a_route_leads_nowhere() {
         let mut routes = Routes::default();
-        routes.set(3, Route::Polling);
-        assert_eq!((routes.of(2), routes.of(3), routes.of(4)), (Route::Nobody, Route::Polling, Route::Nobody));
+        let polling = Route::Polling { dialect: DialectId(2) };
+        routes.set(3, polling);
+        assert_eq!((routes.of(2), routes.of(3), routes.of(4)), (Route::Nobody, polling, Route::Nobody));
     }
 }

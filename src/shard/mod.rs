@@ -8,6 +8,7 @@
 //! | [`turn`] | the conveyor: one input, from its arrival to what leaves |
 //! | [`polling`], [`bodies`], [`websocket`] | the two transports, down to packets |
 //! | [`session`], [`flow`] | packets to events; the end of a client; clients that are not read for a while |
+//! | [`dialects`] | sockets that spell events otherwise |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | `moves` | a socket that is somebody else from now on, and its way to another home |
 //! | [`effects`] | decisions become directives, directives become packets |
@@ -18,6 +19,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod connection;
+pub mod dialects;
 pub(crate) mod effects;
 pub(crate) mod flow;
 pub(crate) mod footprint;
@@ -64,6 +66,7 @@ use crate::hub::Hub;
 use crate::hub::namespace::Namespaces;
 use crate::socketio::ack::AckTable;
 
+use dialects::Dialects;
 use lane::Routes;
 use parts::{Homes, Members, Outgoing, Transports};
 use peer::Timer;
@@ -80,6 +83,7 @@ pub struct ShardConfig {
     /// By `ListenerId`.
     pub engines: Vec<EngineLimits>,
     pub namespaces: Namespaces,
+    pub dialects: Dialects,
     pub authenticator: Authenticator,
 }
 
@@ -124,7 +128,13 @@ impl Shard {
             rng,
             wheel: Wheel::new(start),
             transports: Transports::default(),
-            members: Members { sockets: Slab::default(), routes: Routes::default(), hub, acks: AckTable::default() },
+            members: Members {
+                sockets: Slab::default(),
+                routes: Routes::default(),
+                speakers: vec![0; config.namespaces.names().len()],
+                hub,
+                acks: AckTable::default(),
+            },
             homes: Homes::new(homes),
             out: Outgoing::new(shards),
             stats,

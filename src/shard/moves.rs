@@ -47,7 +47,7 @@ impl Shard {
     pub(super) fn identify(&mut self, app: AppId, key: Key, identity: Arc<Identity>) {
         let Some(socket) = self.members.sockets.get_mut(key) else { return };
         let was = std::mem::replace(&mut socket.identity, identity.clone());
-        let (home, sid, nsp, peer) = (socket.home, socket.sid, socket.nsp_id(), socket.peer);
+        let (home, sid, nsp, peer, dialect) = (socket.home, socket.sid, socket.nsp_id(), socket.peer, socket.dialect);
         if let Some(timer) = socket.expiry.take() {
             self.wheel.cancel(timer);
         }
@@ -64,8 +64,9 @@ impl Shard {
         }
         let Some(handshake) = self.transports.peers.get(peer.0).map(|peer| peer.handshake.clone()) else { return };
         let socket = SocketRef { shard: self.id, key };
+        let dialect = self.config.dialects.get(app, dialect).map(|dialect| dialect.name);
         let (nsp, auth) = (self.config.namespaces.index(nsp), Bytes::from_static(b"{}"));
-        let connect = Connect { socket, nsp, moved: true, sid, identity, auth, handshake };
+        let connect = Connect { socket, nsp, dialect, moved: true, sid, identity, auth, handshake };
         self.homes.moving.insert(key, Moving { app, to, connect, held: Parked::default() });
         self.hand_home(app, home, AppInput::Moved { socket, identity: was });
     }

@@ -42,6 +42,8 @@ pub(super) struct Members {
     pub(super) sockets: Slab<Socket>,
     /// By socket slot.
     pub(super) routes: Routes,
+    /// By `NspId`: accepted sockets that speak a dialect. Where there is none, receivers are not asked.
+    pub(super) speakers: Vec<u32>,
     pub(super) hub: Hub,
     /// Acks that sockets of this shard owe.
     pub(super) acks: AckTable,

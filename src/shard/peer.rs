@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::event::Handshake;
 use crate::app::identity::Identity;
-use crate::base::ids::{AppId, Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
+use crate::base::ids::{AppId, DialectId, Key, ListenerId, NspId, PeerKey, ReqId, ShardId, Sid};
 use crate::base::wheel::TimerKey;
 use crate::engine::session::Session;
 use crate::socketio::client::{Client, Joined};
@@ -69,6 +69,8 @@ pub(crate) struct Socket {
     pub peer: PeerKey,
     pub sid: Sid,
     pub nsp: Joined,
+    /// What its client speaks.
+    pub dialect: DialectId,
     /// Where its events are decided.
     pub home: ShardId,
     pub identity: Arc<Identity>,
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn idle_clients_stay_small() {
         assert!(size_of::<Peer>() <= 144, "{}", size_of::<Peer>());
-        assert!(size_of::<Socket>() <= 96, "{}", size_of::<Socket>());
+        assert!(size_of::<Socket>() <= 88, "{}", size_of::<Socket>());
         assert!(size_of::<Handshake>() <= 48, "{}", size_of::<Handshake>());
         assert!(size_of::<Timer>() <= 24, "{}", size_of::<Timer>());
     }

@@ -15,7 +15,7 @@ use crate::socketio::client::Joined;
 use crate::socketio::encode;
 use crate::socketio::envelope::Envelope;
 
-/// One packet of a namespace, framed on first need for each name its receivers know the namespace by.
+/// One packet of a namespace, or several that are never apart, framed on first need for each name its receivers know the namespace by.
 pub(crate) struct Variants {
     nsp: NspId,
     body: Body,
@@ -26,8 +26,19 @@ pub(crate) struct Variants {
 }
 
 enum Body {
-    Event { array: Bytes, id: Option<u64> },
-    Ack { id: u64, args: Bytes },
+    Event {
+        array: Bytes,
+        id: Option<u64>,
+    },
+    Ack {
+        id: u64,
+        args: Bytes,
+    },
+    /// Events that are told together. The first one asks for the ack.
+    Together {
+        events: Vec<Emission>,
+        id: Option<u64>,
+    },
 }
 
 /// A packet under one name, and where it lies in the pool once somebody on WebSocket waits for it.
@@ -38,11 +49,23 @@ struct Form {
 }
 
 impl Body {
-    /// Bytes of its JSON.
-    fn len(&self) -> usize {
+    fn envelope(&self, name: &str, attachments: &[Bytes]) -> Envelope {
+        let capacity = |json: &Bytes| json.len() + name.len() + encode::HEAD_BYTES_MAX;
+        let event = |id: Option<u64>, array: &Bytes, attachments: &[Bytes]| {
+            let write = |out: &mut Vec<u8>| encode::event(out, name, id, array, attachments.len());
+            Envelope::new(capacity(array), write, attachments)
+        };
         match self {
-            Body::Event { array, .. } => array.len(),
-            Body::Ack { args, .. } => args.len(),
+            Body::Event { array, id } => event(*id, array, attachments),
+            Body::Ack { id, args } => {
+                let write = |out: &mut Vec<u8>| encode::ack(out, name, *id, args, attachments.len());
+                Envelope::new(capacity(args), write, attachments)
+            }
+            Body::Together { events, id } => {
+                let ids = std::iter::once(*id).chain(std::iter::repeat(None));
+                let each = events.iter().zip(ids).map(|(told, id)| event(id, &told.array, &told.attachments));
+                Envelope::together(&each.collect::<Vec<_>>())
+            }
         }
     }
 }
@@ -50,6 +73,14 @@ impl Body {
 impl Variants {
     pub(crate) fn of_event(nsp: NspId, event: Emission, id: Option<u64>) -> Variants {
         Variants::new(nsp, Body::Event { array: event.array, id }, event.attachments)
+    }
+
+    /// Several events, one at least, that a receiver gets all or none of, in this order.
+    pub(crate) fn of_events(nsp: NspId, mut events: Vec<Emission>, id: Option<u64>) -> Variants {
+        match events.len() {
+            1 => Variants::of_event(nsp, events.remove(0), id),
+            _ => Variants::new(nsp, Body::Together { events, id }, Vec::new()),
+        }
     }
 
     pub(crate) fn of_ack(nsp: NspId, id: u64, args: Bytes, attachments: Vec<Bytes>) -> Variants {
@@ -66,12 +97,7 @@ impl Variants {
         let form = if as_root { &mut self.as_root } else { &mut self.named };
         form.get_or_insert_with(|| {
             let name = super::peer::wire_name(Joined { id: *nsp, as_root }, names);
-            let body = &*body;
-            let write = |out: &mut Vec<u8>| match body {
-                Body::Event { array, id } => encode::event(out, name, *id, array, attachments.len()),
-                Body::Ack { id, args } => encode::ack(out, name, *id, args, attachments.len()),
-            };
-            let envelope = Envelope::new(body.len() + name.len() + encode::HEAD_BYTES_MAX, write, attachments);
+            let envelope = body.envelope(name, attachments);
             Form { envelope, plain: None, base64: None }
         })
     }
@@ -98,10 +124,10 @@ impl Shard {
     pub(super) fn deliver(&mut self, receivers: &[u32], mut variants: Variants, delivery: Delivery) {
         for slot in receivers {
             match self.members.routes.of(*slot) {
-                Route::WebSocket { conn, as_root } => {
+                Route::WebSocket { conn, as_root, .. } => {
                     self.deliver_websocket(*slot, conn, as_root, &mut variants, delivery);
                 }
-                Route::Polling => self.deliver_polling(*slot, &mut variants, delivery),
+                Route::Polling { .. } => self.deliver_polling(*slot, &mut variants, delivery),
                 Route::Nobody => {}
             }
         }

@@ -13,7 +13,7 @@ use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
 use crate::app::identity::Identity;
 use crate::app::{Asked, Home, Refusal};
 use crate::base::close::CloseReason;
-use crate::base::ids::{AppId, Key, PeerKey, ShardId, SocketRef};
+use crate::base::ids::{AppId, DialectId, Key, PeerKey, ShardId, SocketRef};
 use crate::base::json::surrogate;
 use crate::engine::session::Transport;
 use crate::socketio::ack::{AckKey, Answer, Gathered};
@@ -34,7 +34,11 @@ impl Shard {
         let verified = self.config.authenticator.identify(&asked, self.now.wall);
         let app = self.config.namespaces.owner(nsp.id);
         match self.homes.apps[usize::from(app.0)].app().admit(verified, &asked) {
-            Ok(identity) => self.ask_home(key, nsp, identity, Bytes::copy_from_slice(auth)),
+            Ok(identity) => {
+                let configured = self.config.dialects.configured(peer.listener, app);
+                let dialect = self.homes.apps[usize::from(app.0)].app().dialect(&asked, configured);
+                self.ask_home(key, nsp, dialect, identity, Bytes::copy_from_slice(auth));
+            }
             Err(Refusal { message, data }) => {
                 self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
                 let name = super::peer::wire_name(nsp, self.config.namespaces.names()).to_owned();
@@ -44,7 +48,14 @@ impl Shard {
     }
 
     /// Creates the socket, undecided, and asks its home.
-    fn ask_home(&mut self, key: PeerKey, nsp: Joined, identity: Arc<Identity>, auth: Bytes) {
+    fn ask_home(
+        &mut self,
+        key: PeerKey,
+        nsp: Joined,
+        dialect: Option<&'static str>,
+        identity: Arc<Identity>,
+        auth: Bytes,
+    ) {
         let app = self.config.namespaces.owner(nsp.id);
         let home = self.config.placement.of_home(app, &self.home_of(app, &identity), self.id);
         let sid = self.rng.sid();
@@ -52,6 +63,7 @@ impl Shard {
             peer: key,
             sid,
             nsp,
+            dialect: self.config.dialects.id(app, dialect),
             home,
             identity: identity.clone(),
             accepted: false,
@@ -65,7 +77,7 @@ impl Shard {
         let socket = SocketRef { shard: self.id, key: socket };
         let handshake = peer.handshake.clone();
         let nsp = self.config.namespaces.index(nsp.id);
-        let connect = Connect { socket, nsp, moved: false, sid, identity, auth, handshake };
+        let connect = Connect { socket, nsp, dialect, moved: false, sid, identity, auth, handshake };
         self.hand_home(app, home, AppInput::Connect(connect));
     }
 
@@ -86,12 +98,18 @@ impl Shard {
     /// A complete event: to its home.
     pub(super) fn on_event(&mut self, message: Message) {
         let Some(socket) = self.members.sockets.get(message.socket) else { return };
-        let (nsp, identity) = (socket.nsp_id(), socket.identity.clone());
+        let (nsp, identity, dialect) = (socket.nsp_id(), socket.identity.clone(), socket.dialect);
         self.stats.outcomes[usize::from(nsp.0)].events += 1;
-        let args = Args::new(message.array, message.scan.elements, message.attachments);
+        let mut heard = (Args::new(message.array, message.scan.elements, message.attachments), message.id);
+        if dialect != DialectId::NONE {
+            let app = self.config.namespaces.owner(nsp);
+            let Some(translated) = self.translate_event(app, dialect, heard.0, heard.1) else { return };
+            heard = translated;
+        }
+        let (args, ack) = heard;
         let socket = SocketRef { shard: self.id, key: message.socket };
         let nsp = self.config.namespaces.index(nsp);
-        self.hand_socket(message.socket, AppInput::Event(Event { socket, nsp, identity, args, ack: message.id }));
+        self.hand_socket(message.socket, AppInput::Event(Event { socket, nsp, identity, args, ack }));
     }
 
     /// An ACK packet. Unknown, repeated and foreign ids are ignored and counted.
@@ -137,6 +155,14 @@ impl Shard {
         }
     }
 
+    /// This socket will not answer.
+    pub(super) fn miss_ack(&mut self, ack: AckKey, socket: Key) {
+        if let Some(Gathered { answers, missing, timer }) = self.members.acks.on_gone(ack, socket) {
+            self.wheel.cancel(timer);
+            self.report_acks(self.config.namespaces.owner(ack.nsp), ack.id, answers, missing);
+        }
+    }
+
     /// At the home: one shard has reported. When all have, the application hears.
     pub(super) fn on_acked(&mut self, app: AppId, id: u64, answers: Vec<AckAnswer>, missing: u32) {
         let Some(asked) = self.homes.asked.get_mut(&(app, id)) else { return };
@@ -155,9 +181,10 @@ impl Shard {
     pub(super) fn reroute(&mut self, key: PeerKey) {
         let Some(peer) = self.transports.peers.get(key.0) else { return };
         for member in peer.client.memberships().iter().filter(|member| member.connected) {
+            let dialect = self.members.sockets.get(member.socket).map_or(DialectId::NONE, |socket| socket.dialect);
             let route = match peer.session.transport {
-                Transport::WebSocket(conn) => Route::WebSocket { conn, as_root: member.nsp.as_root },
-                _ => Route::Polling,
+                Transport::WebSocket(conn) => Route::WebSocket { conn, as_root: member.nsp.as_root, dialect },
+                _ => Route::Polling { dialect },
             };
             self.members.routes.set(member.socket.slot, route);
         }
@@ -183,12 +210,11 @@ impl Shard {
         if let Some(timer) = socket.expiry {
             self.wheel.cancel(timer);
         }
+        if socket.accepted && socket.dialect != DialectId::NONE {
+            self.members.speakers[usize::from(socket.nsp.id.0)] -= 1;
+        }
         for id in &socket.acks {
-            let ack = AckKey { nsp: socket.nsp_id(), id: *id };
-            if let Some(Gathered { answers, missing, timer }) = self.members.acks.on_gone(ack, key) {
-                self.wheel.cancel(timer);
-                self.report_acks(self.config.namespaces.owner(ack.nsp), *id, answers, missing);
-            }
+            self.miss_ack(AckKey { nsp: socket.nsp_id(), id: *id }, key);
         }
         if let Some(peer) = self.transports.peers.get_mut(socket.peer.0) {
             peer.client.leave(key);

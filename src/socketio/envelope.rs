@@ -1,5 +1,5 @@
 //! A packet ready to be sent to any number of clients: encoded once, framed for WebSocket once, shared by reference.
-//! The header and the attachments of a binary packet are one unit and can never be separated.
+//! The header and the attachments of a binary packet are one unit and can never be separated; nor can packets that go together.
 
 use std::ops::Range;
 
@@ -12,12 +12,18 @@ use crate::wire::frame::{self, Opcode, SENT_HEADER_BYTES_MAX};
 /// One packet in the form WebSocket clients get; the other forms are made from it when somebody needs them.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
-    /// WebSocket frames: one text frame, then one binary frame per attachment.
+    /// WebSocket frames: one text frame, then one binary frame per attachment; then those of the next packet.
     frames: Bytes,
     /// Where in `frames` the text packet is, its engine type digit first.
     text: Range<usize>,
-    /// Where the attachments are.
-    attachments: SmallVec<[Range<usize>; 0]>,
+    /// Where the attachments are, and what follows.
+    rest: SmallVec<[Piece; 0]>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(Range<usize>),
+    Attachment(Range<usize>),
 }
 
 impl Envelope {
@@ -34,12 +40,31 @@ impl Envelope {
         out[start..SENT_HEADER_BYTES_MAX].copy_from_slice(&header);
         let framed = attachments.iter().map(|data| {
             frame::write(&mut out, Opcode::Binary, data);
-            out.len() - start - data.len()..out.len() - start
+            Piece::Attachment(out.len() - start - data.len()..out.len() - start)
         });
-        let attachments = framed.collect();
+        let rest = framed.collect();
         let mut frames = Bytes::from(out);
         frames.advance(start);
-        Envelope { frames, text: header.len()..text_end - start, attachments }
+        #[cfg(test)]
+        made::count();
+        Envelope { frames, text: header.len()..text_end - start, rest }
+    }
+
+    /// Packets, one at least, that a client gets in this order or not at all.
+    pub(crate) fn together(packets: &[Envelope]) -> Envelope {
+        let (mut frames, mut pieces) = (Vec::new(), SmallVec::<[Piece; 0]>::new());
+        for packet in packets {
+            let at = |range: &Range<usize>| frames.len() + range.start..frames.len() + range.end;
+            pieces.push(Piece::Text(at(&packet.text)));
+            pieces.extend(packet.rest.iter().map(|piece| match piece {
+                Piece::Text(range) => Piece::Text(at(range)),
+                Piece::Attachment(range) => Piece::Attachment(at(range)),
+            }));
+            frames.extend_from_slice(&packet.frames);
+        }
+        let text = packets[0].text.clone();
+        pieces.remove(0);
+        Envelope { frames: frames.into(), text, rest: pieces }
     }
 
     /// What a WebSocket client gets.
@@ -51,10 +76,15 @@ impl Envelope {
     pub(crate) fn ws_base64(&self) -> Bytes {
         let mut out = Vec::new();
         frame::write(&mut out, Opcode::Text, self.text());
-        for data in self.attachments() {
-            let mut text = Vec::new();
-            payload::push_binary(&mut text, data);
-            frame::write(&mut out, Opcode::Text, &text);
+        for piece in &self.rest {
+            match piece {
+                Piece::Text(range) => frame::write(&mut out, Opcode::Text, &self.frames[range.clone()]),
+                Piece::Attachment(range) => {
+                    let mut text = Vec::new();
+                    payload::push_binary(&mut text, &self.frames[range.clone()]);
+                    frame::write(&mut out, Opcode::Text, &text);
+                }
+            }
         }
         Bytes::from(out)
     }
@@ -62,17 +92,33 @@ impl Envelope {
     /// Appends the packet to the body of a poll's answer.
     pub(crate) fn write_polling(&self, body: &mut Vec<u8>) {
         payload::push_text(body, self.text());
-        for data in self.attachments() {
-            payload::push_binary(body, data);
+        for piece in &self.rest {
+            match piece {
+                Piece::Text(range) => payload::push_text(body, &self.frames[range.clone()]),
+                Piece::Attachment(range) => payload::push_binary(body, &self.frames[range.clone()]),
+            }
         }
     }
 
     fn text(&self) -> &[u8] {
         &self.frames[self.text.clone()]
     }
+}
 
-    fn attachments(&self) -> impl Iterator<Item = &[u8]> {
-        self.attachments.iter().map(|range| &self.frames[range.clone()])
+/// Tests count how often something is encoded.
+#[cfg(test)]
+pub(crate) mod made {
+    use std::cell::Cell;
+
+    thread_local!(static MADE: Cell<usize> = const { Cell::new(0) });
+
+    pub(super) fn count() {
+        MADE.set(MADE.get() + 1);
+    }
+
+    /// Packets encoded by this thread since it was asked last.
+    pub(crate) fn take() -> usize {
+        MADE.take()
     }
 }
 
@@ -92,5 +138,19 @@ mod tests {
         let mut body = b"2".to_vec();
         envelope.write_polling(&mut body);
         assert_eq!(body, b"2\x1e451-[\"e\",{\"_placeholder\":true,\"num\":0}]\x1ebAQID");
+    }
+
+    #[test]
+    fn packets_that_go_together_are_one_in_every_form() {
+        let packet = |text: &'static [u8], attachments: &[Bytes]| {
+            Envelope::new(8, |out| out.extend_from_slice(text), attachments)
+        };
+        let (first, second) = (packet(b"451-[1]", &[Bytes::from_static(&[1])]), packet(b"42[2]", &[]));
+        let both = Envelope::together(&[first, second.clone()]);
+        assert_eq!(both.ws(), b"\x81\x07451-[1]\x82\x01\x01\x81\x0542[2]".as_slice());
+        assert_eq!(both.ws_base64(), b"\x81\x07451-[1]\x81\x05bAQ==\x81\x0542[2]".as_slice());
+        let mut body = Vec::new();
+        Envelope::together(&[second, both]).write_polling(&mut body);
+        assert_eq!(body, b"42[2]\x1e451-[1]\x1ebAQ==\x1e42[2]");
     }
 }

@@ -138,7 +138,7 @@ impl World {
         client.moving = false;
         let Some((sid, handshake)) = client.joined.clone() else { return };
         let (nsp, identity, auth) = (client.nsp, client.identity.clone(), Bytes::from_static(b"{}"));
-        let connect = Connect { socket, nsp, moved: true, sid, identity, auth, handshake };
+        let connect = Connect { socket, nsp, dialect: None, moved: true, sid, identity, auth, handshake };
         self.inputs.push_back(AppInput::Connect(connect));
         self.hear(socket.key.slot);
     }

@@ -199,7 +199,7 @@ impl World {
         let (sid, handshake) = (self.rng.sid(), Arc::new(handshake));
         let joined = Some((sid, handshake.clone()));
         self.clients.insert(id, Client { identity: identity.clone(), nsp, joined, ..Client::default() });
-        let connect = Connect { socket: socket(id), nsp, moved: false, sid, identity, auth, handshake };
+        let connect = Connect { socket: socket(id), nsp, dialect: None, moved: false, sid, identity, auth, handshake };
         self.input(AppInput::Connect(connect));
         id
     }

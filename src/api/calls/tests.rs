@@ -307,3 +307,20 @@ async fn every_path_of_the_daemon_that_is_listed_is_served() {
         assert!(status < 400, "{} {}: {status}", own.method, own.path);
     }
 }
+
+#[tokio::test]
+async fn a_call_says_what_its_listener_speaks_to_its_application() {
+    for (dialects, listener, expected) in [
+        (vec![None, Some(("desk", "old"))], 1, Some("old")),
+        (vec![None, Some(("desk", "old"))], 0, None),
+        (vec![Some(("other", "old"))], 0, None),
+        (vec![], 0, None),
+    ] {
+        let mut fake = with(Some(Reply::empty(204)));
+        fake.settings.dialects = dialects.clone();
+        let mut request = request("POST", "/desk/api/echo", &[JSON], "{}");
+        request.extensions_mut().insert(ListenerId(listener));
+        assert_eq!(ask(desk(&fake), request).await.status, 204);
+        assert_eq!(fake.seen.calls.lock().unwrap()[0].dialect, expected, "{dialects:?} {listener}");
+    }
+}

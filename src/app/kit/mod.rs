@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod command;
 pub mod cursor;
 pub mod dedup;
+pub mod dialect;
 pub mod events;
 pub mod patch;
 pub mod presence;

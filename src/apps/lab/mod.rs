@@ -14,6 +14,9 @@
 //! A room is a string of 1 to `NAME_BYTES_MAX` bytes; an event with any other is refused, and acked as `VALIDATION`. A
 //! socket is in `limits.rooms_per_socket_max` rooms at most: a `join` beyond that changes nothing.
 
+#[cfg(test)]
+mod dialect;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,10 +32,17 @@ use crate::base::limit::NAME_BYTES_MAX;
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
     enabled: false,
+    dialects: DIALECTS,
     ..Row::new("lab", "Echo and fan-out, for load tests and conformance.", &["/lab"], || {
         Chosen::<()>::untold(|()| Box::new(Lab::default()))
     })
 };
+
+/// Load tests know one spelling; the tests of dialects have more.
+#[cfg(not(test))]
+const DIALECTS: &[crate::app::kit::dialect::Dialect] = &[];
+#[cfg(test)]
+pub(crate) use dialect::DIALECTS;
 
 /// The application. `bcast`, `echo` and the events of rooms are what load tests use; the rest is what protocol test suites
 /// expect.
@@ -45,6 +55,11 @@ impl Application for Lab {
     /// Everybody is welcome, with or without a token.
     fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
         Ok(verified.unwrap_or_default())
+    }
+
+    #[cfg(test)]
+    fn dialect(&self, asked: &Asked<'_>, configured: Option<&'static str>) -> Option<&'static str> {
+        dialect::chosen(asked, configured)
     }
 
     fn home(&self, _: &Identity) -> Home {

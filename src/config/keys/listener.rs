@@ -9,7 +9,7 @@ use crate::base::limit;
 use crate::base::origin::Origin;
 use crate::config::{Cors, Listener};
 
-/// `[[listener]]`; `root` comes first, since it decides the default of another key.
+/// `[[listener]]`; `root` comes first, since it decides the default of one other key and the words of another.
 pub(crate) const LISTENER: Section<Listener> = Section {
     name: "listener",
     doc: "A public listener; repeat the table for more. Its engine values precede any namespace,\nso they hold for all applications reached through it.",
@@ -101,6 +101,15 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
                 listener.static_root = (!text.is_empty()).then(|| PathBuf::from(text));
                 Ok(())
             },
+        },
+    },
+    Key {
+        name: "dialect",
+        doc: "How the clients of this listener spell the events of its root, where they do so otherwise: one of the dialects\nin the root's documentation. A handshake may choose for itself where the root says so. Empty: none.",
+        required: false,
+        access: Access::Text {
+            get: |listener| listener.dialect.unwrap_or_default().to_owned(),
+            set: |listener, text| listener.dialect_named(text).map(|value| listener.dialect = value),
         },
     },
     field!(proxy_protocol in proxies: switch(),

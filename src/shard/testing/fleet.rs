@@ -85,7 +85,8 @@ impl Fleet {
     fn on_connect(&mut self, connect: &Connect, fx: &mut Effects) {
         let socket = connect.socket;
         assert!(self.started, "the start comes first");
-        self.logs(if connect.moved { "arrived" } else { "connect" }, socket, connect.identity.sub());
+        let who = [connect.identity.sub(), connect.dialect.unwrap_or_default()].join(" ");
+        self.logs(if connect.moved { "arrived" } else { "connect" }, socket, who.trim_end());
         if connect.moved {
             return fx.emit(socket, "moved", &connect.identity.sub());
         }

@@ -21,13 +21,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::dialects::Dialects;
 use super::io::{Hello, Input, Service};
 use super::{Shard, ShardConfig};
 use crate::app::Application;
 use crate::app::event::Handshake;
 use crate::app::identity::{AuthSettings, Authenticator};
 use crate::app::job::{Job, Outcome};
-use crate::base::ids::{ListenerId, NspId, ShardId};
+use crate::app::kit::dialect::Dialect;
+use crate::base::ids::{AppId, ListenerId, NspId, ShardId};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::base::time::{Millis, Now, WallMillis};
 use crate::hub::namespace::Namespaces;
@@ -48,6 +50,10 @@ pub(crate) struct Setup {
     pub limits: Limits,
     pub auth: AuthSettings,
     pub wall: WallMillis,
+    /// Of each application, in their order.
+    pub dialects: Vec<&'static [Dialect]>,
+    /// By listener: an application and what is spoken to it there. Clients come by the first one, unless their hello says otherwise.
+    pub spoken: Vec<Option<(AppId, &'static str)>>,
 }
 
 impl Default for Setup {
@@ -59,6 +65,8 @@ impl Default for Setup {
             limits: Limits::default(),
             auth: AuthSettings::default(),
             wall: WallMillis(1_755_684_031_000),
+            dialects: Vec::new(),
+            spoken: Vec::new(),
         }
     }
 }
@@ -76,10 +84,11 @@ impl World {
         let config = Arc::new(ShardConfig {
             placement: Placement { shards: setup.shards, key: (3, u64::from(setup.seed)) },
             limits: setup.limits,
-            engines: vec![setup.engine],
+            engines: vec![setup.engine; setup.spoken.len().max(1)],
             namespaces: Namespaces::new(
                 apps().into_iter().map(|(names, _)| names.split(',').map(str::to_owned).collect()),
             ),
+            dialects: Dialects::new(setup.dialects, setup.spoken),
             authenticator: Authenticator::new(&setup.auth),
         });
         let start = Millis(1_000);

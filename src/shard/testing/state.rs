@@ -268,6 +268,7 @@ impl State {
                 ("rooms", sample.rooms as usize),
                 ("counted sockets", shard.homes.apps.iter().map(|home| home.counted_sockets()).sum()),
                 ("connections", shard.transports.conns.len()),
+                ("speakers", shard.members.speakers.iter().sum::<u32>() as usize),
                 ("acks", shard.members.acks.len()),
                 ("asked", shard.homes.asked.len()),
                 ("application timers", shard.homes.timers.len()),

@@ -1,5 +1,6 @@
 //! Scripted peers against the shard: one file per chapter of the protocol.
 
+mod dialects;
 mod flow;
 mod heartbeat;
 mod limits;
