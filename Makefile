@@ -35,7 +35,7 @@ unit:
 	else echo "cargo test --workspace"; cargo test --workspace; fi
 
 binary:
-	cargo build --bin siod
+	cargo build --bin siod --example todo
 
 # The clients people have, against the binary. `make node SUITES="fixture rest"` runs some suites only.
 clients: node python

@@ -1,6 +1,6 @@
 //! siod, a Socket.IO daemon: Engine.IO v4 and Socket.IO v5 to the letter, real-time applications on top. Two exist:
 //! [`apps::signage`], which drives fleets of displays, and [`apps::lab`], the smallest one, for trying things out. A third
-//! is added by one folder and one line of [`apps::TABLE`].
+//! is added by one folder and one line of [`apps::TABLE`]: `docs/ADDING-AN-APPLICATION.md` walks through it.
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
 //! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],

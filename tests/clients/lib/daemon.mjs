@@ -34,8 +34,8 @@ export async function startDaemon(config, options = {}) {
   }, options);
 }
 
-async function start(args, { env = {} } = {}) {
-  const daemon = new Daemon(env);
+async function start(args, { env = {}, bin = BIN } = {}) {
+  const daemon = new Daemon(env, bin);
   [daemon.port, daemon.adminPort] = await freePorts(2);
   daemon.args = args(daemon.port, daemon);
   try {
@@ -48,8 +48,9 @@ async function start(args, { env = {} } = {}) {
 }
 
 class Daemon {
-  constructor(env) {
+  constructor(env, bin) {
     this.env = env;
+    this.bin = bin;
     this.dir = mkdtempSync(join(tmpdir(), "siod-test-"));
     this.log = "";
   }
@@ -65,7 +66,7 @@ class Daemon {
   async spawn() {
     const [command, args] = ORACLE
       ? [process.execPath, [join(HERE, "oracle.mjs"), `127.0.0.1:${this.port}`]]
-      : [BIN, this.args];
+      : [this.bin, this.args];
     this.child = spawn(command, args, { cwd: this.dir, env: { ...process.env, ...this.env }, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     this.child.on("error", (error) => (this.log += `cannot start ${command}: ${error.message}\n`));
