@@ -1,7 +1,7 @@
 //! The shard's part: an input goes through the application's home, effects are applied in order, and what the store answers
 //! comes when the turn that asked has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Asker, Client, Id, Question, World, socket};
 use crate::app::Context;
-use crate::app::effect::{Delivery, Effect, Target};
+use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{AppInput, Connect};
 use crate::app::home::{Decision, Flow, HomeState};
 use crate::app::identity::Identity;
@@ -94,14 +94,14 @@ impl World {
                 let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
                 self.client(socket).refused = Some((message, data));
             }
-            Effect::Emit { target, event, delivery } => drop(self.emit(&target, &event.array, delivery)),
+            Effect::Emit { target, event, delivery } => drop(self.emit(&target, &event, delivery)),
             Effect::EmitWithAck { target, event, timeout_ms, token } => {
-                let asked = self.emit(&target, &event.array, Delivery::Must).into_iter().collect();
-                let due = self.now.mono + timeout_ms;
-                self.questions.push(Question { token, due, asked, answers: Vec::new(), missing: 0 });
+                let (asked, missing) = self.emit(&target, &event, Delivery::Must);
+                let (due, asked) = (self.now.mono + timeout_ms, asked.into_iter().collect());
+                self.questions.push(Question { token, due, asked, answers: Vec::new(), missing });
             }
             Effect::Ack { socket, id, args, .. } => {
-                let value = serde_json::from_slice(&args).unwrap();
+                let value = self.answer_of(socket.key.slot, id, &args);
                 self.client(socket).acks.push((id, value));
             }
             Effect::Reply { reply, .. } => self.replies.push(shown(reply)),
@@ -138,7 +138,8 @@ impl World {
         client.moving = false;
         let Some((sid, handshake)) = client.joined.clone() else { return };
         let (nsp, identity, auth) = (client.nsp, client.identity.clone(), Bytes::from_static(b"{}"));
-        let connect = Connect { socket, nsp, dialect: None, moved: true, sid, identity, auth, handshake };
+        let dialect = client.dialect.map(|dialect| dialect.name);
+        let connect = Connect { socket, nsp, dialect, moved: true, sid, identity, auth, handshake };
         self.inputs.push_back(AppInput::Connect(connect));
         self.hear(socket.key.slot);
     }
@@ -167,36 +168,37 @@ impl World {
         self.clients.entry(socket.key.slot).or_default()
     }
 
-    /// Puts an event into the inboxes of its receivers, and says who they are.
-    fn emit(&mut self, target: &Target, array: &[u8], delivery: Delivery) -> Vec<Id> {
-        let array: Vec<Value> = serde_json::from_slice(array).unwrap();
-        let name = array[0].as_str().unwrap().to_owned();
-        let payload = array.get(1).cloned().unwrap_or_default();
-        self.encodings.push(name.clone());
-        let mut receivers = Vec::new();
-        for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.open) {
-            let hit = match target {
-                Target::Socket(one) => *one == socket(*id),
-                Target::Rooms { nsp, rooms, except, except_sockets } => {
-                    let everybody = rooms.is_empty();
-                    client.nsp == *nsp
-                        && (everybody || rooms.iter().any(|room| client.rooms.contains(room)))
-                        && !except.iter().any(|room| client.rooms.contains(room))
-                        && !except_sockets.contains(&socket(*id))
-                }
-            };
-            match delivery {
-                Delivery::Patch { key } | Delivery::Full { key } if hit && client.slow => {
-                    client.dropped.insert(key);
-                }
-                _ if hit => {
-                    client.inbox.push((name.clone(), payload.clone()));
-                    receivers.push(*id);
-                }
-                _ => {}
+    /// Puts an event into the inboxes of its receivers. Says who they are, and how many are not told in their dialect.
+    fn emit(&mut self, target: &Target, event: &Emission, delivery: Delivery) -> (Vec<Id>, u32) {
+        let (mut receivers, mut untold) = (Vec::new(), 0);
+        // What is told in each dialect, by its name: once, however many speak it.
+        let own = self.in_words_of(None, event);
+        self.encodings.push(own[0].0.clone());
+        let mut spelled: BTreeMap<&str, Vec<(String, Value)>> = BTreeMap::from([("", own)]);
+        let hit = self.clients.iter().filter(|(id, client)| client.open && is_hit(target, **id, client));
+        for id in hit.map(|(id, _)| *id).collect::<Vec<Id>>() {
+            let client = self.clients.get_mut(&id).unwrap();
+            if let Delivery::Patch { key } | Delivery::Full { key } = delivery
+                && client.slow
+            {
+                client.dropped.insert(key);
+                continue;
             }
+            let dialect = client.dialect;
+            let name = dialect.map_or("", |dialect| dialect.name);
+            if !spelled.contains_key(name) {
+                let told = self.in_words_of(dialect, event);
+                self.encodings.extend(told.iter().map(|(name, _)| name.clone()));
+                spelled.insert(name, told);
+            }
+            let told = &spelled[name];
+            match told.is_empty() {
+                true => untold += 1,
+                false => receivers.push(id),
+            }
+            self.clients.get_mut(&id).unwrap().inbox.extend_from_slice(told);
         }
-        receivers
+        (receivers, untold)
     }
 
     /// Questions that all have answered, or whose time is over, are told.
@@ -206,6 +208,19 @@ impl World {
         let over: Vec<Question> = self.questions.extract_if(.., |question| is_over(question)).collect();
         for Question { token, asked, answers, missing, .. } in over {
             self.inputs.push_back(AppInput::Acked { token, answers, missing: missing + asked.len() as u32 });
+        }
+    }
+}
+
+fn is_hit(target: &Target, id: Id, client: &Client) -> bool {
+    match target {
+        Target::Socket(one) => *one == socket(id),
+        Target::Rooms { nsp, rooms, except, except_sockets } => {
+            let everybody = rooms.is_empty();
+            client.nsp == *nsp
+                && (everybody || rooms.iter().any(|room| client.rooms.contains(room)))
+                && !except.iter().any(|room| client.rooms.contains(room))
+                && !except_sockets.contains(&socket(id))
         }
     }
 }

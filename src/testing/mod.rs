@@ -1,10 +1,11 @@
 //! Layer 8: a world for tests of applications. One application on one shard, with its store (the real one, in memory, without
 //! threads), clients with inboxes and rooms, HTTP calls, and time that only tests move. A test is a script, one input a line.
 //!
-//! `mod` (what a script says) → `heard` (what it looks at) → `effects` (the shard's part) → `store`.
+//! `mod` (what a script says) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`.
 //!
 //! Effects are applied as the shard applies them, through the same [`HomeState`]; nothing of the application is looked into.
 
+mod dialects;
 mod effects;
 mod heard;
 mod store;
@@ -23,6 +24,7 @@ use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
 use crate::app::home::HomeState;
 use crate::app::identity::{AuthSettings, Authenticator, Identity};
 use crate::app::job::Job;
+use crate::app::kit::dialect::{Answers, Dialect};
 use crate::app::reply::Item;
 use crate::app::route::{Call, Door, Place, Route};
 use crate::app::sql::Tables;
@@ -68,6 +70,9 @@ pub(crate) struct World {
     /// How often a timer was due.
     pub timers_run: usize,
     next: Id,
+    /// Those of the application, and the one that new clients speak.
+    dialects: &'static [Dialect],
+    spoken: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -82,6 +87,9 @@ struct Client {
     slow: bool,
     dropped: BTreeSet<u64>,
     nsp: NspIndex,
+    dialect: Option<&'static Dialect>,
+    /// Rows by which acks that it waits for are spelled.
+    spelled: BTreeMap<u64, Answers>,
     /// What it joined with.
     joined: Option<(Sid, Arc<Handshake>)>,
     /// Between two homes, or not read because of what waits already.
@@ -138,6 +146,8 @@ impl World {
             encodings: Vec::new(),
             timers_run: 0,
             next: 0,
+            dialects: &[],
+            spoken: None,
         };
         world.input(AppInput::Started);
         world
@@ -187,7 +197,9 @@ impl World {
         let id = self.next;
         let handshake = Handshake::new(ip, query, "UA", "");
         let auth = Bytes::from(auth.to_string());
-        let admitted = self.home.app().admit(verified, &Asked { auth: &auth, handshake: &handshake });
+        let asked = Asked { auth: &auth, handshake: &handshake };
+        let admitted = self.home.app().admit(verified, &asked);
+        let dialect = self.dialect_of(&asked);
         let identity = match admitted {
             Ok(identity) => identity,
             Err(refusal) => {
@@ -198,8 +210,17 @@ impl World {
         };
         let (sid, handshake) = (self.rng.sid(), Arc::new(handshake));
         let joined = Some((sid, handshake.clone()));
-        self.clients.insert(id, Client { identity: identity.clone(), nsp, joined, ..Client::default() });
-        let connect = Connect { socket: socket(id), nsp, dialect: None, moved: false, sid, identity, auth, handshake };
+        self.clients.insert(id, Client { identity: identity.clone(), nsp, dialect, joined, ..Client::default() });
+        let connect = Connect {
+            socket: socket(id),
+            nsp,
+            dialect: dialect.map(|dialect| dialect.name),
+            moved: false,
+            sid,
+            identity,
+            auth,
+            handshake,
+        };
         self.input(AppInput::Connect(connect));
         id
     }
@@ -216,6 +237,7 @@ impl World {
     }
 
     pub(crate) fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {
+        let Some(args) = self.in_our_words(id, args, ack) else { return };
         let client = self.clients.get_mut(&id).unwrap();
         let (nsp, identity) = (client.nsp, client.identity.clone());
         let event = AppInput::Event(Event { socket: socket(id), nsp, identity, args, ack });

@@ -8,6 +8,7 @@ use super::World;
 use crate::app::effect::{Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AppInput, Event};
 use crate::app::identity::{AuthMode, AuthSettings, Authenticator, Claims, Identity, Subject};
+use crate::app::kit::dialect::{Dialect, Word};
 use crate::app::sql::{Migration, Statement, Tables};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
@@ -181,4 +182,49 @@ fn a_handler_reads_tokens_and_makes_them() {
     assert_eq!(world.asks(a, "refresh", json!(token("ana", "refresh"))), "no", "it has ended");
     let again = world.asks(a, "refresh", next);
     assert!(again.as_str().is_some_and(|token| token.starts_with("eyJ")), "{again}");
+}
+
+#[test]
+fn clients_of_a_dialect_are_told_in_their_words_and_heard_in_ours() {
+    const DIALECTS: &[Dialect] = &[
+        Dialect {
+            name: "old",
+            strict: true,
+            words: &[
+                Word { fields: &[("for", "candidate")], ..Word::told("vote", "ballot") },
+                Word::heard("rename", "become"),
+                Word {
+                    acked: Some(|said, _| said.set(0, &json!([said.arg::<serde_json::Value>(0), "old"]))),
+                    ..Word::heard("renew", "refresh")
+                },
+                Word::heard("poll", "ask"),
+                Word::heard("hush", ""),
+            ],
+        },
+        Dialect { name: "mute", strict: false, words: &[Word::told("vote", "")] },
+    ];
+    let mut world = World::of(|| Poll, &[&TABLES], &[]);
+    let join = |world: &mut World, spoken| {
+        world.speaks(DIALECTS, spoken);
+        world.connect(Ok(Arc::default()), json!({}), "")
+    };
+    let [plain, mute] = [None, Some("mute")].map(|spoken| join(&mut world, spoken));
+    let [old, older] = [join(&mut world, Some("old")), join(&mut world, Some("old"))];
+    world.encodings.clear();
+    world.send(old, "hush", json!({}));
+    assert_eq!(world.encodings, [""; 0]);
+    world.send(old, "poll", json!({}));
+    assert_eq!(world.encodings, ["vote", "ballot"], "once for both of them");
+    assert_eq!(world.hears(plain, "vote"), json!({"for": "p1"}));
+    for id in [old, older] {
+        assert_eq!(world.hears(id, "ballot"), json!({"candidate": "p1"}));
+        world.answers(id, &json!(1));
+    }
+    world.answers(plain, &json!(1));
+    assert_eq!(world.heard(mute), [("result".to_owned(), json!({"votes": 3, "missing": 1}))]);
+    world.heard(old);
+    assert_eq!(world.asks(old, "renew", json!("x")), json!(["no", "old"]));
+    assert_eq!(world.asks(plain, "refresh", json!("x")), json!("no"));
+    world.send(old, "rename", json!("ana"));
+    assert_eq!(world.hears(old, "welcome"), json!("ana"), "moved, and heard in our words");
 }

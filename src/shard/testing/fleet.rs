@@ -5,7 +5,7 @@
 //! | `join ROOM`, `leave ROOM` | membership |
 //! | `become SUB`, `refresh S` | the sender is somebody else from now on; a socket whose token ends is `t` until S seconds after 1970 |
 //! | `pass SUB`, `whoami` | the home of SUB answers `whoami`; acks the tenant that decides |
-//! | `to {nsp, rooms, except, alone, class, key, commit} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
+//! | `to {nsp, rooms, except, alone, class, key, commit, beside} ARG` | `said ARG` to the union; `alone`: without the sender; `commit`: after one |
 //! | `twice ARG` | two volatile `said` in one list, to the sender |
 //! | `ask {timeout, me} ARG` | `question ARG` to all (`me`: to the sender) with acks; the sender then gets `result {answers, missing}` |
 //! | `echo …` | acks its arguments |
@@ -215,7 +215,10 @@ fn say(socket: SocketRef, option: &Value, args: &crate::app::event::Args, fx: &m
         Some("full") => Delivery::Full { key },
         _ => Delivery::Must,
     };
-    let event = Emission::relay("said", &rest(args), args.attachments().to_vec());
+    let mut event = Emission::relay("said", &rest(args), args.attachments().to_vec());
+    if let Some(more) = option.get("beside") {
+        event = event.beside(more);
+    }
     let emit = Effect::Emit { target, event, delivery };
     if option.get("commit").is_none() {
         return fx.push(emit);

@@ -29,8 +29,11 @@ const FLEET: &[Dialect] = &[Dialect {
 }];
 
 fn second(said: &mut Vec<Said>, aside: &mut Aside<'_>) {
-    assert_eq!((aside.beside, aside.now.mono.0 > 0), (None, true));
-    said.push(Said { name: "two".into(), ..said[0].clone() });
+    assert!(aside.now.mono.0 > 0, "it knows the time");
+    said.push(match aside.beside {
+        Some(more) => Said::new("two", &serde_json::from_str::<serde_json::Value>(more).unwrap()),
+        None => Said { name: "two".into(), ..said[0].clone() },
+    });
 }
 
 fn setup(shards: u16) -> Setup {
@@ -269,6 +272,17 @@ fn what_is_told_as_two_stays_together() {
         assert_eq!(world.sum(|shard| u64::from(shard.members.speakers.iter().sum::<u32>())), 1);
         [pairs, plain].iter().for_each(|peer| peer.hangs_up(false));
         world.assert_empty();
+    }
+}
+
+#[test]
+fn what_is_said_beside_an_event_only_dialects_tell() {
+    for shards in [1, 2, 4] {
+        let world = world(shards);
+        let (pairs, plain) = (fleet(&world, PAIRS), fleet(&world, PLAIN));
+        plain.sends(r#"42["to",{"beside":{"ids":[7]}},1]"#);
+        assert_eq!(texts(&pairs), [r#"42["one",1]"#, r#"42["two",{"ids":[7]}]"#]);
+        assert_eq!(texts(&plain), [r#"42["said",1]"#]);
     }
 }
 
