@@ -2,15 +2,14 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { afterEach, describe, test } from "node:test";
-import { signage } from "./lib/config.mjs";
-import { daemonOnly, startDaemon } from "./lib/daemon.mjs";
+import { daemonOnly } from "./lib/daemon.mjs";
+import { Fleet, SETTINGS, endRunning, obeys, of, register, settled } from "./lib/fleet.mjs";
 import { request } from "./lib/http.mjs";
 import { mint } from "./lib/jwt.mjs";
 import { relay } from "./lib/relay.mjs";
-import { Clients, Recorder, connected, once, refusal } from "./lib/socketio.mjs";
+import { Recorder, connected, once, refusal } from "./lib/socketio.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
-const SETTINGS = "state_interval_ms = 100\noffline_alert_after_ms = 300";
 const STATE = {
   timestamp: "2025-08-20T10:00:00.000Z",
   system: { cpu: 12.5, uptime: 100, network: { localIP: "10.0.0.4" } },
@@ -23,87 +22,7 @@ const STATE = {
 };
 const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-/** A daemon of one test with its clients. */
-class Fleet {
-  clients = new Clients();
-  relays = [];
-
-  static async start(settings = SETTINGS, options = {}) {
-    const fleet = new Fleet();
-    fleet.daemon = await startDaemon(signage({ settings, ...options }));
-    running = fleet;
-    return fleet;
-  }
-
-  async end() {
-    this.clients.closeAll();
-    this.relays.forEach((one) => one.close());
-    await this.daemon.stop();
-  }
-
-  /** A token of the device's own, from the admin API. */
-  async token(deviceId) {
-    const answer = await this.adminApi(`/signage/devices/${deviceId}/issue`, "POST");
-    assert.equal(answer.status, 200, answer.body);
-    return answer.json().token;
-  }
-
-  adminApi(path, method = "GET") {
-    return request(this.daemon.adminPort, path, { method });
-  }
-
-  async metric(pattern) {
-    const { body } = await this.adminApi("/metrics");
-    return body.split("\n").filter((line) => pattern.test(line)).reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-  }
-
-  socket(auth, { url = this.daemon.url, ...options } = {}) {
-    const socket = this.clients.create(`${url}/signage`, { auth, transports: ["websocket"], ...options });
-    socket.record = new Recorder(socket);
-    return socket;
-  }
-
-  /** An operator of some kind: admin unless `claims` say otherwise. */
-  async admin(claims = {}, options) {
-    const { sub = "ana", role = "admin" } = claims;
-    const socket = this.socket({ token: mint({ ...claims, sub, role }) }, options);
-    await connected(socket);
-    return socket;
-  }
-
-  /** A player with its own token, connected and not yet registered. */
-  async player(deviceId, { authToken, ...options } = {}) {
-    const socket = this.socket({ deviceId, authToken: authToken ?? (await this.token(deviceId)) }, options);
-    await connected(socket);
-    return socket;
-  }
-
-  /** The same, registered. */
-  async registered(deviceId, { deviceGroup = "g1", ...options } = {}) {
-    const socket = await this.player(deviceId, options);
-    await register(socket, deviceId, deviceGroup);
-    return socket;
-  }
-}
-
-async function register(socket, deviceId, deviceGroup = "g1") {
-  socket.emit("player:register", { deviceId, deviceName: "Lobby", deviceType: "player", deviceGroup, appVersion: "1.2" });
-  return socket.record.next("player:registered");
-}
-
-/** Lets a player answer every command with `result`, as the reference client does. */
-function obeys(socket, result = { ok: 1 }) {
-  socket.on("player:command", ({ commandId }) => socket.emit("player:command:response", { commandId, status: "success", result }));
-}
-
-const of = (deviceId) => (data) => data.deviceId === deviceId;
-
-let running;
-afterEach(async () => {
-  const fleet = running;
-  running = undefined;
-  await fleet?.end();
-});
+afterEach(endRunning);
 
 describe("signage", { skip: daemonOnly }, () => {
   test("1. register", async () => {
@@ -435,14 +354,6 @@ describe("signage", { skip: daemonOnly }, () => {
     });
   }
 });
-
-/** Whatever was on its way through the fleet's home has arrived: both sides have been answered after it. */
-async function settled(player, admin) {
-  for (const socket of [admin, player, admin]) {
-    const answer = await socket.timeout(5_000).emitWithAck("an event that is in no table");
-    assert.equal(answer.error.code, "UNKNOWN_EVENT");
-  }
-}
 
 async function download(fleet, url, picture) {
   const { pathname, search } = new URL(url, fleet.daemon.url);

@@ -1,5 +1,7 @@
 //! Digital signage: players that register, report what changes and obey; admins that watch all of them, command, look at
 //! states and lists, and take pictures. Without `--jwt-secret` the server must take any token (siod's development mode).
+//! A player that is asked for its state answers with all of it, in which nothing has changed but clock, uptime, memory and load: where
+//! `--rate` is next to nothing, that is all that players do.
 //!
 //! How soon an admin sees an update is read from the update itself: it carries the time at which it was meant to be sent.
 
@@ -117,7 +119,7 @@ impl Play for Signage {
         let id = device(self.turn);
         match SCRIPT.actions[action].name {
             "update" => {
-                let args = format!(r#"{{"timestamp":"{}","system":{{"uptime":{intended}}}}}"#, timestamp(intended));
+                let args = format!(r#"{{"timestamp":"{}","vlc":{{"time":{intended}}}}}"#, timestamp(intended));
                 stage.emit(who, None, "player:state", &args);
                 stage.cx.figures.add("updates", 1);
             }
@@ -152,6 +154,11 @@ impl Play for Signage {
                 }
             }
             ("player:command", PLAYER) => obey(stage, who, array),
+            ("player:request:state", PLAYER) => {
+                stage.cx.figures.add("states asked for", 1);
+                let state = quiet_state(stage.now());
+                stage.emit(who, None, "player:state", &state);
+            }
             ("player:error", _) => stage.refused(text_after(array, CODE)),
             _ => {}
         }
@@ -212,7 +219,7 @@ impl Signage {
         if before.is_some_and(|before| before + 1 != rev) {
             stage.cx.figures.add("revisions missed", 1);
         }
-        let sent = number_after(array, "\"uptime\":").filter(|sent| *sent <= stage.now());
+        let sent = number_after(array, "\"time\":").filter(|sent| (1..=stage.now()).contains(sent));
         if let Some(sent) = sent {
             stage.saw("update seen", sent);
         }
@@ -229,6 +236,16 @@ fn obey(stage: &mut Stage<'_, '_>, who: Who, array: &[u8]) {
     };
     let args = format!(r#"{{"commandId":"{id}","status":"success","result":{result}}}"#);
     stage.emit(who, None, "player:command:response", &args);
+}
+
+/// All eight sections as they are at the start, but for what no admin is told of by itself.
+fn quiet_state(now: Nanos) -> String {
+    let seconds = now / 1_000_000_000;
+    FULL_STATE
+        .replacen("2026-01-01T00:00:00.000Z", &timestamp(now), 1)
+        .replacen("\"uptime\":0", &format!("\"uptime\":{seconds}"), 1)
+        .replacen("\"freeMem\":1024", &format!("\"freeMem\":{}", 1_000 + seconds % 100), 1)
+        .replacen("[0.0,0.0,0.0]", &format!("[{}.5,0.4,0.3]", seconds % 3), 1)
 }
 
 /// Some time of day; only that it changes matters.
@@ -262,11 +279,13 @@ fn number_after(array: &[u8], opening: &str) -> Option<u64> {
 fn describe(outcome: &Outcome, lines: &mut Lines) {
     super::describe(outcome, lines, &SCRIPT);
     lines.add("updates", "updates sent, warm-up included", outcome.figures.count("updates") as f64, "");
+    let asked = outcome.figures.count("states asked for") as f64;
+    lines.add("states asked for", "states asked for and sent, warm-up included", asked, "");
     lines.must_be_zero("revisions missed", outcome.figures.count("revisions missed"));
 }
 
 /// All eight sections, about as large as a player's.
-const FULL_STATE: &str = r#"{"timestamp":"2026-01-01T00:00:00.000Z","system":{"cpu":12.5,"memory":{"total":4096,"free":1024},"uptime":0,"platform":"linux","arch":"arm64","network":{"localIP":"10.0.0.4","macAddress":"02:00:00:00:00:01"}},"storage":{"total":32000,"free":16000},"vlc":{"state":"playing","isRunning":true,"currentItem":"spot-1.mp4","time":0,"length":30,"volume":256},"app":{"name":"player","version":"1.0"},"activePlaylist":{"name":"morning","items":12},"defaultPlaylist":{"name":"default","items":3},"snapshot":{}}"#;
+const FULL_STATE: &str = r#"{"timestamp":"2026-01-01T00:00:00.000Z","system":{"cpu":12.5,"totalMem":4096,"freeMem":1024,"loadavg":[0.0,0.0,0.0],"uptime":0,"platform":"linux","arch":"arm64","network":{"localIP":"10.0.0.4","macAddress":"02:00:00:00:00:01"}},"storage":{"total":32000,"free":16000},"vlc":{"state":"playing","isRunning":true,"currentItem":"spot-1.mp4","time":0,"length":30,"volume":256},"app":{"name":"player","version":"1.0"},"activePlaylist":{"name":"morning","items":12},"defaultPlaylist":{"name":"default","items":3},"snapshot":{}}"#;
 
 #[cfg(test)]
 mod tests {
@@ -275,14 +294,20 @@ mod tests {
     #[test]
     fn what_is_read_out_of_an_event() {
         let array =
-            br#"["state:updated",{"deviceId":"load-12","rev":7,"full":false,"changes":{"system":{"uptime":99}}}]"#;
+            br#"["state:updated",{"deviceId":"load-12","rev":7,"full":false,"changes":{"vlc":{"time":99}}}]"#;
         assert_eq!(text_after(array, "\"deviceId\":\"load-"), Some("12"));
-        assert_eq!((number_after(array, "\"rev\":"), number_after(array, "\"uptime\":")), (Some(7), Some(99)));
+        assert_eq!((number_after(array, "\"rev\":"), number_after(array, "\"time\":")), (Some(7), Some(99)));
         assert_eq!(number_after(array, "\"none\":"), None);
         let signage = Signage { run: 7, turn: 0, waiting: HashMap::new(), revs: HashMap::new() };
         let numbers = ["load-7-65", "load-8-65", "cmd_1"].map(|id| signage.own_number(id));
         assert_eq!(numbers, [Some(65), None, None]);
         assert_eq!(PICTURE_CHARS % 4, 0, "base64 has four characters for three bytes");
-        serde_json::from_str::<serde_json::Value>(FULL_STATE).expect("it is JSON");
+        let first = serde_json::from_str::<serde_json::Value>(FULL_STATE).expect("it is JSON");
+        let mut quiet = serde_json::from_str::<serde_json::Value>(&quiet_state(7_000_000_000)).expect("it is JSON");
+        assert_eq!((&quiet["system"]["uptime"], &quiet["system"]["freeMem"]), (&7.into(), &1_007.into()));
+        assert_ne!((&quiet["timestamp"], &quiet["system"]["loadavg"]), (&first["timestamp"], &first["system"]["loadavg"]));
+        quiet["timestamp"] = first["timestamp"].clone();
+        quiet["system"] = first["system"].clone();
+        assert_eq!(quiet, first, "and nothing else");
     }
 }
