@@ -32,6 +32,8 @@ pub enum AppInput {
     /// refused it without asking. A reconnect through another shard may overtake it: compare `SocketRef`s, not users or
     /// devices. `silent_ms`: how long before this its client was last heard of, in whatever way, to within an eighth of a second.
     Disconnect { socket: SocketRef, identity: Arc<Identity>, reason: CloseReason, silent_ms: u64 },
+    /// The socket's client has answered a ping, as [`super::Application::hears_pongs`] asked to hear.
+    Heard { socket: SocketRef, identity: Arc<Identity> },
     /// The socket is somebody else's now (`Effect::Identify`), who is decided at another home. It is alive, in its rooms, and
     /// nothing of it arrives here any more; that home hears `Connect` when this has been handled.
     Moved { socket: SocketRef, identity: Arc<Identity> },

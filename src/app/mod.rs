@@ -95,6 +95,11 @@ pub trait Application: Send {
         None
     }
 
+    /// Whether the application wants to hear that clients answer pings ([`AppInput::Heard`]): one input for each socket and ping.
+    fn hears_pongs(&self) -> bool {
+        false
+    }
+
     /// The entity an input is about. While it is not loaded, or a commit of it is on its way, the input parks
     /// (bounded, in order) and runs afterwards. `None`: runs at once.
     fn entity(&self, _input: &AppInput) -> Option<Entity> {

@@ -4,19 +4,21 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hashbrown::hash_table::Entry;
+use smallvec::SmallVec;
 use tracing::{debug, info, warn};
 
 use super::Shard;
 use super::io::{Hello, Output, Service};
 use super::peer::{EventBudget, Peer, Timer};
+use crate::app::event::AppInput;
 use crate::base::close::{CloseReason, LogLevel};
-use crate::base::ids::{Key, NspId, PeerKey, Sid};
+use crate::base::ids::{Key, NspId, PeerKey, Sid, SocketRef};
 use crate::base::limit::POLLING_CLOSE_TIMEOUT_MS;
 use crate::engine::heartbeat::{self, Heartbeat, Phase};
 use crate::engine::packet::Packet;
 use crate::engine::polling::{self, Reply};
 use crate::engine::session::{Meaning, Session, Transport, meaning};
-use crate::socketio::client::{Client, Incoming, Joined, Violation};
+use crate::socketio::client::{Client, Incoming, Joined, Membership, Violation};
 
 impl Shard {
     /// A new session: sid drawn, heartbeat and connect timeout armed.
@@ -69,7 +71,10 @@ impl Shard {
         match meaning(packet) {
             Meaning::Text(text) => self.on_text(key, text),
             Meaning::Binary(data) => self.on_binary(key, data),
-            Meaning::Pong => self.rest_heartbeat(key),
+            Meaning::Pong => {
+                self.rest_heartbeat(key);
+                self.tell_pong(key);
+            }
             Meaning::Nothing => {}
             Meaning::Goodbye => {
                 // The parked GET of a client that says goodbye reads a noop, not a close (PROTOCOL 3).
@@ -163,6 +168,23 @@ impl Shard {
     fn is_waited_for(&self, key: PeerKey) -> bool {
         let session = self.transports.peers.get(key.0).map(|peer| &peer.session);
         session.is_some_and(|session| session.heartbeat.phase != Phase::Resting && !session.is_closing())
+    }
+
+    /// Applications that want to hear of pongs hear of this one. The sockets of others are not looked at.
+    fn tell_pong(&mut self, key: PeerKey) {
+        let Some(peer) = self.transports.peers.get(key.0) else { return };
+        let hears = |member: &&Membership| {
+            let app = self.config.namespaces.owner(member.nsp.id);
+            member.connected && self.homes.apps[usize::from(app.0)].app().hears_pongs()
+        };
+        let hearing: SmallVec<[Membership; 2]> = peer.client.memberships().iter().filter(hears).copied().collect();
+        for member in hearing {
+            let Some(socket) = self.members.sockets.get(member.socket) else { continue };
+            let (app, home, identity) =
+                (self.config.namespaces.owner(member.nsp.id), socket.home, socket.identity.clone());
+            let input = AppInput::Heard { socket: SocketRef { shard: self.id, key: member.socket }, identity };
+            self.hand_or_hold(member.socket, app, home, input);
+        }
     }
 
     /// A pong, or a finished upgrade: the next ping is one interval away.

@@ -262,6 +262,12 @@ impl World {
         self.run();
     }
 
+    /// The client answers a ping.
+    pub(crate) fn pongs(&mut self, id: Id) {
+        let identity = self.clients[&id].identity.clone();
+        self.input(AppInput::Heard { socket: socket(id), identity });
+    }
+
     /// The client's connection ends for want of a pong, so long after it was last heard of.
     pub(crate) fn times_out(&mut self, id: Id, silent_ms: u64) {
         self.depart(id, CloseReason::PingTimeout, silent_ms);

@@ -115,7 +115,9 @@ impl Signage {
         match input {
             AppInput::Connect(connect) => Some(fleet_of(&connect.identity)),
             AppInput::Event(event) => Some(fleet_of(&event.identity)),
-            AppInput::Disconnect { identity, .. } | AppInput::Drained { identity, .. } => Some(fleet_of(identity)),
+            AppInput::Disconnect { identity, .. }
+            | AppInput::Heard { identity, .. }
+            | AppInput::Drained { identity, .. } => Some(fleet_of(identity)),
             AppInput::Call { call, .. } => Some(fleet_of_call(call)),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|fleet| &**fleet),
             _ => None,
@@ -163,6 +165,11 @@ impl Application for Signage {
         Home::Tenant(fleet_of(identity).to_owned())
     }
 
+    /// They move `lastSeen`.
+    fn hears_pongs(&self) -> bool {
+        true
+    }
+
     fn entity(&self, input: &AppInput) -> Option<Entity> {
         self.fleet_of_input(input).map(entity_of)
     }
@@ -203,6 +210,9 @@ impl Application for Signage {
             }
             AppInput::Disconnect { socket, identity, reason, silent_ms } => {
                 self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_disconnect(socket, reason, silent_ms));
+            }
+            AppInput::Heard { socket, identity } => {
+                self.turn(cx, fleet_of(&identity), fx, |turn| turn.on_pong(socket));
             }
             AppInput::Timer { token } => {
                 let Some(fleet) = self.timers.get(&token.0).cloned() else { return };

@@ -306,6 +306,14 @@ impl Turn<'_> {
         }
     }
 
+    /// A socket has answered a ping.
+    pub(super) fn on_pong(&mut self, socket: SocketRef) {
+        let Some(id) = self.fleet.device_seat(socket).and_then(|seat| seat.bound.clone()) else { return };
+        if let Some(device) = self.fleet.devices.get_mut(&id) {
+            device.row.last_seen = self.now.wall;
+        }
+    }
+
     /// A socket has gone, `silent_ms` after its client was last heard of.
     pub(super) fn on_disconnect(&mut self, socket: SocketRef, reason: CloseReason, silent_ms: u64) {
         match self.fleet.seats.get(&socket) {

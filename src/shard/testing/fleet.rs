@@ -43,6 +43,8 @@ pub(crate) struct Fleet {
     started: bool,
     /// Speaks this long before the end of a token.
     notice_ms: Option<u64>,
+    /// Hears pongs, and logs them and the silence before a departure.
+    hears_pongs: bool,
     /// The identity of sockets whose token has ended, from then on.
     refreshed: Option<Arc<Identity>>,
 }
@@ -57,12 +59,18 @@ enum Waiting {
 impl Fleet {
     pub(crate) fn new(log: Option<Log>) -> Fleet {
         let (waiting, timers) = (BTreeMap::new(), BTreeMap::new());
-        Fleet { log, next_token: 0, waiting, timers, started: false, notice_ms: None, refreshed: None }
+        let (notice_ms, hears_pongs, refreshed) = (None, false, None);
+        Fleet { log, next_token: 0, waiting, timers, started: false, notice_ms, hears_pongs, refreshed }
     }
 
     /// One that speaks `notice_ms` before the end of a token, and at the end.
     pub(crate) fn speaking(notice_ms: u64) -> Fleet {
         Fleet { notice_ms: Some(notice_ms), ..Fleet::new(None) }
+    }
+
+    /// One that hears pongs.
+    pub(crate) fn hearing(log: Log) -> Fleet {
+        Fleet { hears_pongs: true, ..Fleet::new(Some(log)) }
     }
 
     fn logs(&self, what: &'static str, socket: SocketRef, detail: &str) {
@@ -240,6 +248,10 @@ impl Application for Fleet {
         self.notice_ms
     }
 
+    fn hears_pongs(&self) -> bool {
+        self.hears_pongs
+    }
+
     fn entity(&self, input: &AppInput) -> Option<Entity> {
         match input {
             AppInput::Event(_) => Some(Entity("e".into())),
@@ -254,7 +266,11 @@ impl Application for Fleet {
                 self.logs("event", event.socket, &String::from_utf8_lossy(&event.args.raw_all()));
                 self.on_event(event, fx);
             }
+            AppInput::Disconnect { socket, silent_ms, .. } if self.hears_pongs => {
+                self.logs("silent", socket, &silent_ms.to_string());
+            }
             AppInput::Disconnect { socket, reason, .. } => self.logs("disconnect", socket, reason.label()),
+            AppInput::Heard { socket, .. } => self.logs("heard", socket, ""),
             AppInput::Acked { token, answers, missing } => self.on_answers(token, &answers, missing, fx),
             AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
             AppInput::Drained { socket, keys, .. } => {

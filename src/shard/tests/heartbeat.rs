@@ -2,6 +2,7 @@
 
 use super::{apps, fleet, world};
 use crate::base::limit::HEARING_GRACE_MS;
+use crate::shard::testing::fleet::Fleet;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Poller, Setup, World};
 use crate::wire::frame::{Opcode, write_masked};
@@ -43,6 +44,27 @@ fn pings_come_at_the_interval_and_pongs_restart_it() {
     peer.gets_close(None);
     world.advance(5_000);
     world.assert_empty();
+}
+
+#[test]
+fn pongs_are_told_where_they_are_asked_for_and_a_departure_says_how_long_it_was_silent() {
+    for shards in [1, 2] {
+        let (log, told) = std::sync::mpsc::channel();
+        let world = World::new(shards, move || vec![("/fleet", Box::new(Fleet::hearing(log.clone())))]);
+        let peer = fleet(&world);
+        world.advance(25_000);
+        peer.gets("2");
+        world.advance(3_000);
+        peer.sends("3");
+        world.advance(25_000);
+        peer.gets("2");
+        world.advance(20_000);
+        peer.gets_close(None);
+        let told: Vec<(&str, String)> = told.try_iter().map(|(what, _, detail)| (what, detail)).collect();
+        assert_eq!(told.iter().filter(|(what, _)| *what == "heard").count(), 1, "{told:?}");
+        let silent = told.iter().find(|(what, _)| *what == "silent").expect("it has gone");
+        assert!(silent.1.parse::<u64>().unwrap().abs_diff(45_000) <= 128, "{told:?}");
+    }
 }
 
 #[test]

@@ -293,8 +293,7 @@ mod tests {
 
     #[test]
     fn what_is_read_out_of_an_event() {
-        let array =
-            br#"["state:updated",{"deviceId":"load-12","rev":7,"full":false,"changes":{"vlc":{"time":99}}}]"#;
+        let array = br#"["state:updated",{"deviceId":"load-12","rev":7,"full":false,"changes":{"vlc":{"time":99}}}]"#;
         assert_eq!(text_after(array, "\"deviceId\":\"load-"), Some("12"));
         assert_eq!((number_after(array, "\"rev\":"), number_after(array, "\"time\":")), (Some(7), Some(99)));
         assert_eq!(number_after(array, "\"none\":"), None);
@@ -305,7 +304,10 @@ mod tests {
         let first = serde_json::from_str::<serde_json::Value>(FULL_STATE).expect("it is JSON");
         let mut quiet = serde_json::from_str::<serde_json::Value>(&quiet_state(7_000_000_000)).expect("it is JSON");
         assert_eq!((&quiet["system"]["uptime"], &quiet["system"]["freeMem"]), (&7.into(), &1_007.into()));
-        assert_ne!((&quiet["timestamp"], &quiet["system"]["loadavg"]), (&first["timestamp"], &first["system"]["loadavg"]));
+        assert_ne!(
+            (&quiet["timestamp"], &quiet["system"]["loadavg"]),
+            (&first["timestamp"], &first["system"]["loadavg"])
+        );
         quiet["timestamp"] = first["timestamp"].clone();
         quiet["system"] = first["system"].clone();
         assert_eq!(quiet, first, "and nothing else");

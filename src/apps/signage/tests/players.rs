@@ -539,6 +539,12 @@ fn r20_only_what_comes_from_the_device_moves_last_seen() {
     world.send(aux, "system:status", json!({"cpus": 4}));
     let second = last_seen(&mut world, admin);
     assert!(second > first);
+    world.pass(1_000);
+    world.pongs(admin);
+    assert_eq!(last_seen(&mut world, admin), second, "nobody else's pong");
+    world.pongs(own);
+    let second = last_seen(&mut world, admin);
+    assert_eq!(second, world.now.wall.to_string());
     world.pass(20_000);
     world.times_out(own, 15_000);
     let told = world.hears(admin, "device:disconnected")["lastSeen"].as_str().unwrap().to_owned();
