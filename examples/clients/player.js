@@ -25,6 +25,7 @@ player.on("connect", () => {
   report();
 });
 player.on("player:registered", (answer) => console.log("player:registered", JSON.stringify(answer)));
+player.on("player:request:state", report);
 player.on("player:replaced", () => {
   console.log(`another player has registered as ${deviceId}`);
   process.exit(1);

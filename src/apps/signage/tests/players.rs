@@ -2,6 +2,7 @@
 //! (SIGNAGE 9.14 to 9.20).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::acceptance::full_state;
 use super::world::{Id, World, by_fleet_token};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
+use crate::app::identity::{Claims, Identity};
 use crate::apps::signage::settings::Settings;
 use crate::base::close::CloseReason;
 use crate::base::secret::Secret;
@@ -522,6 +524,23 @@ fn r19_without_a_token_a_legacy_client_may_little_and_only_from_listed_addresses
     assert_eq!(world.asks(old, "player:state", json!({}))["error"]["code"], "FORBIDDEN", "still");
     assert_eq!(world.asks(old, "AUTHENTICATE", json!({"id": "x2"}))["error"]["code"], "DEVICE_ID_MISMATCH");
     assert_eq!(world.asks(old, "ERROR", json!({"message": "VLC is gone"}))["deviceId"], "x1");
+}
+
+#[test]
+fn r19_in_development_mode_a_legacy_client_needs_no_address() {
+    let mut world = World::new();
+    let anybody: Identity = Claims { sub: "anonymous".into(), role: "*".into(), ..Claims::default() }.into();
+    let anybody = Arc::new(anybody);
+    let old = world.connect(Ok(anybody.clone()), json!({}), "");
+    assert_eq!(world.asks(old, "heartbeat", json!({"id": "x"}))["error"]["code"], "NOT_REGISTERED");
+    let id = world.asks(old, "AUTHENTICATE", json!({"id": null, "name": "Old", "mac": "aa"}))["id"].clone();
+    let admin = world.connect(Ok(anybody), json!({}), "");
+    world.heard(old);
+    world.send(old, "heartbeat", json!({"id": id, "vlc": {"status": {"currentItem": "a"}}}));
+    assert_eq!(world.hears(admin, "state:updated")["state"]["vlc"]["currentItem"], "a");
+    world.send(admin, "player:command", json!({"deviceId": id, "command": "vlc:stop"}));
+    let heard: Vec<String> = world.heard(old).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(heard, ["STOP"], "a device from now on, and asked for nothing");
 }
 
 #[test]
