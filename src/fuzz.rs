@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::api::form;
 use crate::base::json;
-use crate::base::limit::PROXY_HEAD_BYTES_MAX;
+use crate::base::limit::{PROXY_HEAD_BYTES_MAX, UPLOAD_FIELDS_MAX, UPLOAD_HEAD_BYTES_MAX};
 use crate::engine::packet::Packet;
 use crate::engine::{open, packet, payload};
 use crate::net::forwarded::Proxies;
@@ -90,6 +91,23 @@ pub fn forwarded(data: &[u8]) {
     }
 }
 
+/// The body of an upload, read at once and in pieces whose size the first byte chooses: the same fields and the same file, or a
+/// refusal both times.
+pub fn multipart(data: &[u8]) {
+    let Some((size, body)) = data.split_first() else { return };
+    // A head is cut off by what has come, so that a longer one depends on its pieces.
+    if body.len() > UPLOAD_HEAD_BYTES_MAX {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let whole = runtime.block_on(form::read(body, body.len().max(1)));
+    let split = runtime.block_on(form::read(body, usize::from(*size).max(1)));
+    assert_eq!(whole.as_ref().ok(), split.as_ref().ok(), "a form depends on how its bytes were split");
+    if let Ok((form, file)) = whole {
+        assert!(form.size_bytes() + file.len() < body.len() && form.fields.len() <= UPLOAD_FIELDS_MAX);
+    }
+}
+
 const MAX_PAYLOAD: usize = 4096;
 
 /// What each message was (its text or bytes, or a word for the rest), up to the close or the error.
@@ -146,6 +164,12 @@ mod tests {
         for seed in ["1.1.1.1, 10.0.0.2", "for=\"1.1.1.1;x=\"\\", "for=\"[::1]:1\";host=\"a,b\""] {
             forwarded(seed.as_bytes());
         }
+        for seed in [
+            "\x01--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b--",
+            "\x07--b\r\ncontent-disposition: form-data; name=\"f\"; filename*=utf-8''%41\r\n\r\n\r\n--c\r\n--b--\r\n",
+        ] {
+            multipart(seed.as_bytes());
+        }
     }
 
     proptest! {
@@ -157,6 +181,7 @@ mod tests {
                 engine_payload(input);
                 proxy_head(input);
                 forwarded(input);
+                multipart(input);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::app::identity::Identity;
 use crate::app::job::{Blob, JobError};
 use crate::app::reply::Answer;
 use crate::app::route::Call;
+use crate::app::upload::{News, Take};
 use crate::shard::sample::ShardSample;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -33,6 +34,12 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Hands a call to its home in the application of this name. `cut` is told where the asker of a stream does not read.
     fn call(&self, app: &'static str, call: Call, cut: Arc<Notify>) -> Box<dyn Answers>;
 
+    /// Begins to take a file.
+    ///
+    /// # Errors
+    /// Too many files come at once.
+    fn take(&self, take: Take) -> Result<Box<dyn Intake>, JobError>;
+
     /// What is known of a blob; nothing where quota or age has taken it, or it never was.
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>>;
 
@@ -50,6 +57,18 @@ pub(crate) trait Backend: Send + Sync + 'static {
 pub(crate) trait Answers: Send {
     /// The next answer; `None` when there will be none.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>>;
+
+    /// How it goes with the file that the home takes.
+    fn tell(&mut self, news: News);
+}
+
+/// A file that is being taken. Dropped before it is kept, nothing is left of it.
+pub(crate) trait Intake: Send {
+    /// Hands over the next bytes; waits while too many are on their way.
+    fn push(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), JobError>>;
+
+    /// All of it has been handed over, and it is of this kind.
+    fn finish(self: Box<Self>, mime: &'static str) -> BoxFuture<'static, Result<Blob, JobError>>;
 }
 
 /// Whether the daemon takes new clients.

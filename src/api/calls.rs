@@ -9,19 +9,20 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::answer::{self, refuse};
 use super::routes::{Found, Owned, Routes};
-use super::{Api, blob, reply, stream};
+use super::{Api, reply, upload};
 use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
-use crate::app::route::{Body, Call, Http, Place, Refused, Who};
+use crate::app::route::{Body, Call, Place, Refused, Who};
 use crate::base::ids::ListenerId;
 use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::base::percent;
@@ -56,6 +57,9 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
     let judged = match identified(api, owned.route.who, &parts.headers, &call.query) {
         Ok(identity) => {
             call.identity = identity;
+            if let Body::Upload { bytes_max } = owned.route.body {
+                return upload::serve(api, owned, call, bytes_max, &parts, body, cut).await;
+            }
             with_body(api, &mut call, &parts.headers, body).await
         }
         Err(refused) => Err(refused),
@@ -87,7 +91,7 @@ fn identified(api: &Api, who: Who, headers: &HeaderMap, query: &str) -> Result<O
 /// Reads the body as the route wants it, within its bound and its time.
 async fn with_body(api: &Api, call: &mut Call, headers: &HeaderMap, body: axum::body::Body) -> Result<(), Refused> {
     let bytes_max = match call.route.body {
-        Body::None => return Ok(()),
+        Body::None | Body::Upload { .. } => return Ok(()),
         Body::Json { bytes_max } if is_json(headers) => bytes_max,
         Body::Json { .. } => return Err(NOT_OF_JSON),
         Body::Raw { bytes_max, headers: chosen } => {
@@ -99,8 +103,7 @@ async fn with_body(api: &Api, call: &mut Call, headers: &HeaderMap, body: axum::
             bytes_max
         }
     };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > bytes_max as u64) {
+    if reply::length(headers).is_some_and(|length| length > bytes_max as u64) {
         return Err(TOO_LARGE);
     }
     let whole = Limited::new(body, bytes_max).collect();
@@ -129,14 +132,9 @@ fn user_agent(headers: &HeaderMap) -> String {
 }
 
 async fn at(api: &Api, owned: Owned, call: Call, asked: &Parts, cut: Arc<Notify>) -> Response {
-    let http = &owned.row.http;
     let mut answers = api.backend.call(owned.row.name, call, cut);
-    let first = timeout(api.settings.call_timeout, poll_fn(|cx| answers.poll_next(cx))).await;
-    match first {
-        Ok(Some(Answer::Reply(Reply { content: Content::Stream, .. }))) => stream::response(answers),
-        Ok(Some(Answer::Reply(reply))) => show(api, http, reply, asked).await,
-        Ok(_) | Err(_) => refuse(http, &NO_ANSWER),
-    }
+    let first = answer::next(api, &mut *answers).await;
+    answer::respond(api, &owned.row.http, first, answers, asked).await
 }
 
 /// Asks several homes at once. All have the same deadline, and whoever misses it is named.
@@ -170,36 +168,6 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
     reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
 }
 
-/// A home's reply as HTTP.
-async fn show(api: &Api, http: &Http, reply: Reply, asked: &Parts) -> Response {
-    let Ok(status) = StatusCode::from_u16(reply.status) else { return refuse(http, &BAD_REPLY) };
-    let not_stored = (header::CACHE_CONTROL, "no-store");
-    match reply.content {
-        Content::Empty => (status, [not_stored]).into_response(),
-        Content::Stream => refuse(http, &BAD_REPLY),
-        Content::Json(text) => reply::json(status, text),
-        Content::Text(text) => (status, [not_stored], text).into_response(),
-        Content::Redirect(to) => match HeaderValue::try_from(to) {
-            Ok(to) => (status, [(header::LOCATION, to)], [not_stored]).into_response(),
-            Err(_) => refuse(http, &BAD_REPLY),
-        },
-        Content::Blob { shelf, id, gone } => match blob::fetch(api, shelf, id, &asked.method, &asked.headers).await {
-            Ok(response) => response,
-            Err(blob::Unfetched::Gone) => refuse(http, &gone),
-            Err(blob::Unfetched::StoreFails) => refuse(http, &NO_STORE),
-        },
-    }
-}
-
-fn refuse(http: &Http, refused: &Refused) -> Response {
-    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = reply::json(status, (http.error)(refused));
-    if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
 const NOT_FOUND: Refused = Refused::new(404, "NOT_FOUND", reply::NOT_FOUND);
 const WRONG_METHOD: Refused = Refused::new(405, "METHOD_NOT_ALLOWED", reply::WRONG_METHOD);
 const NO_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer");
@@ -213,9 +181,6 @@ const TOO_LARGE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the body is l
 const TOO_SLOW: Refused = Refused::new(408, "TIMEOUT", "the body did not arrive in time");
 const BROKEN: Refused = Refused::new(400, "VALIDATION", "the body did not arrive whole");
 const TOO_MANY_HOMES: Refused = Refused::new(400, "VALIDATION", "too many are asked at once");
-const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
-const NO_STORE: Refused = Refused::new(503, "STORE_UNAVAILABLE", "the store does not answer");
-const BAD_REPLY: Refused = Refused::new(500, "INTERNAL", "the application's answer is none");
 
 #[cfg(test)]
 mod tests;

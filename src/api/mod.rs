@@ -10,17 +10,20 @@
 //! | `client_files` | `/socket.io/socket.io.js` and its seven siblings |
 //! | `metrics` | `/metrics`, admin only |
 //! | `admin` | the guard; `/drain` |
-//! | `calls`, `routes`, `blob`, `stream` | the routes of applications, `/<application>/…` |
+//! | `calls`, `routes`, `answer`, `blob`, `stream` | the routes of applications, `/<application>/…` |
+//! | `upload`, `form` | those of them that take a file |
 //! | `range` | none by itself: what of a file or a blob a request wants |
 //! | `openapi` | `/openapi.json`: those of the listener |
 //!
 //! Deliberately absent: CORS on anything but the client files. A page of another origin has no business here.
 
 pub(crate) mod admin;
+mod answer;
 pub(crate) mod backend;
 mod blob;
 mod calls;
 pub(crate) mod client_files;
+pub(crate) mod form;
 pub(crate) mod health;
 pub(crate) mod metrics;
 mod openapi;
@@ -31,6 +34,7 @@ mod reply;
 pub(crate) mod routes;
 pub(crate) mod static_root;
 mod stream;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;

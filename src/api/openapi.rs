@@ -46,6 +46,7 @@ fn operation(path: &str, owned: &Owned) -> Value {
         Body::None => return operation,
         Body::Json { .. } => "application/json",
         Body::Raw { .. } => "*/*",
+        Body::Upload { .. } => "multipart/form-data",
     };
     operation["requestBody"] = json!({ "required": true, "content": { kind: {} } });
     operation

@@ -36,5 +36,10 @@ pub(super) fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Bytes that a request says its body has.
+pub(crate) fn length(headers: &axum::http::HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 pub(super) const NOT_FOUND: &str = "nothing is served under this path";
 pub(super) const WRONG_METHOD: &str = "this path does not take that method";

@@ -147,6 +147,7 @@ fn kind(body: Body) -> &'static str {
         Body::None => "",
         Body::Json { .. } => "json",
         Body::Raw { .. } => "raw",
+        Body::Upload { .. } => "upload",
     }
 }
 

@@ -56,7 +56,7 @@ impl HttpBody for Events {
                 self.rest.as_mut().reset(Instant::now() + REST);
                 Poll::Ready(Some(Ok(Frame::data(written(&item).into()))))
             }
-            Poll::Ready(Some(Answer::End | Answer::Reply(_))) => Poll::Ready(None),
+            Poll::Ready(Some(Answer::End | Answer::Reply(_) | Answer::Take(_))) => Poll::Ready(None),
             Poll::Ready(None) => Poll::Ready(Some(Err(Broken))),
             Poll::Pending => {
                 if self.rest.as_mut().poll(cx).is_pending() {

@@ -1,5 +1,7 @@
 //! A daemon made of constants, and a request at a router: what the tests of this layer share.
 
+pub(crate) mod album;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -19,15 +21,19 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt;
 
-use super::backend::{Answers, Backend, BoxFuture, Readiness};
+use super::backend::{Answers, Backend, BoxFuture, Intake, Readiness};
 use super::{Api, Settings};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Blob, JobError, JobErrorKind};
+use crate::app::kind::IMAGES;
 use crate::app::reply::{Answer as Told, Reply};
 use crate::app::route::{Bare, Body as Kind, Call, Door, Http, Method, Page, Param, Place, Refused, Route, Who};
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
+use crate::app::upload::{News, Take};
 use crate::app::{AuthFailure, Home};
+use crate::base::ids::Sid;
+use crate::base::time::WallMillis;
 use crate::shard::sample::ShardSample;
 
 /// An application with routes of every sort, whose errors have a form of their own.
@@ -49,6 +55,7 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
             },
             Route { bare: Bare::Everywhere, body: HOOK, ..route("hook", Method::Post, "/hook/{of}") },
             Route { home: of_all, ..route("each", Method::Get, "/each") },
+            Route { body: Kind::Upload { bytes_max: 40 }, ..route("upload", Method::Post, "/upload") },
             Route { door: Door::Admin, ..route("ledger", Method::Get, "/ledger") },
         ],
         pages: &[
@@ -81,6 +88,10 @@ pub(crate) struct Fake {
     pub readiness: Readiness,
     pub samples: Vec<ShardSample>,
     pub settings: Settings,
+    /// Files of uploads are taken, before the answer comes.
+    pub takes: bool,
+    /// What the store says of each piece; `None`: it keeps the file.
+    pub intake_fails: Option<JobErrorKind>,
     /// Answer to every call; `None`: nobody answers.
     pub reply: Option<Reply>,
     /// What follows the answer, each after longer than a call waits.
@@ -100,6 +111,9 @@ pub(crate) struct Fake {
 /// What the routes asked of the daemon.
 #[derive(Default)]
 pub(crate) struct Seen {
+    /// What the home of an upload has heard, and the pieces of its file that the store was handed.
+    pub news: Mutex<Vec<News>>,
+    pub pieces: Mutex<Vec<Bytes>>,
     pub calls: Mutex<Vec<Call>>,
     pub drains: AtomicUsize,
     pub glances: AtomicUsize,
@@ -111,12 +125,9 @@ impl Default for Fake {
         Fake {
             readiness: Readiness::Ready,
             samples: vec![ShardSample::default()],
-            settings: Settings {
-                applications: ROWS.into(),
-                call_timeout: AT_ONCE,
-                body_timeout: AT_ONCE,
-                ..Settings::default()
-            },
+            settings: Settings { applications: ROWS.into(), call_timeout: AT_ONCE, ..Settings::default() },
+            takes: false,
+            intake_fails: None,
             reply: None,
             later: Vec::new(),
             silent: &[],
@@ -130,10 +141,18 @@ impl Default for Fake {
 }
 
 impl Fake {
+    /// The same, with no patience for bodies.
+    pub(crate) fn hasty(mut self) -> Fake {
+        self.settings.body_timeout = AT_ONCE;
+        self
+    }
+
     pub(crate) fn api(&self) -> Api {
         let daemon = Daemon {
             readiness: self.readiness.clone(),
             samples: self.samples.clone(),
+            takes: self.takes,
+            intake_fails: self.intake_fails,
             reply: self.reply.clone(),
             later: self.later.clone(),
             silent: self.silent,
@@ -154,6 +173,8 @@ pub(crate) fn identity(sub: &str, role: &str) -> Identity {
 struct Daemon {
     readiness: Readiness,
     samples: Vec<ShardSample>,
+    takes: bool,
+    intake_fails: Option<JobErrorKind>,
     reply: Option<Reply>,
     later: Vec<Told>,
     silent: &'static [&'static str],
@@ -182,9 +203,15 @@ impl Backend for Daemon {
     fn call(&self, _: &'static str, call: Call, _: Arc<Notify>) -> Box<dyn Answers> {
         let is_silent = matches!(&call.home, Home::Tenant(name) if self.silent.contains(&&**name));
         self.seen.calls.lock().unwrap().push(call);
+        let take = self.takes.then(|| (Duration::ZERO, Told::Take(take())));
         let first = self.reply.clone().filter(|_| !is_silent).map(|reply| (Duration::ZERO, Told::Reply(reply)));
         let later = self.later.iter().cloned().map(|told| (AT_ONCE * 2, told));
-        Box::new(Script { rest: first.into_iter().chain(later).collect(), pause: Box::pin(sleep(Duration::ZERO)) })
+        let (rest, pause) = (take.into_iter().chain(first).chain(later).collect(), Box::pin(sleep(Duration::ZERO)));
+        Box::new(Script { rest, pause, takes: false, seen: self.seen.clone() })
+    }
+
+    fn take(&self, _: Take) -> Result<Box<dyn Intake>, JobError> {
+        Ok(Box::new(Bin { fails: self.intake_fails, seen: self.seen.clone() }))
     }
 
     fn blob(&self, _shelf: &'static str, _id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {
@@ -206,21 +233,56 @@ impl Backend for Daemon {
     }
 }
 
-/// What a home says, and how long after what it has said before; then nothing, ever.
+/// What a home says, and how long after what it has said before; then nothing, ever. Behind a file that it takes it waits for
+/// the end of that.
 struct Script {
     rest: VecDeque<(Duration, Told)>,
     pause: Pin<Box<Sleep>>,
+    takes: bool,
+    seen: Arc<Seen>,
 }
 
 impl Answers for Script {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
-        if self.rest.is_empty() || self.pause.as_mut().poll(cx).is_pending() {
+        if self.takes || self.rest.is_empty() || self.pause.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         let told = self.rest.pop_front().map(|(_, told)| told);
+        self.takes = matches!(told, Some(Told::Take(_)));
         let pause = self.rest.front().map_or(Duration::ZERO, |(pause, _)| *pause);
         self.pause.as_mut().reset(Instant::now() + pause);
         Poll::Ready(told)
+    }
+
+    fn tell(&mut self, news: News) {
+        self.takes &= matches!(news, News::Progress { .. });
+        self.seen.news.lock().unwrap().push(news);
+    }
+}
+
+fn take() -> Take {
+    let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
+    Take { shelf: "s", id, at: WallMillis(0), bytes_max: 30, kinds: IMAGES }
+}
+
+/// A store for one file.
+struct Bin {
+    fails: Option<JobErrorKind>,
+    seen: Arc<Seen>,
+}
+
+impl Intake for Bin {
+    fn push(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), JobError>> {
+        self.seen.pieces.lock().unwrap().push(bytes);
+        let fails = self.fails.map(|kind| JobError::new(kind, "no room in this test"));
+        Box::pin(async { fails.map_or(Ok(()), Err) })
+    }
+
+    fn finish(self: Box<Self>, mime: &'static str) -> BoxFuture<'static, Result<Blob, JobError>> {
+        let (bytes, hash) = (self.seen.pieces.lock().unwrap().concat().len() as u64, "ab12".to_owned());
+        let (shelf, id, mime) = ("s".to_owned(), take().id.to_string(), mime.to_owned());
+        let blob = Blob { shelf, id, at: WallMillis(0), mime, bytes, sha256: hash.clone(), file: hash };
+        Box::pin(async { Ok(blob) })
     }
 }
 

@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::job::Job;
 use super::reply::{Item, Reply};
 use super::sql::Statement;
+use super::upload::Take;
 use super::{Entity, Home};
 
 pub use super::Token;
@@ -61,6 +62,11 @@ pub enum Effect {
         id: u64,
         args: Bytes,
         attachments: Vec<Bytes>,
+    },
+    /// The file of an upload may come; what becomes of it is told by `AppInput::Upload`. A reply before its end breaks it off.
+    Take {
+        req: ReqId,
+        take: Take,
     },
     /// The answer to a call from HTTP.
     Reply {

@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::job::Outcome;
 use super::reply::Leave;
 use super::route::Call;
+use super::upload::News;
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
 use crate::base::json::surrogate;
@@ -49,6 +50,8 @@ pub enum AppInput {
     Done { token: Token, outcome: Outcome },
     /// A call from HTTP, to be answered by `Effect::Reply`.
     Call { req: ReqId, call: Box<Call> },
+    /// How it goes with a file that was taken by `Effect::Take`; `Kept` and `Failed` want a reply, and are the last.
+    Upload { req: ReqId, news: News },
     /// The asker of a stream that has not ended is not there any more.
     Left { req: ReqId, why: Leave },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile

@@ -85,9 +85,9 @@ impl HomeState {
         if let Some(refusal) = self.users.on_input(&input, &*self.app) {
             return out.push(Decision::Effect(refusal));
         }
-        // About no entity are answers to jobs, the start and the drain.
-        let about_none =
-            matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Started | AppInput::Draining);
+        // About no entity are answers to jobs and acks, news of uploads, the start and the drain.
+        let is_answer = matches!(input, AppInput::Done { .. } | AppInput::Acked { .. } | AppInput::Upload { .. });
+        let about_none = is_answer || matches!(input, AppInput::Started | AppInput::Draining);
         let at_once = about_none || (self.parked.is_empty() && self.app.has_loaded(&input));
         let entity = if at_once { None } else { self.app.entity(&input) };
         let Some(entity) = entity else { return self.run(cx, input, out) };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::kind::Kind;
 use super::sql::{FromRow, RowError, Rows, Statement};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;
@@ -77,23 +78,6 @@ impl Data {
         }
     }
 }
-
-/// What bytes are told by.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
-    pub mime: &'static str,
-    /// All of these at their offsets.
-    pub magic: &'static [(usize, &'static [u8])],
-}
-
-/// Images that browsers show and nobody runs.
-pub const IMAGES: &[Kind] = &[
-    Kind { mime: "image/png", magic: &[(0, b"\x89PNG\r\n\x1a\n")] },
-    Kind { mime: "image/jpeg", magic: &[(0, b"\xff\xd8\xff")] },
-    Kind { mime: "image/webp", magic: &[(0, b"RIFF"), (8, b"WEBP")] },
-    Kind { mime: "image/gif", magic: &[(0, b"GIF87a")] },
-    Kind { mime: "image/gif", magic: &[(0, b"GIF89a")] },
-];
 
 /// A blob that is on its shelf, until quota or age take it.
 #[derive(Clone, Debug, PartialEq, Eq)]

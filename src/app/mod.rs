@@ -3,9 +3,11 @@
 
 pub mod effect;
 pub mod event;
+pub mod form;
 pub mod home;
 pub mod identity;
 pub mod job;
+pub mod kind;
 pub mod kit;
 pub mod metric;
 pub mod reply;
@@ -13,6 +15,7 @@ pub mod route;
 pub mod settings;
 pub mod sql;
 pub mod table;
+pub mod upload;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::route::Refused;
+use super::upload::Take;
 use crate::base::ids::Sid;
 
 /// How a call is answered.
@@ -41,9 +42,11 @@ pub struct Item {
     pub data: String,
 }
 
-/// What a home says to a call: one reply, and after [`Content::Stream`] items up to an end.
+/// What a home says to a call: one reply, and after [`Content::Stream`] items up to an end. A file that comes with the call is
+/// taken before that.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
+    Take(Take),
     Reply(Reply),
     Item(Item),
     End,

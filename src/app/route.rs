@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Home;
+use super::form::Form;
 use super::identity::Identity;
 use crate::base::percent;
 
@@ -122,6 +123,9 @@ pub enum Body {
     Json { bytes_max: usize },
     /// The bytes as they came, whatever their type, and these headers: a signature is of bytes.
     Raw { bytes_max: usize, headers: &'static [&'static str] },
+    /// `multipart/form-data` of fields and, behind them, one file of at most so many bytes; another type is 415, what is not
+    /// written so 400. The fields reach the home, which takes the file or does not.
+    Upload { bytes_max: u64 },
 }
 
 /// A request that a route has let through.
@@ -144,6 +148,8 @@ pub struct Call {
     pub headers: Vec<(&'static str, Bytes)>,
     /// As the route's kind of body says.
     pub body: Bytes,
+    /// What comes before the file of an upload.
+    pub form: Option<Box<Form>>,
 }
 
 /// Where a call is decided.
@@ -236,6 +242,7 @@ impl Call {
             user_agent: String::new(),
             headers: Vec::new(),
             body: Bytes::new(),
+            form: None,
         }
     }
 
@@ -255,6 +262,11 @@ impl Call {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &value[..])
     }
 
+    /// A field of an upload, if it came before the file.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.form.as_ref()?.field(name)
+    }
+
     /// The body read as `T`; `None` if it is of another shape.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
@@ -264,7 +276,8 @@ impl Call {
     pub fn size_bytes(&self) -> usize {
         let values: usize = self.values.iter().map(String::len).sum();
         let headers: usize = self.headers.iter().map(|(_, value)| value.len()).sum();
-        values + headers + self.query.len() + self.user_agent.len() + self.body.len()
+        let form = self.form.as_ref().map_or(0, |form| form.size_bytes());
+        form + values + headers + self.query.len() + self.user_agent.len() + self.body.len()
     }
 }
 

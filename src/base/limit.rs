@@ -73,6 +73,17 @@ pub const STREAM_ITEMS_MAX: usize = 1_024;
 pub const STREAM_BYTES_MAX: usize = 1024 * 1024;
 /// A stream that has had nothing to say for so long sends a comment.
 pub const STREAM_REST_MS: u64 = 15_000;
+/// Fields of an upload before its file, bytes of one, and bytes of the head of a part.
+pub const UPLOAD_FIELDS_MAX: usize = 32;
+pub const UPLOAD_FIELD_BYTES_MAX: usize = 16 * 1024;
+pub const UPLOAD_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// A boundary between parts (RFC 2046 section 5.1.1).
+pub const BOUNDARY_BYTES_MAX: usize = 70;
+/// Files that come at once, and pieces of one that wait to be written; above these its sender is not read.
+pub const UPLOADS_MAX: usize = 256;
+pub const UPLOAD_PIECES_MAX: usize = 4;
+/// A home hears how an upload goes on no sooner than so long after it has heard the last time.
+pub const UPLOAD_PROGRESS_INTERVAL_MS: u64 = 250;
 /// Homes that one HTTP call may ask.
 pub const CALL_HOMES_MAX: usize = 64;
 /// The shard hears of a body or an answer on its way so often, or twice within a ping timeout where that is shorter.

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use super::asker::Asker;
 use super::guard::Place;
 use crate::app::route::Call;
+use crate::app::upload::News;
 use crate::base::ids::{AppId, ReqId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
@@ -53,6 +54,11 @@ pub enum Message {
         app: AppId,
         call: Box<Call>,
         asker: Asker,
+    },
+    /// How it goes with the file of a call.
+    Upload {
+        req: ReqId,
+        news: Box<News>,
     },
     /// The asker of a call has left.
     Left {

@@ -12,7 +12,7 @@ use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 
 use super::callers::Callers;
-use super::calls::Calls;
+use super::calls::{Calls, Said};
 use super::clock::Clock;
 use super::core::Core;
 use super::flush;
@@ -20,7 +20,6 @@ use super::listen::Doors;
 use super::mailbox::Message;
 use super::ready::{Line, Ready, Taken};
 use super::streams::Streams;
-use crate::app::reply::Answer;
 use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
 use crate::base::time::{Millis, Now};
@@ -200,7 +199,8 @@ impl<O: Outside> Reactor<O> {
                 self.calls.on_call(req, app, asker);
                 self.shard.on_input(now, Input::Call { req, app, call });
             }
-            Message::Left { req } => self.on_asker(now, req, None),
+            Message::Upload { req, news } => self.on_asker(now, req, Said::News(news)),
+            Message::Left { req } => self.on_asker(now, req, Said::Left),
             Message::Sample(asked) => {
                 let mut sample = self.shard.sample();
                 sample.mailbox_depth = self.core.mailbox().depth() as u64;
@@ -272,18 +272,14 @@ impl<O: Outside> Reactor<O> {
             Output::Resume { conn } => self.ready.pause(conn, false, &mut self.streams),
             Output::Close { conn } => drop(self.streams.remove(conn)),
             Output::Left { ip } => self.core.process.guard.leave(ip),
-            Output::Answer { req, answer } => self.on_asker(now, req, Some(answer)),
+            Output::Answer { req, app, answer } => self.on_asker(now, req, Said::Answer(app, answer)),
         }
     }
 
-    /// A home answers, or its asker has left. The home of a stream hears when its asker is not there any more.
-    fn on_asker(&mut self, now: Now, req: ReqId, answer: Option<Answer>) {
-        let left = match answer {
-            Some(answer) => self.calls.on_answer(req, answer),
-            None => self.calls.on_left(req),
-        };
-        if let Some((app, why)) = left {
-            self.shard.on_input(now, Input::AskerLeft { req, app, why });
+    /// Something is said of a call, which its home may have to hear.
+    fn on_asker(&mut self, now: Now, req: ReqId, said: Said) {
+        if let Some(input) = self.calls.on_said(req, said) {
+            self.shard.on_input(now, input);
         }
     }
 

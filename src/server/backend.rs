@@ -11,13 +11,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::plan::Plan;
-use crate::api::backend::{Answers, Backend, BoxFuture};
+use crate::api::backend::{Answers, Backend, BoxFuture, Intake};
 use crate::api::{self, Api, Served, ServedApplication, ServedListener};
 use crate::app::AuthFailure;
 use crate::app::identity::Identity;
 use crate::app::job::{Blob, JobError};
 use crate::app::reply::Answer;
 use crate::app::route::Call;
+use crate::app::upload::{News, Take};
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
 use crate::base::time::WallMillis;
 use crate::net::calls;
@@ -27,7 +28,7 @@ use crate::net::linger::Lingered;
 use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
 use crate::shard::sample::{ByJob, ShardSample, StoreSample};
-use crate::store::{Health, Store};
+use crate::store::{self, Health, Store};
 
 pub(crate) use crate::api::backend::Readiness;
 
@@ -156,6 +157,10 @@ impl Answers for calls::Answers {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         calls::Answers::poll_next(self, cx)
     }
+
+    fn tell(&mut self, news: News) {
+        calls::Answers::tell(self, news);
+    }
 }
 
 /// Where nobody will answer.
@@ -164,6 +169,18 @@ struct Nobody;
 impl Answers for Nobody {
     fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Answer>> {
         Poll::Ready(None)
+    }
+
+    fn tell(&mut self, _: News) {}
+}
+
+impl Intake for store::Intake {
+    fn push(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), JobError>> {
+        Box::pin(store::Intake::push(self, bytes))
+    }
+
+    fn finish(self: Box<Self>, mime: &'static str) -> BoxFuture<'static, Result<Blob, JobError>> {
+        Box::pin(store::Intake::finish(*self, mime))
     }
 }
 
@@ -216,6 +233,10 @@ impl Backend for Daemon {
         let (asker, answers) = calls::open(req, self.mailboxes.clone(), cut);
         self.mailboxes[usize::from(shard.0)].send(Message::Call { req, app, call: Box::new(call), asker });
         Box::new(answers)
+    }
+
+    fn take(&self, take: Take) -> Result<Box<dyn Intake>, JobError> {
+        Ok(Box::new(self.store.take(take)?))
     }
 
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>> {

@@ -9,15 +9,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::backend::Daemon;
-use super::cores::{Cores, Parts};
-use super::plan::Plan;
+use super::testing;
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
 use crate::app::identity::Identity;
@@ -27,13 +25,6 @@ use crate::app::settings::Chosen;
 use crate::app::table::{Row, Table};
 use crate::app::{Application, Asked, AuthFailure, Context, Home, Refusal, Tally};
 use crate::base::ids::ReqId;
-use crate::base::limit::Limits;
-use crate::config::Config;
-use crate::net::clock::Clock;
-use crate::net::guard::Guard;
-use crate::net::listen::{self, Address};
-use crate::net::mailbox::Mailbox;
-use crate::store::Store;
 
 static TABLE: Table = Table { rows: &[ROW], paths: &[], fixture: &ROW };
 
@@ -116,21 +107,8 @@ impl Application for Feed {
     }
 }
 
-/// A daemon of two cores; it lives as long as the test's process.
 fn start() -> SocketAddr {
-    let mut config = Config::untold(&TABLE);
-    config.server.shards = 2;
-    let mut plan = Plan::of(&config).unwrap();
-    plan.store.url = "memory:".to_owned();
-    let store = Store::open(&plan.store).unwrap();
-    let at = Address { addr: ([127, 0, 0, 1], 0).into(), ipv6_only: false };
-    let bound = listen::bind(at, 2, &Limits::default()).unwrap();
-    let address = bound.0;
-    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), store.clone());
-    let control = tokio::runtime::Handle::current();
-    let (clock, guard) = (Clock { started: Instant::now() }, Guard::new(&Limits::default()));
-    Cores::start(&plan, Parts { clock, guard, store, control, daemon }, vec![bound]).unwrap();
-    address
+    testing::start(&TABLE, |_| {})
 }
 
 async fn open(address: SocketAddr, method: &str, path: &str, body: &str) -> TcpStream {

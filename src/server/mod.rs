@@ -19,6 +19,10 @@ mod feed;
 pub(crate) mod memory;
 pub(crate) mod plan;
 pub(crate) mod signals;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod uploads;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

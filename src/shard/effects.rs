@@ -13,7 +13,7 @@ use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::Decision;
 use crate::app::reply::Answer;
 use crate::base::close::CloseReason;
-use crate::base::ids::{AppId, DialectId, Key, NspId, ShardId, SocketRef};
+use crate::base::ids::{AppId, DialectId, Key, NspId, ReqId, ShardId, SocketRef};
 use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
@@ -92,13 +92,10 @@ impl Shard {
             Effect::Disconnect { socket, close } => {
                 self.stage(socket, Directive::Disconnect { socket: socket.key, close });
             }
-            Effect::Reply { req, reply } => {
-                self.out.outputs.push_back(Output::Answer { req, answer: Answer::Reply(reply) });
-            }
-            Effect::Item { req, item } => {
-                self.out.outputs.push_back(Output::Answer { req, answer: Answer::Item(item) });
-            }
-            Effect::End { req } => self.out.outputs.push_back(Output::Answer { req, answer: Answer::End }),
+            Effect::Take { req, take } => self.answer(req, app, Answer::Take(take)),
+            Effect::Reply { req, reply } => self.answer(req, app, Answer::Reply(reply)),
+            Effect::Item { req, item } => self.answer(req, app, Answer::Item(item)),
+            Effect::End { req } => self.answer(req, app, Answer::End),
             Effect::Job { job, token } => {
                 let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
                 self.out.outputs.push_back(Output::Job { ticket, job });
@@ -122,6 +119,10 @@ impl Shard {
             }
             Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),
         }
+    }
+
+    fn answer(&mut self, req: ReqId, app: AppId, answer: Answer) {
+        self.out.outputs.push_back(Output::Answer { req, app, answer });
     }
 
     fn stage(&mut self, socket: SocketRef, directive: Directive) {

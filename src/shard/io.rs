@@ -13,6 +13,7 @@ use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::reply::{Answer, Leave};
 use crate::app::route::Call;
+use crate::app::upload::News;
 use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
 
@@ -74,6 +75,8 @@ pub enum Input<'a> {
     Done { ticket: Ticket, outcome: Outcome },
     /// From HTTP, at the home it concerns.
     Call { req: ReqId, app: AppId, call: Box<Call> },
+    /// How it goes with a file that one of its homes takes.
+    Upload { req: ReqId, app: AppId, news: Box<News> },
     /// The asker of one of its streams is not there any more.
     AskerLeft { req: ReqId, app: AppId, why: Leave },
     /// Close everything, spread over `window_ms`.
@@ -123,9 +126,10 @@ pub enum Output {
     Left {
         ip: IpAddr,
     },
-    /// The answer to a call from HTTP.
+    /// The answer to a call from HTTP, by this application.
     Answer {
         req: ReqId,
+        app: AppId,
         answer: Answer,
     },
 }

@@ -11,13 +11,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::queue::Message;
+use super::check::{self, Checked};
+use super::part::Part;
+#[cfg(test)]
+use super::queue::Upload;
+use super::queue::{Errand, Message, Slot, State};
 use super::shelf::Shelf;
 use super::status::{Status, wall_now};
 use super::stock::Stock;
-use super::{Repository, Settings, ShelfSettings, check, tables};
+use super::{Repository, Settings, ShelfSettings, tables};
 use crate::app::job::{Blob, Job, JobError, JobErrorKind, Keep, Outcome};
 use crate::app::sql::Statement;
+use crate::app::upload::Take;
 use crate::base::time::WallMillis;
 
 /// The shelves that applications have declared, by name.
@@ -87,10 +92,10 @@ impl Librarian {
     }
 
     /// Until the store closes.
-    pub(super) fn run(mut self, inbox: &Receiver<Message<Job>>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Message<Errand>>) {
         loop {
             match inbox.recv_timeout(EXPIRY_INTERVAL) {
-                Ok(Message::Work(job, ticket)) => ticket.answer(self.work(&job, wall_now())),
+                Ok(Message::Work(errand, ticket)) => ticket.answer(self.run_errand(errand, wall_now())),
                 Err(RecvTimeoutError::Timeout) => self.expire(wall_now()),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -104,6 +109,43 @@ impl Librarian {
             Job::Drop { shelf, id } => self.drop(shelf, id.as_str()),
             Job::Write(_) | Job::Read(_) => unreachable!("rows are not the librarian's"),
         };
+        self.counted(outcome)
+    }
+
+    /// Carries out what the door has passed on.
+    pub(super) fn run_errand(&mut self, errand: Errand, now: WallMillis) -> Outcome {
+        let outcome = match errand {
+            Errand::Job(job) => return self.work(&job, now),
+            Errand::Append(slot, bytes) => self.append(&slot, &bytes).map(|()| Outcome::Written(Vec::new())),
+            Errand::Finish(slot, mime) => self.finish(&slot, mime, now),
+            Errand::Abandon(slot) => {
+                let mut upload = slot.lock();
+                return match std::mem::replace(&mut upload.state, State::Over) {
+                    State::Kept => self.drop(upload.take.shelf, upload.take.id.as_str()),
+                    State::Awaited | State::Begun(_) | State::Over => Outcome::Written(Vec::new()),
+                };
+            }
+        };
+        self.counted(outcome.unwrap_or_else(Outcome::Failed))
+    }
+
+    /// An upload from its first piece to its end, in the thread of whoever asks.
+    #[cfg(test)]
+    pub(crate) fn take(&mut self, take: Take, pieces: Vec<Bytes>, mime: &'static str) -> Outcome {
+        let slot = Slot::new(Mutex::new(Upload { take, state: State::Awaited }));
+        let mut errands: Vec<Errand> = pieces.into_iter().map(|piece| Errand::Append(slot.clone(), piece)).collect();
+        errands.push(Errand::Finish(slot, mime));
+        let mut outcome = Outcome::Written(Vec::new());
+        for errand in errands {
+            outcome = self.run_errand(errand, wall_now());
+            if let Outcome::Failed(_) = outcome {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn counted(&self, outcome: Outcome) -> Outcome {
         self.status.count(|counters| match outcome {
             Outcome::Kept(_) => counters.blobs += 1,
             Outcome::Failed(_) | Outcome::Conflict { .. } => counters.blob_failures += 1,
@@ -120,36 +162,80 @@ impl Librarian {
 
     /// From what was sent to a committed row.
     fn keep(&mut self, keep: &Keep, now: WallMillis) -> Result<Outcome, JobError> {
-        let refuse = |kind, text: String| Err(JobError { kind, text });
-        let checked = check::check(keep)?;
-        let (Some(shelf), Some((settings, stock))) = (self.shelves.0.get(keep.shelf), self.stocks.get(keep.shelf))
-        else {
-            return refuse(JobErrorKind::Invalid, format!("there is no shelf `{}`", keep.shelf));
-        };
-        let blob = Blob {
-            shelf: keep.shelf.to_owned(),
-            id: keep.id.to_string(),
-            at: keep.at,
-            mime: checked.mime.to_owned(),
-            bytes: checked.bytes.len() as u64,
-            file: checked.sha256.clone(),
-            sha256: checked.sha256,
+        let Checked { bytes, mime, sha256 } = check::check(keep)?;
+        let (shelf, id) = (keep.shelf.to_owned(), keep.id.to_string());
+        let (size, file) = (bytes.len() as u64, sha256.clone());
+        let blob = Blob { shelf, id, at: keep.at, mime: mime.to_owned(), bytes: size, sha256, file };
+        self.settle(keep.shelf, blob, keep.write.clone(), now, |shelf, file| shelf.keep(file, &bytes))
+    }
+
+    /// The next bytes of an upload. After a failure it is over, and nothing is left of it.
+    fn append(&self, slot: &Slot, bytes: &[u8]) -> Result<(), JobError> {
+        let mut upload = slot.lock();
+        let state = std::mem::replace(&mut upload.state, State::Over);
+        let mut part = self.begun(&upload.take, state)?;
+        let quota_bytes = self.stocks.get(upload.take.shelf).map_or(0, |(settings, _)| settings.quota_bytes);
+        if part.bytes() + bytes.len() as u64 > quota_bytes {
+            return Err(over_quota());
+        }
+        part.append(bytes).map_err(|error| file_error(&error))?;
+        upload.state = State::Begun(part);
+        Ok(())
+    }
+
+    /// From an upload that has come whole to a committed row.
+    fn finish(&mut self, slot: &Slot, mime: &str, now: WallMillis) -> Result<Outcome, JobError> {
+        let mut upload = slot.lock();
+        let state = std::mem::replace(&mut upload.state, State::Over);
+        let part = self.begun(&upload.take, state)?;
+        let Take { shelf, id, at, .. } = &upload.take;
+        let sha256 = part.sha256();
+        let (mime, bytes, file) = (mime.to_owned(), part.bytes(), sha256.clone());
+        let blob = Blob { shelf: (*shelf).to_owned(), id: id.to_string(), at: *at, mime, bytes, sha256, file };
+        let outcome = self.settle(shelf, blob, Vec::new(), now, |shelf, file| shelf.settle(file, part))?;
+        if let Outcome::Kept(_) = outcome {
+            upload.state = State::Kept;
+        }
+        Ok(outcome)
+    }
+
+    fn begun(&self, take: &Take, state: State) -> Result<Part, JobError> {
+        match state {
+            State::Begun(part) => Ok(part),
+            State::Awaited => {
+                let shelf = self.shelves.0.get(take.shelf).ok_or_else(|| no_shelf(take.shelf))?;
+                shelf.begin(take.id.as_str()).map_err(|error| file_error(&error))
+            }
+            State::Kept | State::Over => Err(JobError::new(JobErrorKind::Unavailable, "the upload is over")),
+        }
+    }
+
+    /// Puts a file on its shelf by `place`, unless it is there, has the rows committed, and makes room.
+    fn settle(
+        &mut self,
+        name: &'static str,
+        blob: Blob,
+        mut write: Vec<Statement>,
+        now: WallMillis,
+        place: impl FnOnce(&Shelf, &str) -> io::Result<()>,
+    ) -> Result<Outcome, JobError> {
+        let (Some(shelf), Some((settings, stock))) = (self.shelves.0.get(name), self.stocks.get(name)) else {
+            return Err(no_shelf(name));
         };
         if stock.has(&blob.id) {
-            return refuse(JobErrorKind::Invalid, "the id is taken".to_owned());
+            return Err(JobError::new(JobErrorKind::Invalid, "the id is taken"));
         }
         if blob.bytes > settings.quota_bytes {
-            return refuse(JobErrorKind::Full, "it alone is larger than the quota".to_owned());
+            return Err(over_quota());
         }
         let is_new = !stock.has_file(&blob.file);
         if is_new {
-            shelf.keep(&blob.file, &checked.bytes).map_err(|error| file_error(&error))?;
+            place(shelf, &blob.file).map_err(|error| file_error(&error))?;
         }
         let old = stock.surplus(Some(&blob), settings.quota_bytes, oldest(settings, now));
         // The application's come first: its conflicts are told by the numbers that it knows.
-        let mut write = keep.write.clone();
         write.push(tables::add_blob(&blob));
-        write.extend(drops(keep.shelf, &old));
+        write.extend(drops(name, &old));
         let committed = (self.commit)(write);
         if !committed.is_written() {
             if is_new {
@@ -157,10 +243,10 @@ impl Librarian {
             }
             return Ok(committed);
         }
-        if let Some((_, stock)) = self.stocks.get_mut(keep.shelf) {
+        if let Some((_, stock)) = self.stocks.get_mut(name) {
             stock.note(&blob);
         }
-        self.forget(keep.shelf, &old);
+        self.forget(name, &old);
         Ok(Outcome::Kept(blob))
     }
 
@@ -216,9 +302,18 @@ fn oldest(settings: &ShelfSettings, now: WallMillis) -> WallMillis {
     WallMillis(now.0.saturating_sub(settings.ttl_ms))
 }
 
+fn no_shelf(name: &str) -> JobError {
+    JobError::new(JobErrorKind::Invalid, format!("there is no shelf `{name}`"))
+}
+
+fn over_quota() -> JobError {
+    JobError::new(JobErrorKind::Full, "it alone is larger than the quota")
+}
+
 fn file_error(error: &io::Error) -> JobError {
     let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JobErrorKind::Full,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => JobErrorKind::Full,
+        io::ErrorKind::AlreadyExists => JobErrorKind::Invalid,
         _ => JobErrorKind::Unavailable,
     };
     JobError { kind, text: format!("shelf: {error}") }

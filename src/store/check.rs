@@ -7,7 +7,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::app::job::{Data, JobError, JobErrorKind, Keep, Kind};
+use crate::app::job::{Data, JobError, JobErrorKind, Keep};
+use crate::app::kind::{Kind, judge};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
@@ -26,7 +27,7 @@ pub(super) fn check(keep: &Keep) -> Result<Checked, JobError> {
     if bytes.len() > keep.bytes_max {
         return Err(too_large(keep.bytes_max));
     }
-    let mime = sniff(&bytes, keep.kinds).ok_or_else(|| invalid(format!("it is none of {}", names(keep.kinds))))?;
+    let mime = judge(&bytes, "", keep.kinds).ok_or_else(|| invalid(format!("it is none of {}", names(keep.kinds))))?;
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Checked { bytes, mime, sha256 })
 }
@@ -46,11 +47,6 @@ fn decode(text: &[u8], bytes_max: usize) -> Result<Bytes, JobError> {
         engine.decode(text.iter().copied().filter(|byte| !b" \r\n".contains(byte)).collect::<Vec<u8>>())
     };
     decoded.map(Bytes::from).map_err(|error| invalid(format!("it is not base64: {error}")))
-}
-
-fn sniff(bytes: &[u8], kinds: &[Kind]) -> Option<&'static str> {
-    let has = |(offset, magic): &(usize, &[u8])| bytes.get(*offset..).is_some_and(|rest| rest.starts_with(magic));
-    kinds.iter().find(|kind| kind.magic.iter().all(has)).map(|kind| kind.mime)
 }
 
 fn names(kinds: &[Kind]) -> String {
@@ -77,7 +73,7 @@ const DATA_URL_PREFIX_BYTES_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::job::IMAGES;
+    use crate::app::kind::IMAGES;
     use crate::base::rng::Rng;
     use crate::base::time::WallMillis;
 

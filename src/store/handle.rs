@@ -11,8 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::blobs::{Commit, Librarian, Shelves};
+use super::intake::Intake;
 use super::lock::{self, DirectoryLock};
-use super::queue::{Gauge, Message, OnOutcome, Ticket, weight};
+use super::queue::{Errand, Gauge, Message, OnOutcome, pass_on, weight};
 use super::reader::Reader;
 use super::sqlite::Sqlite;
 use super::status::{Counters, Health, Status};
@@ -20,6 +21,7 @@ use super::writer::{Write, Writer};
 use super::{OpenError, Repository, Settings, tables};
 use crate::app::job::{Blob, Job, JobError, JobErrorKind, Outcome};
 use crate::app::sql::Statement;
+use crate::app::upload::Take;
 use crate::base::limit;
 use crate::base::stats::Histogram;
 
@@ -33,9 +35,11 @@ pub struct Store {
 struct Inner {
     writes: Sender<Message<Write>>,
     questions: Sender<Message<Vec<Statement>>>,
-    blobs: Sender<Message<Job>>,
+    blobs: Sender<Message<Errand>>,
     gauge: Arc<Gauge>,
     blobs_gauge: Arc<Gauge>,
+    /// Counts files that come in pieces.
+    uploads: Arc<Gauge>,
     status: Arc<Status>,
     shelves: Arc<Shelves>,
     threads: Mutex<Option<Threads>>,
@@ -85,8 +89,9 @@ impl Store {
             }),
         };
         let blobs_gauge = Gauge::new(limit::STORE_QUEUE_JOBS_MAX, limit::BLOB_QUEUE_BYTES_MAX);
+        let uploads = Gauge::new(limit::UPLOADS_MAX, usize::MAX);
         let threads = Mutex::new(Some(threads));
-        let inner = Inner { writes, questions, blobs, gauge, blobs_gauge, status, shelves, threads };
+        let inner = Inner { writes, questions, blobs, gauge, blobs_gauge, uploads, status, shelves, threads };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -98,8 +103,19 @@ impl Store {
         match job {
             Job::Write(write) => pass_on(&inner.writes, write, inner.gauge.admit(bytes, reply)),
             Job::Read(questions) => pass_on(&inner.questions, questions, inner.gauge.admit(bytes, reply)),
-            Job::Keep(_) | Job::Drop { .. } => pass_on(&inner.blobs, job, inner.blobs_gauge.admit(bytes, reply)),
+            Job::Keep(_) | Job::Drop { .. } => {
+                pass_on(&inner.blobs, Errand::Job(job), inner.blobs_gauge.admit(bytes, reply));
+            }
         }
+    }
+
+    /// Begins to take a file in pieces.
+    ///
+    /// # Errors
+    /// Too many files come at once.
+    pub(crate) fn take(&self, take: Take) -> Result<Intake, JobError> {
+        let inner = &*self.inner;
+        Intake::begin(take, &inner.uploads, &inner.blobs_gauge, &inner.blobs)
     }
 
     /// Questions from the control plane.
@@ -180,13 +196,6 @@ impl Backend {
         let reader: Box<dyn Repository> = Box::new(Arc::clone(&memory));
         let shelves = Shelves::new(settings, true);
         Ok(Backend { writer: Box::new(memory), readers: vec![reader], shelves, locks: Vec::new() })
-    }
-}
-
-/// A thread that has ended hands the message back; its ticket then answers by being dropped.
-fn pass_on<W>(inbox: &Sender<Message<W>>, work: W, ticket: Option<Ticket>) {
-    if let Some(ticket) = ticket {
-        drop(inbox.send(Message::Work(work, ticket)));
     }
 }
 

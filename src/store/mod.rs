@@ -3,7 +3,8 @@
 //! brings its tables, its statements and the names of its shelves.
 //!
 //! Reading order: [`handle`] (the door: submit, health, close) → `queue` (bounds, one answer per job) → `writer` (group
-//! commit) and `reader` → [`sqlite`] and the store's own [`tables`] → blobs: `check` (bytes to a known kind), `shelf` (files),
+//! commit) and `reader` → [`sqlite`] and the store's own [`tables`] → blobs: `check` (bytes to a known kind), `shelf` (files), `part` (one
+//! that comes in pieces),
 //! `stock` (what is there, quota and age), [`blobs`] (the one who keeps and drops) → `lock` (one daemon per directory),
 //! [`status`].
 //!
@@ -12,7 +13,9 @@
 pub(crate) mod blobs;
 mod check;
 pub(crate) mod handle;
+mod intake;
 mod lock;
+mod part;
 mod queue;
 mod reader;
 mod shelf;
@@ -29,6 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use self::handle::Store;
+pub(crate) use self::intake::Intake;
 pub use self::queue::OnOutcome;
 pub use self::status::{Counters, Health};
 pub use crate::app::job::ShelfSettings;

@@ -3,10 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::part::Part;
 use crate::app::job::{Job, JobError, JobErrorKind, Outcome};
 use crate::app::sql::Statement;
+use crate::app::upload::Take;
 
 /// Hears what came of a job. Called on a thread of the store, or inside [`Store::submit`](super::Store::submit) where the job is refused at once: it
 /// should only pass the outcome on.
@@ -17,6 +23,36 @@ pub(super) enum Message<W> {
     Work(W, Ticket),
     /// Finish what is queued, then end.
     Stop,
+}
+
+/// What the librarian is asked.
+pub(super) enum Errand {
+    Job(Job),
+    /// The next bytes of an upload.
+    Append(Slot, Bytes),
+    /// It has come to its end, and is of this kind.
+    Finish(Slot, &'static str),
+    /// Nobody waits for it any more: nothing of it is to stay.
+    Abandon(Slot),
+}
+
+/// Where an upload is, for the one who brings it and for the librarian. Dropped by both, it is thrown away.
+pub(super) type Slot = Arc<Mutex<Upload>>;
+
+/// A file that comes in pieces.
+pub(super) struct Upload {
+    pub take: Take,
+    pub state: State,
+}
+
+/// How far it is.
+pub(super) enum State {
+    Awaited,
+    Begun(Part),
+    /// A blob, of which its bringer may not know yet.
+    Kept,
+    /// Failed or given up: nothing more is taken.
+    Over,
 }
 
 /// Counts what waits, and refuses above its bounds.
@@ -94,6 +130,13 @@ impl Drop for Ticket {
             let closed = JobError { kind: JobErrorKind::Unavailable, text: "the store is closed".to_owned() };
             self.send(Outcome::Failed(closed));
         }
+    }
+}
+
+/// A thread that has ended hands the message back; its ticket then answers by being dropped.
+pub(super) fn pass_on<W>(inbox: &Sender<Message<W>>, work: W, ticket: Option<Ticket>) {
+    if let Some(ticket) = ticket {
+        drop(inbox.send(Message::Work(work, ticket)));
     }
 }
 

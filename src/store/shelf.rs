@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::part::Part;
 use crate::base::ids::Sid;
 
 pub(super) enum Shelf {
@@ -35,28 +36,37 @@ fn path_of(file: &str) -> Option<String> {
 impl Shelf {
     /// On return the bytes are on disk, the name included.
     pub(super) fn keep(&self, file: &str, bytes: &Bytes) -> io::Result<()> {
+        if let (Shelf::Memory(files), Some(path)) = (self, path_of(file)) {
+            files.lock().insert(path, bytes.clone());
+            return Ok(());
+        }
+        let mut part = self.begin(file)?;
+        part.append(bytes)?;
+        self.settle(file, part)
+    }
+
+    /// Room for a file that comes in pieces, under a name among the unfinished: that of the file, or of the blob it will be.
+    pub(super) fn begin(&self, name: &str) -> io::Result<Part> {
+        match self {
+            Shelf::Directory(directory) => Part::create(directory.join(INCOMING).join(format!("{name}{UNFINISHED}"))),
+            Shelf::Memory(_) => Ok(Part::in_memory()),
+            #[cfg(test)]
+            Shelf::Full => Ok(Part::on_full_disk()),
+        }
+    }
+
+    /// As [`Shelf::keep`], what has come in pieces.
+    pub(super) fn settle(&self, file: &str, part: Part) -> io::Result<()> {
         let path = path_of(file).ok_or(io::ErrorKind::InvalidInput)?;
-        let directory = match self {
-            Shelf::Directory(directory) => directory,
+        match self {
+            Shelf::Directory(directory) => place(directory, &path, part),
             Shelf::Memory(files) => {
-                files.lock().insert(path, bytes.clone());
-                return Ok(());
+                files.lock().insert(path, part.into_bytes().into());
+                Ok(())
             }
             #[cfg(test)]
-            Shelf::Full => return Err(io::ErrorKind::StorageFull.into()),
-        };
-        let target = directory.join(&path);
-        let parent = target.parent().expect("a file lies two levels below the shelf");
-        if !parent.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-            sync_directory(directory)?;
+            Shelf::Full => Err(io::ErrorKind::StorageFull.into()),
         }
-        let unfinished = directory.join(format!("{path}{UNFINISHED}"));
-        let written = write_whole(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &target));
-        if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        written.and_then(|()| sync_directory(parent))
     }
 
     pub(super) fn fetch(&self, file: &str) -> io::Result<Bytes> {
@@ -109,25 +119,28 @@ impl Shelf {
 }
 
 fn is_ours(name: &str) -> bool {
-    path_of(name).is_some() || name.strip_suffix(UNFINISHED).is_some_and(|stem| path_of(stem).is_some())
+    let is_begun = |stem: &str| path_of(stem).is_some() || Sid::parse(stem).is_some();
+    path_of(name).is_some() || name.strip_suffix(UNFINISHED).is_some_and(is_begun)
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Gives a whole file its name on the shelf, and makes that last.
+fn place(directory: &Path, path: &str, part: Part) -> io::Result<()> {
+    let target = directory.join(path);
+    let parent = target.parent().expect("a file lies two levels below the shelf");
+    if !parent.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        sync_directory(directory)?;
+    }
+    part.becomes(&target)?;
+    sync_directory(parent)
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Where files that come in pieces lie until they are whole.
+const INCOMING: &str = "incoming";
 const UNFINISHED: &str = ".part";
 const OLD_KINDS: [&str; 4] = ["png", "jpg", "webp", "gif"];
 
@@ -183,6 +196,8 @@ mod tests {
             shelf.keep(file, &Bytes::from_static(b"GIF87a")).unwrap();
         }
         fs::write(root.path().join(format!("a0/{}.part", hash('b'))), "x").unwrap();
+        fs::write(root.path().join(INCOMING).join("abcXYZ019_-abcXYZ019.part"), "half").unwrap();
+        fs::write(root.path().join(INCOMING).join("mine.part"), "mine").unwrap();
         fs::write(root.path().join("a0/notes.txt"), "mine").unwrap();
         fs::write(root.path().join("README"), "mine").unwrap();
         shelf.sweep(&BTreeSet::from([&*known])).unwrap();
@@ -191,6 +206,9 @@ mod tests {
         left.sort();
         assert_eq!(left, [&*known, "notes.txt"]);
         assert!(root.path().join("README").exists());
+        let begun: Vec<_> =
+            fs::read_dir(root.path().join(INCOMING)).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(begun, ["mine.part"]);
     }
 
     #[test]

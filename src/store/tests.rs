@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
-use crate::app::job::{Blob, Data, IMAGES, Job, JobErrorKind, Keep};
+use crate::app::job::{Blob, Data, Job, JobErrorKind, Keep};
+use crate::app::kind::IMAGES;
 use crate::app::sql::{FromRow, Migration, Row, RowError};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;

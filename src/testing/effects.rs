@@ -104,7 +104,12 @@ impl World {
                 let value = self.answer_of(socket.key.slot, id, &args);
                 self.client(socket).acks.push((id, value));
             }
-            Effect::Reply { reply, .. } => self.replies.push(shown(reply)),
+            Effect::Take { req, take } => self.take(req, take),
+            Effect::Reply { reply, .. } => {
+                // A file that still comes is broken off.
+                self.coming = None;
+                self.replies.push(shown(reply));
+            }
             Effect::Item { item, .. } => self.items.push(item),
             Effect::End { .. } => self.ends += 1,
             Effect::Join { socket, room } => drop(self.client(socket).rooms.insert(room)),

@@ -1,7 +1,7 @@
 //! Layer 8: a world for tests of applications. One application on one shard, with its store (the real one, in memory, without
 //! threads), clients with inboxes and rooms, HTTP calls, and time that only tests move. A test is a script, one input a line.
 //!
-//! `mod` (what a script says) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`.
+//! `mod` (what a script says), `upload` (about files) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`.
 //!
 //! Effects are applied as the shard applies them, through the same [`HomeState`]; nothing of the application is looked into.
 
@@ -9,6 +9,7 @@ mod dialects;
 mod effects;
 mod heard;
 mod store;
+mod upload;
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 pub(crate) use self::store::Store;
+use self::upload::Coming;
 use crate::api::routes::{Found, Routes};
 use crate::app::effect::Room;
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
@@ -58,6 +60,8 @@ pub(crate) struct World {
     pub store: Store,
     /// Answers to calls, the newest last.
     pub replies: Vec<(u16, Value)>,
+    /// A file that is being brought.
+    coming: Option<Coming>,
     /// Items of streams, and how many streams have ended.
     pub items: Vec<Item>,
     pub ends: usize,
@@ -139,6 +143,7 @@ impl World {
             waiting: VecDeque::new(),
             store: Store::new(tables, shelves),
             replies: Vec::new(),
+            coming: None,
             items: Vec::new(),
             ends: 0,
             alerts: Vec::new(),
@@ -165,6 +170,7 @@ impl World {
         self.timers.clear();
         self.questions.clear();
         self.waiting.clear();
+        self.coming = None;
         self.now = self.now.plus(1_000);
         self.input(AppInput::Started);
     }
@@ -285,8 +291,13 @@ impl World {
     /// HTTP asks, on whichever listener has the route: `target` is a path with its query below the application of `row`.
     /// `identity` is whom the token stands for. The answer is among [`World::replies`].
     pub(crate) fn requests(&mut self, row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) {
-        let (route, call) = found(row, method, target, identity);
-        match (route.home)(&call) {
+        let (_, call) = found(row, method, target, identity);
+        self.calls(row, call);
+    }
+
+    /// A call that has been judged finds its home.
+    fn calls(&mut self, row: &'static Row, call: Call) {
+        match (call.route.home)(&call) {
             Ok(Place::At(home)) => {
                 let req = ReqId { shard: ShardId(0), key: Key::default() };
                 self.input(AppInput::Call { req, call: Box::new(Call { home, ..call }) });

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::app::job::{Blob, Job, JobError, JobErrorKind, Outcome};
 use crate::app::sql::{FromRow, Statement, Tables};
+use crate::app::upload::Take;
 use crate::base::time::WallMillis;
 use crate::store::blobs::Librarian;
 use crate::store::sqlite::Sqlite;
@@ -45,6 +46,18 @@ impl Store {
             },
             Job::Read(questions) => self.repository.read(questions).map_or_else(Outcome::Failed, Outcome::Read),
             Job::Keep(_) | Job::Drop { .. } => self.librarian.work(job, now),
+        }
+    }
+
+    /// A file has come in these pieces, and is of this kind.
+    pub(super) fn take(&mut self, take: Take, pieces: Vec<Bytes>, mime: &'static str) -> Result<Blob, JobError> {
+        if self.down {
+            return Err(JobError::new(JobErrorKind::Unavailable, "down"));
+        }
+        match self.librarian.take(take, pieces, mime) {
+            Outcome::Kept(blob) => Ok(blob),
+            Outcome::Failed(error) => Err(error),
+            other => panic!("{other:?}"),
         }
     }
 

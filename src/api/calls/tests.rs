@@ -32,8 +32,11 @@ fn fault(got: &Got) -> String {
 }
 
 async fn post(path: &str, headers: &[(&str, &str)], body: impl Into<HttpBody>) -> (Got, Vec<Call>) {
-    let fake = with(Some(Reply::empty(204)));
-    let got = ask(desk(&fake), request("POST", path, headers, body)).await;
+    post_to(&with(Some(Reply::empty(204))), path, headers, body).await
+}
+
+async fn post_to(fake: &Fake, path: &str, headers: &[(&str, &str)], body: impl Into<HttpBody>) -> (Got, Vec<Call>) {
+    let got = ask(desk(fake), request("POST", path, headers, body)).await;
     let calls = std::mem::take(&mut *fake.seen.calls.lock().unwrap());
     (got, calls)
 }
@@ -113,8 +116,8 @@ async fn t04_a_body_that_is_slow_is_408() {
     for (path, headers) in [("/desk/api/echo", &[JSON][..]), ("/hook/x", &[]), ("/hook/x", &[("content-length", "9")])]
     {
         let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("[1,")]);
-        let (got, calls) =
-            post(path, headers, HttpBody::from_stream(begun.chain(futures_util::stream::pending()))).await;
+        let body = HttpBody::from_stream(begun.chain(futures_util::stream::pending()));
+        let (got, calls) = post_to(&with(Some(Reply::empty(204))).hasty(), path, headers, body).await;
         assert_eq!((got.status, fault(&got).as_str(), calls.len()), (408, "TIMEOUT", 0), "{path}");
     }
 }

@@ -239,8 +239,9 @@ impl Application for Signage {
                     self.turn(cx, &fleet, fx, |_| {});
                 }
             }
-            // It asks nobody for acks, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
+            // It asks nobody for acks, takes no uploads, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
             AppInput::Acked { .. }
+            | AppInput::Upload { .. }
             | AppInput::Left { .. }
             | AppInput::Moved { .. }
             | AppInput::Expiring { .. }

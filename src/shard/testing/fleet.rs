@@ -289,7 +289,7 @@ impl Application for Fleet {
                 }
             }
             AppInput::Started => self.started = true,
-            AppInput::Call { .. } | AppInput::Left { .. } | AppInput::Draining => {}
+            AppInput::Call { .. } | AppInput::Upload { .. } | AppInput::Left { .. } | AppInput::Draining => {}
         }
     }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::app::job::{Data, IMAGES};
+use crate::app::job::Data;
+use crate::app::kind::IMAGES;
 use crate::app::sql::{Migration, Tables};
 use crate::base::ids::Sid;
 use crate::store::sqlite::Sqlite;
@@ -161,6 +162,100 @@ fn f09_a_blob_on_a_full_disk_is_answered_full_and_leaves_nothing_behind() {
     assert_eq!((files(root.path()), row(&database, 1), is_in_album(&database, 1)), (0, None, false));
     librarian.commit = commit;
     kept(&mut librarian, keep(1, 6), 1);
+}
+
+/// A file that comes in pieces, to be blob number `n`.
+fn coming(n: u64) -> Slot {
+    let take = Take { shelf: SHELF, id: id(n), at: WallMillis(n), bytes_max: 100, kinds: IMAGES };
+    Slot::new(Mutex::new(Upload { take, state: State::Awaited }))
+}
+
+fn append(librarian: &mut Librarian, slot: &Slot, bytes: &'static [u8]) -> Outcome {
+    librarian.run_errand(Errand::Append(slot.clone(), Bytes::from_static(bytes)), WallMillis(9))
+}
+
+fn finish(librarian: &mut Librarian, slot: &Slot) -> Outcome {
+    librarian.run_errand(Errand::Finish(slot.clone(), "image/gif"), WallMillis(9))
+}
+
+fn abandon(librarian: &mut Librarian, slot: &Slot) {
+    assert!(librarian.run_errand(Errand::Abandon(slot.clone()), WallMillis(9)).is_written());
+}
+
+fn fault(outcome: Outcome) -> JobErrorKind {
+    if let Outcome::Failed(error) = outcome { error.kind } else { panic!("{outcome:?}") }
+}
+
+#[test]
+fn an_upload_is_a_blob_once_it_is_whole_and_its_bytes_are_kept_once() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    for n in [1, 2] {
+        let slot = coming(n);
+        assert!(append(&mut librarian, &slot, b"GIF87a").is_written());
+        assert!(append(&mut librarian, &slot, b" more").is_written());
+        assert_eq!((row(&database, n), files(root.path())), (None, n as usize), "only a part so far");
+        let Outcome::Kept(blob) = finish(&mut librarian, &slot) else { panic!("it is not kept") };
+        assert_eq!((row(&database, n), files(root.path())), (Some(blob.clone()), 1));
+        assert_eq!(&librarian.contents(&blob).unwrap()[..], b"GIF87a more");
+    }
+    let same = Keep { data: Data::Raw(Bytes::from_static(b"GIF87a more")), ..keep(3, 6) };
+    assert_eq!(kept(&mut librarian, same, 9).sha256, row(&database, 1).unwrap().sha256, "hashed alike");
+}
+
+#[test]
+fn an_upload_that_is_given_up_leaves_nothing_however_far_it_was() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    abandon(&mut librarian, &coming(1));
+    let slot = coming(2);
+    append(&mut librarian, &slot, b"GIF87a");
+    assert_eq!(files(root.path()), 1);
+    abandon(&mut librarian, &slot);
+    assert_eq!(files(root.path()), 0);
+    assert_eq!(fault(append(&mut librarian, &slot, b"GIF87a")), JobErrorKind::Unavailable);
+    assert_eq!(fault(finish(&mut librarian, &slot)), JobErrorKind::Unavailable);
+    // It is a blob by now, and the one who brought it has not heard so.
+    let (other, slot) = (coming(3), coming(4));
+    for slot in [&other, &slot] {
+        append(&mut librarian, slot, b"GIF87a");
+        assert!(matches!(finish(&mut librarian, slot), Outcome::Kept(_)));
+    }
+    abandon(&mut librarian, &slot);
+    assert_eq!((row(&database, 4), row(&database, 3).is_some(), files(root.path())), (None, true, 1));
+    abandon(&mut librarian, &other);
+    assert_eq!((row(&database, 3), files(root.path())), (None, 0));
+    // Dropped without a word, as where nobody takes errands any more.
+    let slot = coming(5);
+    append(&mut librarian, &slot, b"GIF87a");
+    drop(slot);
+    assert_eq!(files(root.path()), 0);
+}
+
+#[test]
+fn f09_an_upload_that_finds_no_room_is_answered_full_and_leaves_nothing_behind() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut librarian = librarian(root.path(), &database);
+    let sound = Arc::clone(&librarian.shelves);
+    librarian.shelves = Arc::new(Shelves(BTreeMap::from([(SHELF, Shelf::Full)])));
+    assert_eq!(fault(append(&mut librarian, &coming(1), b"GIF87a")), JobErrorKind::Full);
+    librarian.shelves = sound;
+    // More than the whole shelf may hold is not written first.
+    let slot = coming(2);
+    append(&mut librarian, &slot, b"GIF87a and so on");
+    assert_eq!(fault(append(&mut librarian, &slot, b"12345")), JobErrorKind::Full);
+    assert_eq!(files(root.path()), 0);
+    // The file has found room, its row has not.
+    let slot = coming(3);
+    append(&mut librarian, &slot, b"GIF87a");
+    let commit = std::mem::replace(&mut librarian.commit, Box::new(|_| Outcome::Failed(full())));
+    assert_eq!(fault(finish(&mut librarian, &slot)), JobErrorKind::Full);
+    assert_eq!((files(root.path()), row(&database, 3)), (0, None));
+    librarian.commit = commit;
+    // A shelf that nobody has declared.
+    let slot = coming(4);
+    slot.lock().take.shelf = "elsewhere";
+    assert_eq!(fault(append(&mut librarian, &slot, b"")), JobErrorKind::Invalid);
 }
 
 fn full() -> JobError {

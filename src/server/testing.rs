@@ -1,0 +1,35 @@
+//! A daemon in the process of a test, over real sockets.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::backend::Daemon;
+use super::cores::{Cores, Parts};
+use super::plan::Plan;
+use crate::app::table::Table;
+use crate::base::limit::Limits;
+use crate::config::Config;
+use crate::net::clock::Clock;
+use crate::net::guard::Guard;
+use crate::net::listen::{self, Address};
+use crate::net::mailbox::Mailbox;
+use crate::store::Store;
+
+/// A daemon of two cores with these applications, its store as `adapt` says, else in memory; it lives as long as the test's
+/// process.
+pub(super) fn start(table: &'static Table, adapt: impl FnOnce(&mut crate::store::Settings)) -> SocketAddr {
+    let mut config = Config::untold(table);
+    config.server.shards = 2;
+    let mut plan = Plan::of(&config).unwrap();
+    plan.store.url = "memory:".to_owned();
+    adapt(&mut plan.store);
+    let store = Store::open(&plan.store).unwrap();
+    let at = Address { addr: ([127, 0, 0, 1], 0).into(), ipv6_only: false };
+    let bound = listen::bind(at, 2, &Limits::default()).unwrap();
+    let address = bound.0;
+    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), store.clone());
+    let control = tokio::runtime::Handle::current();
+    let (clock, guard) = (Clock { started: Instant::now() }, Guard::new(&Limits::default()));
+    Cores::start(&plan, Parts { clock, guard, store, control, daemon }, vec![bound]).unwrap();
+    address
+}
