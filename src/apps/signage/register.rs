@@ -40,8 +40,7 @@ impl Turn<'_> {
     pub(super) fn on_register(&mut self, event: &Event) -> Result<Value, Fail> {
         let map = rules::object(event.args.parse(0))?;
         let (id, pending) = self.register_as(event.socket, &map, Speech::Today)?;
-        self.welcome(event.socket, &id, pending, false);
-        Ok(json!({"deviceId": &*id, "status": "registered", "pendingCommands": pending}))
+        Ok(self.welcome(event.socket, &id, pending, false))
     }
 
     /// The device a socket speaks for, which has been heard of now.
@@ -123,12 +122,13 @@ impl Turn<'_> {
             Some(id) => id,
             None => self.may_register(&claimed)?,
         };
-        let waits = |row: &&Row<CommandOrigin>| row.state == State::Pending && row.origin.way == Way::Player;
-        let pending = self.fleet.commands.rows_of(&id).map(|(_, row)| row).filter(waits).count();
         if let Some(seat) = self.fleet.device_seat_mut(socket) {
             seat.speech = if seat.speech == Speech::LegacyOnly { Speech::LegacyOnly } else { speech };
         }
         self.seat(socket, &id, &merged(told, info), seat_ip);
+        // Counted now, when what a socket just replaced has left unanswered is pending too.
+        let waits = |row: &&Row<CommandOrigin>| row.state == State::Pending && row.origin.way == Way::Player;
+        let pending = self.fleet.commands.rows_of(&id).map(|(_, row)| row).filter(waits).count();
         Ok((id, pending))
     }
 
@@ -200,17 +200,19 @@ impl Turn<'_> {
     }
 
     /// A device has registered: it is told so, and asked for its state unless that is what it comes with.
-    fn welcome(&mut self, socket: SocketRef, id: &Arc<str>, pending: usize, brings_state: bool) {
-        self.tell_registered(socket, id, pending);
+    /// Returns what it was told.
+    fn welcome(&mut self, socket: SocketRef, id: &Arc<str>, pending: usize, brings_state: bool) -> Value {
+        let told = self.tell_registered(socket, id, pending);
         if !brings_state {
             self.ask_newcomer(socket, id);
         }
         self.ask_when_quiet(id);
         self.arrived(id);
+        told
     }
 
-    fn tell_registered(&mut self, socket: SocketRef, id: &Arc<str>, pending_commands: usize) {
-        let Some(seat) = self.fleet.device_seat(socket) else { return };
+    fn tell_registered(&mut self, socket: SocketRef, id: &Arc<str>, pending_commands: usize) -> Value {
+        let Some(seat) = self.fleet.device_seat(socket) else { return Value::Null };
         let registered = Registered {
             device_id: id,
             status: "registered",
@@ -223,7 +225,9 @@ impl Turn<'_> {
             },
             pending_commands,
         };
-        self.fx.emit(socket, "player:registered", &registered);
+        let told = json!(registered);
+        self.fx.emit(socket, "player:registered", &told);
+        told
     }
 
     /// After the device has its answer: what waited for it goes out, and its alert ends.

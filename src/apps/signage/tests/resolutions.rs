@@ -300,6 +300,22 @@ fn r07_flapping_raises_one_alert_that_ends() {
 }
 
 #[test]
+fn r07_what_a_replaced_socket_left_unanswered_is_pending() {
+    let mut world = World::new();
+    let old = world.player("p1", "g1");
+    let admin = world.admin();
+    world.send(admin, "player:command", json!({"deviceId": "p1", "command": "vlc:play", "commandId": "play"}));
+    assert_eq!(world.hears(old, "player:command")["commandId"], "play");
+    let new = world.device("p1", "token-p1");
+    let ack = world.asks(new, "player:register", json!({"deviceId": "p1"}));
+    let mut told = world.hears(new, "player:registered");
+    assert_eq!(told["pendingCommands"], 1);
+    assert_eq!(world.hears(new, "player:command")["commandId"], "play");
+    told["ok"] = json!(true);
+    assert_eq!(ack, told, "the ack is the reply");
+}
+
+#[test]
 fn r07_what_a_replaced_socket_still_says_is_nobodys() {
     let mut world = World::new();
     let old = world.player("p1", "g1");
