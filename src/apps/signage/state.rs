@@ -283,11 +283,11 @@ pub(crate) fn put_player_url(state: &mut Value, address: IpAddr, player_port: u1
     }
 }
 
-/// The same for the result of a command, whose snapshot is `snapshot.url` or `snapshotPath`: the result is otherwise left as it is.
+/// The same for the result of a command, whose snapshot is `snapshot.url`, `snapshotPath` or `snapshotUrl`: the result is otherwise left as it is.
 pub(crate) fn put_result_url(result: &mut Value, state: &Value, address: IpAddr, player_port: u16) {
     let Value::Object(result) = result else { return };
     let url = result.get("snapshot").and_then(|snapshot| snapshot.get("url"));
-    let path = url.or_else(|| result.get("snapshotPath")).and_then(Value::as_str);
+    let path = url.or_else(|| result.get("snapshotPath")).or_else(|| result.get("snapshotUrl")).and_then(Value::as_str);
     if let Some(url) = path.and_then(|path| player_url(path, address, port_of(state, player_port))) {
         result.insert("playerUrl".to_owned(), json!(url));
     }
@@ -536,8 +536,10 @@ mod tests {
         state["snapshot"]["url"] = json!("http://elsewhere/a.jpg");
         put_player_url(&mut state, [10, 0, 0, 4].into(), 3_000);
         assert_eq!(state["snapshot"], json!({"url":"http://elsewhere/a.jpg"}));
-        let mut result = json!({"success":true,"snapshotPath":"public/s/b.jpg","fileName":"b.jpg"});
-        put_result_url(&mut result, &json!({}), [10, 0, 0, 4].into(), 3_000);
-        assert_eq!(result["playerUrl"], "http://10.0.0.4:3000/s/b.jpg");
+        for key in ["snapshotPath", "snapshotUrl"] {
+            let mut result = json!({"success":true,key:"public/s/b.jpg","fileName":"b.jpg"});
+            put_result_url(&mut result, &json!({}), [10, 0, 0, 4].into(), 3_000);
+            assert_eq!(result["playerUrl"], "http://10.0.0.4:3000/s/b.jpg", "{key}");
+        }
     }
 }
