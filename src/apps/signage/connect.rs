@@ -68,7 +68,12 @@ impl Refused {
 /// The device a handshake names, in the CONNECT's auth or the query.
 pub(super) fn named_device(auth: &Map<String, Value>, handshake: &Handshake) -> Option<Value> {
     let named = auth.get("deviceId").filter(|value| !value.is_null()).cloned();
-    named.or_else(|| handshake.query_value("deviceId").filter(|id| !id.is_empty()).map(Value::from))
+    named.or_else(|| queried(handshake, "deviceId").filter(|id| !id.is_empty()).map(Value::from))
+}
+
+/// What the query says. Players put objects into it, which arrive as the text of none: that says nothing.
+fn queried(handshake: &Handshake, key: &str) -> Option<String> {
+    handshake.query_value(key).filter(|text| text != "[object Object]")
 }
 
 /// Whether a client wants to be paired: it says so, and brings no token.
@@ -79,7 +84,7 @@ pub(super) fn is_pairing(auth: &Map<String, Value>, asked: &Asked<'_>) -> bool {
 /// What the handshake tells of a device, as a registration would.
 fn told(auth: &Map<String, Value>, handshake: &Handshake) -> Map<String, Value> {
     let keys = ["deviceName", "deviceType", "deviceGroup", "appVersion", "deviceNetwork"];
-    let value = |key: &str| auth.get(key).cloned().or_else(|| handshake.query_value(key).map(Value::from));
+    let value = |key: &str| auth.get(key).cloned().or_else(|| queried(handshake, key).map(Value::from));
     keys.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
 }
 
@@ -276,7 +281,8 @@ impl Turn<'_> {
         let now = self.now.wall;
         self.fleet.amend(&id, |row| {
             hash.clone_into(&mut row.pending_hash);
-            if !row.authorized {
+            // Nobody but itself speaks for a device that was never let in; who knocks as one that was may be anybody.
+            if !row.authorized && !row.retired {
                 row.last_seen = now;
                 ip.clone_into(&mut row.ip);
             }

@@ -127,6 +127,11 @@ impl Device {
         }
     }
 
+    /// When it was last heard of, if ever.
+    pub(super) fn last_seen(&self) -> Option<String> {
+        (self.row.last_seen > WallMillis::default()).then(|| self.row.last_seen.to_string())
+    }
+
     /// The last refused attempt under its id.
     fn last_failure(&self) -> Option<LastFailure<'_>> {
         let (reason, ip) = (&*self.row.failure_reason, &*self.row.failure_ip);
@@ -143,7 +148,7 @@ impl Device {
             app_version: &self.row.app_version,
             online,
             rev: self.rev,
-            last_seen: self.row.last_seen.to_string(),
+            last_seen: self.last_seen(),
             authorized: self.row.authorized,
             ip: &self.row.ip,
             status: self.status(online, silent),

@@ -113,13 +113,12 @@ impl Fleet {
         }
     }
 
-    /// The row of a device nobody knew.
+    /// The row of a device nobody knew. It has not been heard of: what makes it known may be an admin.
     pub(super) fn new_row(&self, device_id: &str, now: WallMillis) -> tables::Device {
         tables::Device {
             fleet: self.name.to_string(),
             device_id: device_id.to_owned(),
             first_seen: now,
-            last_seen: now,
             register_info: "{}".to_owned(),
             ..tables::Device::default()
         }
@@ -273,7 +272,8 @@ impl Fleet {
         let described = unknown.filter_map(|(id, sockets)| {
             let (socket, since) = sockets.last()?;
             let seat = self.device_seat(*socket)?;
-            let row = tables::Device { authorized: true, ip: seat.ip.to_string(), ..self.new_row(id, *since) };
+            let (ip, last_seen) = (seat.ip.to_string(), *since);
+            let row = tables::Device { authorized: true, ip, last_seen, ..self.new_row(id, *since) };
             let mut device = Device::new(row, u64::MAX, &self.name);
             device.learn(&seat.info);
             Some(device)

@@ -96,7 +96,8 @@ pub(crate) struct Listed<'a> {
     pub app_version: &'a str,
     pub online: bool,
     pub rev: u64,
-    pub last_seen: String,
+    /// `null` until the device has been heard of.
+    pub last_seen: Option<String>,
     pub authorized: bool,
     pub ip: &'a str,
     /// `pending`, `online`, `silent` (connected, not registered), `offline` or `retired`.

@@ -100,7 +100,7 @@ impl Turn<'_> {
         let online = self.is_online(&id);
         let device = self.fleet.devices.get(&id).ok_or_else(|| no_device(&id))?;
         let reply = json!({"deviceId": &*id, "rev": device.rev, "state": device.published, "online": online,
-            "lastSeen": device.row.last_seen.to_string()});
+            "lastSeen": device.last_seen()});
         self.fx.emit(event.socket, "device:state", &reply);
         Ok(reply)
     }

@@ -34,6 +34,41 @@ fn pair(world: &mut World, admin: Id, code: &str, id: &str) -> Value {
 }
 
 #[test]
+fn what_players_put_into_the_query_as_objects_says_nothing() {
+    let mut world = fleet_world();
+    let admin = world.admin();
+    let object = "%5Bobject+Object%5D";
+    let query = format!("deviceId=p1&deviceName={object}&deviceGroup=g1&deviceNetwork={object}");
+    let p1 = world.connect(Err(AuthFailure::Invalid), json!({"token": "player_token"}), &query);
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    let told = world.hears(admin, "device:connected");
+    assert_eq!((&told["deviceName"], &told["deviceGroup"]), (&json!(""), &json!("g1")));
+    assert_eq!(told.get("deviceNetwork"), None);
+    let query = format!("deviceId={object}");
+    let nameless = world.connect(Err(AuthFailure::Invalid), json!({"token": "player_token"}), &query);
+    world.send(nameless, "player:register", json!({"deviceId": "p2"}));
+    assert_eq!(world.hears(nameless, "player:registered")["deviceId"], "p2");
+}
+
+#[test]
+fn r20_a_device_is_not_seen_before_it_comes_and_an_end_to_its_tokens_does_not_show_it() {
+    let mut world = World::new();
+    let admin = world.admin();
+    world.call("POST", "/signage/devices/p1/issue");
+    let token = world.replies.pop().unwrap().1["token"].as_str().unwrap().to_owned();
+    assert_eq!(listed(&mut world, admin, "p1")["lastSeen"], Value::Null);
+    assert_eq!(world.asks(admin, "device:state", json!({"deviceId": "p1"}))["lastSeen"], Value::Null);
+    let p1 = world.device("p1", &token);
+    world.send(p1, "player:register", json!({"deviceId": "p1"}));
+    let at = json!(world.now.wall.to_string());
+    assert_eq!(listed(&mut world, admin, "p1")["lastSeen"], at);
+    world.asks(admin, "device:revoke", json!({"deviceId": "p1"}));
+    world.pass(1_000);
+    world.device("p1", &token);
+    assert_eq!(listed(&mut world, admin, "p1")["lastSeen"], at, "whoever knocks is not let in");
+}
+
+#[test]
 fn r21_the_last_refused_attempt_is_kept_over_a_success_and_a_restart() {
     let mut world = World::new();
     let (admin, viewer) = (world.admin(), world.person("viewer", &["g1"]));
