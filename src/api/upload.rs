@@ -49,7 +49,7 @@ pub(crate) async fn serve(
         let mut upload = Upload { reader, inspector, answers: &mut *answers, total, told: Instant::now() };
         answer = match upload.flow(api, take).await {
             Ok(blob) => {
-                answers.tell(News::Kept(blob));
+                answers.tell(News::Kept(Box::new(blob)));
                 answer::next(api, &mut *answers).await
             }
             Err(End::Failed(fault)) => {

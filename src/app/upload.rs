@@ -32,7 +32,7 @@ pub enum News {
     /// little more than the file.
     Progress { bytes: u64, total: Option<u64> },
     /// It is on its shelf; the asker waits for a reply. A row about it is the application's to commit.
-    Kept(Blob),
+    Kept(Box<Blob>),
     /// It is not, and nothing is left of it; the asker, if it is still there, waits for a reply.
     Failed(Fault),
 }

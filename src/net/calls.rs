@@ -31,7 +31,7 @@ pub(crate) fn open(req: ReqId, mailboxes: Mailboxes, cut: Arc<Notify>) -> (Asker
 impl Answers {
     /// How it goes with the file that the home takes.
     pub(crate) fn tell(&mut self, news: News) {
-        self.mailboxes[usize::from(self.req.shard.0)].send(Message::Upload { req: self.req, news: Box::new(news) });
+        self.mailboxes[usize::from(self.req.shard.0)].send(Message::Upload { req: self.req, news });
     }
 
     /// The next answer; `None` when there will be none.
@@ -83,7 +83,7 @@ pub(crate) enum Said {
     /// By its home, of this application.
     Answer(AppId, Answer),
     /// By the asker, who brings a file.
-    News(Box<News>),
+    News(News),
     /// The asker has left.
     Left,
 }
@@ -98,12 +98,12 @@ impl Calls {
     pub(crate) fn on_said(&mut self, req: ReqId, said: Said) -> Option<Input<'static>> {
         let heard = match said {
             Said::Answer(app, answer) => self.on_answer(req, app, answer),
-            Said::News(news) => self.on_news(req, *news),
+            Said::News(news) => self.on_news(req, news),
             Said::Left => self.on_left(req),
         };
         heard.map(|(app, told)| match told {
             Told::Left(why) => Input::AskerLeft { req, app, why },
-            Told::News(news) => Input::Upload { req, app, news: Box::new(news) },
+            Told::News(news) => Input::Upload { req, app, news },
         })
     }
 
@@ -319,7 +319,7 @@ mod tests {
 
     fn told_news(setup: &mut Setup) -> Option<(AppId, Told)> {
         match setup.mailboxes[0].take() {
-            Some(Message::Upload { req, news }) => setup.calls.on_news(req, *news),
+            Some(Message::Upload { req, news }) => setup.calls.on_news(req, news),
             _ => panic!("the home is not told"),
         }
     }

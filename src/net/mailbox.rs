@@ -58,7 +58,7 @@ pub enum Message {
     /// How it goes with the file of a call.
     Upload {
         req: ReqId,
-        news: Box<News>,
+        news: News,
     },
     /// The asker of a call has left.
     Left {

@@ -76,7 +76,7 @@ pub enum Input<'a> {
     /// From HTTP, at the home it concerns.
     Call { req: ReqId, app: AppId, call: Box<Call> },
     /// How it goes with a file that one of its homes takes.
-    Upload { req: ReqId, app: AppId, news: Box<News> },
+    Upload { req: ReqId, app: AppId, news: News },
     /// The asker of one of its streams is not there any more.
     AskerLeft { req: ReqId, app: AppId, why: Leave },
     /// Close everything, spread over `window_ms`.

@@ -38,9 +38,7 @@ impl Shard {
             Input::Mail(mail) => mail.into_iter().for_each(|mail| self.on_mail(mail)),
             Input::Done { ticket, outcome } => self.on_done(ticket, outcome),
             Input::Call { req, app, call } => self.homes.local.push_back((app, AppInput::Call { req, call })),
-            Input::Upload { req, app, news } => {
-                self.homes.local.push_back((app, AppInput::Upload { req, news: *news }));
-            }
+            Input::Upload { req, app, news } => self.homes.local.push_back((app, AppInput::Upload { req, news })),
             Input::AskerLeft { req, app, why } => self.homes.local.push_back((app, AppInput::Left { req, why })),
             Input::Drain { window_ms } => self.on_drain(window_ms),
         }

@@ -65,7 +65,7 @@ impl World {
             Ok(mime) => {
                 let (take, pieces) = (taken.take.clone(), std::mem::take(&mut taken.pieces));
                 match self.store.take(take, pieces, mime) {
-                    Ok(blob) => self.ends(News::Kept(blob)),
+                    Ok(blob) => self.ends(News::Kept(Box::new(blob))),
                     Err(error) => self.breaks(Fault::Store(error)),
                 }
             }
