@@ -3,8 +3,8 @@
 //! is added by one folder and one line of [`apps::TABLE`]: `docs/ADDING-AN-APPLICATION.md` walks through it.
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
-//! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`net`], [`api`],
-//! assembled by [`server`] and started by [`cli`].
+//! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`upstream`],
+//! [`net`], [`api`], assembled by [`server`] and started by [`cli`].
 //!
 //! Comments cite sections of the pages in `docs/`, as `DESIGN 4.6`; `docs/ARCHITECTURE.md` is the map and names them all.
 
@@ -29,6 +29,7 @@ pub mod socketio;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub(crate) mod upstream;
 pub mod wire;
 
 /// Runs a daemon of these applications, as the process's arguments ask: what `main` does with [`apps::TABLE`].

@@ -5,7 +5,8 @@ const ADVISORIES: &[(&str, Option<[u32; 3]>)] = &[
     ("bytes", Some([1, 11, 1])),
     ("slab", Some([0, 4, 11])),
     ("lru", None),
-    ("crossbeam-epoch", None),
+    // Behind the resolver's cache; formatting a null pointer read through it (RUSTSEC-2026-0204).
+    ("crossbeam-epoch", Some([0, 9, 20])),
     // Bundles SQLite 3.53.2; before 3.51.3 a WAL reset could corrupt the file (B102).
     ("rusqlite", Some([0, 39, 0])),
 ];
@@ -44,7 +45,8 @@ fn b103_no_locked_dependency_is_an_affected_one() {
 
 #[test]
 fn an_affected_version_is_noticed() {
-    let lock = "version = 4\n[[package]]\nname = \"bytes\"\nversion = \"1.11.0\"\n[[package]]\nname = \"lru\"\nversion = \"0.16.3\"\n\
+    let lock = "version = 4\n[[package]]\nname = \"bytes\"\nversion = \"1.11.0\"\n\
+                [[package]]\nname = \"crossbeam-epoch\"\nversion = \"0.9.19\"\n[[package]]\nname = \"lru\"\nversion = \"0.16.3\"\n\
                 [[package]]\nname = \"slab\"\nversion = \"0.4.11\"\n";
-    assert_eq!(affected(lock), ["bytes", "lru"]);
+    assert_eq!(affected(lock), ["bytes", "crossbeam-epoch", "lru"]);
 }

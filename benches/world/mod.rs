@@ -15,7 +15,7 @@ use siod::base::secret::Secret;
 use siod::base::time::{Millis, Now, WallMillis};
 use siod::hub::namespace::Namespaces;
 use siod::shard::dialects::Dialects;
-use siod::shard::io::{Hello, Input, Output, Service};
+use siod::shard::io::{Hello, Input, Output, Service, Ticket};
 use siod::shard::placement::Placement;
 use siod::shard::{Shard, ShardConfig};
 use siod::wire::frame::{Opcode, write_masked};
@@ -92,12 +92,12 @@ pub(crate) fn send(shard: &mut Shard, conn: ConnKey, packet: &[u8]) {
 pub(crate) fn flush(shard: &mut Shard) -> usize {
     let mut total = 0;
     while let Some(output) = shard.next_output() {
-        let Output::Job { ticket: Some(ticket), job } = output else { continue };
+        let Output::Job { app, purpose: Some(purpose), job } = output else { continue };
         let outcome = match job {
             Job::Read(_) => Outcome::Read(Vec::new()),
             _ => Outcome::Written(Vec::new()),
         };
-        shard.on_input(now(), Input::Done { ticket, outcome });
+        shard.on_input(now(), Input::Done { ticket: Ticket { app, purpose }, outcome });
     }
     while let Some(conn) = shard.next_flush() {
         shard.flush(conn, |slices| {

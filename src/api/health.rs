@@ -13,7 +13,7 @@ use serde_json::json;
 use super::backend::Readiness;
 use super::{Api, VERSION, reply};
 use crate::base::time::WallMillis;
-use crate::shard::sample::ShardSample;
+use crate::shard::sample::{FetchSample, ShardSample};
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -53,6 +53,7 @@ async fn detailed(State(api): State<Api>) -> Response {
         body["degraded"] = json!(why);
     }
     body["shard_details"] = samples.iter().map(shard).collect();
+    body["fetches"] = samples.iter().flat_map(|sample| &sample.fetches).map(fetches).collect();
     reply::json(status(&readiness), body.to_string())
 }
 
@@ -92,6 +93,18 @@ fn shard(sample: &ShardSample) -> serde_json::Value {
         "rooms": sample.rooms,
         "outbox_bytes": sample.outbox_bytes,
         "mailbox_depth": sample.mailbox_depth,
+    })
+}
+
+/// What an application has asked of the outside.
+fn fetches(sample: &FetchSample) -> serde_json::Value {
+    let error = sample.last_error.as_ref().map(|(at, text)| json!({ "at": at.to_string(), "text": text }));
+    json!({
+        "app": sample.app,
+        "in_flight": sample.in_flight,
+        "answered": sample.answered.iter().sum::<u64>(),
+        "failed": sample.failed.iter().sum::<u64>(),
+        "last_error": error,
     })
 }
 
@@ -171,5 +184,21 @@ mod tests {
         let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["shard_details"][0]["stale"], false);
+        assert_eq!(answer.json()["fetches"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn what_applications_ask_of_the_outside_is_shown_with_the_last_failure() {
+        let last_error = Some((WallMillis(0), "refused: a.example:80: connection refused".to_owned()));
+        let mut fetches = FetchSample { app: "desk", in_flight: 1, last_error, ..FetchSample::default() };
+        (fetches.answered[1], fetches.answered[4], fetches.failed[4]) = (3, 1, 2);
+        let fake = Fake {
+            samples: vec![ShardSample { fetches: vec![fetches], ..ShardSample::default() }, ShardSample::default()],
+            ..Fake::default()
+        };
+        let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
+        let error = json!({"at": "1970-01-01T00:00:00.000Z", "text": "refused: a.example:80: connection refused"});
+        let row = json!({"app": "desk", "in_flight": 1, "answered": 4, "failed": 2, "last_error": error});
+        assert_eq!(answer.json()["fetches"], json!([row]));
     }
 }

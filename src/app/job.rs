@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::fetch::{Fetch, FetchError, Fetched};
 use super::kind::Kind;
 use super::sql::{FromRow, RowError, Rows, Statement};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;
 
-/// Work that touches the operating system, done by the shell. What reaches outside (a request, a program, files, a slow
-/// hash) has its place here when there is somebody to ask it of.
+/// Work that touches the operating system, done by the shell. What else reaches outside (a program, files, a slow hash)
+/// has its place here when there is somebody to ask it of.
 #[derive(Debug)]
 pub enum Job {
     /// All or nothing, in the writer's next group commit. Shared, so that whoever asked can ask again without a copy.
@@ -22,6 +23,8 @@ pub enum Job {
     Keep(Keep),
     /// A blob to forget. One that is not there is forgotten already.
     Drop { shelf: &'static str, id: Sid },
+    /// One HTTP request to the outside.
+    Fetch(Fetch),
 }
 
 /// A blob on its way to a shelf.
@@ -107,6 +110,8 @@ pub enum Outcome {
     Read(Vec<Rows>),
     /// The blob is on its shelf, and its rows on disk.
     Kept(Blob),
+    /// The answer to a request, whatever its status, or why there is none.
+    Fetched(Result<Fetched, FetchError>),
     Failed(JobError),
 }
 
@@ -122,7 +127,7 @@ impl Outcome {
                 Ok(rows.get(statement).map(Rows::read).transpose()?.unwrap_or_default())
             }
             Outcome::Failed(error) => Err(error.clone()),
-            Outcome::Conflict { .. } | Outcome::Kept(_) => {
+            Outcome::Conflict { .. } | Outcome::Kept(_) | Outcome::Fetched(_) => {
                 Err(JobError::new(JobErrorKind::Unavailable, "no rows came"))
             }
         }

@@ -3,6 +3,7 @@
 
 pub mod effect;
 pub mod event;
+pub mod fetch;
 pub mod form;
 pub mod home;
 pub mod identity;

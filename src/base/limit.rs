@@ -120,6 +120,30 @@ pub const STORE_QUEUE_JOBS_MAX: usize = 16_384;
 pub const STORE_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of blobs that wait to be kept; above it a blob is answered `busy`.
 pub const BLOB_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// An HTTP request to the outside has its whole answer within this time, and its asker may want less.
+pub const FETCH_TIMEOUT_MS_MAX: u64 = 600_000;
+/// One address of a host is tried for so long before the next one is; a TLS handshake takes no longer.
+pub const FETCH_CONNECT_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of an answer's body, and of its head with the number of its headers.
+pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const FETCH_HEAD_BYTES_MAX: usize = 64 * 1024;
+pub const FETCH_HEADERS_MAX: usize = 100;
+/// Redirects that one request follows.
+pub const FETCH_REDIRECTS_MAX: u8 = 3;
+/// Requests to the outside on their way at once, those of them to one host, and bytes that all their answers may come to;
+/// beyond, a request waits for a place.
+pub const FETCHES_MAX: usize = 256;
+pub const FETCHES_PER_HOST_MAX: usize = 32;
+pub const FETCHES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Requests that are not answered yet, those of them to one host, and bytes that they hold; one more is answered `busy`.
+pub const FETCH_QUEUE_MAX: usize = 4_096;
+pub const FETCH_QUEUE_PER_HOST_MAX: usize = 1_024;
+pub const FETCH_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Connections of one host that are kept for the next request, and for how long.
+pub const FETCH_IDLE_PER_HOST_MAX: usize = 8;
+pub const FETCH_IDLE_TIMEOUT_MS: u64 = 30_000;
+/// Characters of what operators are told of a failure.
+pub const FETCH_TEXT_CHARS_MAX: usize = 200;
 /// Blobs of one shelf, however small; the oldest make room.
 pub const SHELF_BLOBS_MAX: usize = 1_000_000;
 /// Jobs, and about so many bytes, of one group commit.
@@ -161,6 +185,7 @@ pub const COPY_ON_FLUSH_BYTES_MAX: usize = 4 * 1024;
 const _: () = assert!(HEAD_TIMEOUT_MS < KEEP_ALIVE_TIMEOUT_MS);
 const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
 const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
+const _: () = assert!(FETCH_BYTES_MAX <= FETCHES_BYTES_MAX && FETCHES_PER_HOST_MAX <= FETCHES_MAX);
 const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);
 const _: () = assert!(PARKED_EVENTS_LONG < PARKED_EVENTS_MAX && PARKED_BYTES_LONG < PARKED_BYTES_MAX);
 

@@ -33,6 +33,7 @@ pub struct Config {
     pub auth: AuthSettings,
     pub store: Store,
     pub limits: Limits,
+    pub upstream: Upstream,
     pub log: Log,
     /// The applications there are, in the order of the table.
     pub apps: Vec<Configured>,
@@ -48,6 +49,7 @@ impl Config {
             auth: AuthSettings::default(),
             store: Store::default(),
             limits: Limits::default(),
+            upstream: Upstream::default(),
             log: Log::default(),
             apps: table.untold(),
         }
@@ -235,6 +237,17 @@ impl Store {
     fn within(data_dir: &Path) -> Store {
         Store::Sqlite(data_dir.join("siod.db"))
     }
+}
+
+/// `[upstream]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// Networks that may be asked though they are not public.
+    pub allow: Vec<IpNet>,
+    /// Empty: those of `/etc/resolv.conf`.
+    pub nameservers: Vec<SocketAddr>,
+    /// Roots beside those in the binary.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[log]`.

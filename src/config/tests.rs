@@ -69,6 +69,7 @@ fn unusual() -> Config {
         auth = {{ mode = "jwt", jwt_secret = '{long}', jwt_issuer = "i", jwt_audience = "a", jwt_leeway_s = 0, claims = {{ sub = ["uid"] }} }}
         store.url = "memory:"
         limits = {{ connections_max = 9, handshakes_per_ip_per_s_max = 8, outbox_bytes_max = 5000, outbox_low_mark_bytes = 5000 }}
+        upstream = {{ allow = ["10.1.0.0/16", "127.0.0.1"], nameservers = ["9.9.9.9", "[::1]:5353"], ca_file = "ca.pem" }}
         log = {{ format = "json", level = "trace", lines_per_s_max = 7 }}
         apps.lab.enabled = true
         [apps.signage]
@@ -254,6 +255,23 @@ fn every_wrong_value_gives_its_sentence() {
         let config = parse(&written("apps.signage.fleet_token", &format!("\"{token}\"")));
         assert_eq!(signage(&config).fleet_token, Secret::new(token));
     }
+}
+
+#[test]
+fn what_may_be_asked_and_who_resolves_are_addresses() {
+    const NETWORKS: &str = "must be a list of IP addresses and networks, such as \"127.0.0.1\" or \"10.1.0.0/16\"";
+    const SERVERS: &str = "must be a list of IP addresses, each with or without a port";
+    for (key, value, wanted) in [
+        ("upstream.allow", "[\"inner.example\"]", NETWORKS),
+        ("upstream.allow", "[\"10.0.0.0/33\"]", NETWORKS),
+        ("upstream.nameservers", "[\"dns.example\"]", SERVERS),
+        ("upstream.nameservers", "[\"9.9.9.9:x\"]", SERVERS),
+    ] {
+        assert_eq!(refusals(&written(key, value)), [format!("{key} = {value}: {wanted}")]);
+    }
+    let servers =
+        parse(&written("upstream.nameservers", "[\"9.9.9.9\", \"::1\", \"127.0.0.1:5353\"]")).upstream.nameservers;
+    assert_eq!(servers, ["9.9.9.9:53", "[::1]:53", "127.0.0.1:5353"].map(|server| server.parse().unwrap()));
 }
 
 #[test]

@@ -20,10 +20,10 @@ use super::listen::Doors;
 use super::mailbox::Message;
 use super::ready::{Line, Ready, Taken};
 use super::streams::Streams;
-use crate::base::ids::{ConnKey, ReqId};
+use crate::base::ids::{AppId, ConnKey, ReqId};
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
 use crate::base::time::{Millis, Now};
-use crate::shard::io::Output;
+use crate::shard::io::{Output, Purpose};
 use crate::shard::{Input, Shard};
 
 /// Readiness events taken from the kernel at once.
@@ -41,7 +41,7 @@ const LAST_READERS: Duration = Duration::from_millis(500);
 
 /// What a shard asks of the process.
 pub(crate) trait Outside {
-    fn job(&self, ticket: Option<crate::shard::io::Ticket>, job: crate::app::job::Job);
+    fn job(&self, app: AppId, purpose: Option<Purpose>, job: crate::app::job::Job);
 }
 
 /// One core's loop.
@@ -261,7 +261,7 @@ impl<O: Outside> Reactor<O> {
             Output::Respond { req, reply } if req.shard == self.core.id => self.answer(now, req, reply),
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
-            Output::Job { ticket, job } => self.outside.job(ticket, job),
+            Output::Job { app, purpose, job } => self.outside.job(app, purpose, job),
             Output::Finish { conn } => {
                 if let Some(stream) = self.streams.get_mut(conn) {
                     // A connection that is broken already tells so when it is read.

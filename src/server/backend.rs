@@ -29,6 +29,7 @@ use crate::net::mailbox::{Mailbox, Mailboxes, Message};
 use crate::shard::ShardConfig;
 use crate::shard::sample::{ByJob, ShardSample, StoreSample};
 use crate::store::{self, Health, Store};
+use crate::upstream::Upstream;
 
 pub(crate) use crate::api::backend::Readiness;
 
@@ -43,6 +44,7 @@ pub(crate) struct Daemon {
     settings: Arc<api::Settings>,
     mailboxes: Mailboxes,
     store: Store,
+    upstream: Upstream,
     refusals: Arc<Refusals>,
     lingered: Arc<Lingered>,
     guard: OnceLock<Arc<Guard>>,
@@ -59,7 +61,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn new(plan: &Plan, mailboxes: Mailboxes, store: Store) -> Arc<Daemon> {
+    pub(crate) fn new(plan: &Plan, mailboxes: Mailboxes, store: Store, upstream: Upstream) -> Arc<Daemon> {
         let stale = |shard| ShardSample { shard: shard as u16, stale: true, ..ShardSample::default() };
         Arc::new(Daemon {
             shard_config: plan.shard_config.clone(),
@@ -68,6 +70,7 @@ impl Daemon {
             glance: tokio::sync::Mutex::default(),
             mailboxes,
             store,
+            upstream,
             refusals: Arc::default(),
             lingered: Arc::default(),
             guard: OnceLock::new(),
@@ -203,6 +206,7 @@ impl Backend for Daemon {
                 (first.lingering, first.lingering_cut) = (self.lingered.now(), self.lingered.cut());
                 first.store_us = self.store.latency();
                 first.store = store_sample(&self.store);
+                first.fetches = self.upstream.samples();
             }
             samples
         })
@@ -317,8 +321,8 @@ mod tests {
         config.server.shards = shards as u16;
         let mut plan = Plan::of(&config).unwrap();
         plan.store.url = "memory:".to_owned();
-        let store = Store::open(&plan.store).unwrap();
-        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store)
+        let (store, upstream) = (Store::open(&plan.store).unwrap(), Upstream::start(&plan.upstream).unwrap());
+        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store, upstream)
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::backend::Daemon;
 use super::plan::Plan;
 use crate::api::client_files;
 use crate::app::job::{Job, Outcome};
-use crate::base::ids::ShardId;
+use crate::base::ids::{AppId, ShardId};
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
 use crate::net::clock::Clock;
@@ -24,14 +24,16 @@ use crate::net::linger::Lingering;
 use crate::net::mailbox::{Mailboxes, Message};
 use crate::net::reactor::{Outside, Reactor};
 use crate::shard::Shard;
-use crate::shard::io::Ticket;
+use crate::shard::io::{Purpose, Ticket};
 use crate::store::Store;
+use crate::upstream::Upstream;
 
 /// What the cores are made of, beside the plan.
 pub(crate) struct Parts {
     pub clock: Clock,
     pub guard: Arc<Guard>,
     pub store: Store,
+    pub upstream: Upstream,
     pub control: tokio::runtime::Handle,
     pub daemon: Arc<Daemon>,
 }
@@ -71,7 +73,8 @@ impl Cores {
             let id = ShardId(index as u16);
             let start = Millis::from(parts.clock.started.elapsed());
             let shard = Shard::new(id, plan.shard_config.clone(), plan.applications(), plan.seed(), start);
-            let outside = Shell { id, mailboxes: process.mailboxes.clone(), store: parts.store.clone() };
+            let upstream = parts.upstream.clone();
+            let outside = Shell { id, mailboxes: process.mailboxes.clone(), store: parts.store.clone(), upstream };
             let (process, clock) = (process.clone(), parts.clock);
             let report = report.clone();
             thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
@@ -131,19 +134,21 @@ struct Shell {
     id: ShardId,
     mailboxes: Mailboxes,
     store: Store,
+    upstream: Upstream,
 }
 
 impl Outside for Shell {
     /// The answer comes back as a message, whoever is still connected.
-    fn job(&self, ticket: Option<Ticket>, job: Job) {
+    fn job(&self, app: AppId, purpose: Option<Purpose>, job: Job) {
         let (mailboxes, id) = (self.mailboxes.clone(), usize::from(self.id.0));
-        self.store.submit(
-            job,
-            Box::new(move |outcome: Outcome| {
-                if let Some(ticket) = ticket {
-                    mailboxes[id].send(Message::Done { ticket, outcome });
-                }
-            }),
-        );
+        let reply = move |outcome: Outcome| {
+            if let Some(purpose) = purpose {
+                mailboxes[id].send(Message::Done { ticket: Ticket { app, purpose }, outcome });
+            }
+        };
+        match job {
+            Job::Fetch(fetch) => self.upstream.submit(app, fetch, Box::new(|came| reply(Outcome::Fetched(came)))),
+            job => self.store.submit(job, Box::new(reply)),
+        }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) mod cores;
 pub(crate) mod descriptors;
 #[cfg(test)]
 mod feed;
+#[cfg(test)]
+mod fetching;
 pub(crate) mod memory;
 pub(crate) mod plan;
 pub(crate) mod signals;
@@ -40,6 +42,7 @@ use crate::net::guard::Guard;
 use crate::net::listen::{self, Address};
 use crate::net::mailbox::Mailbox;
 use crate::store::Store;
+use crate::upstream::{self, Upstream};
 
 use backend::{Daemon, Readiness};
 use cores::{Cores, Parts};
@@ -56,6 +59,7 @@ impl Process {
     /// # Errors
     /// A sentence about what the operating system refuses.
     pub fn start() -> Result<Process, String> {
+        upstream::install_tls();
         let refused = |error| format!("the control runtime does not start: {error}");
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let control = builder.worker_threads(1).thread_name("control").enable_all().build().map_err(refused)?;
@@ -94,13 +98,15 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let sockets = bind_all(&plan)?;
     let admin = bind_admin(&plan)?;
     let store = Store::open(&plan.store).map_err(|error| error.to_string())?;
+    let upstream = Upstream::start(&plan.upstream)?;
     let shards = plan.shard_config.placement.shards;
     let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
-    let daemon = Daemon::new(&plan, mailboxes, store.clone());
+    let daemon = Daemon::new(&plan, mailboxes, store.clone(), upstream.clone());
     let limits = &plan.shard_config.limits;
     let connections_max = descriptors::connections_max(limits.connections_max);
     let guard = Guard::new(&Limits { connections_max, ..limits.clone() });
-    let parts = Parts { clock, guard, store: store.clone(), control, daemon: daemon.clone() };
+    let parts =
+        Parts { clock, guard, store: store.clone(), upstream: upstream.clone(), control, daemon: daemon.clone() };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
     if let Some(listener) = admin {
@@ -116,8 +122,12 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
         Ok(()) => drain(&plan, &daemon, cores, &signals).await,
         failed => failed,
     };
-    // However it ends: what was submitted is written.
-    tokio::task::spawn_blocking(move || store.close()).await.map_err(|error| error.to_string())?;
+    // However it ends: nobody is asked any more, and what was submitted is written.
+    let close = move || {
+        upstream.close();
+        store.close();
+    };
+    tokio::task::spawn_blocking(close).await.map_err(|error| error.to_string())?;
     info!(target: "siod::server", "stopped");
     ended
 }

@@ -23,6 +23,7 @@ use crate::shard::dialects::Dialects;
 use crate::shard::io::Service;
 use crate::shard::placement::Placement;
 use crate::store;
+use crate::upstream;
 
 /// Everything that is fixed before the first thread starts.
 pub(crate) struct Plan {
@@ -33,6 +34,7 @@ pub(crate) struct Plan {
     pub admin_token: crate::base::secret::Secret,
     pub admin_proxies: Proxies,
     pub store: store::Settings,
+    pub upstream: upstream::Settings,
     pub drain_delay_s: u64,
     pub drain_timeout_s: u64,
     pub client_dir: Option<PathBuf>,
@@ -97,6 +99,7 @@ impl Plan {
                 config.admin.token.is_empty().then_some(CLOSED_WITHOUT_TOKEN),
             ),
             store: store_settings(config),
+            upstream: upstream_settings(config),
             drain_delay_s: config.drain_delay_s(),
             drain_timeout_s: config.server.drain_timeout_s,
             client_dir: config.server.client_dir.clone(),
@@ -147,6 +150,7 @@ impl Plan {
             admin_token: Default::default(),
             admin_proxies: Proxies::default(),
             store: store::Settings::new("memory:", std::path::Path::new("data")),
+            upstream: upstream::Settings::default(),
             drain_delay_s: 0,
             drain_timeout_s: 2,
             client_dir: None,
@@ -228,6 +232,12 @@ fn store_settings(config: &Config) -> store::Settings {
         settings.shelves.extend(app.settings.shelves());
     }
     settings
+}
+
+fn upstream_settings(config: &Config) -> upstream::Settings {
+    let config::Upstream { allow, nameservers, ca_file } = config.upstream.clone();
+    let apps = config.apps.iter().filter(|app| app.enabled).map(|app| app.row.name).collect();
+    upstream::Settings { allow, nameservers, hosts: PathBuf::from("/etc/hosts"), ca_file, apps }
 }
 
 fn shard_count(configured: u16) -> u16 {

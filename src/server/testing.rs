@@ -1,6 +1,7 @@
 //! A daemon in the process of a test, over real sockets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::backend::Daemon;
@@ -14,22 +15,28 @@ use crate::net::guard::Guard;
 use crate::net::listen::{self, Address};
 use crate::net::mailbox::Mailbox;
 use crate::store::Store;
+use crate::upstream::Upstream;
 
-/// A daemon of two cores with these applications, its store as `adapt` says, else in memory; it lives as long as the test's
-/// process.
+/// A daemon of two cores with these applications, its store as `adapt` says, else in memory.
 pub(super) fn start(table: &'static Table, adapt: impl FnOnce(&mut crate::store::Settings)) -> SocketAddr {
+    serve(table, |plan| adapt(&mut plan.store)).0
+}
+
+/// As [`start`], and whatever else `adapt` says. It lives as long as the test's process.
+pub(super) fn serve(table: &'static Table, adapt: impl FnOnce(&mut Plan)) -> (SocketAddr, Arc<Daemon>) {
     let mut config = Config::untold(table);
     config.server.shards = 2;
     let mut plan = Plan::of(&config).unwrap();
     plan.store.url = "memory:".to_owned();
-    adapt(&mut plan.store);
-    let store = Store::open(&plan.store).unwrap();
+    adapt(&mut plan);
+    let (store, upstream) = (Store::open(&plan.store).unwrap(), Upstream::start(&plan.upstream).unwrap());
     let at = Address { addr: ([127, 0, 0, 1], 0).into(), ipv6_only: false };
     let bound = listen::bind(at, 2, &Limits::default()).unwrap();
     let address = bound.0;
-    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), store.clone());
+    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), store.clone(), upstream.clone());
     let control = tokio::runtime::Handle::current();
     let (clock, guard) = (Clock { started: Instant::now() }, Guard::new(&Limits::default()));
-    Cores::start(&plan, Parts { clock, guard, store, control, daemon }, vec![bound]).unwrap();
-    address
+    let parts = Parts { clock, guard, store, upstream, control, daemon: daemon.clone() };
+    Cores::start(&plan, parts, vec![bound]).unwrap();
+    (address, daemon)
 }

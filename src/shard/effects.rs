@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::Shard;
-use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers, Ticket};
+use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers};
 use super::peer::{Socket, Timer};
 use super::send::Variants;
 use crate::app::effect::{Effect, Emission, Target, Token};
@@ -57,7 +57,7 @@ impl Shard {
     }
 
     fn ask(&mut self, app: AppId, purpose: Purpose, job: crate::app::job::Job) {
-        self.out.outputs.push_back(Output::Job { ticket: Some(Ticket { app, purpose }), job });
+        self.out.outputs.push_back(Output::Job { app, purpose: Some(purpose), job });
     }
 
     fn apply_effect(&mut self, app: AppId, effect: Effect) {
@@ -97,8 +97,7 @@ impl Shard {
             Effect::Item { req, item } => self.answer(req, app, Answer::Item(item)),
             Effect::End { req } => self.answer(req, app, Answer::End),
             Effect::Job { job, token } => {
-                let ticket = token.map(|token| Ticket { app, purpose: Purpose::Token(token) });
-                self.out.outputs.push_back(Output::Job { ticket, job });
+                self.out.outputs.push_back(Output::Job { app, purpose: token.map(Purpose::Token), job });
             }
             Effect::Timer { token, after_ms } => {
                 // Never in the same millisecond: a timer that arms itself again would not let the turn end.

@@ -103,8 +103,10 @@ pub enum Output {
         to: ShardId,
         mail: Vec<Mail>,
     },
+    /// `purpose: None`: nobody waits for what comes of it.
     Job {
-        ticket: Option<Ticket>,
+        app: AppId,
+        purpose: Option<Purpose>,
         job: Job,
     },
     /// Read nothing more of this connection, until [`Output::Resume`].

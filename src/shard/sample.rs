@@ -4,10 +4,12 @@
 use super::Shard;
 use super::stats::Outcomes;
 use crate::app::Tally;
+use crate::app::fetch::FetchFailure;
 use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::base::ids::NspId;
 use crate::base::stats::Histogram;
+use crate::base::time::WallMillis;
 use crate::engine::session::Transport;
 
 /// How many codes a refused handshake can have (PROTOCOL 1), 0 to 5.
@@ -64,6 +66,8 @@ pub struct ShardSample {
     pub lingering_cut: u64,
     /// The store's work since the start; of the process, so one sample has it.
     pub store: StoreSample,
+    /// Requests to the outside since the start, of each application that has asked for one; of the process, too.
+    pub fetches: Vec<FetchSample>,
     /// Sockets closed because their outbox was full or made no progress.
     pub slow_consumers: u64,
     pub alerts: Vec<AlertSample>,
@@ -115,6 +119,41 @@ pub struct ByJob {
     pub write: u64,
     pub read: u64,
     pub blob: u64,
+}
+
+/// What came of the requests of one application to the outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchSample {
+    pub app: &'static str,
+    /// On their way, or waiting for a place.
+    pub in_flight: u64,
+    /// By the class of the status, 1xx first.
+    pub answered: [u64; FetchSample::CLASSES.len()],
+    /// `kind as usize` indexes it.
+    pub failed: [u64; FetchFailure::ALL.len()],
+    /// Of the bodies of answers, and of requests that were answered.
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// From the asking to the answer or failure.
+    pub took_us: Histogram,
+    /// Newest failure, and when it was.
+    pub last_error: Option<(WallMillis, String)>,
+}
+
+impl FetchSample {
+    /// Classes of statuses, as labels.
+    pub const CLASSES: [&'static str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+    /// How many requests came to what, by the label of the outcome.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let answered = FetchSample::CLASSES.into_iter().zip(self.answered);
+        answered.chain(FetchFailure::ALL.into_iter().map(FetchFailure::label).zip(self.failed))
+    }
+
+    /// All requests that were asked for.
+    pub fn asked(&self) -> u64 {
+        self.in_flight + self.outcomes().map(|(_, count)| count).sum::<u64>()
+    }
 }
 
 /// Events of one application with one outcome.

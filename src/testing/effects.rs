@@ -1,5 +1,5 @@
-//! The shard's part: an input goes through the application's home, effects are applied in order, and what the store answers
-//! comes when the turn that asked has ended.
+//! The shard's part: an input goes through the application's home, effects are applied in order, and what the store and
+//! the outside answer comes when the turn that asked has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{AppInput, Connect};
 use crate::app::home::{Decision, Flow, HomeState};
 use crate::app::identity::Identity;
+use crate::app::job::{Job, Outcome};
 use crate::app::reply::{Content, Reply};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
@@ -28,8 +29,9 @@ impl World {
         loop {
             match self.inputs.pop_front() {
                 Some(input) => self.turn(|home, cx, out| home.on_input(cx, input, out)),
-                None if self.store.hangs || !self.answer_one() => return,
-                None => {}
+                None if !self.store.hangs && self.answer_one() => {}
+                None if !self.outside.hangs && self.outside_answers_one() => {}
+                None => return,
             }
         }
     }
@@ -39,6 +41,20 @@ impl World {
         let answered = self.answer_one();
         self.run();
         answered
+    }
+
+    /// The outside answers the request that has waited longest, if one does.
+    pub(crate) fn outside_answers(&mut self) -> bool {
+        let answered = self.outside_answers_one();
+        self.run();
+        answered
+    }
+
+    fn outside_answers_one(&mut self) -> bool {
+        let Some((fetch, token)) = self.requests.pop_front() else { return false };
+        let outcome = Outcome::Fetched(self.outside.work(&fetch));
+        self.inputs.extend(token.map(|token| AppInput::Done { token, outcome }));
+        true
     }
 
     fn answer_one(&mut self) -> bool {
@@ -118,6 +134,10 @@ impl World {
                 if self.client(socket).open && !self.lingering && !gone.contains(&socket) {
                     gone.push(socket);
                 }
+            }
+            Effect::Job { job: Job::Fetch(fetch), token } => {
+                self.outside.asked.push(fetch.clone());
+                self.requests.push_back((fetch, token));
             }
             Effect::Job { job, token } => self.waiting.push_back((job, Asker::Application(token))),
             Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),

@@ -1,13 +1,15 @@
 //! Layer 8: a world for tests of applications. One application on one shard, with its store (the real one, in memory, without
-//! threads), clients with inboxes and rooms, HTTP calls, and time that only tests move. A test is a script, one input a line.
+//! threads), clients with inboxes and rooms, HTTP calls, an outside that answers requests, and time that only tests move. A test
+//! is a script, one input a line.
 //!
-//! `mod` (what a script says), `upload` (about files) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`.
+//! `mod` (what a script says), `upload` (about files) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`, `outside`.
 //!
 //! Effects are applied as the shard applies them, through the same [`HomeState`]; nothing of the application is looked into.
 
 mod dialects;
 mod effects;
 mod heard;
+pub(crate) mod outside;
 mod store;
 mod upload;
 
@@ -18,11 +20,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::outside::Outside;
 pub(crate) use self::store::Store;
 use self::upload::Coming;
 use crate::api::routes::{Found, Routes};
 use crate::app::effect::Room;
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event, Handshake};
+use crate::app::fetch::Fetch;
 use crate::app::home::HomeState;
 use crate::app::identity::{AuthSettings, Authenticator, Identity};
 use crate::app::job::Job;
@@ -57,6 +61,9 @@ pub(crate) struct World {
     questions: Vec<Question>,
     /// Jobs that the store has not answered.
     waiting: VecDeque<(Job, Asker)>,
+    /// Requests that the outside has not answered, and who asked.
+    requests: VecDeque<(Fetch, Option<Token>)>,
+    pub outside: Outside,
     pub store: Store,
     /// Answers to calls, the newest last.
     pub replies: Vec<(u16, Value)>,
@@ -141,6 +148,8 @@ impl World {
             timers: BTreeMap::new(),
             questions: Vec::new(),
             waiting: VecDeque::new(),
+            requests: VecDeque::new(),
+            outside: Outside::default(),
             store: Store::new(tables, shelves),
             replies: Vec::new(),
             coming: None,
@@ -171,6 +180,7 @@ impl World {
         self.questions.clear();
         self.waiting.clear();
         self.coming = None;
+        self.requests.clear();
         self.now = self.now.plus(1_000);
         self.input(AppInput::Started);
     }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::World;
+use super::outside::answer;
 use crate::app::effect::{Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AppInput, Event};
+use crate::app::fetch::{Fetch, FetchError, FetchFailure};
 use crate::app::identity::{AuthMode, AuthSettings, Authenticator, Claims, Identity, Subject};
+use crate::app::job::{Job, Outcome};
 use crate::app::kit::dialect::{Dialect, Word};
+use crate::app::route::Method;
 use crate::app::sql::{Migration, Statement, Tables};
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
@@ -44,6 +48,17 @@ impl Application for Poll {
                 fx.push(Effect::Identify { socket: event.socket, identity: Arc::new(claims.into()) });
             }
             AppInput::Event(event) if event.args.name() == "refresh" => renew(cx, &event, fx),
+            AppInput::Event(event) if event.args.name() == "fetch" => {
+                let fetch = Fetch::new(Method::Get, event.args.parse::<String>(0).unwrap());
+                fx.push(Effect::Job { job: Job::Fetch(fetch), token: Some(Token(2)) });
+            }
+            AppInput::Done { outcome: Outcome::Fetched(came), .. } => {
+                let told = match came {
+                    Ok(fetched) => Emission::new("fetched", &fetched.status),
+                    Err(error) => Emission::new("unfetched", &error.kind.label()),
+                };
+                fx.push(Effect::Emit { target: Target::all(), event: told, delivery: Default::default() });
+            }
             AppInput::Event(_) => {
                 let event = Emission::new("vote", &json!({"for": "p1"}));
                 fx.push(Effect::EmitWithAck { target: Target::all(), event, timeout_ms: 100, token: Token(1) });
@@ -136,6 +151,33 @@ fn acks_timeouts_departures_and_commits_are_scripted() {
     assert_eq!((world.refusal(refused).0.as_str(), world.is_open(refused)), ("no", false));
     world.restart();
     assert_eq!(votes(&world), 2);
+}
+
+#[test]
+fn the_outside_says_what_a_test_scripts() {
+    let mut world = World::of(|| Poll, &[&TABLES], &[]);
+    let a = world.connect(Ok(Arc::default()), json!({}), "");
+    world.send(a, "fetch", json!("http://a.example/"));
+    assert_eq!(world.hears(a, "unfetched"), "refused", "nobody is there unless a test says so");
+    world.outside.says(|fetch| match &*fetch.url {
+        "http://slow.example/" => Err(FetchError::new(FetchFailure::TimedOut, "")),
+        _ => answer(204, ""),
+    });
+    world.send(a, "fetch", json!("http://a.example/"));
+    assert_eq!(world.hears(a, "fetched"), 204);
+    world.send(a, "fetch", json!("http://slow.example/"));
+    assert_eq!(world.hears(a, "unfetched"), "timed_out");
+
+    // What hangs outside keeps nobody from the store, nor a store that hangs anybody from the outside.
+    (world.outside.hangs, world.store.hangs) = (true, true);
+    world.send(a, "ask", json!({}));
+    world.answers(a, &json!(1));
+    world.send(a, "vote", json!({}));
+    world.outside.hangs = false;
+    assert_eq!(world.outside.asked.len(), 3);
+    assert!(!world.outside_answers(), "nothing is on its way");
+    assert!(world.answer());
+    assert_eq!(world.hears(a, "result")["votes"], 1);
 }
 
 #[test]

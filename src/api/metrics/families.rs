@@ -81,6 +81,26 @@ pub(super) const DAEMON: &[Family] = &[
     Family::gauge("siod_store_queue_depth", &[], "Store jobs that wait or are being worked on now."),
     Family::gauge("siod_store_blob_bytes", &[], "Bytes of the blobs stored now."),
     Family::counter("siod_store_blobs_dropped_total", &[], "Blobs pushed out by quota or age."),
+    Family::counter(
+        "siod_fetches_total",
+        &["app", "outcome"],
+        "HTTP requests to the outside, by application and outcome: the class of the status, or why there was no answer.",
+    ),
+    Family::gauge(
+        "siod_fetches_in_flight",
+        &["app"],
+        "HTTP requests to the outside that are on their way or wait for a place now.",
+    ),
+    Family::counter(
+        "siod_fetch_bytes_total",
+        &["app", "direction"],
+        "Bytes of the bodies of answers from the outside, and of the requests that were answered.",
+    ),
+    Family::histogram(
+        "siod_fetch_seconds",
+        Buckets::MICROSECONDS,
+        "From the asking of an HTTP request to the outside to its whole answer or failure.",
+    ),
     Family::gauge("siod_outbox_bytes", &[], "Bytes queued to sockets now."),
     Family::counter("siod_dropped_volatile_total", &[], "Volatile packets that slow readers were not sent."),
     Family::counter("siod_coalesced_total", &[], "Packets of slow readers that a newer one of the same key replaced."),

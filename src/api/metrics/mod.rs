@@ -115,10 +115,13 @@ mod tests {
 
     use super::super::testing::{Fake, admin_get, ask, public_get};
     use super::*;
+    use crate::app::fetch::FetchFailure;
     use crate::app::metric::Metric;
     use crate::apps::TABLE;
     use crate::base::close::CloseReason;
-    use crate::shard::sample::{AlertSample, ByJob, ByTransport, EventOutcome, EventSample, NamespaceSample};
+    use crate::shard::sample::{
+        AlertSample, ByJob, ByTransport, EventOutcome, EventSample, FetchSample, NamespaceSample,
+    };
     use crate::shard::stats::Outcomes;
 
     /// Families of an application that is not ours.
@@ -147,6 +150,9 @@ mod tests {
             EventSample { app: "signage", outcome: EventOutcome::Handled, count: 7 },
             EventSample { app: "signage", outcome: EventOutcome::Unknown, count: 1 },
         ];
+        let mut fetches = FetchSample { app: "signage", in_flight: 1, bytes_sent: 5, ..FetchSample::default() };
+        (fetches.answered[1], fetches.failed[FetchFailure::Dns as usize]) = (3, 2);
+        sample.fetches = vec![fetches];
         sample.alerts = vec![AlertSample { app: "signage", kind: "offline", count: 1 }];
         for microseconds in [3, 20, 2_000, 60_000_000] {
             sample.turn_us.record(microseconds);
@@ -229,6 +235,11 @@ mod tests {
             ("siod_store_jobs_total{job=\"read\"}", 0.0),
             ("siod_events_total{app=\"signage\",outcome=\"handled\"}", 14.0),
             ("siod_unknown_events_total{app=\"signage\"}", 2.0),
+            ("siod_fetches_total{app=\"signage\",outcome=\"2xx\"}", 6.0),
+            ("siod_fetches_total{app=\"signage\",outcome=\"dns\"}", 4.0),
+            ("siod_fetches_total{app=\"signage\",outcome=\"tls\"}", 0.0),
+            ("siod_fetches_in_flight{app=\"signage\"}", 2.0),
+            ("siod_fetch_bytes_total{app=\"signage\",direction=\"sent\"}", 10.0),
             ("siod_alerts_total{app=\"signage\",kind=\"offline\"}", 2.0),
             ("siod_shard_mailbox_depth{shard=\"1\"}", 1.0),
             ("siod_shard_stale{shard=\"0\"}", 0.0),

@@ -8,7 +8,7 @@ use super::super::{Settings, VERSION};
 use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::shard::sample::EventOutcome;
-use crate::shard::sample::{ByJob, ByTransport, NamespaceSample, ShardSample, StoreSample};
+use crate::shard::sample::{ByJob, ByTransport, FetchSample, NamespaceSample, ShardSample, StoreSample};
 
 /// What one shard says.
 pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
@@ -17,6 +17,7 @@ pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
     sample.namespaces.iter().for_each(|namespace| of_namespace(namespace, out));
     of_applications(sample, out);
     of_store(&sample.store, out);
+    sample.fetches.iter().for_each(|fetches| of_fetches(fetches, out));
     out.push(Metric::histogram("siod_turn_seconds", &sample.turn_us));
     out.push(Metric::histogram("siod_emit_to_flush_seconds", &sample.emit_to_flush_us));
     out.push(Metric::histogram("siod_store_seconds", &sample.store_us));
@@ -116,6 +117,16 @@ fn of_store(store: &StoreSample, out: &mut Vec<Metric>) {
     ] {
         out.push(Metric::count(name, [], count));
     }
+}
+
+fn of_fetches(fetches: &FetchSample, out: &mut Vec<Metric>) {
+    let app = fetches.app;
+    let outcomes = fetches.outcomes();
+    out.extend(outcomes.map(|(outcome, count)| Metric::count("siod_fetches_total", [app, outcome], count)));
+    out.push(Metric::count("siod_fetches_in_flight", [app], fetches.in_flight));
+    out.push(Metric::count("siod_fetch_bytes_total", [app, "received"], fetches.bytes_received));
+    out.push(Metric::count("siod_fetch_bytes_total", [app, "sent"], fetches.bytes_sent));
+    out.push(Metric::histogram("siod_fetch_seconds", &fetches.took_us));
 }
 
 fn by_transport(name: &'static str, counts: ByTransport, out: &mut Vec<Metric>) {

@@ -1,5 +1,6 @@
-//! The rows of the short sections: `[server]`, `[admin]`, `[auth]`, `[store]`, `[log]` ([`super`]).
+//! The rows of the short sections: `[server]`, `[admin]`, `[auth]`, `[store]`, `[upstream]`, `[log]` ([`super`]).
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{Access, Key, address, for_a_header, networks, networks_text, shown};
@@ -108,12 +109,57 @@ pub(crate) const STORE: &[Key<Config>] = &[Key {
     },
 }];
 
+pub(crate) const UPSTREAM: &[Key<Config>] = &[
+    Key {
+        name: "allow",
+        doc: "Addresses and networks that may be asked although they are private, loopback or link-local, such as\n\"127.0.0.1\" or \"10.1.0.0/16\". Metadata services of clouds (169.254.169.254, …) are asked only where\ntheir own address is listed.",
+        required: false,
+        access: Access::List {
+            get: |config| networks_text(&config.upstream.allow),
+            set: |config, list| networks(&list).map(|value| config.upstream.allow = value),
+        },
+    },
+    Key {
+        name: "nameservers",
+        doc: "Who resolves names, such as \"9.9.9.9\" or \"127.0.0.1:5353\"; empty: those of /etc/resolv.conf.\nWhat stands in /etc/hosts goes before.",
+        required: false,
+        access: Access::List {
+            get: |config| config.upstream.nameservers.iter().map(ToString::to_string).collect(),
+            set: |config, list| {
+                let servers: Option<Vec<SocketAddr>> = list.iter().map(|text| nameserver(text)).collect();
+                config.upstream.nameservers =
+                    servers.ok_or("must be a list of IP addresses, each with or without a port")?;
+                Ok(())
+            },
+        },
+    },
+    Key {
+        name: "ca_file",
+        doc: "File of certificates (PEM) that are trusted beside the public roots, which the binary brings;\nempty: none.",
+        required: false,
+        access: Access::Text {
+            get: |config| config.upstream.ca_file.as_deref().map(shown).unwrap_or_default(),
+            set: |config, text| {
+                config.upstream.ca_file = (!text.is_empty()).then(|| PathBuf::from(text));
+                Ok(())
+            },
+        },
+    },
+];
+
 pub(crate) const LOG: &[Key<Config>] = &[
     field!(format in log: word(), "auto: pretty on a terminal, json otherwise."),
     field!(level in log: word(), "Lines of this level and the ones before it are written."),
     field!(lines_per_s_max in log: int(1..=1_000_000, "per second"),
         "Lines of one kind that clients can cause; further ones are counted, and one line says how many."),
 ];
+
+fn nameserver(text: &str) -> Option<SocketAddr> {
+    let without_port = || text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, DNS_PORT));
+    text.parse().ok().or_else(without_port)
+}
+
+const DNS_PORT: u16 = 53;
 
 fn filled<'a>(text: &'a str, what: &str) -> Result<&'a str, String> {
     if text.is_empty() { Err(format!("must name {what}")) } else { Ok(text) }

@@ -31,6 +31,7 @@ pub(crate) const SECTIONS: &[Section<Config>] = &[
     Section { name: "auth", doc: "Who clients are.", keys: daemon::AUTH },
     Section { name: "store", doc: "Where state outlives the process.", keys: daemon::STORE },
     Section { name: "limits", doc: LIMITS_DOC, keys: limits::LIMITS },
+    Section { name: "upstream", doc: UPSTREAM_DOC, keys: daemon::UPSTREAM },
     Section { name: "log", doc: "What the daemon writes to standard error.", keys: daemon::LOG },
 ];
 
@@ -38,6 +39,8 @@ pub(crate) const SECTIONS: &[Section<Config>] = &[
 pub(crate) const APP: &[Key<Configured>] = &[field!(enabled: switch(), "Whether it is served.")];
 
 const LIMITS_DOC: &str = "What one process, address, user and socket may hold.";
+
+const UPSTREAM_DOC: &str = "Whom applications may ask over HTTP, and how they are found and trusted.";
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000".to_owned())

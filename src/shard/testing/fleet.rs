@@ -12,6 +12,7 @@
 //! | `kick CLOSE` | ends the socket, or the whole connection |
 //! | `timer MS`, `cancel` | a timer; when due the sender gets `rang` |
 //! | `save`, `work` | a commit, then `saved` or `unsaved`; a job, then `worked` |
+//! | `fetch URL` | a request to the outside, then `fetched` with its status or `unfetched` with the failure |
 //!
 //! CONNECT's auth: `refuse: {message, data}`; `wait: MS` decides only then, `wait: -1` never; `early: true` sends and
 //! joins before it accepts; `hello: true` sends `hello` after it.
@@ -24,9 +25,11 @@ use serde_json::{Value, json};
 
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput, Args, Connect, Event};
+use crate::app::fetch::{Fetch, FetchError, Fetched};
 use crate::app::identity::{Claims, Identity};
-use crate::app::job::Job;
+use crate::app::job::{Job, Outcome};
 use crate::app::metric::Metric;
+use crate::app::route::Method;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::ids::{NspIndex, SocketRef};
 
@@ -173,7 +176,19 @@ impl Fleet {
                 let token = Some(self.wait(Waiting::Work(socket)));
                 fx.push(Effect::Job { job: Job::Read(Vec::new()), token });
             }
+            "fetch" => {
+                let token = Some(self.wait(Waiting::Work(socket)));
+                fx.push(Effect::Job { job: Job::Fetch(Fetch::new(Method::Get, text)), token });
+            }
             _ => {}
+        }
+    }
+
+    fn on_fetched(&mut self, token: Token, came: Result<Fetched, FetchError>, fx: &mut Effects) {
+        let Some(Waiting::Work(socket)) = self.waiting.remove(&token) else { panic!("nobody has asked") };
+        match came {
+            Ok(fetched) => fx.emit(socket, "fetched", &fetched.status),
+            Err(error) => fx.emit(socket, "unfetched", &error.kind.label()),
         }
     }
 
@@ -272,6 +287,7 @@ impl Application for Fleet {
             AppInput::Disconnect { socket, reason, .. } => self.logs("disconnect", socket, reason.label()),
             AppInput::Heard { socket, .. } => self.logs("heard", socket, ""),
             AppInput::Acked { token, answers, missing } => self.on_answers(token, &answers, missing, fx),
+            AppInput::Done { token, outcome: Outcome::Fetched(came) } => self.on_fetched(token, came, fx),
             AppInput::Timer { token } | AppInput::Done { token, .. } => self.on_token(token, fx),
             AppInput::Drained { socket, keys, .. } => {
                 self.logs("drained", socket, &format!("{keys:?}"));

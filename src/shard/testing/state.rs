@@ -184,7 +184,10 @@ impl State {
                     assert_ne!(usize::from(to.0), shard, "mail to oneself");
                     self.mailboxes[usize::from(to.0)].push_back(mail);
                 }
-                Output::Job { ticket, job } => self.take_job(shard, ticket, job),
+                Output::Job { app, purpose, job } => {
+                    let ticket = purpose.map(|purpose| Ticket { app, purpose });
+                    self.take_job(shard, ticket, job);
+                }
                 Output::Pause { conn } => {
                     if let Some(pipe) = self.slots[shard].get(conn.0) {
                         self.pipes[*pipe].unheard.get_or_insert_default();

@@ -387,6 +387,38 @@ fn t21_a_token_ends_its_socket_when_it_expires() {
 }
 
 #[test]
+fn what_comes_of_a_request_to_the_outside_reaches_the_home_that_asked() {
+    use crate::app::fetch::{FetchError, FetchFailure, Fetched};
+    use crate::app::job::{Job, Outcome};
+    for shards in [1, 2, 4] {
+        let world = world(shards);
+        world.answers_jobs(|job| {
+            assert!(matches!(job, Job::Fetch(fetch) if fetch.url == "http://a.example/"), "{job:?}");
+            None
+        });
+        let (peer, leaver) = (in_fleet(&world, ""), in_fleet(&world, ""));
+        peer.gets("40*");
+        leaver.gets("40*");
+        for asker in [&peer, &leaver, &peer] {
+            asker.sends("42[\"fetch\",\"http://a.example/\"]");
+        }
+        // Nothing waits behind a request on its way.
+        peer.sends("421[\"echo\",1]");
+        peer.gets("431[1]");
+        leaver.hangs_up(false);
+        let fetched = |status| Fetched { status, headers: Vec::new(), body: "{}".into(), redirects: 0 };
+        world.finishes_job(Outcome::Fetched(Ok(fetched(503))));
+        peer.gets("42[\"fetched\",503]");
+        // The home asked, not the socket: it hears of it though the socket has gone.
+        world.finishes_job(Outcome::Fetched(Ok(fetched(200))));
+        world.finishes_job(Outcome::Fetched(Err(FetchError::new(FetchFailure::TimedOut, ""))));
+        peer.gets("42[\"unfetched\",\"timed_out\"]");
+        peer.hangs_up(false);
+        world.assert_empty();
+    }
+}
+
+#[test]
 fn a_commit_and_a_job_come_back_to_whoever_is_still_there() {
     use crate::app::job::{JobError, JobErrorKind, Outcome};
     let world = world(2);

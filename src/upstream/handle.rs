@@ -1,0 +1,93 @@
+//! The door: what reactors and the control plane hold. Submitting never blocks; the answer comes by a call, exactly once.
+//! Behind it one thread.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::Settings;
+use super::client::Client;
+use super::places::Bounds;
+use super::status::{OnFetched, Status};
+use crate::app::fetch::{Fetch, FetchError, FetchFailure};
+use crate::base::ids::AppId;
+use crate::base::limit::FETCH_TIMEOUT_MS_MAX;
+use crate::shard::sample::FetchSample;
+
+/// Requests to the outside; clones share it.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: tokio::runtime::Handle,
+    client: Arc<Client>,
+    status: Arc<Status>,
+    thread: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Reads what the settings name and starts the thread.
+    ///
+    /// # Errors
+    /// A sentence about what of the settings cannot be used.
+    pub(crate) fn start(settings: &Settings) -> Result<Upstream, String> {
+        Upstream::bounded(settings, Bounds::default())
+    }
+
+    pub(super) fn bounded(settings: &Settings, bounds: Bounds) -> Result<Upstream, String> {
+        let refused = |error| format!("the thread of requests to the outside does not start: {error}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let client = {
+            // Sockets and timers of what is made here are the thread's.
+            let _entered = runtime.enter();
+            Arc::new(Client::new(settings, bounds)?)
+        };
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let work = move || {
+            // It also ends when nobody can stop it any more. What is on its way is dropped, and thereby answered.
+            let _ = runtime.block_on(stopped);
+        };
+        let thread = thread::Builder::new().name("upstream".to_owned()).spawn(work).map_err(refused)?;
+        let thread = Mutex::new(Some(Running { stop, thread }));
+        let status = Status::new(&settings.apps);
+        Ok(Upstream { inner: Arc::new(Inner { runtime: handle, client, status, thread }) })
+    }
+
+    /// Takes a request of an application; `reply` hears what came of it.
+    pub(crate) fn submit(&self, app: AppId, fetch: Fetch, reply: OnFetched) {
+        let Some(ticket) = self.inner.status.admit(app, fetch.weight(), reply) else { return };
+        let client = self.inner.client.clone();
+        self.inner.runtime.spawn(async move {
+            let limit = Duration::from_millis(fetch.timeout_ms.min(FETCH_TIMEOUT_MS_MAX));
+            let late = |_| Err(FetchError::new(FetchFailure::TimedOut, "no whole answer in time"));
+            let came = tokio::time::timeout(limit, client.fetch(&fetch)).await.unwrap_or_else(late);
+            let sent = if came.is_ok() { fetch.body.len() } else { 0 };
+            ticket.answer(came, sent);
+        });
+    }
+
+    /// What operators see, of each application that has asked for something.
+    pub(crate) fn samples(&self) -> Vec<FetchSample> {
+        self.inner.status.samples()
+    }
+
+    /// Answers what is on its way `Unavailable`, and what is submitted from now on. Blocks for a moment; a second call does
+    /// nothing.
+    pub(crate) fn close(&self) {
+        let Some(Running { stop, thread }) = self.inner.thread.lock().take() else { return };
+        // A thread that has ended needs no word.
+        let _ = stop.send(());
+        thread.join().expect("the thread of requests does not panic");
+    }
+}

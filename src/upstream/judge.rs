@@ -1,0 +1,198 @@
+//! Which addresses may be asked. What a name leads to, what stands in a URL and what a redirect says are judged alike: somebody
+//! else may have written them, and the daemon stands inside the network of its operator.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::app::fetch::{FetchError, FetchFailure};
+
+/// Public addresses, and what the configuration lists.
+#[derive(Debug)]
+pub(super) struct Judge {
+    allow: Vec<IpNet>,
+}
+
+impl Judge {
+    pub(super) fn new(allow: Vec<IpNet>) -> Judge {
+        Judge { allow }
+    }
+
+    /// Whether an address may be connected to. Of metadata services each has to be listed by itself: a network that contains
+    /// one does not mean it.
+    pub(super) fn permits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        if METADATA.iter().any(|service| carried(address).contains(service)) {
+            return self.allow.contains(&IpNet::from(address));
+        }
+        carried(address).iter().all(|address| is_public(*address))
+            || self.allow.iter().any(|net| net.contains(&address))
+    }
+
+    /// Those of a host's addresses that may be connected to.
+    pub(super) fn permitted(&self, host: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, FetchError> {
+        let permitted: Vec<IpAddr> = addresses.into_iter().filter(|address| self.permits(*address)).collect();
+        if permitted.is_empty() {
+            let text = format!("{host} leads to addresses that upstream.allow does not list");
+            return Err(FetchError::new(FetchFailure::Forbidden, text));
+        }
+        Ok(permitted)
+    }
+}
+
+/// The address, and the IPv4 address that it carries to, where it is one that is translated on its way.
+fn carried(address: IpAddr) -> Vec<IpAddr> {
+    let IpAddr::V6(v6) = address else { return vec![address] };
+    let octets = v6.octets();
+    let v4 = |at: usize| Ipv4Addr::new(octets[at], octets[at + 1], octets[at + 2], octets[at + 3]).into();
+    if NAT64.contains(&v6) || COMPATIBLE.contains(&v6) {
+        return vec![address, v4(12)];
+    }
+    if SIX_TO_FOUR.contains(&v6) { vec![address, v4(2)] } else { vec![address] }
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !INNER_V4.iter().any(|net| net.contains(&v4)),
+        IpAddr::V6(v6) => !INNER_V6.iter().any(|net| net.contains(&v6)),
+    }
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
+}
+
+/// What clouds tell their machines, credentials included: link-local ones, and those that are not.
+const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// What is no address of somebody else in the internet (the registries of RFC 6890): this host, private, shared, loopback,
+/// link-local, protocol assignments, documentation, benchmarks, relays, multicast, reserved.
+const INNER_V4: [Ipv4Net; 15] = [
+    v4(0, 0, 0, 0, 8),
+    v4(10, 0, 0, 0, 8),
+    v4(100, 64, 0, 0, 10),
+    v4(127, 0, 0, 0, 8),
+    v4(169, 254, 0, 0, 16),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 0, 0, 0, 24),
+    v4(192, 0, 2, 0, 24),
+    v4(192, 88, 99, 0, 24),
+    v4(192, 168, 0, 0, 16),
+    v4(198, 18, 0, 0, 15),
+    v4(198, 51, 100, 0, 24),
+    v4(203, 0, 113, 0, 24),
+    v4(224, 0, 0, 0, 4),
+    v4(240, 0, 0, 0, 4),
+];
+
+/// As [`INNER_V4`]: unspecified and loopback, discard-only, local translation, Teredo, documentation, unique local, link- and
+/// site-local, multicast. What only carries an IPv4 address is judged by that one ([`carried`]).
+const INNER_V6: [Ipv6Net; 10] = [
+    Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 127),
+    v6(0x100, 0, 64),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
+    v6(0x2001, 0, 32),
+    v6(0x2001, 0xdb8, 32),
+    v6(0x3fff, 0, 20),
+    v6(0xfc00, 0, 7),
+    v6(0xfe80, 0, 10),
+    v6(0xfec0, 0, 10),
+    v6(0xff00, 0, 8),
+];
+
+const NAT64: Ipv6Net = v6(0x64, 0xff9b, 96);
+const COMPATIBLE: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 96);
+const SIX_TO_FOUR: Ipv6Net = v6(0x2002, 0, 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(allow: &[&str], address: &str, permitted: bool) {
+        let judge = Judge::new(allow.iter().map(|net| net.parse().unwrap()).collect());
+        assert_eq!(judge.permits(address.parse().unwrap()), permitted, "{address} with {allow:?}");
+    }
+
+    #[test]
+    fn public_addresses_are_permitted_and_inner_ones_are_not() {
+        for address in
+            ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2002:101:101::1", "64:ff9b::101:101"]
+        {
+            check(&[], address, true);
+        }
+        for address in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.1.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "64:ff9b:1::1",
+        ] {
+            check(&[], address, false);
+        }
+    }
+
+    #[test]
+    fn an_inner_address_that_is_carried_in_another_one_is_an_inner_one() {
+        for address in [
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a00:1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a00:1::1",
+            "::7f00:1",
+        ] {
+            check(&[], address, false);
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_permitted_and_nothing_beside_it() {
+        check(&["10.1.0.0/16"], "10.1.2.3", true);
+        check(&["10.1.0.0/16"], "::ffff:10.1.2.3", true);
+        check(&["10.1.0.0/16"], "10.2.2.3", false);
+        check(&["127.0.0.1/32", "::1/128"], "::1", true);
+        check(&["127.0.0.1/32"], "127.0.0.2", false);
+    }
+
+    #[test]
+    fn a_metadata_service_is_listed_by_itself_or_not_at_all() {
+        for (service, net) in [
+            ("169.254.169.254", "169.254.0.0/16"),
+            ("fd00:ec2::254", "fd00::/8"),
+            ("100.100.100.200", "100.64.0.0/10"),
+            ("168.63.129.16", "0.0.0.0/0"),
+            ("64:ff9b::a9fe:a9fe", "::/0"),
+        ] {
+            check(&[], service, false);
+            check(&[net], service, false);
+            check(&[&format!("{service}/{}", if service.contains(':') { 128 } else { 32 })], service, true);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Layer 7: what the daemon asks of the outside. In come [`Fetch`](crate::app::fetch::Fetch)es as values, out goes what came of
+//! them, each once and in bounded time and room. All of it happens on one thread of its own, so that none of it slows a shard.
+//! It knows no application.
+//!
+//! Reading order: [`handle`] (the door: submit, figures, close) → `places` (who has to wait, who is turned away) →
+//! `request` (what may be asked, where a redirect leads) → `client` (one request and its answer) → `connect`
+//! (name → judged address → connection), `names`, `judge`, `tls` → `status` (what operators see).
+//!
+//! Deliberately absent: retries, back-off and breakers (the application's, by the kit), decompression, cookies, proxies, HTTP/2.
+
+mod client;
+mod connect;
+pub(crate) mod handle;
+mod judge;
+mod names;
+mod places;
+mod request;
+mod status;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+pub(crate) use self::handle::Upstream;
+pub(crate) use self::tls::install as install_tls;
+
+/// Whom the daemon may ask, and how it finds and trusts them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Networks that may be asked though they are not public ([`judge`]).
+    pub allow: Vec<IpNet>,
+    /// Empty: those of `/etc/resolv.conf`.
+    pub nameservers: Vec<SocketAddr>,
+    /// Names that are asked of nobody; one that cannot be read has none.
+    pub hosts: PathBuf,
+    /// Roots in PEM form that are trusted beside those in the binary.
+    pub ca_file: Option<PathBuf>,
+    /// Names of the applications, by their ids.
+    pub apps: Vec<&'static str>,
+}
