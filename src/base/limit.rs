@@ -139,7 +139,8 @@ pub const FETCHES_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const FETCH_QUEUE_MAX: usize = 4_096;
 pub const FETCH_QUEUE_PER_HOST_MAX: usize = 1_024;
 pub const FETCH_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Connections of one host that are kept for the next request, and for how long.
+/// Hosts whose connections are kept for the next request, connections of one of them, and for how long.
+pub const FETCH_IDLE_HOSTS_MAX: usize = 64;
 pub const FETCH_IDLE_PER_HOST_MAX: usize = 8;
 pub const FETCH_IDLE_TIMEOUT_MS: u64 = 30_000;
 /// Characters of what operators are told of a failure.

@@ -45,7 +45,8 @@ impl Application for Asking {
         match input {
             AppInput::Connect(connect) => fx.accept(connect.socket),
             AppInput::Event(event) => {
-                let fetch = Fetch::new(Method::Get, event.args.parse::<String>(0).unwrap_or_default());
+                let url = event.args.parse::<String>(0).unwrap_or_default();
+                let fetch = Fetch { timeout_ms: 60_000, ..Fetch::new(Method::Get, url) };
                 fx.push(Effect::Job { job: Job::Fetch(fetch), token: Some(Token(self.asked.len() as u64)) });
                 self.asked.push((event.socket, event.ack));
             }
@@ -88,7 +89,7 @@ async fn send(client: &mut Client, url: &str) {
     client.send(Message::text(format!("42/asker,1[\"fetch\",\"{url}\"]"))).await.unwrap();
 }
 
-/// A peer that greets whoever asks, but for `/never`.
+/// A peer that greets whoever asks, but for `/never`, and for `/flood`, which has no end.
 async fn peer() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -97,7 +98,13 @@ async fn peer() -> SocketAddr {
             tokio::spawn(async move {
                 let mut buffer = [0; 4_096];
                 while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                    if !buffer[..count].starts_with(b"GET /never") {
+                    let asked = &buffer[..count];
+                    if asked.starts_with(b"GET /flood") {
+                        let mut goes_on = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.is_ok();
+                        while goes_on {
+                            goes_on = stream.write_all(&[b'x'; 65_536]).await.is_ok();
+                        }
+                    } else if !asked.starts_with(b"GET /never") {
                         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
                     }
                 }
@@ -128,3 +135,27 @@ async fn an_event_asks_the_outside_and_is_answered_with_what_came() {
     assert_eq!((fetches.app, fetches.in_flight, fetches.bytes_received), ("asker", 8, 40));
     assert!(samples[1].fetches.is_empty(), "they are the process's and shown once");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn peers_that_are_silent_or_flood_are_in_no_turn_of_a_shard() {
+    let (daemon, backend) = testing::serve(&TABLE, |plan| plan.upstream.allow = vec!["127.0.0.1/32".parse().unwrap()]);
+    let (silent, flooding) = (peer().await, peer().await);
+    let mut client = join(daemon, "ana").await;
+    for _ in 0..100 {
+        send(&mut client, &format!("http://{silent}/never")).await;
+        send(&mut client, &format!("http://{flooding}/flood")).await;
+    }
+    for _ in 0..100 {
+        assert_eq!(next(&mut client).await, "43/asker,1[\"too_large\"]");
+    }
+    let samples = backend.scrape().await;
+    assert_eq!(samples[0].fetches[0].in_flight, 100, "the silent one is still waited for");
+    for sample in samples {
+        // The silent peer keeps its askers waiting for longer than that, and no turn has waited with them.
+        let (_, short) = sample.turn_us.cumulative().find(|(bound, _)| *bound == LONG_TURN_US).unwrap();
+        assert_eq!(short, sample.turn_us.count(), "{:?}", sample.turn_us);
+    }
+}
+
+/// Four seconds.
+const LONG_TURN_US: u64 = 1 << 22;

@@ -3,16 +3,18 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 
 use super::connect::Connector;
 use super::judge::Judge;
+use super::kept::Kept;
 use super::names::Names;
 use super::places::{Bounds, Places};
 use super::request::Hop;
@@ -23,6 +25,7 @@ use crate::base::limit;
 pub(super) struct Client {
     http: legacy::Client<Connector, Full<Bytes>>,
     places: Arc<Places>,
+    kept: Mutex<Kept>,
 }
 
 impl Client {
@@ -38,7 +41,7 @@ impl Client {
             .http1_max_buf_size(limit::FETCH_HEAD_BYTES_MAX)
             .http1_max_headers(limit::FETCH_HEADERS_MAX)
             .build(connector);
-        Ok(Client { http, places: Places::new(bounds) })
+        Ok(Client { http, places: Places::new(bounds), kept: Mutex::new(Kept::new(bounds.idle_hosts)) })
     }
 
     /// The answer, or why there is none; within the asker's bounds but for time, which is the caller's.
@@ -50,7 +53,9 @@ impl Client {
         loop {
             let host = hop.host();
             let place = self.places.take(host.clone(), bytes_max).await?;
-            let response = self.http.request(hop.request()?).await.map_err(|error| failed(&host, &error))?;
+            let rests = self.rests(&host);
+            let request = hop.request(rests)?;
+            let response = self.http.request(request).await.map_err(|error| failed(&host, &error))?;
             let (head, body) = response.into_parts();
             if redirects_max > 0
                 && let Some(next) = hop.clone().redirected(head.status, &head.headers)?
@@ -65,6 +70,9 @@ impl Client {
             }
             let body = Limited::new(body, bytes_max).collect().await.map_err(|error| broken(&host, &*error))?;
             drop(place);
+            if rests {
+                self.rests(&host);
+            }
             return Ok(Fetched {
                 status: head.status.as_u16(),
                 headers: headers(&head.headers),
@@ -72,6 +80,11 @@ impl Client {
                 redirects,
             });
         }
+    }
+
+    /// Whether the connection to a host that is asked, or has answered, may rest.
+    fn rests(&self, host: &str) -> bool {
+        self.kept.lock().keeps(host, Instant::now())
     }
 }
 

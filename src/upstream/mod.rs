@@ -3,7 +3,7 @@
 //! It knows no application.
 //!
 //! Reading order: [`handle`] (the door: submit, figures, close) → `places` (who has to wait, who is turned away) →
-//! `request` (what may be asked, where a redirect leads) → `client` (one request and its answer) → `connect`
+//! `request` (what may be asked, where a redirect leads) → `client` (one request and its answer), `kept` (whose connections rest) → `connect`
 //! (name → judged address → connection), `names`, `judge`, `tls` → `status` (what operators see).
 //!
 //! Deliberately absent: retries, back-off and breakers (the application's, by the kit), decompression, cookies, proxies, HTTP/2.
@@ -12,6 +12,7 @@ mod client;
 mod connect;
 pub(crate) mod handle;
 mod judge;
+mod kept;
 mod names;
 mod places;
 mod request;

@@ -17,6 +17,8 @@ pub(super) struct Bounds {
     /// In flight or waiting for a place.
     pub per_host: usize,
     pub bytes: usize,
+    /// Hosts whose connections rest for the next request.
+    pub idle_hosts: usize,
 }
 
 impl Default for Bounds {
@@ -26,6 +28,7 @@ impl Default for Bounds {
             in_flight_per_host: limit::FETCHES_PER_HOST_MAX,
             per_host: limit::FETCH_QUEUE_PER_HOST_MAX,
             bytes: limit::FETCHES_BYTES_MAX,
+            idle_hosts: limit::FETCH_IDLE_HOSTS_MAX,
         }
     }
 }
@@ -110,7 +113,8 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Bounds = Bounds { in_flight: 3, in_flight_per_host: 2, per_host: 4, bytes: 8 * GRAIN_BYTES };
+    const SMALL: Bounds =
+        Bounds { in_flight: 3, in_flight_per_host: 2, per_host: 4, bytes: 8 * GRAIN_BYTES, idle_hosts: 1 };
 
     async fn waits(places: &Arc<Places>, host: &str, bytes: usize) -> bool {
         tokio::time::timeout(Duration::from_millis(5), places.take(host.to_owned(), bytes)).await.is_err()

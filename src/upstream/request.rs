@@ -47,12 +47,16 @@ impl Hop {
         format!("{}:{port}", self.url.host_str().unwrap_or_default())
     }
 
-    pub(super) fn request(&self) -> Result<Request<Full<Bytes>>, FetchError> {
+    /// `rests`: whether the connection is for the next request as well.
+    pub(super) fn request(&self, rests: bool) -> Result<Request<Full<Bytes>>, FetchError> {
         let uri: Uri = self.url.as_str().parse().map_err(|_| invalid("the URL cannot be asked for"))?;
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
+        if !rests {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(request)
     }
 

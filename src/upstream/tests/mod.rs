@@ -88,6 +88,20 @@ fn a_connection_is_used_again() {
 }
 
 #[test]
+fn connections_of_many_hosts_do_not_rest() {
+    let ok = || Peer::says("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let (first, second) = (ok(), ok());
+    let upstream = Upstream::bounded(&settings(), Bounds { idle_hosts: 1, ..Bounds::default() }).unwrap();
+    for _ in 0..3 {
+        for peer in [&first, &second] {
+            assert_eq!(ask(&upstream, get(peer.url("/"))).unwrap().status, 200);
+        }
+    }
+    assert_eq!((first.accepted(), second.accepted()), (1, 3));
+    assert!(second.heads.recv().unwrap().contains("connection: close"));
+}
+
+#[test]
 fn b83_stray_bytes_behind_an_answer_are_no_answer_to_the_next_request() {
     let answer = |status, text| format!("HTTP/1.1 {status} -\r\ncontent-length: 2\r\n\r\n{text}");
     let peer = Peer::says(answer(200, "ok") + &answer(203, "no"));
