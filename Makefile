@@ -13,7 +13,7 @@ SIOD    := $(BUILT)/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup deny lint doc unit binary clients node python oracle conformance run dist clean autobahn peers compare
+.PHONY: test setup fuzz setup-fuzz deny lint doc unit binary clients node python oracle conformance run dist clean autobahn peers compare
 
 test: setup lint doc unit clients
 	@echo "make test: everything passed"
@@ -61,6 +61,18 @@ peers:
 compare: peers
 	cargo build --release --workspace --bins --example idle
 	taskset -c 1 $(BUILT)/release/loadtest table --page docs/PERFORMANCE.md $(if $(ONLY),--only $(ONLY))
+
+# Every fuzz target for so many seconds, from the corpus that `make unit` replays. What it finds stands in fuzz/artifacts, inputs
+# that reach further in fuzz/target/found. Sanitizers are behind a switch of the compiler, which stays the one of the project.
+FUZZ_S  := 10
+fuzz: setup-fuzz
+	@cd fuzz && for target in $$(ls corpus); do \
+	mkdir -p target/found/$$target; \
+	RUSTC_BOOTSTRAP=1 cargo fuzz run $$target target/found/$$target corpus/$$target -- \
+		-max_total_time=$(FUZZ_S) -print_final_stats=1 || exit 1; done
+
+setup-fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version 0.13.2
 
 # Licences and sources of the dependencies; wants cargo-deny.
 deny:

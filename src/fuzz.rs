@@ -7,13 +7,36 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::form;
-use crate::base::json;
+use crate::api::routes::{Found, Routes};
+use crate::app::Home;
+use crate::app::route::{Bare, Door, Http, Method, Place, Route};
+use crate::app::settings::Chosen;
+use crate::app::table::Row;
+use crate::apps::TABLE;
 use crate::base::limit::{PROXY_HEAD_BYTES_MAX, UPLOAD_FIELDS_MAX, UPLOAD_HEAD_BYTES_MAX};
+use crate::base::{json, percent};
+use crate::config::{Config, Refusals, Source};
 use crate::engine::packet::Packet;
 use crate::engine::{open, packet, payload};
 use crate::net::forwarded::Proxies;
 use crate::net::proxy_head;
 use crate::wire::{Decoder, Incoming, WireError};
+
+/// What takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name. `fuzz/corpus/` has a folder for each.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("wire_decoder", wire_decoder),
+    ("json_scanner", json_scanner),
+    ("engine_payload", engine_payload),
+    ("proxy_head", proxy_head),
+    ("forwarded", forwarded),
+    ("settings", settings),
+    ("routes", routes),
+    ("query", query),
+    ("multipart", multipart),
+];
 
 /// Bytes of one WebSocket connection, read at once and in pieces whose size the first byte chooses: the same messages.
 pub fn wire_decoder(data: &[u8]) {
@@ -108,6 +131,72 @@ pub fn multipart(data: &[u8]) {
     }
 }
 
+/// A configuration file, and behind a NUL the environment, `NAME=VALUE` by line: what is accepted reads back as the same when it is
+/// written, and what is not is refused with sentences.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match load(text) {
+        Err(refusals) => assert!(!refusals.0.is_empty() && refusals.0.iter().all(|sentence| !sentence.is_empty())),
+        Ok(config) => {
+            assert_eq!(load(&config.to_toml()), Ok(config));
+        }
+    }
+}
+
+fn load(text: &str) -> Result<Config, Refusals> {
+    let (file, env) = text.split_once('\0').unwrap_or((text, ""));
+    let pairs = env.lines().filter_map(|line| line.split_once('='));
+    let env = pairs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).collect();
+    let file = Some(("siod.toml".to_owned(), file.to_owned()));
+    Config::load(&TABLE, &Source { file, env, ..Source::default() })
+}
+
+/// A method and a path: the values of a route are found again when they are encoded.
+pub fn routes(data: &[u8]) {
+    let Some((method, path)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once(' ')) else { return };
+    let Ok(method) = http::Method::from_bytes(method.as_bytes()) else { return };
+    let routes = Routes::of(&[&DESK], Door::Public, None);
+    let Found::Route(owned, values) = routes.find(&method, path) else { return };
+    let mut encoded = values.iter().map(|value| percent::encode(value));
+    let segment = |segment: &str| match segment.starts_with('{') {
+        true => encoded.next().expect("a value for each parameter"),
+        false => segment.to_owned(),
+    };
+    let below: Vec<String> = owned.route.path.split('/').map(segment).collect();
+    let Found::Route(again, same) = routes.find(&method, &format!("/desk{}", below.join("/"))) else {
+        panic!("{} is not found again by {values:?}", owned.route.name);
+    };
+    assert_eq!((again.route.name, same), (owned.route.name, values));
+}
+
+/// A query, and behind a NUL a name: what is appended under that name is found, whatever stands before.
+pub fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (query, name) = text.split_once('\0').unwrap_or((&text, "x"));
+    percent::value(query, name);
+    let _ = open::verify(&open::EngineQuery::parse(query), true, false, None);
+    let longer = format!("{query}&{}={}", percent::encode(name), percent::encode(query));
+    assert_eq!(percent::value(&longer, name).as_deref(), Some(query));
+}
+
+/// An application with a path of each sort.
+static DESK: Row = Row {
+    http: Http {
+        routes: &[
+            route("note", Method::Get, "/notes/{note}"),
+            route("line", Method::Get, "/notes/{note}/lines/{line}"),
+            route("file", Method::Post, "/files/{*path}"),
+            Route { bare: Bare::Everywhere, ..route("hook", Method::Post, "/hook/{of}") },
+        ],
+        ..Http::NONE
+    },
+    ..Row::new("desk", "", &["/desk"], || Chosen::<()>::untold(|()| unreachable!("nobody builds it")))
+};
+
+const fn route(name: &'static str, method: Method, path: &'static str) -> Route {
+    Route::new(name, method, path, "", |_| Ok(Place::At(Home::Local)))
+}
+
 const MAX_PAYLOAD: usize = 4096;
 
 /// What each message was (its text or bytes, or a word for the rest), up to the close or the error.
@@ -138,31 +227,42 @@ fn decode_all(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<WireError>) 
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
+    use std::path::Path;
 
-    /// Inputs that fuzzing starts from; each reaches far into its target.
+    fn names(folder: &str) -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder);
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
     #[test]
-    fn seeds_pass() {
-        for seed in [
-            &b"\x01\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..],
-            b"\x03\x01\x81\0\0\0\0a\x89\x81\0\0\0\0p\x80\x81\0\0\0\0b\x88\x82\0\0\0\0\x03\xe8",
-            b"\x02\x81\xfe\x01\x00\0\0\0\0\xff\xff",
-        ] {
-            wire_decoder(seed);
+    fn the_corpus_passes_and_every_target_has_one() {
+        let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+        targets.sort_unstable();
+        assert_eq!(names("corpus"), targets);
+        let files: Vec<String> = targets.iter().map(|name| format!("{name}.rs")).collect();
+        assert_eq!(names("fuzz_targets"), files);
+        for (target, body) in TARGETS {
+            let folder = format!("corpus/{target}");
+            let files = names(&folder);
+            assert!(files.len() >= 3, "{target}");
+            for file in files {
+                println!("{target}/{file}");
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(&folder).join(file);
+                body(&fs::read(path).unwrap());
+            }
         }
-        for seed in [&b"\x02[\"e\",{\"_placeholder\":true,\"num\":1},[[{}]]]"[..], b"\0[1e400,\"\\ud800\"]", b"\0"] {
-            json_scanner(seed);
-        }
-        for seed in ["4a\x1ebAQID\x1e2probe", "d=4a%5Cn%1E4b", "EIO=4&transport=polling&sid=x"] {
-            engine_payload(seed.as_bytes());
-        }
-        for seed in [
-            &b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\nGET"[..],
-            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0e\xc0\0\x02\x01\xc0\0\x02\x02\0\x01\0\x02\x20\0",
-        ] {
-            proxy_head(seed);
-        }
-        for seed in ["1.1.1.1, 10.0.0.2", "for=\"1.1.1.1;x=\"\\", "for=\"[::1]:1\";host=\"a,b\""] {
-            forwarded(seed.as_bytes());
+    }
+
+    #[test]
+    fn seeds_of_settings_are_what_they_are_called() {
+        for (name, is_accepted) in [("application", true), ("listeners", true), ("wrong-in-every-way", false)] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/settings").join(name);
+            let loaded = load(&fs::read_to_string(path).unwrap());
+            assert_eq!(loaded.is_ok(), is_accepted, "{name}: {:?}", loaded.err());
         }
         for seed in [
             "\x01--b\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--b--",
@@ -175,13 +275,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_pass(data: Vec<u8>, text: String) {
-            for input in [&data[..], text.as_bytes()] {
-                wire_decoder(input);
-                json_scanner(input);
-                engine_payload(input);
-                proxy_head(input);
-                forwarded(input);
-                multipart(input);
+            for (_, body) in TARGETS {
+                body(&data);
+                body(text.as_bytes());
             }
         }
     }
