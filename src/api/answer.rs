@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 use super::backend::Answers;
 use super::{Api, blob, reply, stream};
 use crate::app::reply::{Answer, Content, Reply};
+use crate::app::route::shell::Given;
 use crate::app::route::{Http, Refused};
 
 /// What a home says next; `None`: nothing in time, or nothing any more.
@@ -30,6 +32,16 @@ pub(crate) async fn respond(
         Some(Answer::Reply(reply)) => show(api, http, reply, asked).await,
         Some(Answer::Take(_)) => refuse(http, &BAD_REPLY),
         _ => refuse(http, &NO_ANSWER),
+    }
+}
+
+/// What the application's shell gives, as HTTP.
+pub(super) async fn give(api: &Api, http: &Http, given: Given, asked: &Parts) -> Response {
+    match given {
+        Given::Reply(reply) => show(api, http, reply, asked).await,
+        Given::Items(items) => stream::response(items),
+        Given::Response(response) => response.map(Body::from),
+        Given::Refused(refused) => refuse(http, &refused),
     }
 }
 
@@ -64,6 +76,9 @@ pub(crate) fn refuse(http: &Http, refused: &Refused) -> Response {
     response
 }
 
-const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
+pub(crate) const NO_TOKEN: Refused =
+    Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer");
+pub(crate) const TOO_LARGE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the body is larger than this path takes");
+pub(crate) const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
 const NO_STORE: Refused = Refused::new(503, "STORE_UNAVAILABLE", "the store does not answer");
 pub(crate) const BAD_REPLY: Refused = Refused::new(500, "INTERNAL", "the application's answer is none");

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -12,8 +11,8 @@ use tokio::sync::Notify;
 use crate::app::AuthFailure;
 use crate::app::identity::Identity;
 use crate::app::job::{Blob, JobError};
-use crate::app::reply::Answer;
 use crate::app::route::Call;
+use crate::app::route::shell::Items;
 use crate::app::upload::{News, Take};
 use crate::shard::sample::ShardSample;
 
@@ -54,10 +53,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
 }
 
 /// What comes of a call, in order. Dropped, the asker has left.
-pub(crate) trait Answers: Send {
-    /// The next answer; `None` when there will be none.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>>;
-
+pub(crate) trait Answers: Items {
     /// How it goes with the file that the home takes.
     fn tell(&mut self, news: News);
 }

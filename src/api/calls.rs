@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::{self, refuse};
+use super::answer::{self, NO_TOKEN, TOO_LARGE, refuse};
 use super::routes::{Found, Owned, Routes};
-use super::{Api, reply, upload};
+use super::{Api, reply, shell, upload};
 use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
+use crate::app::route::shell::{Given, Speakable};
 use crate::app::route::{Body, Call, Place, Refused, Who};
 use crate::base::ids::ListenerId;
 use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
@@ -64,6 +65,13 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         }
         Err(refused) => Err(refused),
     };
+    if let (Ok(()), Some(shell)) = (&judged, owned.route.shell) {
+        if shell.speaks() && parts.extensions.get::<Speakable>().is_some() {
+            return shell::speech(api, owned, shell, call);
+        }
+        let given = shell::answer(api, owned, shell, call).await.unwrap_or_else(Given::Refused);
+        return answer::give(api, http, given, &parts).await;
+    }
     match judged.and_then(|()| (owned.route.home)(&call)) {
         Ok(Place::At(home)) => at(api, owned, Call { home, ..call }, &parts, cut).await,
         Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
@@ -170,14 +178,12 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
 
 const NOT_FOUND: Refused = Refused::new(404, "NOT_FOUND", reply::NOT_FOUND);
 const WRONG_METHOD: Refused = Refused::new(405, "METHOD_NOT_ALLOWED", reply::WRONG_METHOD);
-const NO_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer");
 const NO_TOKEN_OR_QUERY: Refused =
     Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer or ?token=");
 const BAD_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "the token is not valid");
 const NOT_OF_JSON: Refused =
     Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes JSON, as Content-Type: application/json");
 const NO_JSON: Refused = Refused::new(400, "VALIDATION", "the body is not JSON");
-const TOO_LARGE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the body is larger than this path takes");
 const TOO_SLOW: Refused = Refused::new(408, "TIMEOUT", "the body did not arrive in time");
 const BROKEN: Refused = Refused::new(400, "VALIDATION", "the body did not arrive whole");
 const TOO_MANY_HOMES: Refused = Refused::new(400, "VALIDATION", "too many are asked at once");

@@ -12,6 +12,7 @@
 //! | `admin` | the guard; `/drain` |
 //! | `calls`, `routes`, `answer`, `blob`, `stream` | the routes of applications, `/<application>/…` |
 //! | `upload`, `form` | those of them that take a file |
+//! | `shell` | those of them that the application's own shell answers |
 //! | `range` | none by itself: what of a file or a blob a request wants |
 //! | `openapi` | `/openapi.json`: those of the listener |
 //!
@@ -32,6 +33,7 @@ mod process;
 mod range;
 mod reply;
 pub(crate) mod routes;
+mod shell;
 pub(crate) mod static_root;
 mod stream;
 mod upload;
@@ -47,7 +49,7 @@ use axum::routing::get;
 use crate::app::metric::Family;
 use crate::app::route::Door;
 use crate::app::table::Row;
-use crate::base::limit::{BODY_TIMEOUT_MS, CALL_TIMEOUT_MS};
+use crate::base::limit::{BODY_TIMEOUT_MS, CALL_TIMEOUT_MS, SHELL_TIMEOUT_MS};
 use crate::base::secret::Secret;
 
 use backend::Backend;
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub applications: Vec<&'static Row>,
     /// How long a call waits for its home's first answer.
     pub call_timeout: Duration,
+    /// How long an application's shell may take to answer.
+    pub shell_timeout: Duration,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
 }
@@ -101,6 +105,7 @@ impl Default for Settings {
             metrics: Vec::new(),
             applications: Vec::new(),
             call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
+            shell_timeout: Duration::from_millis(SHELL_TIMEOUT_MS),
             body_timeout: Duration::from_millis(BODY_TIMEOUT_MS),
         }
     }

@@ -131,6 +131,7 @@ fn listener(door: Door) -> &'static str {
     match door {
         Door::Public => "public",
         Door::Admin => "admin",
+        Door::Shell => "none",
     }
 }
 

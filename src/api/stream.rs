@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::backend::Answers;
 use crate::app::reply::{Answer, Item};
+use crate::app::route::shell::Items;
 use crate::base::limit::STREAM_REST_MS;
 
 /// The answer whose body is what comes.
-pub(super) fn response(answers: Box<dyn Answers>) -> Response {
+pub(super) fn response(answers: Box<dyn Items>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -29,7 +29,7 @@ pub(super) fn response(answers: Box<dyn Answers>) -> Response {
 }
 
 struct Events {
-    answers: Box<dyn Answers>,
+    answers: Box<dyn Items>,
     /// When a comment is sent that shows both sides that the other one is there.
     rest: Pin<Box<Sleep>>,
 }

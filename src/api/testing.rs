@@ -27,6 +27,7 @@ use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Blob, JobError, JobErrorKind};
 use crate::app::kind::IMAGES;
 use crate::app::reply::{Answer as Told, Reply};
+use crate::app::route::shell::Items;
 use crate::app::route::{Bare, Body as Kind, Call, Door, Http, Method, Page, Param, Place, Refused, Route, Who};
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
@@ -242,7 +243,7 @@ struct Script {
     seen: Arc<Seen>,
 }
 
-impl Answers for Script {
+impl Items for Script {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
         if self.takes || self.rest.is_empty() || self.pause.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
@@ -253,7 +254,9 @@ impl Answers for Script {
         self.pause.as_mut().reset(Instant::now() + pause);
         Poll::Ready(told)
     }
+}
 
+impl Answers for Script {
     fn tell(&mut self, news: News) {
         self.takes &= matches!(news, News::Progress { .. });
         self.seen.news.lock().unwrap().push(news);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Token;
+use super::asker::{Asker, By};
 use super::identity::Identity;
 use super::job::Outcome;
 use super::reply::Leave;
@@ -126,6 +127,13 @@ pub struct Event {
     pub args: Args,
     /// The client wants an ack under this id; answer with `Effect::Ack`.
     pub ack: Option<u64>,
+}
+
+impl Event {
+    /// The one who asks by it.
+    pub fn asker(&self) -> Asker {
+        Asker { by: By::Socket(self.socket), identity: Some(self.identity.clone()), rights: &[] }
+    }
 }
 
 /// The JSON array of an event, `["name",arg,…]`, with the ranges of its elements, and the binary attachments its

@@ -334,6 +334,7 @@ mod tests {
             params: &[],
             body: crate::app::route::Body::None,
             home: |_| Ok(crate::app::route::Place::At(Home::Local)),
+            shell: None,
         };
         let call = crate::app::route::Call::of(&ROUTE, [127, 0, 0, 1].into());
         AppInput::Call { req, call: Box::new(call) }

@@ -1,6 +1,7 @@
 //! Layer 5: the applications. Each is a value that turns what happened ([`event::AppInput`]) into what should happen
 //! ([`effect::Effects`]); none of them sees a frame, a transport, a clock or a file.
 
+pub mod asker;
 pub mod effect;
 pub mod event;
 pub mod fetch;
@@ -10,7 +11,9 @@ pub mod identity;
 pub mod job;
 pub mod kind;
 pub mod kit;
+mod method;
 pub mod metric;
+mod refused;
 pub mod reply;
 pub mod route;
 pub mod settings;

@@ -2,15 +2,23 @@
 //! is (`siod routes`) and describes it (`/openapi.json`). A call is an event with somewhere to reply: it reaches its home as
 //! [`AppInput::Call`](super::event::AppInput::Call) and is answered by [`Effect::Reply`](super::effect::Effect::Reply).
 
+pub mod shell;
+
 use core::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Home;
+use super::asker::{Asker, By};
 use super::form::Form;
 use super::identity::Identity;
+use crate::base::ids::ReqId;
 use crate::base::percent;
+
+pub use super::method::Method;
+pub use super::refused::{Refused, plain_error};
+use shell::Shell;
 
 /// All that an application has to say about HTTP.
 #[derive(Debug)]
@@ -64,17 +72,8 @@ pub struct Route {
     pub body: Body,
     /// Where it is decided: a pure function of what the call says, asked on the way. A refusal is the answer.
     pub home: fn(&Call) -> Result<Place, Refused>,
-}
-
-/// What a call does to what it names.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Method {
-    /// HEAD is answered likewise.
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
+    /// The shell that answers instead of a home, which is not looked for then.
+    pub shell: Option<&'static dyn Shell>,
 }
 
 /// The listeners that serve a route.
@@ -83,6 +82,8 @@ pub enum Door {
     Public,
     /// Behind the admin listener's guard.
     Admin,
+    /// No listener: it is what the application's shell may ask.
+    Shell,
 }
 
 /// Where a contract fixes a path, clients have it by heart without the application's name.
@@ -142,6 +143,8 @@ pub struct Call {
     pub identity: Option<Arc<Identity>>,
     /// The dialect of the listener it came by, where that is one of the route's application.
     pub dialect: Option<&'static str>,
+    /// What the application's shell has found the asker may do beside that.
+    pub rights: &'static [&'static str],
     pub ip: IpAddr,
     pub user_agent: String,
     /// The headers that the route has chosen, as far as they came; the last of a name.
@@ -158,16 +161,6 @@ pub enum Place {
     At(Home),
     /// By each of these. The answer names them: `{"homes":{"a":…},"missing":["b"]}`.
     Each(Vec<Home>),
-}
-
-/// Why a call is not answered as asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refused {
-    pub status: u16,
-    /// From a closed set, for programs.
-    pub code: &'static str,
-    /// For people.
-    pub text: &'static str,
 }
 
 /// A command of the command line: `siod device issue p1` asks the running daemon for what a route of the admin listener does.
@@ -197,7 +190,19 @@ impl Route {
         home: fn(&Call) -> Result<Place, Refused>,
     ) -> Route {
         let (door, bare, who, params, body) = (Door::Public, Bare::No, Who::Anybody, &[], Body::None);
-        Route { name, method, path, doc, door, bare, who, params, body, home }
+        Route { name, method, path, doc, door, bare, who, params, body, home, shell: None }
+    }
+
+    /// As [`Route::new`], answered by the application's shell.
+    pub const fn of_shell(
+        name: &'static str,
+        method: Method,
+        path: &'static str,
+        doc: &'static str,
+        shell: &'static dyn Shell,
+    ) -> Route {
+        let no_home = |_: &_| Err(Refused::new(500, "INTERNAL", "the application's shell answers this, and no home"));
+        Route { shell: Some(shell), ..Route::new(name, method, path, doc, no_home) }
     }
 
     /// Names of the parameters in the path, in order.
@@ -238,12 +243,18 @@ impl Call {
             query: String::new(),
             identity: None,
             dialect: None,
+            rights: &[],
             ip,
             user_agent: String::new(),
             headers: Vec::new(),
             body: Bytes::new(),
             form: None,
         }
+    }
+
+    /// The one who asks by it.
+    pub fn asker(&self, req: ReqId) -> Asker {
+        Asker { by: By::Call(req), identity: self.identity.clone(), rights: self.rights }
     }
 
     /// A parameter of the path; empty where the route has none of this name.
@@ -279,30 +290,6 @@ impl Call {
         let form = self.form.as_ref().map_or(0, |form| form.size_bytes());
         form + values + headers + self.query.len() + self.user_agent.len() + self.body.len()
     }
-}
-
-impl Method {
-    /// As a request line spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Patch => "PATCH",
-            Method::Delete => "DELETE",
-        }
-    }
-}
-
-impl Refused {
-    pub const fn new(status: u16, code: &'static str, text: &'static str) -> Refused {
-        Refused { status, code, text }
-    }
-}
-
-/// `{"error":{"code","message"}}`.
-pub fn plain_error(refused: &Refused) -> String {
-    serde_json::json!({ "error": { "code": refused.code, "message": refused.text } }).to_string()
 }
 
 #[cfg(test)]

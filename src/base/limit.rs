@@ -68,6 +68,14 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const BODY_BYTES_PER_S_MIN: u64 = 1_024;
 /// An HTTP call waits so long for its home's first answer.
 pub const CALL_TIMEOUT_MS: u64 = 10_000;
+/// An application's shell answers a call within this time, whatever it asks of its homes meanwhile.
+pub const SHELL_TIMEOUT_MS: u64 = 30_000;
+const _: () = assert!(SHELL_TIMEOUT_MS > CALL_TIMEOUT_MS);
+/// One message of a WebSocket that a shell speaks on; how long a peer may be silent before it is asked for a sign of life, and
+/// then before it counts as gone; how long it may take nothing of what is written.
+pub const SHELL_MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub const SHELL_PING_INTERVAL_MS: u64 = 25_000;
+pub const SHELL_WRITE_TIMEOUT_MS: u64 = 30_000;
 /// Items, and bytes of items, on their way to the asker of a stream; above them it reads too slowly, and is cut off.
 pub const STREAM_ITEMS_MAX: usize = 1_024;
 pub const STREAM_BYTES_MAX: usize = 1024 * 1024;

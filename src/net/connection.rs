@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::core::{Core, Listening};
 use super::mailbox::Arrival;
+use crate::app::route::shell::Speech;
 
 /// What the requests of one connection share.
 pub(crate) struct Connection {
@@ -14,7 +15,15 @@ pub(crate) struct Connection {
     pub listener: usize,
     pub ip: IpAddr,
     /// Set by the request whose answer is a 101.
-    purpose: RefCell<Option<Arrival>>,
+    purpose: RefCell<Option<Purpose>>,
+}
+
+/// What a stream serves after its 101.
+pub(crate) enum Purpose {
+    /// A session, at its shard.
+    Engine(Arrival),
+    /// An application's shell.
+    Shell(Speech),
 }
 
 impl Connection {
@@ -27,12 +36,12 @@ impl Connection {
     }
 
     /// The answer being sent is a 101, after which the stream serves `purpose`.
-    pub(crate) fn upgrade_to(&self, purpose: Arrival) {
+    pub(crate) fn upgrade_to(&self, purpose: Purpose) {
         *self.purpose.borrow_mut() = Some(purpose);
     }
 
     /// What the stream serves after the 101, if that is what was answered.
-    pub(crate) fn take_purpose(&self) -> Option<Arrival> {
+    pub(crate) fn take_purpose(&self) -> Option<Purpose> {
         self.purpose.take()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hyper::HeaderMap;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::cors::{Origin, Origins};
 use super::forwarded::Proxies;
@@ -28,6 +28,8 @@ pub(crate) struct Process {
     pub listeners: Vec<Listening>,
     pub mailboxes: Mailboxes,
     pub guard: Arc<Guard>,
+    /// Whether the daemon ends; then so do the WebSockets of shells.
+    pub draining: watch::Receiver<bool>,
     /// Cores whose shards have drained.
     pub drained: AtomicUsize,
     /// Connections that have had their last answer, and of them those that were refused when they were accepted.

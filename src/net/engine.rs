@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 
-use super::connection::Connection;
+use super::connection::{Connection, Purpose};
 use super::core::{Held, Route};
 use super::cors::Origin;
 use super::mailbox::{Arrival, Entry, Message};
@@ -187,7 +187,7 @@ async fn upgrade_session<B>(connection: &Connection, request: &Request<B>, sid: 
 fn open_websocket<B>(connection: &Connection, request: &Request<B>, purpose: Arrival) -> Response<Body> {
     match upgrade::accept(request) {
         Ok(response) => {
-            connection.upgrade_to(purpose);
+            connection.upgrade_to(Purpose::Engine(purpose));
             response
         }
         Err(refusal) => *refusal,

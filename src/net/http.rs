@@ -14,12 +14,15 @@ use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use super::carry::carry;
-use super::connection::Connection;
+use super::connection::{Connection, Purpose};
 use super::core::Core;
+use super::cors::Origin;
 use super::engine;
 use super::guard::Place;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
+use super::{shell_socket, upgrade};
+use crate::app::route::shell::{Speakable, Speech};
 use crate::base::ids::ListenerId;
 
 /// Serves one TCP connection until it ends or becomes a WebSocket, and lets it linger in the first case. Of its first request `early` has been read, the head of
@@ -42,6 +45,14 @@ pub(crate) async fn serve(
     let Some(purpose) = connection.take_purpose() else { return core.process.lingering.end(stream, place) };
     // A 101 may be refused by a client that has gone; then there is nothing to hand over.
     let Ok(stream) = stream.into_std() else { return };
+    let purpose = match purpose {
+        Purpose::Engine(purpose) => purpose,
+        Purpose::Shell(speech) => {
+            let draining = core.process.draining.clone();
+            drop(core.process.control.spawn(shell_socket::serve(stream, place, early, speech, draining)));
+            return;
+        }
+    };
     let owner = match &purpose {
         Arrival::Session(_) => core.id,
         Arrival::Upgrade { sid, .. } => core.owner(sid),
@@ -69,8 +80,32 @@ async fn beside(connection: &Connection, mut request: Request<Incoming>) -> Resp
         Err(refused) => return respond::forwarding(refused),
     };
     request.extensions_mut().insert(ListenerId(connection.listener as u16));
+    let switch = speakable(connection, &mut request);
     let answer = route(process.routers[connection.listener].clone(), client, request);
-    process.control.spawn(answer).await.unwrap_or_else(|_| respond::empty(503))
+    let mut answer = process.control.spawn(answer).await.unwrap_or_else(|_| respond::empty(503));
+    match (answer.extensions_mut().remove::<Speech>(), switch) {
+        (Some(speech), Some(Ok(switch))) => {
+            connection.upgrade_to(Purpose::Shell(speech));
+            switch
+        }
+        (Some(_), Some(Err(refusal))) => *refusal,
+        _ => answer,
+    }
+}
+
+/// For a request that asks for a WebSocket: the 101, or what it gets instead. A page of an origin that is not let in gets none.
+fn speakable(
+    connection: &Connection,
+    request: &mut Request<Incoming>,
+) -> Option<Result<Response<Body>, Box<Response<Body>>>> {
+    if !upgrade::is_asked(request.headers()) {
+        return None;
+    }
+    request.extensions_mut().insert(Speakable);
+    Some(match connection.listening().judge(connection.ip, request.headers()) {
+        Origin::Foreign => Err(Box::new(respond::sentence(403, "This origin is not let in"))),
+        _ => upgrade::accept(request),
+    })
 }
 
 /// What `router` answers a request from `ip`.

@@ -96,7 +96,7 @@ impl Drop for Turn {
 
 /// Reads until the peer has ended, has said nothing for a while, or has sent too much. One read at a time: whoever sends
 /// without end comes behind everybody else. True where the peer has ended.
-async fn read_away(stream: &TcpStream) -> bool {
+pub(super) async fn read_away(stream: &TcpStream) -> bool {
     let mut left = LINGER_BYTES_MAX;
     while timeout(Duration::from_millis(LINGER_SILENCE_MS), stream.readable()).await.is_ok_and(|ready| ready.is_ok()) {
         match stream.try_read(&mut [0; PIECE_BYTES]) {

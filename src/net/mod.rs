@@ -19,6 +19,7 @@
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
 //! | [`moving`] | bodies and answers on their way: their session hears of them |
 //! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
+//! | `shell_socket` | a WebSocket that an application's shell speaks on |
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
 //! | [`core`] | what all tasks of one core share; requests that wait for an answer |
@@ -59,6 +60,7 @@ pub(crate) mod proxy_head;
 pub(crate) mod reactor;
 pub(crate) mod ready;
 pub(crate) mod respond;
+mod shell_socket;
 pub(crate) mod streams;
 pub(crate) mod upgrade;
 pub(crate) mod visitor;

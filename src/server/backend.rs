@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::plan::Plan;
 use crate::api::backend::{Answers, Backend, BoxFuture, Intake};
@@ -18,6 +18,7 @@ use crate::app::identity::Identity;
 use crate::app::job::{Blob, JobError};
 use crate::app::reply::Answer;
 use crate::app::route::Call;
+use crate::app::route::shell::Items;
 use crate::app::upload::{News, Take};
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
 use crate::base::time::WallMillis;
@@ -50,6 +51,8 @@ pub(crate) struct Daemon {
     guard: OnceLock<Arc<Guard>>,
     readiness: Mutex<Readiness>,
     drain: Notify,
+    /// Whether it drains.
+    draining: watch::Sender<bool>,
     /// HTTP calls so far: each has a number of its own.
     calls: AtomicU64,
     /// Each shard's last answer to a scrape.
@@ -76,6 +79,7 @@ impl Daemon {
             guard: OnceLock::new(),
             readiness: Mutex::new(Readiness::Starting),
             drain: Notify::new(),
+            draining: watch::Sender::new(false),
             calls: AtomicU64::new(0),
             names: plan.apps.iter().map(|planned| planned.app.row.name).collect(),
         })
@@ -117,8 +121,14 @@ impl Daemon {
         self.drain.notified().await;
     }
 
-    /// Tells every shard to close its clients within `window`.
+    /// Changes when the drain begins to close clients.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// Tells every shard to close its clients within `window`, and shells that theirs end now.
     pub(crate) fn drain_shards(&self, window: Duration) {
+        self.draining.send_replace(true);
         for mailbox in self.mailboxes.iter() {
             mailbox.send(Message::Drain { window_ms: window.as_millis() as u64 });
         }
@@ -156,11 +166,13 @@ impl Daemon {
     }
 }
 
-impl Answers for calls::Answers {
+impl Items for calls::Answers {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         calls::Answers::poll_next(self, cx)
     }
+}
 
+impl Answers for calls::Answers {
     fn tell(&mut self, news: News) {
         calls::Answers::tell(self, news);
     }
@@ -169,11 +181,13 @@ impl Answers for calls::Answers {
 /// Where nobody will answer.
 struct Nobody;
 
-impl Answers for Nobody {
+impl Items for Nobody {
     fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Answer>> {
         Poll::Ready(None)
     }
+}
 
+impl Answers for Nobody {
     fn tell(&mut self, _: News) {}
 }
 

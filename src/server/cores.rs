@@ -55,6 +55,7 @@ impl Cores {
             listeners: plan.listenings(),
             mailboxes: parts.daemon.mailboxes(),
             guard: parts.guard.clone(),
+            draining: parts.daemon.draining(),
             drained: AtomicUsize::new(0),
             lingering: Lingering::new(LINGERING_MAX, parts.daemon.lingered()),
             lingering_refused: Lingering::new(LINGERING_REFUSED_MAX, parts.daemon.lingered()),

@@ -28,6 +28,15 @@ pub(crate) fn frame(code: Option<u16>) -> Bytes {
     Bytes::from(out)
 }
 
+/// What a close frame says: a code, and of a reason as much as there is room for.
+pub(crate) fn payload(code: u16, reason: &str) -> Vec<u8> {
+    let reason = &reason.as_bytes()[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+    [&code.to_be_bytes(), reason].concat()
+}
+
+/// A control frame has 125 bytes, two of which are the code.
+const REASON_BYTES_MAX: usize = 123;
+
 /// Registered with IANA and meant for the wire, or left to libraries (3000s) and applications (4000s).
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
@@ -55,6 +64,14 @@ mod tests {
         assert_eq!(parse("\u{3}\u{e8}".as_bytes()), Err(WireError::Protocol("close code that must not be sent")));
         assert_eq!(parse(b"\x03\xe8bye \xc3\xa9"), Ok(Some(1000)));
         assert_eq!(parse(b"\x03\xe8\xc3"), Err(WireError::InvalidUtf8));
+    }
+
+    #[test]
+    fn reasons_fit() {
+        for (reason, bytes) in [("bye", 5), (&*"x".repeat(200), 125), (&"é".repeat(62), 124)] {
+            let payload = payload(4_400, reason);
+            assert_eq!((payload.len(), parse(&payload)), (bytes, Ok(Some(4_400))), "{reason}");
+        }
     }
 
     #[test]

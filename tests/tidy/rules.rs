@@ -111,12 +111,18 @@ fn layer_of(name: &str) -> Option<u8> {
 
 /// The layer of an application's `tests/`, which try it with the store.
 const TESTS_OF_APPLICATIONS: u8 = 8;
+/// The layer of its `shell/`, where a library has to own an exchange with clients: the one place there that may wait and do.
+const SHELLS_OF_APPLICATIONS: u8 = 7;
 
 /// Layer of a file of `src`; `None` for `lib.rs`, `main.rs` and what is not in `src`.
 fn layer(source: &Source) -> Option<u8> {
     let module = is_daemon(source).then(|| source.module())?;
-    let tries = module.first().is_some_and(|top| top == "apps") && module.get(2).is_some_and(|part| part == "tests");
-    if tries { Some(TESTS_OF_APPLICATIONS) } else { layer_of(module.first()?) }
+    let part = module.get(2).filter(|_| module[0] == "apps");
+    match part.map(String::as_str) {
+        Some("tests") => Some(TESTS_OF_APPLICATIONS),
+        Some("shell") => Some(SHELLS_OF_APPLICATIONS),
+        _ => layer_of(module.first()?),
+    }
 }
 
 fn is_daemon(source: &Source) -> bool {

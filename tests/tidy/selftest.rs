@@ -54,6 +54,18 @@ fn applications_do_not_know_each_other() {
 }
 
 #[test]
+fn the_shell_of_an_application_may_wait_and_nothing_else_of_it() {
+    let waits = "use tokio::time::sleep;\nuse crate::app::route::shell::Shell;\nuse super::rules;\nuse std::io;";
+    check("src/apps/signage/shell/a.rs", waits, &[]);
+    check("src/apps/signage/shell.rs", waits, &[]);
+    check("src/apps/signage/a.rs", waits, &[(5, "std::io"), (2, "`tokio`")]);
+    check("src/apps/signage/shells/a.rs", "use hyper::body;", &[(2, "`hyper`")]);
+    check("src/apps/signage/shell/a.rs", "use crate::api::Api;", &[(2, "imports `api`")]);
+    check("src/apps/signage/shell/a.rs", "use crate::apps::lab::Lab;", &[(2, "the application `lab`")]);
+    check("src/app/shell/a.rs", "use tokio::time;", &[(2, "`tokio`")]);
+}
+
+#[test]
 fn no_application_is_named_outside_its_folder() {
     let check = |path: &str, code: &str, expected: &[(&str, usize)]| {
         assert_eq!(applications::named(&Source::new(path, code)), expected, "{path} {code:?}");
