@@ -349,6 +349,8 @@ impl Turn<'_> {
             CloseReason::TransportClose | CloseReason::TransportError | CloseReason::ClientNamespaceDisconnect => {
                 self.now.wall
             }
+            // What the daemon does to a socket says nothing of its device.
+            CloseReason::ServerNamespaceDisconnect => device.row.last_seen,
             _ => WallMillis(self.now.wall.0.saturating_sub(silent_ms)),
         };
         device.row.last_seen = device.row.last_seen.max(heard);

@@ -62,7 +62,9 @@ fn r20_a_device_is_not_seen_before_it_comes_and_an_end_to_its_tokens_does_not_sh
     world.send(p1, "player:register", json!({"deviceId": "p1"}));
     let at = json!(world.now.wall.to_string());
     assert_eq!(listed(&mut world, admin, "p1")["lastSeen"], at);
+    world.pass(1_000);
     world.asks(admin, "device:revoke", json!({"deviceId": "p1"}));
+    assert_eq!(world.hears(admin, "device:disconnected")["lastSeen"], at, "it was put out");
     world.pass(1_000);
     world.device("p1", &token);
     assert_eq!(listed(&mut world, admin, "p1")["lastSeen"], at, "whoever knocks is not let in");
