@@ -198,11 +198,12 @@ fn sections(mut map: Map<String, Value>) -> Result<Map<String, Value>, Fail> {
     Ok(map)
 }
 
-/// What an older client says flat, as the section `vlc`.
+/// What an older client says flat, as the section `vlc`: by the text that some read, and by the boolean of today's player.
 fn flat_player(map: &Map<String, Value>) -> Value {
     let mut vlc = Map::new();
     if let Some(playing) = map.get("playing").and_then(Value::as_bool) {
         vlc.insert("state".to_owned(), json!(if playing { "playing" } else { "stopped" }));
+        vlc.insert("playing".to_owned(), json!(playing));
         vlc.insert("isRunning".to_owned(), json!(playing));
     }
     for (theirs, ours) in [("currentMedia", "currentItem"), ("volume", "volume")] {
@@ -394,7 +395,11 @@ mod tests {
         assert_eq!(updated(&before, json!({"changes":{"player":{"a":1}}}))["vlc"], json!({"a":1}));
         assert_eq!(updated(&before, json!({"changes":{}})), before);
         let older = updated(&before, json!({"deviceId":"p1","playing":false,"timestamp":"v"}));
-        assert_eq!(older["vlc"], json!({"state":"stopped","time":30,"isRunning":false}), "no changes: an older state");
+        assert_eq!(
+            older["vlc"],
+            json!({"state":"stopped","time":30,"playing":false,"isRunning":false}),
+            "no changes: an older state"
+        );
     }
 
     #[test]
@@ -402,7 +407,7 @@ mod tests {
         let flat = json!({"playing":true,"currentMedia":"a.mp4","volume":80,"timestamp":"t","deviceId":"p1"});
         assert_eq!(
             merged(&json!({}), flat)["vlc"],
-            json!({"state":"playing","isRunning":true,"currentItem":"a.mp4","volume":80})
+            json!({"state":"playing","playing":true,"isRunning":true,"currentItem":"a.mp4","volume":80})
         );
         let named = json!({"player":{"playing":true},"playlist":{"playlistName":"m"},"system":{"hostname":"h"},
             "network":{"eth0":{"address":"10.0.0.4"}},"_meta":{"timestamp":"t","version":1}});
