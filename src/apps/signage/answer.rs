@@ -23,8 +23,10 @@ const ANSWERED_BYTES_MAX: usize = 16 * 1024;
 impl Turn<'_> {
     /// `player:command:response` from a device.
     pub(super) fn on_answer(&mut self, event: &Event) -> Result<Value, Fail> {
-        let answer = rules::answer(rules::object(event.args.parse(0))?)?;
-        let id = self.speaker(event.socket, Speaks::Own)?;
+        let mut map = rules::object(event.args.parse(0))?;
+        let claimed = state::take_device_id(&mut map)?;
+        let answer = rules::answer(map)?;
+        let id = self.speaker_as(event.socket, claimed.as_deref(), Speaks::Own)?;
         let key = Key { id: Arc::from(answer.command_id.as_str()), target: id };
         let row = match self.answered(&key, |way| way == Way::Player) {
             Ok(row) => row,
@@ -61,8 +63,10 @@ impl Turn<'_> {
 
     /// `command:error {commandId, error}` from an auxiliary socket.
     pub(super) fn on_aux_error(&mut self, event: &Event) -> Result<Value, Fail> {
-        let (command_id, text) = rules::aux_error(rules::object(event.args.parse(0))?)?;
-        let id = self.speaker(event.socket, Speaks::Aux)?;
+        let mut map = rules::object(event.args.parse(0))?;
+        let claimed = state::take_device_id(&mut map)?;
+        let (command_id, text) = rules::aux_error(map)?;
+        let id = self.speaker_as(event.socket, claimed.as_deref(), Speaks::Aux)?;
         let key = Key { id: Arc::from(command_id), target: id };
         match self.answered(&key, |way| matches!(way, Way::Aux(_))) {
             Ok(row) => {

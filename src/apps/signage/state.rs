@@ -146,7 +146,8 @@ pub(crate) fn heartbeat(mut map: Map<String, Value>) -> Result<Report, Fail> {
     report(map)
 }
 
-fn take_device_id(map: &mut Map<String, Value>) -> Result<Option<String>, Fail> {
+/// The device that a payload says it is of.
+pub(crate) fn take_device_id(map: &mut Map<String, Value>) -> Result<Option<String>, Fail> {
     let device_id = map.shift_remove("deviceId").filter(|value| !value.is_null());
     device_id.map(|value| rules::id(Some(&value), "deviceId")).transpose()
 }

@@ -367,6 +367,25 @@ fn r09_a_foreign_device_id_in_a_state_is_a_failed_attempt() {
 }
 
 #[test]
+fn r09_so_is_one_in_an_answer_which_ends_nothing() {
+    let mut world = World::with(Settings { extra_commands: vec!["sync:restart".to_owned()], ..Settings::default() });
+    let p1 = world.player("p1", "g1");
+    let (aux, admin) = (world.device("p1", "token-p1"), world.admin());
+    for (command, from, answer) in [("vlc:play", p1, "player:command:response"), ("sync:restart", aux, "command:error")]
+    {
+        world.send(admin, "player:command", json!({"deviceId": "p1", "command": command, "commandId": command}));
+        let payload = json!({"commandId": command, "status": "success", "error": "no", "deviceId": "p2"});
+        assert_eq!(world.asks(from, answer, payload)["error"]["code"], "DEVICE_ID_MISMATCH", "{answer}");
+        world.hears_nothing(admin, "command:response");
+        let payload = json!({"commandId": command, "status": "success", "error": "no", "deviceId": "p1"});
+        assert_eq!(world.asks(from, answer, payload)["commandId"], command);
+        assert_eq!(world.hears(admin, "command:response")["commandId"], command);
+    }
+    world.pass(1_000);
+    assert_eq!(world.disk().failures.last().unwrap().reason, "device_id_mismatch");
+}
+
+#[test]
 fn r10_a_snapshot_that_cannot_be_stored_does_not_hold_the_state_up() {
     let mut world = World::new();
     let p1 = world.player("p1", "g1");
