@@ -63,6 +63,7 @@ describe("signage", { skip: daemonOnly }, () => {
     const { failures } = (await fleet.adminApi("/signage/failures")).json();
     assert.equal(failures[0].deviceId, "p1");
     assert.equal(failures[0].ip, "127.0.0.1");
+    await until("the log names device and reason", () => /an attempt was refused.*"device":"p1".*"reason":"unknown_token"/.test(fleet.daemon.log));
 
     const p1 = await fleet.player("p1", { authToken: good });
     p1.emit("player:register", { deviceId: "p2" });

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 use super::device::Watch;
 use super::fleet::{AdminSeat, DeviceSeat, Due, Seat, Speech, THROTTLED_ROWS};
@@ -252,6 +253,7 @@ impl Turn<'_> {
     }
 
     fn record_failure(&mut self, ip: String, device_id: &str, reason: &str) {
+        warn!(target: "siod::signage", fleet = &*self.fleet.name, device = device_id, ip, reason, "an attempt was refused");
         let (fleet, at) = (self.fleet.name.to_string(), self.now.wall);
         let failure = tables::Failure { fleet, at, ip, device_id: device_id.to_owned(), reason: reason.to_owned() };
         self.save(failure.add());
