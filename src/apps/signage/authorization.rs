@@ -171,7 +171,11 @@ impl Turn<'_> {
                     reply["authToken"] = json!(token);
                 }
             }
-            Change::Issue => reply["token"] = json!(token),
+            // By both names that players send it under.
+            Change::Issue => {
+                reply["authToken"] = json!(token);
+                reply["token"] = json!(token);
+            }
             Change::Authorize | Change::Revoke => {}
         }
         if let Some(event) = change.told_to_all() {

@@ -26,7 +26,9 @@ fn a01_a_device_registers_with_either_handshake() {
     assert_eq!(connected["deviceName"], "Lobby");
     assert_eq!(connected["deviceGroup"], "g1");
     world.call("POST", "/signage/devices/p2/issue");
-    let token = world.replies.pop().unwrap().1["token"].as_str().unwrap().to_owned();
+    let issued = world.replies.pop().unwrap().1;
+    let token = issued["token"].as_str().unwrap().to_owned();
+    assert_eq!(issued["authToken"], issued["token"]);
     let query = "deviceId=p2&deviceName=Hall+2&deviceType=player&deviceGroup=g2&appVersion=1.0";
     let p2 = world.connect(Err(AuthFailure::Invalid), json!({"token": token}), query);
     world.send(p2, "player:register", json!({"deviceId": "p2"}));
