@@ -125,7 +125,8 @@ fn f22_sessions_through_a_proxy_count_for_their_clients_and_give_their_places_ba
     goodbye.write_all(head.as_bytes()).expect("it reads");
     assert_eq!(status_of(&read_all(&mut goodbye)), Some(200));
     daemon.until(Duration::from_secs(5), |_| open("192.0.2.1").status == 200);
-    assert!(daemon.log().contains("\"ip\":\"192.0.2.1\""), "the log names the client");
+    // The log names the client.
+    daemon.until(Duration::from_secs(5), |daemon| daemon.log().contains("\"ip\":\"192.0.2.1\""));
 }
 
 #[test]

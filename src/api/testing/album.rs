@@ -69,6 +69,7 @@ impl Album {
             "show" => Reply::blob(SHELF.name, Sid::parse(call.param("id")).unwrap(), GONE),
             _ if call.field("of").is_none() => Reply::json(422, &json!({"error": "of whom?"})),
             name => {
+                self.heard.push("taken".to_owned());
                 self.changes = (name == "changed").then_some(req);
                 let bytes_max = if name == "large" { 90_000 } else { 60_000 };
                 let (id, at) = (cx.rng.sid(), cx.now.wall);

@@ -41,7 +41,7 @@ fn a_file_is_taken_brought_and_kept() {
     world.has_brought();
     let (status, kept) = world.replies.pop().unwrap();
     assert_eq!((status, &kept["mime"], &kept["bytes"]), (201, &json!("image/gif"), &json!(15)));
-    assert_eq!(heard(&mut world), json!(["10 of None", "15 of None", "kept"]));
+    assert_eq!(heard(&mut world), json!(["taken", "10 of None", "15 of None", "kept"]));
     assert_eq!((world.is_taking(), blobs(&world)), (false, vec![15]));
 }
 
