@@ -59,11 +59,11 @@ impl Process {
     /// # Errors
     /// A sentence about what the operating system refuses.
     pub fn start() -> Result<Process, String> {
-        upstream::install_tls();
         let refused = |error| format!("the control runtime does not start: {error}");
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let control = builder.worker_threads(1).thread_name("control").enable_all().build().map_err(refused)?;
         let signals = control.block_on(async { Signals::listen() }).map_err(refused)?;
+        upstream::install_tls();
         Ok(Process { control, signals })
     }
 

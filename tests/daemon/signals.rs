@@ -45,10 +45,10 @@ fn a_signal_without_a_meaning_does_not_shorten_a_drain() {
     drop(silent);
 }
 
-/// In a shell that becomes the daemon, beside it: waits until SIGHUP is caught, with which the process begins.
+/// In a shell that becomes the daemon, beside it: waits until SIGUSR2 is caught, the last of those that are sent here.
 macro_rules! when_caught {
     () => {
-        "until grep -q '^SigCgt:.*[13579bdf]$' /proc/$$/status; do :; done"
+        "until grep -q '^SigCgt:.*[89a-f]..$' /proc/$$/status; do :; done"
     };
 }
 
