@@ -49,6 +49,9 @@ struct Form {
 }
 
 impl Body {
+    /// Once for many receivers: kept out of the loop over them.
+    #[cold]
+    #[inline(never)]
     fn envelope(&self, name: &str, attachments: &[Bytes]) -> Envelope {
         let capacity = |json: &Bytes| json.len() + name.len() + encode::HEAD_BYTES_MAX;
         let event = |id: Option<u64>, array: &Bytes, attachments: &[Bytes]| {
@@ -134,6 +137,8 @@ impl Shard {
         variants.release(&mut self.transports.pool);
     }
 
+    /// The body of the loop over receivers, of which a call would be a fifth.
+    #[inline(always)]
     fn deliver_websocket(&mut self, slot: u32, conn: ConnKey, as_root: bool, variants: &mut Variants, class: Delivery) {
         let Some(lane) = self.transports.conns.lane(conn) else { return };
         let must = class == Delivery::Must;
