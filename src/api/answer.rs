@@ -14,9 +14,14 @@ use crate::app::reply::{Answer, Content, Reply};
 use crate::app::route::shell::Given;
 use crate::app::route::{Http, Refused};
 
-/// What a home says next; `None`: nothing in time, or nothing any more.
+/// What a home says next; `None`: nothing any more.
+pub(super) async fn said(answers: &mut dyn Answers) -> Option<Answer> {
+    poll_fn(|cx| answers.poll_next(cx)).await
+}
+
+/// The same, in the time of a call; `None`: nothing in time, or nothing any more.
 pub(crate) async fn next(api: &Api, answers: &mut dyn Answers) -> Option<Answer> {
-    timeout(api.settings.call_timeout, poll_fn(|cx| answers.poll_next(cx))).await.ok().flatten()
+    timeout(api.settings.call_timeout, said(answers)).await.ok().flatten()
 }
 
 /// The response that this answer of a home is, or begins.

@@ -1,7 +1,6 @@
 //! Requests for the routes of applications: judged by their rows, handed to their homes, and answered by what comes back.
 //! No application is known here.
 
-use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -164,7 +163,7 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
             Home::Tenant(name) => name,
             Home::Local => "local".to_owned(),
         };
-        match timeout_at(deadline, poll_fn(|cx| answers.poll_next(cx))).await {
+        match timeout_at(deadline, answer::said(&mut *answers)).await {
             Ok(Some(Answer::Reply(Reply { content: Content::Json(text), .. }))) => {
                 told.insert(name, serde_json::from_str(&text).unwrap_or(Value::Null));
             }

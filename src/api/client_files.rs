@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::{Api, Settings, reply};
+use crate::base::hex::hex;
 
 /// What `serveClient` of the reference serves.
 pub(crate) const NAMES: [&str; 8] = [
@@ -77,8 +78,7 @@ impl File {
         let plain = std::fs::read(directory.join(name)).ok()?;
         let script = name.ends_with(".js");
         let content_type = if script { "application/javascript; charset=utf-8" } else { "application/json" };
-        let digest = Sha256::digest(&plain);
-        let etag = digest.iter().take(10).fold(String::from("\""), |text, byte| format!("{text}{byte:02x}")) + "\"";
+        let etag = format!("\"{}\"", hex(&Sha256::digest(&plain)[..10]));
         Some(File { content_type, etag, gzip: compress(&plain)?, plain: plain.into() })
     }
 

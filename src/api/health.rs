@@ -113,8 +113,7 @@ fn status(readiness: &Readiness) -> StatusCode {
 }
 
 fn wall_now() -> WallMillis {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    WallMillis(since_epoch.as_millis() as u64)
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
 }
 
 #[cfg(test)]

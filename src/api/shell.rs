@@ -1,7 +1,6 @@
 //! Calls that an application's shell answers, and what it asks of homes meanwhile: calls of the same application, made of its
 //! questions and judged by the same rows.
 
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::Api;
-use super::answer::{BAD_REPLY, NO_ANSWER, NO_TOKEN, TOO_LARGE};
+use super::answer::{self, BAD_REPLY, NO_ANSWER, NO_TOKEN, TOO_LARGE};
 use super::routes::Owned;
 use crate::app::AuthFailure;
 use crate::app::asker::Asker;
@@ -76,9 +75,9 @@ impl OfApplication {
         let call = self.call(asker, question)?;
         // A shell that does not take its items finds their end; its connection is none to be cut by a home.
         let mut answers = self.api.backend.call(self.owned.row.name, call, Arc::default());
-        match timeout(self.api.settings.call_timeout, poll_fn(|cx| answers.poll_next(cx))).await {
-            Ok(Some(Answer::Reply(reply))) => Ok((reply, answers)),
-            Ok(_) | Err(_) => Err(NO_ANSWER),
+        match answer::next(&self.api, &mut *answers).await {
+            Some(Answer::Reply(reply)) => Ok((reply, answers)),
+            _ => Err(NO_ANSWER),
         }
     }
 }

@@ -2,7 +2,6 @@
 //! shelf, and the home hears how it goes. The socket is read no further than pieces are written. Whatever ends it early, nothing
 //! is left of it.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,19 +119,14 @@ impl Upload<'_> {
         let mime = self.inspector.on_end()?;
         tokio::select! {
             biased;
-            said = self.said() => Err(End::Said(said)),
+            said = answer::said(self.answers) => Err(End::Said(said)),
             kept = intake.finish(mime) => Ok(kept.map_err(Fault::Store)?),
         }
     }
 
-    /// A word of the home before the end of the file.
-    async fn said(&mut self) -> Option<Answer> {
-        poll_fn(|cx| self.answers.poll_next(cx)).await
-    }
-
     /// The next piece; false: there is none. What the home says meanwhile ends the file.
     async fn step(&mut self, intake: &mut dyn Intake) -> Result<bool, End> {
-        let (reader, inspector, answers) = (&mut self.reader, &mut self.inspector, &mut *self.answers);
+        let (reader, inspector) = (&mut self.reader, &mut self.inspector);
         let piece = async {
             let Some(piece) = reader.piece().await? else { return Ok(false) };
             inspector.on_bytes(&piece)?;
@@ -141,7 +135,7 @@ impl Upload<'_> {
         };
         tokio::select! {
             biased;
-            said = poll_fn(|cx| answers.poll_next(cx)) => Err(End::Said(said)),
+            said = answer::said(self.answers) => Err(End::Said(said)),
             piece = piece => piece,
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod close;
 pub mod hash;
+pub(crate) mod hex;
 pub mod ids;
 pub mod json;
 pub mod limit;

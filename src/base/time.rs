@@ -39,6 +39,12 @@ impl WallMillis {
     }
 }
 
+impl From<Duration> for WallMillis {
+    fn from(since_epoch: Duration) -> WallMillis {
+        WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 impl fmt::Display for WallMillis {
     /// ISO 8601 as JavaScript's `Date.toISOString` writes it: `2025-08-20T10:00:31.000Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

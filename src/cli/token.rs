@@ -11,8 +11,7 @@ use crate::config::{AuthMode, AuthSettings, Config};
 /// Prints the token, or why there is none.
 pub(super) fn print(config: &Config, asked: &Token) -> ExitCode {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
-    match mint(&config.auth, asked, now) {
+    match mint(&config.auth, asked, since_epoch.into()) {
         Ok(token) => super::answer(&token),
         Err(sentence) => super::refuse(ExitCode::from(2), &[sentence]),
     }

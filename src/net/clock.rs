@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::base::time::{Millis, Now, WallMillis};
+use crate::base::time::{Millis, Now};
 
 /// Both clocks, read once a turn.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,6 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { mono: Millis::from(self.started.elapsed()), wall: WallMillis(wall.as_millis() as u64) }
+        Now { mono: Millis::from(self.started.elapsed()), wall: wall.into() }
     }
 }

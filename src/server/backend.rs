@@ -21,7 +21,6 @@ use crate::app::route::Call;
 use crate::app::route::shell::Items;
 use crate::app::upload::{News, Take};
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
-use crate::base::time::WallMillis;
 use crate::net::calls;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
@@ -268,7 +267,7 @@ impl Backend for Daemon {
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.shard_config.authenticator.verify(token, WallMillis(now.as_millis() as u64))
+        self.shard_config.authenticator.verify(token, now.into())
     }
 
     fn drain(&self) {

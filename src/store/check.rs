@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::job::{Data, JobError, JobErrorKind, Keep};
 use crate::app::kind::{Kind, judge};
+use crate::base::hex::hex;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
@@ -28,7 +29,7 @@ pub(super) fn check(keep: &Keep) -> Result<Checked, JobError> {
         return Err(too_large(keep.bytes_max));
     }
     let mime = judge(&bytes, "", keep.kinds).ok_or_else(|| invalid(format!("it is none of {}", names(keep.kinds))))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&bytes));
     Ok(Checked { bytes, mime, sha256 })
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::base::hex::hex;
+
 /// A file that is not whole yet.
 pub(super) struct Part {
     body: Body,
@@ -71,7 +73,7 @@ impl Part {
 
     /// SHA-256 of all of them, in hex.
     pub(super) fn sha256(&self) -> String {
-        self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hash.clone().finalize())
     }
 
     /// What is in memory.

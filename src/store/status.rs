@@ -109,8 +109,7 @@ impl Status {
 }
 
 pub(super) fn wall_now() -> WallMillis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -115,8 +115,7 @@ impl Drop for Ticket {
 }
 
 fn wall_now() -> WallMillis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use crate::app::identity::{AuthMethod, Identity};
 use crate::app::kit::ack::Fail;
 use crate::app::kit::roles::{Roles, Scope, tenant};
+use crate::base::hex::hex;
 
 /// The text clients and admins see when a device may not come in, exactly.
 pub(crate) const NOT_AUTHORIZED: &str = "Device not authorized";
@@ -99,10 +100,6 @@ pub(crate) fn hash(token: &str) -> String {
 /// A name for a group that is safe inside a room's name and of fixed length.
 pub(crate) fn short_hash(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes())[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A device or command id: text or a whole number, 1 to 255 bytes, no control characters, and not the wildcard.

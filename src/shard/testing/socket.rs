@@ -125,6 +125,15 @@ impl Peer {
         std::iter::from_fn(|| self.next().filter(|frame| *frame != Frame::End)).collect()
     }
 
+    /// The same as texts, whatever is none as it is shown.
+    pub(crate) fn takes_texts(&self) -> Vec<String> {
+        let text = |frame| match frame {
+            Frame::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        self.takes_all().into_iter().map(text).collect()
+    }
+
     /// Answers the engine's pings by itself from now on.
     pub(crate) fn answers_pings(&self) {
         self.world.0.borrow_mut().pipes[self.pipe].answers_pings = true;

@@ -8,7 +8,6 @@ use crate::apps::lab::{self, Lab};
 use crate::base::ids::{AppId, ListenerId};
 use crate::base::limit::Limits;
 use crate::shard::testing::fleet::Fleet;
-use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Poller, Setup, World};
 use crate::socketio::envelope::made;
 
@@ -71,14 +70,6 @@ fn fleet(world: &World, listener: u16) -> Peer {
     peer
 }
 
-fn texts(peer: &Peer) -> Vec<String> {
-    let text = |frame| match frame {
-        Frame::Text(text) => text,
-        other => format!("{other:?}"),
-    };
-    peer.takes_all().into_iter().map(text).collect()
-}
-
 #[test]
 fn what_is_said_in_one_dialect_is_told_in_the_others() {
     for shards in [1, 2, 4] {
@@ -87,13 +78,13 @@ fn what_is_said_in_one_dialect_is_told_in_the_others() {
         let [plain, loud, loud2, quiet] = &all;
         loud.sends(r#"42["SHOUT",{"TEXT":1.50,"WHO":"é","x":{"TEXT":2}},"TEXT"]"#);
         let ours = r#"{"text":1.50,"x":{"TEXT":2},"from":{"name":"é"}},"TEXT""#;
-        assert_eq!(texts(plain), [format!(r#"42["bcast",{ours}]"#)]);
-        assert_eq!(texts(quiet), [format!(r#"42["whisper",{ours}]"#)]);
+        assert_eq!(plain.takes_texts(), [format!(r#"42["bcast",{ours}]"#)]);
+        assert_eq!(quiet.takes_texts(), [format!(r#"42["whisper",{ours}]"#)]);
         let theirs = r#"42["SHOUT",{"TEXT":1.50,"x":{"TEXT":2},"WHO":"é"},"TEXT"]"#;
-        assert_eq!([texts(loud), texts(loud2)], [[theirs], [theirs]]);
+        assert_eq!([loud.takes_texts(), loud2.takes_texts()], [[theirs], [theirs]]);
         quiet.sends(r#"42["whisper",{"text":"a"}]"#);
         assert_eq!(
-            [texts(plain), texts(loud)].concat(),
+            [plain.takes_texts(), loud.takes_texts()].concat(),
             [r#"42["bcast",{"text":"a"}]"#, r#"42["SHOUT",{"TEXT":"a"}]"#]
         );
         all.iter().for_each(|peer| peer.hangs_up(false));
@@ -113,7 +104,7 @@ fn a_broadcast_to_a_room_is_encoded_once_for_each_dialect_among_its_receivers() 
     made::take();
     first[1].sends(r#"42["room","r",{"text":1}]"#);
     let (told, plain) = (r#"42["ROOM",{"TEXT":1}]"#, r#"42["room",{"text":1}]"#);
-    assert_eq!(first.iter().flat_map(texts).collect::<Vec<_>>(), [told, plain, told]);
+    assert_eq!(first.iter().flat_map(Peer::takes_texts).collect::<Vec<_>>(), [told, plain, told]);
     assert_eq!(made::take(), 2, "one for the two that are loud, one for the other");
 
     // On the other shard there are a loud one on polling and two that are quiet, whose dialect has no word for it.
@@ -122,8 +113,8 @@ fn a_broadcast_to_a_room_is_encoded_once_for_each_dialect_among_its_receivers() 
     third.posts(r#"42["join","r"]"#);
     made::take();
     first[0].sends(r#"42["ROOM","r",{"TEXT":1}]"#);
-    assert_eq!(first.iter().flat_map(texts).collect::<Vec<_>>(), [told, plain, told]);
-    assert_eq!(second.iter().flat_map(texts).collect::<Vec<_>>(), [plain, plain]);
+    assert_eq!(first.iter().flat_map(Peer::takes_texts).collect::<Vec<_>>(), [told, plain, told]);
+    assert_eq!(second.iter().flat_map(Peer::takes_texts).collect::<Vec<_>>(), [plain, plain]);
     third.gets(told);
     assert_eq!(made::take(), 4, "two on each shard");
 
@@ -179,7 +170,7 @@ fn a_dialect_may_leave_out_what_is_told() {
     for (listener, greeting) in [(PLAIN, 1), (LOUD, 0), (QUIET, 1)] {
         let peer = world.websocket_with("/lab-root", |hello| hello.listener = ListenerId(listener));
         peer.joins("/", "");
-        assert_eq!(texts(&peer).len(), greeting);
+        assert_eq!(peer.takes_texts().len(), greeting);
     }
 }
 
@@ -202,7 +193,7 @@ fn a_handshake_chooses_where_the_application_says_so() {
         peer.joins("/", auth);
         peer.takes_all();
         peer.sends(&format!("42[\"{name}\",1]"));
-        assert_eq!(texts(&peer), [format!("42[\"{name}\",1]")], "{listener} {auth} {query}");
+        assert_eq!(peer.takes_texts(), [format!("42[\"{name}\",1]")], "{listener} {auth} {query}");
         peer.hangs_up(false);
     }
     world.assert_empty();
@@ -217,11 +208,11 @@ fn a_dialect_of_one_application_is_nothing_to_another_and_holds_in_all_its_names
     for nsp in ["/lab", "/side"] {
         peer.joins(nsp, "");
         peer.sends(&format!("42{nsp},[\"SHOUT\",1]"));
-        assert!(texts(&peer).contains(&format!("42{nsp},[\"SHOUT\",1]")));
+        assert!(peer.takes_texts().contains(&format!("42{nsp},[\"SHOUT\",1]")));
     }
     peer.joins("/fleet", "{\"token\":\"t\"}");
     peer.sends("42/fleet,[\"to\",{},{\"text\":1}]");
-    assert_eq!(texts(&peer), ["42/fleet,[\"said\",{\"text\":1}]"]);
+    assert_eq!(peer.takes_texts(), ["42/fleet,[\"said\",{\"text\":1}]"]);
     peer.hangs_up(false);
     world.assert_empty();
 }
@@ -238,7 +229,7 @@ fn a_home_hears_what_a_socket_speaks_and_so_does_the_next_one() {
             peer.sends(&format!("42[\"become\",\"{tenant}\"]"));
         }
         peer.sends("42[\"to\",{},1]");
-        assert_eq!(texts(&peer).split_off(4), ["42[\"one\",1]", "42[\"two\",1]"]);
+        assert_eq!(peer.takes_texts().split_off(4), ["42[\"one\",1]", "42[\"two\",1]"]);
         let seen: Vec<String> =
             seen.try_iter().filter(|line| matches!(line.0, "connect" | "arrived")).map(|line| line.2).collect();
         assert_eq!(seen, ["t pairs", "a pairs", "b pairs", "c pairs", "t pairs"]);
@@ -257,11 +248,11 @@ fn what_is_told_as_two_stays_together() {
         }
         let expected: Vec<String> =
             (0..3).flat_map(|n| [format!("42[\"one\",{n}]"), format!("42[\"two\",{n}]")]).collect();
-        assert_eq!(texts(&pairs), expected);
-        assert_eq!(texts(&plain).len(), 3);
+        assert_eq!(pairs.takes_texts(), expected);
+        assert_eq!(plain.takes_texts().len(), 3);
         // Of two volatile events in a turn the first is sent, whole.
         pairs.sends("42[\"twice\",7]");
-        assert_eq!(texts(&pairs), ["42[\"one\",7]", "42[\"two\",7]"]);
+        assert_eq!(pairs.takes_texts(), ["42[\"one\",7]", "42[\"two\",7]"]);
         // Each has its attachments.
         plain.sends("451-[\"to\",{},{\"_placeholder\":true,\"num\":0}]");
         plain.sends_binary(b"x");
@@ -281,8 +272,8 @@ fn what_is_said_beside_an_event_only_dialects_tell() {
         let world = world(shards);
         let (pairs, plain) = (fleet(&world, PAIRS), fleet(&world, PLAIN));
         plain.sends(r#"42["to",{"beside":{"ids":[7]}},1]"#);
-        assert_eq!(texts(&pairs), [r#"42["one",1]"#, r#"42["two",{"ids":[7]}]"#]);
-        assert_eq!(texts(&plain), [r#"42["said",1]"#]);
+        assert_eq!(pairs.takes_texts(), [r#"42["one",1]"#, r#"42["two",{"ids":[7]}]"#]);
+        assert_eq!(plain.takes_texts(), [r#"42["said",1]"#]);
     }
 }
 
@@ -303,7 +294,7 @@ fn for_a_slow_reader_pairs_are_dropped_and_replaced_whole() {
         says("{\"class\":\"patch\",\"key\":2}", text);
     }
     pairs.reads_on();
-    let texts = texts(&pairs);
+    let texts = pairs.takes_texts();
     assert_eq!(texts[2..], ["42[\"one\",\"c\"]", "42[\"two\",\"c\"]", "42[\"full\",2]"]);
 }
 
@@ -349,9 +340,9 @@ fn a_dialect_outlives_an_upgrade() {
     peer.gets("3probe");
     peer.sends("5");
     peer.sends(r#"42["SHOUT",{"TEXT":2}]"#);
-    assert_eq!(texts(&peer), [r#"42["SHOUT",{"TEXT":2}]"#]);
+    assert_eq!(peer.takes_texts(), [r#"42["SHOUT",{"TEXT":2}]"#]);
     peer.sends(r#"42["message",2]"#);
-    assert_eq!(texts(&peer), [r#"42["BACK",2]"#, r#"42["BACK2",2]"#]);
+    assert_eq!(peer.takes_texts(), [r#"42["BACK",2]"#, r#"42["BACK2",2]"#]);
     peer.hangs_up(false);
     world.assert_empty();
 }

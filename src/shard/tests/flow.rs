@@ -3,7 +3,6 @@
 use super::{apps, fleet, world};
 use crate::app::job::Outcome;
 use crate::base::limit::{PACKETS_PER_TURN_MAX, PARKED_EVENTS_LONG};
-use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};
 
 /// More than what may wait, more than one read, more than one turn's share of a POST.
@@ -27,11 +26,7 @@ fn sends_all(peer: &Peer, texts: &[String]) {
 }
 
 fn texts(peer: &Peer) -> Vec<String> {
-    let text = |frame| match frame {
-        Frame::Text(text) => text,
-        other => format!("{other:?}"),
-    };
-    peer.takes_all().into_iter().map(text).filter(|text| text != "2").collect()
+    peer.takes_texts().into_iter().filter(|text| text != "2").collect()
 }
 
 /// A world whose commits end when the test says so, and a client that has begun one.

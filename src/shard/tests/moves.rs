@@ -8,17 +8,7 @@ use crate::apps::lab::Lab;
 use crate::base::secret::Secret;
 use crate::shard::testing::Setup;
 use crate::shard::testing::fleet::Fleet;
-use crate::shard::testing::socket::Frame;
 use serde_json::json;
-
-/// All texts that have come.
-fn texts(peer: &Peer) -> Vec<String> {
-    let text = |frame| match frame {
-        Frame::Text(text) => text,
-        other => format!("{other:?}"),
-    };
-    peer.takes_all().into_iter().map(text).collect()
-}
 
 #[test]
 fn one_application_broadcasts_into_each_of_its_namespaces() {
@@ -34,7 +24,7 @@ fn one_application_broadcasts_into_each_of_its_namespaces() {
         peers[0].sends("42/side,[\"bcast\",1]");
         peers[1].sends("42/lab,[\"bcast\",2]");
         for peer in &peers {
-            assert_eq!(texts(peer), ["42/side,[\"bcast\",1]", "42/lab,[\"bcast\",2]"]);
+            assert_eq!(peer.takes_texts(), ["42/side,[\"bcast\",1]", "42/lab,[\"bcast\",2]"]);
         }
     }
 }
@@ -51,7 +41,7 @@ fn one_home_speaks_into_the_namespace_it_names() {
         peer.sends("42/fleet,[\"to\",{\"nsp\":1,\"rooms\":[\"r\"]},1]");
         peer.sends("42/side,[\"to\",{\"rooms\":[\"r\"]},2]");
         peer.sends("42/side,[\"to\",{\"nsp\":1},3]");
-        assert_eq!(texts(&peer), ["42/side,[\"said\",1]", "42/fleet,[\"said\",2]", "42/side,[\"said\",3]"]);
+        assert_eq!(peer.takes_texts(), ["42/side,[\"said\",1]", "42/fleet,[\"said\",2]", "42/side,[\"said\",3]"]);
         peer.hangs_up(false);
         world.assert_empty();
     }
@@ -76,9 +66,9 @@ fn a_socket_that_becomes_somebody_else_keeps_its_rooms_and_the_order_of_its_even
             peer.sends("423[\"whoami\"]");
             let moved = format!("42[\"moved\",\"{tenant}\"]");
             let whoami = format!("433[\"{tenant}\"]");
-            assert_eq!(texts(&peer), ["431[1]", &moved, "432[2]", &whoami]);
+            assert_eq!(peer.takes_texts(), ["431[1]", &moved, "432[2]", &whoami]);
             peer.sends("42[\"to\",{\"rooms\":[\"r\"]},1]");
-            assert_eq!(texts(&peer), ["42[\"said\",1]"]);
+            assert_eq!(peer.takes_texts(), ["42[\"said\",1]"]);
             peer.hangs_up(false);
             let homes: Vec<(&str, String)> = seen.try_iter().map(|(what, _, detail)| (what, detail)).collect();
             let homes: Vec<&(&str, String)> = homes.iter().filter(|(what, _)| *what != "event").collect();
@@ -144,11 +134,11 @@ fn an_application_speaks_before_a_token_ends_and_at_its_end() {
         peer.answers_pings();
         world.advance(39_000);
         peer.answers_pings();
-        assert_eq!(texts(&peer), [""; 0]);
+        assert_eq!(peer.takes_texts(), [""; 0]);
         world.advance(2_000);
-        assert_eq!(texts(&peer).len(), 1, "one notice");
+        assert_eq!(peer.takes_texts().len(), 1, "one notice");
         world.advance(20_000);
-        let last = texts(&peer);
+        let last = peer.takes_texts();
         assert_eq!(last.iter().filter(|text| *text != "2").collect::<Vec<_>>(), ["42[\"expiring\",0]", "41"]);
     }
 }

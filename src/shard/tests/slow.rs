@@ -2,7 +2,6 @@
 
 use super::{apps, fleet};
 use crate::base::limit::{Limits, OUTBOX_BURST_FACTOR, OUTBOX_PATIENCE_MS};
-use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Setup, World};
 
 /// Outboxes of 4,000 bytes with a low mark of 1,000, and a stall of 10 s.
@@ -17,12 +16,8 @@ fn says(sender: &Peer, option: &str, text: &str) {
 }
 
 fn texts(peer: &Peer) -> Vec<String> {
-    let text = |frame| match frame {
-        Frame::Text(text) if text.len() > 100 => "long".to_owned(),
-        Frame::Text(text) => text,
-        other => format!("{other:?}"),
-    };
-    peer.takes_all().into_iter().map(text).collect()
+    let short = |text: String| if text.len() > 100 { "long".to_owned() } else { text };
+    peer.takes_texts().into_iter().map(short).collect()
 }
 
 #[test]
