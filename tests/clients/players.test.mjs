@@ -142,6 +142,8 @@ describe("players", { skip: daemonOnly }, () => {
     const admin = await fleet.admin();
     const p1 = await player(fleet);
     await connected(p1.connectMain());
+    // Before it has registered it is an auxiliary socket itself.
+    await admin.record.next("device:connected", of("p1"));
     const ask = async (command) => {
       admin.emit("player:command", { deviceId: "p1", command, params: { volume: 5 } });
       return admin.record.next("command:response");
