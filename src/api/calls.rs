@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -50,6 +51,8 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
     let mut call = Call {
         values,
         query: parts.uri.query().unwrap_or("").to_owned(),
+        target: parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+        chosen: api.settings.of(owned.row.name),
         user_agent: user_agent(&parts.headers),
         dialect: dialect(api, owned.row.name, parts.extensions.get()),
         ..Call::of(owned.route, ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))

@@ -38,6 +38,7 @@ pub(crate) mod static_root;
 mod stream;
 mod upload;
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub metrics: Vec<&'static [Family]>,
     /// Those that are served.
     pub applications: Vec<&'static Row>,
+    /// The settings of each of them, by its name.
+    pub chosen: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
     /// How long a call waits for its home's first answer.
     pub call_timeout: Duration,
     /// How long an application's shell may take to answer.
@@ -104,10 +107,18 @@ impl Default for Settings {
             admin_token: Secret::default(),
             metrics: Vec::new(),
             applications: Vec::new(),
+            chosen: Vec::new(),
             call_timeout: Duration::from_millis(CALL_TIMEOUT_MS),
             shell_timeout: Duration::from_millis(SHELL_TIMEOUT_MS),
             body_timeout: Duration::from_millis(BODY_TIMEOUT_MS),
         }
+    }
+}
+
+impl Settings {
+    /// The settings of an application that is served.
+    fn of(&self, app: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.chosen.iter().find(|(name, _)| *name == app).map(|(_, settings)| settings.clone())
     }
 }
 

@@ -63,7 +63,9 @@ impl OfApplication {
             return Err(TOO_LARGE);
         }
         let (identity, rights) = (asker.identity.clone(), asker.rights);
-        let call = Call { values, query, body, identity, rights, dialect: self.dialect, ..Call::of(route, self.ip) };
+        let (dialect, chosen) = (self.dialect, self.api.settings.of(self.owned.row.name));
+        let asked = Call { values, query, body, dialect, chosen, ..Call::of(route, self.ip) };
+        let call = Call { identity, rights, ..asked };
         match (route.home)(&call)? {
             Place::At(home) => Ok(Call { home, ..call }),
             Place::Each(_) => Err(NO_QUESTION),

@@ -4,6 +4,7 @@
 
 pub mod shell;
 
+use core::any::Any;
 use core::net::IpAddr;
 use std::sync::Arc;
 
@@ -139,6 +140,10 @@ pub struct Call {
     pub values: Vec<String>,
     /// Still percent-encoded.
     pub query: String,
+    /// Path and query as they were received, which is what a signature is of; empty in what a shell asks.
+    pub target: String,
+    /// See [`Call::settings`].
+    pub chosen: Option<Arc<dyn Any + Send + Sync>>,
     /// Whom the token stands for, where the route asks for one.
     pub identity: Option<Arc<Identity>>,
     /// The dialect of the listener it came by, where that is one of the route's application.
@@ -241,6 +246,8 @@ impl Call {
             home: Home::Local,
             values: Vec::new(),
             query: String::new(),
+            target: String::new(),
+            chosen: None,
             identity: None,
             dialect: None,
             rights: &[],
@@ -268,6 +275,11 @@ impl Call {
         percent::value(&self.query, name)
     }
 
+    /// The settings of the route's application, for its home functions and its shell: neither has a value of the application.
+    pub fn settings<S: 'static>(&self) -> Option<&S> {
+        self.chosen.as_ref()?.downcast_ref()
+    }
+
     /// A chosen header, if it came.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &value[..])
@@ -288,7 +300,7 @@ impl Call {
         let values: usize = self.values.iter().map(String::len).sum();
         let headers: usize = self.headers.iter().map(|(_, value)| value.len()).sum();
         let form = self.form.as_ref().map_or(0, |form| form.size_bytes());
-        form + values + headers + self.query.len() + self.user_agent.len() + self.body.len()
+        form + values + headers + self.query.len() + self.target.len() + self.user_agent.len() + self.body.len()
     }
 }
 

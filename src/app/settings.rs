@@ -26,6 +26,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 pub use access::{Access, Entry, Field, Key, Kind, Part, Value, entries, take_keys};
 pub use nested::{Declared, take_rows, take_table};
@@ -54,6 +55,9 @@ pub trait Choice: Send + Sync {
 
     /// The settings themselves, for those that know their type.
     fn values(&self) -> &dyn Any;
+
+    /// A copy of them that many share.
+    fn shared(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// Settings of type `S`, and what is made of them.
@@ -102,6 +106,10 @@ impl<S: Declared + Clone> Choice for Chosen<S> {
 
     fn values(&self) -> &dyn Any {
         &self.values
+    }
+
+    fn shared(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self.values.clone())
     }
 }
 

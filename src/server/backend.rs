@@ -301,6 +301,7 @@ fn api_settings(plan: &Plan) -> api::Settings {
         admin_token: plan.admin_token.clone(),
         metrics: plan.apps.iter().map(|app| app.app.row.metrics).collect(),
         applications: plan.apps.iter().map(|planned| planned.app.row).collect(),
+        chosen: plan.apps.iter().map(|planned| (planned.app.row.name, planned.app.settings.shared())).collect(),
         ..api::Settings::default()
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod outside;
 mod store;
 mod upload;
 
+use core::any::Any;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub(crate) struct World {
     /// How often a timer was due.
     pub timers_run: usize,
     next: Id,
+    /// What calls know of the application's settings; `None`: as they are untold.
+    pub settings: Option<Arc<dyn Any + Send + Sync>>,
     /// Those of the application, and the one that new clients speak.
     dialects: &'static [Dialect],
     spoken: Option<&'static str>,
@@ -160,6 +163,7 @@ impl World {
             encodings: Vec::new(),
             timers_run: 0,
             next: 0,
+            settings: None,
             dialects: &[],
             spoken: None,
         };
@@ -301,12 +305,19 @@ impl World {
     /// HTTP asks, on whichever listener has the route: `target` is a path with its query below the application of `row`.
     /// `identity` is whom the token stands for. The answer is among [`World::replies`].
     pub(crate) fn requests(&mut self, row: &'static Row, method: &str, target: &str, identity: Option<Arc<Identity>>) {
-        let (_, call) = found(row, method, target, identity);
+        self.requests_with(row, method, target, |call| call.identity = identity);
+    }
+
+    /// As [`World::requests`], after `say` has put into the call what else it says: a body, headers.
+    pub(crate) fn requests_with(&mut self, row: &'static Row, method: &str, target: &str, say: impl FnOnce(&mut Call)) {
+        let (_, mut call) = found(row, method, target, None);
+        say(&mut call);
         self.calls(row, call);
     }
 
     /// A call that has been judged finds its home.
-    fn calls(&mut self, row: &'static Row, call: Call) {
+    fn calls(&mut self, row: &'static Row, mut call: Call) {
+        call.chosen = Some(self.settings.clone().unwrap_or_else(|| row.untold().settings.shared()));
         match (call.route.home)(&call) {
             Ok(Place::At(home)) => {
                 let req = ReqId { shard: ShardId(0), key: Key::default() };
@@ -380,7 +391,8 @@ pub(crate) fn found(
         _ => None,
     });
     let (route, values) = found.unwrap_or_else(|| panic!("{method} {target} is no route"));
-    (route, Call { values, query: query.to_owned(), identity, ..Call::of(route, [10, 0, 0, 4].into()) })
+    let (query, target) = (query.to_owned(), target.to_owned());
+    (route, Call { values, query, target, identity, ..Call::of(route, [10, 0, 0, 4].into()) })
 }
 
 #[cfg(test)]

@@ -131,6 +131,24 @@ async fn a_raw_body_reaches_its_home_as_it_came_with_the_headers_the_route_has_c
     assert_eq!((call.param("of"), call.query_value("q").as_deref()), ("me/you", Some("1")));
     assert_eq!((&call.body[..], call.header("x-signature")), (&b"\x00\xff{"[..], Some(&b"b"[..])));
     assert_eq!(call.headers.len(), 1, "{:?}", call.headers);
+    assert_eq!(call.target, "/hook/me%2Fyou?q=1");
+}
+
+/// What was signed is what was sent, to the last byte.
+#[tokio::test]
+async fn the_target_of_a_call_is_as_it_was_received() {
+    for target in ["/hook/%7e+b", "/desk/hook/a?", "/hook/a?b=%20&&b=+&c", "/hook/a?b#c"] {
+        let (_, calls) = post(target, &[], "").await;
+        assert_eq!(calls[0].target, target.trim_end_matches("#c"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_knows_the_settings_of_its_application() {
+    let mut fake = with(Some(Reply::empty(204)));
+    fake.settings.chosen = vec![("other", Arc::new("theirs")), ("desk", Arc::new(7_u32))];
+    let (_, calls) = post_to(&fake, "/hook/x", &[], "").await;
+    assert_eq!((calls[0].settings::<u32>(), calls[0].settings::<&str>()), (Some(&7), None));
 }
 
 #[tokio::test]

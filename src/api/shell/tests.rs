@@ -95,12 +95,14 @@ async fn at_gate(fake: &Fake, query: &str, token: &str) -> Got {
 
 #[tokio::test]
 async fn a_shell_answers_by_asking_a_home_on_behalf_of_its_asker() {
-    let fake = fake(Some(Reply::json(201, &json!({"n": 7}))));
+    let mut fake = fake(Some(Reply::json(201, &json!({"n": 7}))));
+    fake.settings.chosen = vec![("gates", Arc::new(7_u32))];
     let got = at_gate(&fake, "ask=note&body=hi", "good").await;
     assert_eq!((got.status, got.json()), (201, json!({"n": 7})));
     let asked = fake.seen.calls.lock().unwrap().pop().unwrap();
     assert_eq!((asked.route.name, asked.param("note"), &asked.body[..]), ("note", "7", &b"\"hi\""[..]));
     assert_eq!(asked.home, Home::Tenant("one".to_owned()));
+    assert_eq!(asked.settings::<u32>(), Some(&7), "as its home function knew");
     let req = ReqId { shard: ShardId(0), key: Key::default() };
     let asker = asked.asker(req);
     assert_eq!((asker.by, asker.rights), (By::Call(req), &["gateway"][..]));
