@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::event::Event;
 use super::identity::Identity;
 use super::job::Job;
+use super::link::{Admission, Dial, LinkId, LinkMessage, LinkOrder};
 use super::reply::{Item, Reply};
 use super::sql::Statement;
 use super::upload::Take;
@@ -119,6 +120,11 @@ pub enum Effect {
     Cancel {
         token: Token,
     },
+    /// What becomes of a link; it answers by `AppInput::Link`.
+    Link {
+        link: LinkId,
+        order: LinkOrder,
+    },
     /// One line for operators, at warning level, and one count of `siod_alerts_total{app,kind}`. `kind` is from a closed set.
     Alert {
         kind: &'static str,
@@ -164,6 +170,31 @@ impl Effects {
             let args = Bytes::from(serde_json::to_vec(arg).expect("our own types serialise to JSON"));
             self.push(Effect::Ack { socket, id, args, attachments: Vec::new() });
         }
+    }
+
+    /// Opens a link under this token.
+    pub fn open(&mut self, link: Token, dial: Dial) {
+        self.push(Effect::Link { link: LinkId::Dialled(link), order: LinkOrder::Open(Box::new(dial)) });
+    }
+
+    /// One message to the other side of a link.
+    pub fn tell(&mut self, link: LinkId, message: LinkMessage) {
+        self.push(Effect::Link { link, order: LinkOrder::Tell(message) });
+    }
+
+    /// Closes a link.
+    pub fn close_link(&mut self, link: LinkId, code: u16, reason: &str) {
+        self.push(Effect::Link { link, order: LinkOrder::Close { code, reason: reason.to_owned() } });
+    }
+
+    /// Lets an arrival in.
+    pub fn admit(&mut self, link: LinkId, admission: Admission) {
+        self.push(Effect::Link { link, order: LinkOrder::Admit(Box::new(admission)) });
+    }
+
+    /// Turns an arrival away.
+    pub fn refuse_link(&mut self, link: LinkId, status: u16, body: &str) {
+        self.push(Effect::Link { link, order: LinkOrder::Refuse { status, body: body.to_owned() } });
     }
 
     /// The socket enters a room.

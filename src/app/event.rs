@@ -11,6 +11,7 @@ use super::Token;
 use super::asker::{Asker, By};
 use super::identity::Identity;
 use super::job::Outcome;
+use super::link::{LinkEvent, LinkId};
 use super::reply::Leave;
 use super::route::Call;
 use super::upload::News;
@@ -55,6 +56,8 @@ pub enum AppInput {
     Upload { req: ReqId, news: News },
     /// The asker of a stream that has not ended is not there any more.
     Left { req: ReqId, why: Leave },
+    /// Something happens to a link.
+    Link { link: LinkId, event: LinkEvent },
     /// A socket whose outbox had been over the low mark has drained; entries of these coalescing keys were dropped meanwhile
     /// (class `Patch`) and want one full state each.
     Drained { socket: SocketRef, identity: Arc<Identity>, keys: Vec<u64> },

@@ -146,7 +146,7 @@ impl FetchFailure {
     ];
 
     /// The word that operators see.
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             FetchFailure::Invalid => "invalid",
             FetchFailure::Busy => "busy",

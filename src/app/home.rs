@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use super::effect::{Effect, Effects, Token};
 use super::event::AppInput;
 use super::job::{Job, Outcome};
+use super::link::LinkId;
 use super::metric::Metric;
 use super::{Application, Context, Entity};
 use crate::base::ids::SocketRef;
@@ -51,20 +52,27 @@ pub enum Decision {
     Released(SocketRef),
     /// The home has spoken to a socket whose token ends now: it ends, unless it has been identified anew.
     Expired(SocketRef),
-    /// How a socket whose events wait is to be read.
+    /// How somebody whose events wait is to be read.
     Flow {
-        socket: SocketRef,
+        of: Speaker,
         flow: Flow,
     },
 }
 
-/// How a socket is to be read from now on.
+/// Somebody whose events may wait for an entity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Speaker {
+    Socket(SocketRef),
+    Link(LinkId),
+}
+
+/// How a socket or link is to be read from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flow {
     /// Not, until it is released: what it has sent waits with it.
     Hold,
     Release,
-    /// An event of it is lost, and it asked for no answer: its connection ends, so that it knows.
+    /// An event of it is lost, and it asked for no answer: its connection ends, so that it knows; a link, as flooded.
     Cut,
 }
 
@@ -197,6 +205,7 @@ mod tests {
     use crate::app::event::{Args, Connect, Event, Handshake};
     use crate::app::identity::{AuthSettings, Authenticator, Identity};
     use crate::app::job::{JobError, JobErrorKind};
+    use crate::app::link::{LinkEnd, LinkEvent, LinkMessage};
     use crate::app::{Asked, AuthFailure, Home, Refusal};
     use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
     use crate::base::rng::Rng;
@@ -265,7 +274,8 @@ mod tests {
                 Decision::Commit { number, .. } => format!("commit {number}"),
                 Decision::Released(_) => "released".into(),
                 Decision::Expired(_) => "expired".into(),
-                Decision::Flow { socket, flow } => format!("{flow:?} {}", socket.key.slot),
+                Decision::Flow { of: Speaker::Socket(socket), flow } => format!("{flow:?} {}", socket.key.slot),
+                Decision::Flow { of: Speaker::Link(link), flow } => format!("{flow:?} {link:?}"),
             })
             .collect()
     }
@@ -358,6 +368,28 @@ mod tests {
                 assert_eq!(texts(out), ["1 is on disk", "2"]);
             });
         }
+    }
+
+    #[test]
+    fn a_link_that_adds_to_a_long_queue_is_held_and_above_all_bounds_flooded() {
+        let link = LinkId::Dialled(Token(5));
+        let said = |event| AppInput::Link { link, event };
+        let message = || said(LinkEvent::Message(LinkMessage::text("x".repeat(PARKED_BYTES_LONG / 4))));
+        run(|home, cx, out| {
+            (0..6).for_each(|_| home.on_input(cx, message(), out));
+            home.on_input(cx, said(LinkEvent::Closed { why: LinkEnd::Silent }), out);
+            assert_eq!(texts(out), ["load", "Hold Dialled(Token(5))"], "once");
+            home.on_loaded(cx, &Entity("e".into()), Outcome::Written(vec![]), out);
+            assert_eq!(texts(out), ["loaded", "Release Dialled(Token(5))"]);
+        });
+        run(|home, cx, out| {
+            (0..PARKED_BYTES_MAX / PARKED_BYTES_LONG * 4).for_each(|_| home.on_input(cx, message(), out));
+            assert_eq!(texts(out), ["load", "Hold Dialled(Token(5))"]);
+            home.on_input(cx, message(), out);
+            assert_eq!(texts(out), ["Cut Dialled(Token(5))"]);
+            home.on_input(cx, said(LinkEvent::Closed { why: LinkEnd::Flooded }), out);
+            assert_eq!(texts(out), [""; 0], "the end queues, whatever waits");
+        });
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod job;
 pub mod kind;
 pub mod kit;
+pub mod link;
 mod method;
 pub mod metric;
 mod refused;

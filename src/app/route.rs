@@ -212,8 +212,7 @@ impl Route {
 
     /// Names of the parameters in the path, in order.
     pub fn in_path(&self) -> impl Iterator<Item = &'static str> {
-        let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
-        self.path.split('/').filter_map(name).map(|name| name.trim_start_matches('*'))
+        in_path(self.path)
     }
 
     /// The parameters that it reads from the query.
@@ -302,6 +301,12 @@ impl Call {
         let form = self.form.as_ref().map_or(0, |form| form.size_bytes());
         form + values + headers + self.query.len() + self.target.len() + self.user_agent.len() + self.body.len()
     }
+}
+
+/// Names of the parameters in a path, in order.
+pub(super) fn in_path(path: &'static str) -> impl Iterator<Item = &'static str> {
+    let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
+    path.split('/').filter_map(name).map(|name| name.trim_start_matches('*'))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Application;
 use super::kit::dialect::Dialect;
+use super::link::LinkPath;
 use super::metric::Family;
 use super::route::Http;
 use super::settings::Choice;
@@ -39,6 +40,8 @@ pub struct Row {
     pub tables: Option<&'static Tables>,
     /// What it answers by HTTP.
     pub http: Http,
+    /// Paths on which those who are no Socket.IO clients may open a WebSocket.
+    pub links: &'static [LinkPath],
     /// Its settings, untold.
     pub settings: fn() -> Box<dyn Choice>,
     /// The families of its metrics.
@@ -74,8 +77,8 @@ impl Row {
         settings: fn() -> Box<dyn Choice>,
     ) -> Row {
         let (enabled, max_payload_bytes, tables, http) = (true, None, None, Http::NONE);
-        let (dialects, metrics) = (&[], &[]);
-        Row { name, doc, enabled, namespaces, dialects, max_payload_bytes, tables, http, settings, metrics }
+        let (dialects, links, metrics) = (&[], &[], &[]);
+        Row { name, doc, enabled, namespaces, dialects, max_payload_bytes, tables, http, links, settings, metrics }
     }
 
     /// Its dialect of this name.

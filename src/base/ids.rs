@@ -36,6 +36,13 @@ pub struct ReqId {
     pub key: Key,
 }
 
+/// One link that somebody has opened here, addressable from every shard; `shard` holds its connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkRef {
+    pub shard: ShardId,
+    pub key: Key,
+}
+
 /// Index of an application among those that are served: homes, tenants, timers and jobs go by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AppId(pub u16);

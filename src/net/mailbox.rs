@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::asker::Asker;
 use super::guard::Place;
+use crate::app::link::{LinkEvent, LinkId};
 use crate::app::route::Call;
 use crate::app::upload::News;
 use crate::base::ids::{AppId, ReqId, Sid};
@@ -59,6 +60,12 @@ pub enum Message {
     Upload {
         req: ReqId,
         news: News,
+    },
+    /// Something happens to a link.
+    Link {
+        app: AppId,
+        link: LinkId,
+        event: LinkEvent,
     },
     /// The asker of a call has left.
     Left {

@@ -27,6 +27,7 @@
 //! | [`calls`] | HTTP calls that wait for their home |
 //! | [`clock`] | both clocks, read once a turn |
 //! | [`mailbox`] | messages from other threads |
+//! | [`outside`] | what a shard asks of the process |
 //! | [`reactor`] | the loop: mailbox, epoll, timers → the shard → writes |
 //! | [`ready`], [`flush`], [`streams`] | its parts: which sockets have something, writing, descriptors |
 //! | [`guard`] | connections by process and address |
@@ -56,6 +57,7 @@ pub(crate) mod linger;
 pub(crate) mod listen;
 pub mod mailbox;
 pub(crate) mod moving;
+pub(crate) mod outside;
 pub(crate) mod proxy_head;
 pub(crate) mod reactor;
 pub(crate) mod ready;

@@ -18,12 +18,13 @@ use super::core::Core;
 use super::flush;
 use super::listen::Doors;
 use super::mailbox::Message;
+use super::outside::Outside;
 use super::ready::{Line, Ready, Taken};
 use super::streams::Streams;
-use crate::base::ids::{AppId, ConnKey, ReqId};
+use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{LATE_TURN_MS, READ_BUFFER_BYTES};
 use crate::base::time::{Millis, Now};
-use crate::shard::io::{Output, Purpose};
+use crate::shard::io::Output;
 use crate::shard::{Input, Shard};
 
 /// Readiness events taken from the kernel at once.
@@ -38,11 +39,6 @@ const DRAINED_PAUSE: Duration = Duration::from_millis(5);
 const LAST_ANSWERS: Duration = Duration::from_millis(20);
 /// How long those have at the end of a drain who are still sending behind their last answer.
 const LAST_READERS: Duration = Duration::from_millis(500);
-
-/// What a shard asks of the process.
-pub(crate) trait Outside {
-    fn job(&self, app: AppId, purpose: Option<Purpose>, job: crate::app::job::Job);
-}
 
 /// One core's loop.
 pub(crate) struct Reactor<O> {
@@ -199,6 +195,7 @@ impl<O: Outside> Reactor<O> {
                 self.calls.on_call(req, app, asker);
                 self.shard.on_input(now, Input::Call { req, app, call });
             }
+            Message::Link { app, link, event } => self.shard.on_input(now, Input::Link { app, link, event }),
             Message::Upload { req, news } => self.on_asker(now, req, Said::News(news)),
             Message::Left { req } => self.on_asker(now, req, Said::Left),
             Message::Sample(asked) => {
@@ -262,6 +259,8 @@ impl<O: Outside> Reactor<O> {
             Output::Respond { req, reply } => self.core.send(req.shard, Message::Answer { req, reply }),
             Output::Mail { to, mail } => self.core.send(to, Message::Mail(mail)),
             Output::Job { app, purpose, job } => self.outside.job(app, purpose, job),
+            Output::Link { app, link, order } => self.outside.link(app, link, order),
+            Output::LinkFlow { app, link, flow } => self.outside.link_flow(app, link, flow),
             Output::Finish { conn } => {
                 if let Some(stream) = self.streams.get_mut(conn) {
                     // A connection that is broken already tells so when it is read.

@@ -13,7 +13,11 @@ use tokio::task::LocalSet;
 use super::backend::Daemon;
 use super::plan::Plan;
 use crate::api::client_files;
+use crate::app::Token;
+use crate::app::fetch::FetchFailure;
+use crate::app::home::Flow;
 use crate::app::job::{Job, Outcome};
+use crate::app::link::{LinkEnd, LinkEvent, LinkId, LinkOrder};
 use crate::base::ids::{AppId, ShardId};
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
@@ -22,7 +26,8 @@ use crate::net::core::{Core, Process};
 use crate::net::guard::Guard;
 use crate::net::linger::Lingering;
 use crate::net::mailbox::{Mailboxes, Message};
-use crate::net::reactor::{Outside, Reactor};
+use crate::net::outside::Outside;
+use crate::net::reactor::Reactor;
 use crate::shard::Shard;
 use crate::shard::io::{Purpose, Ticket};
 use crate::store::Store;
@@ -152,4 +157,15 @@ impl Outside for Shell {
             job => self.store.submit(job, Box::new(reply)),
         }
     }
+
+    fn link(&self, app: AppId, link: Token, order: LinkOrder) {
+        if matches!(order, LinkOrder::Open(_)) {
+            // Nothing dials yet.
+            let event = LinkEvent::Closed { why: LinkEnd::Failed(FetchFailure::Unavailable) };
+            let message = Message::Link { app, link: LinkId::Dialled(link), event };
+            self.mailboxes[usize::from(self.id.0)].send(message);
+        }
+    }
+
+    fn link_flow(&self, _: AppId, _: Token, _: Flow) {}
 }

@@ -10,7 +10,8 @@ use super::peer::{Socket, Timer};
 use super::send::Variants;
 use crate::app::effect::{Effect, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput};
-use crate::app::home::Decision;
+use crate::app::home::{Decision, Flow, Speaker};
+use crate::app::link::{LinkId, LinkOrder};
 use crate::app::reply::Answer;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, DialectId, Key, NspId, ReqId, ShardId, SocketRef};
@@ -37,7 +38,10 @@ impl Shard {
                 Decision::Commit { number, job } => self.ask(app, Purpose::Commit(number), job),
                 Decision::Released(socket) => self.stage(socket, Directive::Release { socket: socket.key }),
                 Decision::Expired(socket) => self.stage(socket, Directive::Expire { socket: socket.key }),
-                Decision::Flow { socket, flow } => self.stage(socket, Directive::Flow { socket: socket.key, flow }),
+                Decision::Flow { of: Speaker::Socket(socket), flow } => {
+                    self.stage(socket, Directive::Flow { socket: socket.key, flow });
+                }
+                Decision::Flow { of: Speaker::Link(link), flow } => self.link_flow(app, link, flow),
             }
         }
         self.homes.decisions = decisions;
@@ -111,12 +115,28 @@ impl Shard {
                     self.wheel.cancel(timer);
                 }
             }
+            Effect::Link { link, order } => self.order(app, link, order),
             Effect::Alert { kind, text } => {
                 *self.stats.alerts.entry((app.0, kind)).or_default() += 1;
                 let app = self.homes.apps[usize::from(app.0)].app().name();
                 warn!(target: "siod::alert", app, kind, text, "alert");
             }
             Effect::Commit { .. } => unreachable!("the home has turned commits into jobs"),
+        }
+    }
+
+    fn order(&mut self, app: AppId, link: LinkId, order: LinkOrder) {
+        match link {
+            LinkId::Dialled(link) => self.out.outputs.push_back(Output::Link { app, link, order }),
+            // Nobody arrives yet.
+            LinkId::Arrived(_) => {}
+        }
+    }
+
+    fn link_flow(&mut self, app: AppId, link: LinkId, flow: Flow) {
+        match link {
+            LinkId::Dialled(link) => self.out.outputs.push_back(Output::LinkFlow { app, link, flow }),
+            LinkId::Arrived(_) => {}
         }
     }
 

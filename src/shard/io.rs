@@ -11,6 +11,7 @@ use crate::app::event::{AppInput, Handshake};
 use crate::app::home::Flow;
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
+use crate::app::link::{LinkEvent, LinkId, LinkOrder};
 use crate::app::reply::{Answer, Leave};
 use crate::app::route::Call;
 use crate::app::upload::News;
@@ -79,6 +80,8 @@ pub enum Input<'a> {
     Upload { req: ReqId, app: AppId, news: News },
     /// The asker of one of its streams is not there any more.
     AskerLeft { req: ReqId, app: AppId, why: Leave },
+    /// Something happens to a link of an application that is at home here.
+    Link { app: AppId, link: LinkId, event: LinkEvent },
     /// Close everything, spread over `window_ms`.
     Drain { window_ms: u64 },
 }
@@ -108,6 +111,18 @@ pub enum Output {
         app: AppId,
         purpose: Option<Purpose>,
         job: Job,
+    },
+    /// An order about a link that the application dials under this token.
+    Link {
+        app: AppId,
+        link: Token,
+        order: LinkOrder,
+    },
+    /// How that link is to be read, beside what the application says of it.
+    LinkFlow {
+        app: AppId,
+        link: Token,
+        flow: Flow,
     },
     /// Read nothing more of this connection, until [`Output::Resume`].
     Pause {

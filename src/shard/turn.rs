@@ -40,6 +40,7 @@ impl Shard {
             Input::Call { req, app, call } => self.homes.local.push_back((app, AppInput::Call { req, call })),
             Input::Upload { req, app, news } => self.homes.local.push_back((app, AppInput::Upload { req, news })),
             Input::AskerLeft { req, app, why } => self.homes.local.push_back((app, AppInput::Left { req, why })),
+            Input::Link { app, link, event } => self.homes.local.push_back((app, AppInput::Link { link, event })),
             Input::Drain { window_ms } => self.on_drain(window_ms),
         }
         self.run_homes();

@@ -11,7 +11,7 @@ use super::{Asker, Client, Id, Question, World, socket};
 use crate::app::Context;
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{AppInput, Connect};
-use crate::app::home::{Decision, Flow, HomeState};
+use crate::app::home::{Decision, Flow, HomeState, Speaker};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::reply::{Content, Reply};
@@ -84,10 +84,11 @@ impl World {
                     self.depart(socket.key.slot, CloseReason::TokenExpired, 0);
                 }
                 Decision::Expired(_) => {}
-                Decision::Flow { socket, flow: Flow::Cut } => {
+                Decision::Flow { of: Speaker::Link(_), .. } => {}
+                Decision::Flow { of: Speaker::Socket(socket), flow: Flow::Cut } => {
                     self.depart(socket.key.slot, CloseReason::RateLimited, 0);
                 }
-                Decision::Flow { socket, flow } => {
+                Decision::Flow { of: Speaker::Socket(socket), flow } => {
                     self.client(socket).held = flow == Flow::Hold;
                     self.hear(socket.key.slot);
                 }
@@ -142,6 +143,7 @@ impl World {
             Effect::Job { job, token } => self.waiting.push_back((job, Asker::Application(token))),
             Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
             Effect::Cancel { token } => drop(self.timers.remove(&token)),
+            Effect::Link { link, order } => self.outside.orders.push((link, order)),
             Effect::Alert { kind, .. } => self.alerts.push(kind),
             Effect::Commit { .. } => unreachable!("the home has made a decision of it"),
         }

@@ -1,14 +1,14 @@
-//! What waits behind a load or a commit of one entity. A long queue is no reason to lose anything: sockets that add to it are
+//! What waits behind a load or a commit of one entity. A long queue is no reason to lose anything: sockets and links that add to it are
 //! not read until it has become short (back-pressure reaches the client through TCP, or through a POST that waits). The
 //! bounds above that are met by many clients together only, and are answered.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Decision, Flow};
+use super::{Decision, Flow, Speaker};
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::AppInput;
+use crate::app::link::LinkEvent;
 use crate::app::reply::{Content, Reply};
-use crate::base::ids::SocketRef;
 use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
 
 /// The queue of one entity.
@@ -19,8 +19,8 @@ pub struct Parked {
     bytes: usize,
     /// Loads and commits on their way.
     pub pending: u32,
-    /// Sockets that are not read until the queue is short.
-    held: BTreeSet<SocketRef>,
+    /// Those who are not read until the queue is short.
+    held: BTreeSet<Speaker>,
 }
 
 impl Parked {
@@ -31,15 +31,23 @@ impl Parked {
         let is_long = self.is_above(PARKED_EVENTS_LONG, PARKED_BYTES_LONG);
         match &input {
             AppInput::Event(_) | AppInput::Connect(_) if is_full => return refuse(input, out),
+            AppInput::Link { event: LinkEvent::Message(_) | LinkEvent::Arrived(_), .. } if is_full => {
+                return refuse(input, out);
+            }
             // A caller by HTTP has nothing that could be held, and an answer that says so.
             AppInput::Call { .. } if is_long => return refuse(input, out),
-            AppInput::Event(event) if is_long && self.held.insert(event.socket) => {
-                out.push(Decision::Flow { socket: event.socket, flow: Flow::Hold });
-            }
+            AppInput::Event(event) if is_long => self.hold(Speaker::Socket(event.socket), out),
+            AppInput::Link { link, event: LinkEvent::Message(_) } if is_long => self.hold(Speaker::Link(*link), out),
             _ => {}
         }
         self.bytes += size(&input);
         self.inputs.push_back(input);
+    }
+
+    fn hold(&mut self, of: Speaker, out: &mut Vec<Decision>) {
+        if self.held.insert(of) {
+            out.push(Decision::Flow { of, flow: Flow::Hold });
+        }
     }
 
     /// The input that waits for the longest time.
@@ -49,11 +57,11 @@ impl Parked {
         Some(input)
     }
 
-    /// Sockets are read again once the queue is short.
+    /// Those who were held are read again once the queue is short.
     pub fn release(&mut self, out: &mut Vec<Decision>) {
         if !self.is_above(PARKED_EVENTS_LONG / 2, PARKED_BYTES_LONG / 2) {
             let held = std::mem::take(&mut self.held);
-            out.extend(held.into_iter().map(|socket| Decision::Flow { socket, flow: Flow::Release }));
+            out.extend(held.into_iter().map(|of| Decision::Flow { of, flow: Flow::Release }));
         }
     }
 
@@ -72,6 +80,7 @@ fn size(input: &AppInput) -> usize {
         AppInput::Event(event) => event.args.size_bytes(),
         AppInput::Connect(connect) => connect.auth.len(),
         AppInput::Call { call, .. } => call.size_bytes(),
+        AppInput::Link { event, .. } => event.size_bytes(),
         _ => 0,
     }
 }
@@ -87,8 +96,10 @@ fn refuse(input: AppInput, out: &mut Vec<Decision>) {
                 let args = bytes::Bytes::from_static(BUSY.as_bytes());
                 fx.push(Effect::Ack { socket: event.socket, id, args, attachments: Vec::new() });
             }
-            None => out.push(Decision::Flow { socket: event.socket, flow: Flow::Cut }),
+            None => out.push(Decision::Flow { of: Speaker::Socket(event.socket), flow: Flow::Cut }),
         },
+        AppInput::Link { link, event: LinkEvent::Arrived(_) } => fx.refuse_link(link, 503, BUSY),
+        AppInput::Link { link, .. } => out.push(Decision::Flow { of: Speaker::Link(link), flow: Flow::Cut }),
         AppInput::Call { req, .. } => {
             fx.push(Effect::Reply { req, reply: Reply { status: 503, content: Content::Json(BUSY.to_owned()) } })
         }

@@ -305,7 +305,8 @@ impl Application for Fleet {
                 }
             }
             AppInput::Started => self.started = true,
-            AppInput::Call { .. } | AppInput::Upload { .. } | AppInput::Left { .. } | AppInput::Draining => {}
+            AppInput::Call { .. } | AppInput::Upload { .. } | AppInput::Left { .. } => {}
+            AppInput::Link { .. } | AppInput::Draining => {}
         }
     }
 

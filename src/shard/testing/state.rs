@@ -212,8 +212,8 @@ impl State {
                     }
                 }
                 Output::Left { ip } => self.left.push(ip),
-                // Nobody calls by HTTP here.
-                Output::Answer { .. } => {}
+                // Nobody calls by HTTP here, and nothing is dialled.
+                Output::Answer { .. } | Output::Link { .. } | Output::LinkFlow { .. } => {}
             }
         }
         any
