@@ -38,6 +38,10 @@ pub enum Effect {
         home: Home,
         event: Event,
     },
+    /// That home hears `Wake`: a shard that has heard `Started` says so of whoever has unfinished work. Twice is as good as once.
+    Wake {
+        home: Home,
+    },
     /// The CONNECT fails: CONNECT_ERROR with `message` and, if given, `data` (JSON text).
     Refuse {
         socket: SocketRef,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::Token;
 use super::asker::{Asker, By};
 use super::identity::Identity;
 use super::job::Outcome;
@@ -15,6 +14,7 @@ use super::link::{LinkEvent, LinkId};
 use super::reply::Leave;
 use super::route::Call;
 use super::upload::News;
+use super::{Home, Token};
 use crate::base::close::CloseReason;
 use crate::base::ids::{NspIndex, ReqId, Sid, SocketRef};
 use crate::base::json::surrogate;
@@ -25,6 +25,8 @@ use crate::base::percent;
 pub enum AppInput {
     /// Comes once, before anything else, on every shard: what has unfinished work is looked for now.
     Started,
+    /// Some shard of this application has found work for this home ([`Effect::Wake`](super::effect::Effect::Wake)).
+    Wake { home: Home },
     /// A client asks to join a namespace. Answer with `Accept` or `Refuse`; nothing else of this socket arrives before. A
     /// [moved](Connect::moved) socket is here already and waits for no answer.
     Connect(Connect),

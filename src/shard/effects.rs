@@ -76,6 +76,10 @@ impl Shard {
                 let home = self.config.placement.of_home(app, &home, self.id);
                 self.hand_home(app, home, AppInput::Event(event));
             }
+            Effect::Wake { home } => {
+                let shard = self.config.placement.of_home(app, &home, self.id);
+                self.hand_home(app, shard, AppInput::Wake { home });
+            }
             Effect::Refuse { socket, message, data } => {
                 self.stage(socket, Directive::Refuse { socket: socket.key, message, data });
             }

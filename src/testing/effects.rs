@@ -106,6 +106,7 @@ impl World {
                 identity.into_iter().for_each(|identity| self.identify(socket, identity));
             }
             Effect::Identify { socket, identity } => self.identify(socket, identity),
+            Effect::Wake { home } => self.inputs.push_back(AppInput::Wake { home }),
             Effect::Pass { event, .. } => self.inputs.push_back(AppInput::Event(event)),
             Effect::Refuse { socket, message, data } => {
                 let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();

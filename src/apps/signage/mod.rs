@@ -246,7 +246,8 @@ impl Application for Signage {
             | AppInput::Link { .. }
             | AppInput::Moved { .. }
             | AppInput::Expiring { .. }
-            | AppInput::Started => {}
+            | AppInput::Started
+            | AppInput::Wake { .. } => {}
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Fleet {
     timers: BTreeMap<SocketRef, Token>,
     /// It has heard `Started`.
     started: bool,
+    /// Homes that were woken here.
+    woken: Vec<Home>,
     /// Speaks this long before the end of a token.
     notice_ms: Option<u64>,
     /// Hears pongs, and logs them and the silence before a departure.
@@ -63,7 +65,17 @@ impl Fleet {
     pub(crate) fn new(log: Option<Log>) -> Fleet {
         let (waiting, timers) = (BTreeMap::new(), BTreeMap::new());
         let (notice_ms, hears_pongs, refreshed) = (None, false, None);
-        Fleet { log, next_token: 0, waiting, timers, started: false, notice_ms, hears_pongs, refreshed }
+        Fleet {
+            log,
+            next_token: 0,
+            waiting,
+            timers,
+            started: false,
+            woken: Vec::new(),
+            notice_ms,
+            hears_pongs,
+            refreshed,
+        }
     }
 
     /// One that speaks `notice_ms` before the end of a token, and at the end.
@@ -171,6 +183,8 @@ impl Fleet {
                 let event = Event { socket, nsp, identity: named(&text, None), args: Args::of("whoami", &[]), ack };
                 fx.push(Effect::Pass { home: Home::Tenant(text), event });
             }
+            "wake" => fx.push(Effect::Wake { home: Home::Tenant(text) }),
+            "woken" => fx.ack(socket, ack, &self.woken.iter().filter(|home| **home == self.home(&identity)).count()),
             "whoami" => fx.ack(socket, ack, &identity.sub()),
             "work" => {
                 let token = Some(self.wait(Waiting::Work(socket)));
@@ -305,6 +319,7 @@ impl Application for Fleet {
                 }
             }
             AppInput::Started => self.started = true,
+            AppInput::Wake { home } => self.woken.push(home),
             AppInput::Call { .. } | AppInput::Upload { .. } | AppInput::Left { .. } => {}
             AppInput::Link { .. } | AppInput::Draining => {}
         }

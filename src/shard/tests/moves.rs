@@ -115,6 +115,23 @@ fn another_home_answers_an_event_that_was_passed_on() {
     }
 }
 
+#[test]
+fn a_home_is_woken_by_whichever_shard_has_found_work_for_it() {
+    for shards in [1, 2, 4] {
+        let world = world(shards);
+        let peers = ["t", "u", "v", "w"].map(|tenant| {
+            let peer = world.websocket("/fleet-root");
+            peer.joins("/", &json!({"token": tenant}).to_string());
+            peer
+        });
+        peers.iter().for_each(|peer| peer.sends("42[\"wake\",\"u\"]"));
+        for (peer, times) in peers.iter().zip([0, 4, 0, 0]) {
+            peer.sends("427[\"woken\"]");
+            peer.gets(&format!("437[{times}]"));
+        }
+    }
+}
+
 /// A world whose application speaks `notice_ms` before the end of a token, and a client whose token ends in 60 s.
 fn speaking(shards: u16, notice_ms: u64) -> (World, Peer) {
     let auth = AuthSettings { mode: AuthMode::Jwt, jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() };
