@@ -24,17 +24,18 @@ url = "memory:"
 enabled = true
 `;
 
-/** `signage`, tokens signed by [`SECRET`], SQLite on disk. */
-export const signage = ({ shards = 2, settings = "" } = {}) => (daemon) => `
+/** One application at the root, tokens signed by [`SECRET`], SQLite on disk. */
+const application = (name, { shards = 2, settings = "", listener = "", ping = [500, 400] } = {}) => (daemon) => `
 [server]
 shards = ${shards}
 data_dir = "${daemon.dir}/data"
 drain_timeout_s = 1
 [[listener]]
 bind = "127.0.0.1:${daemon.port}"
-root = "signage"
-ping_interval_ms = 500
-ping_timeout_ms = 400
+root = "${name}"
+ping_interval_ms = ${ping[0]}
+ping_timeout_ms = ${ping[1]}
+${listener}
 [admin]
 bind = "127.0.0.1:${daemon.adminPort}"
 [auth]
@@ -42,10 +43,16 @@ mode = "jwt"
 jwt_secret = "${SECRET}"
 [store]
 url = "sqlite:${daemon.dir}/data/siod.db"
-[apps.signage]
+[apps.${name}]
 enabled = true
 ${settings}
 `;
+
+/** Digital signage. */
+export const signage = (options) => application("signage", options);
+
+/** Customer chat. */
+export const utalk = (options) => application("utalk", options);
 
 /** `lab` at the root behind a proxy on this machine, tokens signed by [`SECRET`], talkative. */
 export const proxied = ({ shards = 2, listener = "", limits = "" } = {}) => (daemon) => `

@@ -1,29 +1,18 @@
 // A daemon that serves signage, with its clients: what suites about players and operators share.
 import assert from "node:assert/strict";
 import { signage } from "./config.mjs";
-import { startDaemon } from "./daemon.mjs";
-import { request } from "./http.mjs";
 import { mint } from "./jwt.mjs";
-import { Clients, Recorder, connected } from "./socketio.mjs";
+import { Served } from "./served.mjs";
+import { connected } from "./socketio.mjs";
+
+export { endRunning } from "./served.mjs";
 
 export const SETTINGS = "state_interval_ms = 100\noffline_alert_after_ms = 300";
 
 /** A daemon of one test with its clients. */
-export class Fleet {
-  clients = new Clients();
-  relays = [];
-
-  static async start(settings = SETTINGS, options = {}) {
-    const fleet = new Fleet();
-    fleet.daemon = await startDaemon(signage({ settings, ...options }));
-    running = fleet;
-    return fleet;
-  }
-
-  async end() {
-    this.clients.closeAll();
-    this.relays.forEach((one) => one.close());
-    await this.daemon.stop();
+export class Fleet extends Served {
+  static start(settings = SETTINGS, options = {}) {
+    return super.start(signage({ settings, ...options }));
   }
 
   /** A token of the device's own, from the admin API. */
@@ -33,23 +22,8 @@ export class Fleet {
     return answer.json().token;
   }
 
-  adminApi(path, method = "GET") {
-    return request(this.daemon.adminPort, path, { method });
-  }
-
-  health() {
-    return request(this.daemon.port, "/health");
-  }
-
-  async metric(pattern) {
-    const { body } = await this.adminApi("/metrics");
-    return body.split("\n").filter((line) => pattern.test(line)).reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-  }
-
-  socket(auth, { url = this.daemon.url, ...options } = {}) {
-    const socket = this.clients.create(`${url}/signage`, { auth, transports: ["websocket"], ...options });
-    socket.record = new Recorder(socket);
-    return socket;
+  socket(auth, options) {
+    return this.client("/signage", auth, options);
   }
 
   /** An operator of some kind: admin unless `claims` say otherwise. */
@@ -86,15 +60,6 @@ export function obeys(socket, result = { ok: 1 }) {
 }
 
 export const of = (deviceId) => (data) => data.deviceId === deviceId;
-
-let running;
-
-/** Ends the daemon of the test that was run, if it has one. */
-export async function endRunning() {
-  const fleet = running;
-  running = undefined;
-  await fleet?.end();
-}
 
 /** Whatever was on its way through the fleet's home has arrived: both sides have been answered after it. */
 export async function settled(player, admin) {
