@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::backend::Readiness;
 use super::{Api, VERSION, reply};
+use crate::app::link::LinkEnd;
 use crate::base::time::WallMillis;
-use crate::shard::sample::{FetchSample, ShardSample};
+use crate::shard::sample::{FetchSample, LinkSample, ShardSample};
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -54,6 +55,7 @@ async fn detailed(State(api): State<Api>) -> Response {
     }
     body["shard_details"] = samples.iter().map(shard).collect();
     body["fetches"] = samples.iter().flat_map(|sample| &sample.fetches).map(fetches).collect();
+    body["links"] = samples.iter().flat_map(|sample| &sample.links).map(links).collect();
     reply::json(status(&readiness), body.to_string())
 }
 
@@ -98,14 +100,35 @@ fn shard(sample: &ShardSample) -> serde_json::Value {
 
 /// What an application has asked of the outside.
 fn fetches(sample: &FetchSample) -> serde_json::Value {
-    let error = sample.last_error.as_ref().map(|(at, text)| json!({ "at": at.to_string(), "text": text }));
     json!({
         "app": sample.app,
         "in_flight": sample.in_flight,
         "answered": sample.answered.iter().sum::<u64>(),
         "failed": sample.failed.iter().sum::<u64>(),
-        "last_error": error,
+        "last_error": last_error(sample.last_error.as_ref()),
     })
+}
+
+/// The links of an application, of one kind.
+fn links(sample: &LinkSample) -> serde_json::Value {
+    let closed = LinkEnd::LABELS.into_iter().zip(sample.closed).filter(|(_, count)| *count > 0);
+    json!({
+        "app": sample.app,
+        "kind": sample.kind,
+        "attempts": sample.attempts(),
+        "opening": sample.opening,
+        "open": sample.open,
+        "opened": sample.opened,
+        "closed": closed.map(|(why, count)| (why.to_owned(), count.into())).collect::<serde_json::Map<_, _>>(),
+        "open_ms_mean": sample.open_us.sum().checked_div(sample.open_us.count()).map(|us| us / 1_000),
+        "messages": { "received": sample.messages_received, "sent": sample.messages_sent },
+        "bytes": { "received": sample.bytes_received, "sent": sample.bytes_sent },
+        "last_error": last_error(sample.last_error.as_ref()),
+    })
+}
+
+fn last_error(error: Option<&(WallMillis, String)>) -> Option<serde_json::Value> {
+    error.map(|(at, text)| json!({ "at": at.to_string(), "text": text }))
 }
 
 fn status(readiness: &Readiness) -> StatusCode {
@@ -199,5 +222,32 @@ mod tests {
         let error = json!({"at": "1970-01-01T00:00:00.000Z", "text": "refused: a.example:80: connection refused"});
         let row = json!({"app": "desk", "in_flight": 1, "answered": 4, "failed": 2, "last_error": error});
         assert_eq!(answer.json()["fetches"], json!([row]));
+    }
+
+    #[tokio::test]
+    async fn links_are_shown_by_application_and_kind_with_their_ends_and_the_last_failure() {
+        let last_error = Some((WallMillis(0), "dns: a.example does not resolve".to_owned()));
+        let (app, kind) = ("desk", LinkSample::DIALLED);
+        let mut links = LinkSample { app, kind, opening: 1, open: 2, opened: 3, last_error, ..LinkSample::default() };
+        links.closed[LinkEnd::Silent.place()] = 1;
+        [2_000, 4_000].into_iter().for_each(|us| links.open_us.record(us));
+        (links.messages_sent, links.bytes_received) = (5, 6);
+        let samples = vec![ShardSample { links: vec![links], ..ShardSample::default() }];
+        let fake = Fake { samples, ..Fake::default() };
+        let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
+        let row = json!({
+            "app": "desk",
+            "kind": "dialled",
+            "attempts": 4,
+            "opening": 1,
+            "open": 2,
+            "opened": 3,
+            "closed": {"silent": 1},
+            "open_ms_mean": 3,
+            "messages": {"received": 0, "sent": 5},
+            "bytes": {"received": 6, "sent": 0},
+            "last_error": {"at": "1970-01-01T00:00:00.000Z", "text": "dns: a.example does not resolve"},
+        });
+        assert_eq!(answer.json()["links"], json!([row]));
     }
 }

@@ -89,7 +89,7 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Terms { message_bytes_max: 1024 * 1024, ping_interval_ms: 25_000, ping_timeout_ms: 20_000 }
+        Terms { message_bytes_max: 256 * 1024, ping_interval_ms: 25_000, ping_timeout_ms: 20_000 }
     }
 }
 

@@ -155,10 +155,9 @@ pub const FETCH_IDLE_TIMEOUT_MS: u64 = 30_000;
 pub const FETCH_TEXT_CHARS_MAX: usize = 200;
 /// One message of a link, whichever way.
 pub const LINK_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Messages of a link, and bytes of them, on their way to its home; above these it is not read. Bytes of all dialled links.
-pub const LINK_IN_MESSAGES_MAX: usize = 256;
-pub const LINK_IN_BYTES_MAX: usize = LINK_MESSAGE_BYTES_MAX;
-pub const LINKS_IN_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Messages of a dialled link on their way to its home; above these, or as many bytes of them as its largest message may have,
+/// it is not read.
+pub const LINK_IN_MESSAGES_MAX: usize = 64;
 /// Messages of a link, and bytes of them, that wait for the peer to take them; above these it is too slow, and closed. Bytes
 /// of all dialled links: above these, so is one that is told more.
 pub const LINK_OUT_MESSAGES_MAX: usize = 1_024;
@@ -166,9 +165,14 @@ pub const LINK_OUT_BYTES_MAX: usize = 2 * LINK_MESSAGE_BYTES_MAX;
 pub const LINKS_OUT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A peer that takes nothing of what waits for it for so long is too slow.
 pub const LINK_WRITE_TIMEOUT_MS: u64 = 30_000;
-/// Links that we dial, of all applications, and those of them that are being opened at once; one more waits for its place.
+/// Links that we dial, of all applications, and bytes that their peers could make us hold: of each, one of its largest messages
+/// that is coming and twice that on its way home. One more is closed as `busy`.
 pub const LINKS_DIALLED_MAX: usize = 4_096;
+pub const LINKS_IN_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Those of them that are being opened at once; one more waits for its place.
 pub const LINKS_OPENING_MAX: usize = 256;
+/// A process that ends waits so long for its last words on links.
+pub const LINKS_FINISH_TIMEOUT_MS: u64 = 1_000;
 /// A dialled link is open within this time, and its asker may want less.
 pub const LINK_OPEN_TIMEOUT_MS_MAX: u64 = 60_000;
 /// Subprotocols that one handshake offers.
@@ -218,7 +222,7 @@ const _: () = assert!(HEAD_TIMEOUT_MS < KEEP_ALIVE_TIMEOUT_MS);
 const _: () = assert!(UPGRADE_NOOP_INTERVAL_MS < UPGRADE_TIMEOUT_MS);
 const _: () = assert!(COPY_ON_FLUSH_BYTES_MAX < READ_BUFFER_BYTES);
 const _: () = assert!(FETCH_BYTES_MAX <= FETCHES_BYTES_MAX && FETCHES_PER_HOST_MAX <= FETCHES_MAX);
-const _: () = assert!(LINK_MESSAGE_BYTES_MAX <= LINK_IN_BYTES_MAX && LINK_MESSAGE_BYTES_MAX <= LINK_OUT_BYTES_MAX);
+const _: () = assert!(3 * LINK_MESSAGE_BYTES_MAX <= LINKS_IN_BYTES_MAX && LINK_MESSAGE_BYTES_MAX <= LINK_OUT_BYTES_MAX);
 const _: () = assert!(CONTROL_PAYLOAD_BYTES_MAX < 126);
 const _: () = assert!(PARKED_EVENTS_LONG < PARKED_EVENTS_MAX && PARKED_BYTES_LONG < PARKED_BYTES_MAX);
 

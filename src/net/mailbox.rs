@@ -66,6 +66,8 @@ pub enum Message {
         app: AppId,
         link: LinkId,
         event: LinkEvent,
+        /// Given up when the home has taken it: until then it is on its way.
+        credit: Option<Box<dyn Send>>,
     },
     /// The asker of a call has left.
     Left {

@@ -17,4 +17,7 @@ pub(crate) trait Outside {
 
     /// How that link is to be read, beside what the application says of it.
     fn link_flow(&self, app: AppId, link: Token, flow: Flow);
+
+    /// The daemon ends, and the homes of this core have had their last word: links that they dial end with it.
+    fn drain(&self);
 }

@@ -195,7 +195,7 @@ impl<O: Outside> Reactor<O> {
                 self.calls.on_call(req, app, asker);
                 self.shard.on_input(now, Input::Call { req, app, call });
             }
-            Message::Link { app, link, event } => self.shard.on_input(now, Input::Link { app, link, event }),
+            Message::Link { app, link, event, credit: _ } => self.shard.on_input(now, Input::Link { app, link, event }),
             Message::Upload { req, news } => self.on_asker(now, req, Said::News(news)),
             Message::Left { req } => self.on_asker(now, req, Said::Left),
             Message::Sample(asked) => {
@@ -206,9 +206,10 @@ impl<O: Outside> Reactor<O> {
             }
             Message::Drain { window_ms } => {
                 self.shard.on_input(now, Input::Drain { window_ms });
-                // What homes say last goes out before their streams end.
+                // What homes say last goes out before their streams and links end.
                 self.carry_out(now);
                 self.calls.on_drain();
+                self.outside.drain();
             }
         }
     }

@@ -220,6 +220,7 @@ impl Backend for Daemon {
                 first.store_us = self.store.latency();
                 first.store = store_sample(&self.store);
                 first.fetches = self.upstream.samples();
+                first.links.extend(self.upstream.link_samples());
             }
             samples
         })

@@ -14,10 +14,9 @@ use super::backend::Daemon;
 use super::plan::Plan;
 use crate::api::client_files;
 use crate::app::Token;
-use crate::app::fetch::FetchFailure;
 use crate::app::home::Flow;
 use crate::app::job::{Job, Outcome};
-use crate::app::link::{LinkEnd, LinkEvent, LinkId, LinkOrder};
+use crate::app::link::{LinkId, LinkOrder};
 use crate::base::ids::{AppId, ShardId};
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
@@ -31,7 +30,7 @@ use crate::net::reactor::Reactor;
 use crate::shard::Shard;
 use crate::shard::io::{Purpose, Ticket};
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::{Credit, LinkName, Upstream};
 
 /// What the cores are made of, beside the plan.
 pub(crate) struct Parts {
@@ -143,6 +142,12 @@ struct Shell {
     upstream: Upstream,
 }
 
+impl Shell {
+    fn named(&self, app: AppId, token: Token) -> LinkName {
+        LinkName { app, shard: self.id, token }
+    }
+}
+
 impl Outside for Shell {
     /// The answer comes back as a message, whoever is still connected.
     fn job(&self, app: AppId, purpose: Option<Purpose>, job: Job) {
@@ -159,13 +164,22 @@ impl Outside for Shell {
     }
 
     fn link(&self, app: AppId, link: Token, order: LinkOrder) {
-        if matches!(order, LinkOrder::Open(_)) {
-            // Nothing dials yet.
-            let event = LinkEvent::Closed { why: LinkEnd::Failed(FetchFailure::Unavailable) };
-            let message = Message::Link { app, link: LinkId::Dialled(link), event };
-            self.mailboxes[usize::from(self.id.0)].send(message);
-        }
+        let name = self.named(app, link);
+        let LinkOrder::Open(dial) = order else { return self.upstream.order(&name, order) };
+        let mailboxes = self.mailboxes.clone();
+        let home = move |event, credit: Option<Credit>| {
+            let credit = credit.map(|credit| Box::new(credit) as Box<dyn Send>);
+            let message = Message::Link { app, link: LinkId::Dialled(link), event, credit };
+            mailboxes[usize::from(name.shard.0)].send(message);
+        };
+        self.upstream.open(name, *dial, Box::new(home));
     }
 
-    fn link_flow(&self, _: AppId, _: Token, _: Flow) {}
+    fn link_flow(&self, app: AppId, link: Token, flow: Flow) {
+        self.upstream.flow(&self.named(app, link), flow);
+    }
+
+    fn drain(&self) {
+        self.upstream.drain(self.id);
+    }
 }

@@ -3,15 +3,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::testing;
+use super::testing::{self, Client, join, next};
 use crate::api::backend::Backend as _;
 use crate::app::effect::{Effect, Effects, Token};
 use crate::app::event::AppInput;
@@ -69,22 +67,6 @@ impl Application for Asking {
     }
 }
 
-type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-async fn next(client: &mut Client) -> String {
-    let message = tokio::time::timeout(Duration::from_secs(30), client.next()).await.expect("in time");
-    message.unwrap().unwrap().into_text().unwrap().to_string()
-}
-
-async fn join(daemon: SocketAddr, name: &str) -> Client {
-    let url = format!("ws://{daemon}/socket.io/?EIO=4&transport=websocket");
-    let (mut client, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    assert!(next(&mut client).await.starts_with('0'));
-    client.send(Message::text(format!("40/asker,{{\"token\":\"{name}\"}}"))).await.unwrap();
-    assert!(next(&mut client).await.starts_with("40/asker,{\"sid\""));
-    client
-}
-
 async fn send(client: &mut Client, url: &str) {
     client.send(Message::text(format!("42/asker,1[\"fetch\",\"{url}\"]"))).await.unwrap();
 }
@@ -121,7 +103,7 @@ async fn an_event_asks_the_outside_and_is_answered_with_what_came() {
     let (there, never, inner) = (format!("http://{peer}/"), format!("http://{peer}/never"), "http://10.0.0.1/");
     // With eight people both cores are somebody's home, and somebody's home is not the core of the socket.
     for name in 0..8 {
-        let mut client = join(daemon, &format!("person-{name}")).await;
+        let mut client = join(daemon, "/asker", &format!("person-{name}")).await;
         send(&mut client, &never).await;
         for (url, answer) in [(&*there, "200 hello"), (inner, "forbidden"), ("nowhere", "invalid")] {
             send(&mut client, url).await;
@@ -140,7 +122,7 @@ async fn an_event_asks_the_outside_and_is_answered_with_what_came() {
 async fn peers_that_are_silent_or_flood_are_in_no_turn_of_a_shard() {
     let (daemon, backend) = testing::serve(&TABLE, |plan| plan.upstream.allow = vec!["127.0.0.1/32".parse().unwrap()]);
     let (silent, flooding) = (peer().await, peer().await);
-    let mut client = join(daemon, "ana").await;
+    let mut client = join(daemon, "/asker", "ana").await;
     for _ in 0..100 {
         send(&mut client, &format!("http://{silent}/never")).await;
         send(&mut client, &format!("http://{flooding}/flood")).await;

@@ -18,6 +18,8 @@ pub(crate) mod descriptors;
 mod feed;
 #[cfg(test)]
 mod fetching;
+#[cfg(test)]
+mod linking;
 pub(crate) mod memory;
 pub(crate) mod plan;
 pub(crate) mod signals;

@@ -2,7 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::backend::Daemon;
 use super::cores::{Cores, Parts};
@@ -39,4 +44,23 @@ pub(super) fn serve(table: &'static Table, adapt: impl FnOnce(&mut Plan)) -> (So
     let parts = Parts { clock, guard, store, upstream, control, daemon: daemon.clone() };
     Cores::start(&plan, parts, vec![bound]).unwrap();
     (address, daemon)
+}
+
+/// A client that speaks Socket.IO over a WebSocket.
+pub(super) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The next packet that a client hears.
+pub(super) async fn next(client: &mut Client) -> String {
+    let message = tokio::time::timeout(Duration::from_secs(30), client.next()).await.expect("in time");
+    message.unwrap().unwrap().into_text().unwrap().to_string()
+}
+
+/// A client of this name that has joined the namespace.
+pub(super) async fn join(daemon: SocketAddr, nsp: &str, name: &str) -> Client {
+    let url = format!("ws://{daemon}/socket.io/?EIO=4&transport=websocket");
+    let (mut client, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert!(next(&mut client).await.starts_with('0'));
+    client.send(Message::text(format!("40{nsp},{{\"token\":\"{name}\"}}"))).await.unwrap();
+    assert!(next(&mut client).await.starts_with(&format!("40{nsp},{{\"sid\"")));
+    client
 }

@@ -5,6 +5,7 @@ use super::Shard;
 use super::stats::Outcomes;
 use crate::app::Tally;
 use crate::app::fetch::FetchFailure;
+use crate::app::link::LinkEnd;
 use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::base::ids::NspId;
@@ -68,6 +69,8 @@ pub struct ShardSample {
     pub store: StoreSample,
     /// Requests to the outside since the start, of each application that has asked for one; of the process, too.
     pub fetches: Vec<FetchSample>,
+    /// Of each application that has had some, and each kind of them.
+    pub links: Vec<LinkSample>,
     /// Sockets closed because their outbox was full or made no progress.
     pub slow_consumers: u64,
     pub alerts: Vec<AlertSample>,
@@ -153,6 +156,42 @@ impl FetchSample {
     /// All requests that were asked for.
     pub fn asked(&self) -> u64 {
         self.in_flight + self.outcomes().map(|(_, count)| count).sum::<u64>()
+    }
+}
+
+/// The links of one application, of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkSample {
+    pub app: &'static str,
+    /// [`LinkSample::DIALLED`] or [`LinkSample::ARRIVED`].
+    pub kind: &'static str,
+    /// Being opened, or waiting to be admitted.
+    pub opening: u64,
+    pub open: u64,
+    /// Those that have opened so far.
+    pub opened: u64,
+    /// By [`LinkEnd::place`], whether they had opened or not.
+    pub closed: [u64; LinkEnd::LABELS.len()],
+    /// Messages and their bytes, without frames.
+    pub messages_received: u64,
+    pub messages_sent: u64,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// From the order or arrival to the opening.
+    pub open_us: Histogram,
+    /// Newest failure, and when it was.
+    pub last_error: Option<(WallMillis, String)>,
+}
+
+impl LinkSample {
+    /// Those that we dial.
+    pub const DIALLED: &'static str = "dialled";
+    /// Those that somebody opens here.
+    pub const ARRIVED: &'static str = "arrived";
+
+    /// All that were ordered or have arrived so far.
+    pub fn attempts(&self) -> u64 {
+        self.opening + self.open + self.closed.iter().sum::<u64>()
     }
 }
 

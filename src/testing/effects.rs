@@ -84,7 +84,7 @@ impl World {
                     self.depart(socket.key.slot, CloseReason::TokenExpired, 0);
                 }
                 Decision::Expired(_) => {}
-                Decision::Flow { of: Speaker::Link(_), .. } => {}
+                Decision::Flow { of: Speaker::Link(link), flow } => self.link_flow(link, flow),
                 Decision::Flow { of: Speaker::Socket(socket), flow: Flow::Cut } => {
                     self.depart(socket.key.slot, CloseReason::RateLimited, 0);
                 }
@@ -144,7 +144,7 @@ impl World {
             Effect::Job { job, token } => self.waiting.push_back((job, Asker::Application(token))),
             Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
             Effect::Cancel { token } => drop(self.timers.remove(&token)),
-            Effect::Link { link, order } => self.outside.orders.push((link, order)),
+            Effect::Link { link, order } => self.order(link, order),
             Effect::Alert { kind, .. } => self.alerts.push(kind),
             Effect::Commit { .. } => unreachable!("the home has made a decision of it"),
         }

@@ -2,13 +2,14 @@
 //! threads), clients with inboxes and rooms, HTTP calls, an outside that answers requests, and time that only tests move. A test
 //! is a script, one input a line.
 //!
-//! `mod` (what a script says), `upload` (about files) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`, `outside`.
+//! `mod` (what a script says), `upload` (about files), `links` (the other side of links) → `heard` (what it looks at) → `effects`, `dialects` (the shard's part) → `store`, `outside`.
 //!
 //! Effects are applied as the shard applies them, through the same [`HomeState`]; nothing of the application is looked into.
 
 mod dialects;
 mod effects;
 mod heard;
+mod links;
 pub(crate) mod outside;
 mod store;
 mod upload;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::links::Links;
 use self::outside::Outside;
 pub(crate) use self::store::Store;
 use self::upload::Coming;
@@ -65,6 +67,7 @@ pub(crate) struct World {
     /// Requests that the outside has not answered, and who asked.
     requests: VecDeque<(Fetch, Option<Token>)>,
     pub outside: Outside,
+    links: Links,
     pub store: Store,
     /// Answers to calls, the newest last.
     pub replies: Vec<(u16, Value)>,
@@ -153,6 +156,7 @@ impl World {
             waiting: VecDeque::new(),
             requests: VecDeque::new(),
             outside: Outside::default(),
+            links: Links::default(),
             store: Store::new(tables, shelves),
             replies: Vec::new(),
             coming: None,
@@ -185,6 +189,7 @@ impl World {
         self.waiting.clear();
         self.coming = None;
         self.requests.clear();
+        self.links = Links::default();
         self.now = self.now.plus(1_000);
         self.input(AppInput::Started);
     }

@@ -1,7 +1,6 @@
 //! The outside of a world: who answers requests, as a test scripts it.
 
 use crate::app::fetch::{Fetch, FetchError, FetchFailure, Fetched};
-use crate::app::link::{LinkId, LinkOrder};
 
 type Answer = Box<dyn FnMut(&Fetch) -> Result<Fetched, FetchError>>;
 
@@ -11,8 +10,6 @@ pub(crate) struct Outside {
     pub asked: Vec<Fetch>,
     /// Requests get no answer until [`World::outside_answers`](super::World::outside_answers).
     pub hangs: bool,
-    /// Orders about links so far.
-    pub orders: Vec<(LinkId, LinkOrder)>,
     answer: Answer,
 }
 
@@ -20,7 +17,7 @@ impl Default for Outside {
     /// Nobody is there.
     fn default() -> Self {
         let nobody = |_: &Fetch| Err(FetchError::new(FetchFailure::Refused, "nobody is there"));
-        Outside { asked: Vec::new(), hangs: false, orders: Vec::new(), answer: Box::new(nobody) }
+        Outside { asked: Vec::new(), hangs: false, answer: Box::new(nobody) }
     }
 }
 

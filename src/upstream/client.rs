@@ -13,12 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 
 use super::connect::Connector;
-use super::judge::Judge;
 use super::kept::Kept;
-use super::names::Names;
 use super::places::{Bounds, Places};
 use super::request::Hop;
-use super::{Settings, tls};
 use crate::app::fetch::{Fetch, FetchError, FetchFailure, Fetched};
 use crate::base::limit;
 
@@ -29,11 +26,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// # Errors
-    /// A sentence about what of the settings cannot be used.
-    pub(super) fn new(settings: &Settings, bounds: Bounds) -> Result<Client, String> {
-        let judge = Judge::new(settings.allow.clone());
-        let connector = Connector::new(Names::new(settings)?, judge, tls::config(settings.ca_file.as_deref())?);
+    pub(super) fn new(connector: Connector, bounds: Bounds) -> Client {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_millis(limit::FETCH_IDLE_TIMEOUT_MS))
@@ -41,7 +34,7 @@ impl Client {
             .http1_max_buf_size(limit::FETCH_HEAD_BYTES_MAX)
             .http1_max_headers(limit::FETCH_HEADERS_MAX)
             .build(connector);
-        Ok(Client { http, places: Places::new(bounds), kept: Mutex::new(Kept::new(bounds.idle_hosts)) })
+        Client { http, places: Places::new(bounds), kept: Mutex::new(Kept::new(bounds.idle_hosts)) }
     }
 
     /// The answer, or why there is none; within the asker's bounds but for time, which is the caller's.

@@ -11,15 +11,18 @@ use std::time::Duration;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
 use super::judge::Judge;
 use super::names::Names;
+use super::{Settings, tls};
 use crate::app::fetch::{FetchError, FetchFailure};
 use crate::base::limit::FETCH_CONNECT_TIMEOUT_MS;
+
+/// A connection, with TLS or without.
+pub(super) type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, FetchError>> + Send>>;
 
@@ -28,14 +31,17 @@ type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, FetchError>> + Send>>
 pub(super) struct Connector(HttpsConnector<Tcp>);
 
 impl Connector {
-    pub(super) fn new(names: Names, judge: Judge, tls: ClientConfig) -> Connector {
-        let tcp = Tcp { names: Arc::new(names), judge: Arc::new(judge) };
-        Connector(HttpsConnector::from((tcp, tls)))
+    /// # Errors
+    /// A sentence about what of the settings cannot be used.
+    pub(super) fn new(settings: &Settings) -> Result<Connector, String> {
+        let judge = Arc::new(Judge::new(settings.allow.clone()));
+        let (names, tls) = (Arc::new(Names::new(settings)?), tls::config(settings.ca_file.as_deref())?);
+        Ok(Connector(HttpsConnector::from((Tcp { names, judge }, tls))))
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Connection;
     type Error = FetchError;
     type Future = Connecting<Self::Response>;
 

@@ -10,12 +10,17 @@ use tokio::sync::oneshot;
 
 use super::Settings;
 use super::client::Client;
+use super::connect::Connector;
+use super::link::links::{LinkName, Links};
+use super::link::side::OnLink;
 use super::places::Bounds;
 use super::status::{OnFetched, Status};
 use crate::app::fetch::{Fetch, FetchError, FetchFailure};
-use crate::base::ids::AppId;
+use crate::app::home::Flow;
+use crate::app::link::{Dial, LinkOrder};
+use crate::base::ids::{AppId, ShardId};
 use crate::base::limit::FETCH_TIMEOUT_MS_MAX;
-use crate::shard::sample::FetchSample;
+use crate::shard::sample::{FetchSample, LinkSample};
 
 /// Requests to the outside; clones share it.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub(crate) struct Upstream {
 struct Inner {
     runtime: tokio::runtime::Handle,
     client: Arc<Client>,
+    links: Arc<Links>,
     status: Arc<Status>,
     thread: Mutex<Option<Running>>,
 }
@@ -47,21 +53,29 @@ impl Upstream {
     pub(super) fn bounded(settings: &Settings, bounds: Bounds) -> Result<Upstream, String> {
         let refused = |error| format!("the thread of requests to the outside does not start: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-        let client = {
+        let handle = runtime.handle().clone();
+        let (client, links) = {
             // Sockets and timers of what is made here are the thread's.
             let _entered = runtime.enter();
-            Arc::new(Client::new(settings, bounds)?)
+            let connector = Connector::new(settings)?;
+            let links = Links::new(connector.clone(), handle.clone(), bounds, &settings.apps);
+            (Arc::new(Client::new(connector, bounds)), links)
         };
-        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
+        let ending = links.clone();
         let work = move || {
-            // It also ends when nobody can stop it any more. What is on its way is dropped, and thereby answered.
-            let _ = runtime.block_on(stopped);
+            runtime.block_on(async {
+                // It also ends when nobody can stop it any more.
+                let _ = stopped.await;
+                ending.drain(None);
+                ending.finish().await;
+            });
+            // What is on its way is dropped, and thereby answered.
         };
         let thread = thread::Builder::new().name("upstream".to_owned()).spawn(work).map_err(refused)?;
         let thread = Mutex::new(Some(Running { stop, thread }));
         let status = Status::new(&settings.apps);
-        Ok(Upstream { inner: Arc::new(Inner { runtime: handle, client, status, thread }) })
+        Ok(Upstream { inner: Arc::new(Inner { runtime: handle, client, links, status, thread }) })
     }
 
     /// Takes a request of an application; `reply` hears what came of it.
@@ -77,13 +91,38 @@ impl Upstream {
         });
     }
 
+    /// Opens a link of an application; `home` hears what becomes of it.
+    pub(crate) fn open(&self, name: LinkName, dial: Dial, home: OnLink) {
+        self.inner.links.open(name, dial, home);
+    }
+
+    /// Any other order about a link. One that is not there hears nothing.
+    pub(crate) fn order(&self, name: &LinkName, order: LinkOrder) {
+        self.inner.links.on_order(name, order);
+    }
+
+    /// How a link is to be read, beside what its application says of it.
+    pub(crate) fn flow(&self, name: &LinkName, flow: Flow) {
+        self.inner.links.on_flow(name, flow);
+    }
+
+    /// Links at home on this shard are over, behind what they have been told, and no new one begins.
+    pub(crate) fn drain(&self, shard: ShardId) {
+        self.inner.links.drain(Some(shard));
+    }
+
+    /// What operators see of links, of each application that has dialled.
+    pub(crate) fn link_samples(&self) -> Vec<LinkSample> {
+        self.inner.links.samples()
+    }
+
     /// What operators see, of each application that has asked for something.
     pub(crate) fn samples(&self) -> Vec<FetchSample> {
         self.inner.status.samples()
     }
 
-    /// Answers what is on its way `Unavailable`, and what is submitted from now on. Blocks for a moment; a second call does
-    /// nothing.
+    /// Answers what is on its way `Unavailable`, and what is submitted from now on, and closes what is open. Blocks for a moment,
+    /// while peers are told; a second call does nothing.
     pub(crate) fn close(&self) {
         let Some(Running { stop, thread }) = self.inner.thread.lock().take() else { return };
         // A thread that has ended needs no word.

@@ -1,10 +1,10 @@
 //! Layer 7: what the daemon asks of the outside. In come [`Fetch`](crate::app::fetch::Fetch)es as values, out goes what came of
-//! them, each once and in bounded time and room. All of it happens on one thread of its own, so that none of it slows a shard.
-//! It knows no application.
+//! them, each once and in bounded time and room; and orders about [`link`](crate::app::link)s that are dialled, out goes what
+//! happens to these. All of it happens on one thread of its own, so that none of it slows a shard. It knows no application.
 //!
-//! Reading order: [`handle`] (the door: submit, figures, close) → `places` (who has to wait, who is turned away) →
+//! Reading order: [`handle`] (the door: submit, order, figures, close) → `places` (who has to wait, who is turned away) →
 //! `request` (what may be asked, where a redirect leads) → `client` (one request and its answer), `kept` (whose connections rest) → `connect`
-//! (name → judged address → connection), `names`, `judge`, `tls` → `status` (what operators see).
+//! (name → judged address → connection), `names`, `judge`, `tls` → `status` (what operators see) → [`link`], with a reading order of its own.
 //!
 //! Deliberately absent: retries, back-off and breakers (the application's, by the kit), decompression, cookies, proxies, HTTP/2.
 
@@ -13,6 +13,7 @@ mod connect;
 pub(crate) mod handle;
 mod judge;
 mod kept;
+mod link;
 mod names;
 mod places;
 mod request;
@@ -28,6 +29,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 pub(crate) use self::handle::Upstream;
+pub(crate) use self::link::links::LinkName;
+pub(crate) use self::link::side::Credit;
 pub(crate) use self::tls::install as install_tls;
 
 /// Whom the daemon may ask, and how it finds and trusts them.

@@ -19,6 +19,9 @@ pub(super) struct Bounds {
     pub bytes: usize,
     /// Hosts whose connections rest for the next request.
     pub idle_hosts: usize,
+    /// Links, and bytes that their peers could make us hold.
+    pub links: usize,
+    pub links_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -29,6 +32,8 @@ impl Default for Bounds {
             per_host: limit::FETCH_QUEUE_PER_HOST_MAX,
             bytes: limit::FETCHES_BYTES_MAX,
             idle_hosts: limit::FETCH_IDLE_HOSTS_MAX,
+            links: limit::LINKS_DIALLED_MAX,
+            links_bytes: limit::LINKS_IN_BYTES_MAX,
         }
     }
 }
@@ -113,8 +118,15 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Bounds =
-        Bounds { in_flight: 3, in_flight_per_host: 2, per_host: 4, bytes: 8 * GRAIN_BYTES, idle_hosts: 1 };
+    const SMALL: Bounds = Bounds {
+        in_flight: 3,
+        in_flight_per_host: 2,
+        per_host: 4,
+        bytes: 8 * GRAIN_BYTES,
+        idle_hosts: 1,
+        links: 0,
+        links_bytes: 0,
+    };
 
     async fn waits(places: &Arc<Places>, host: &str, bytes: usize) -> bool {
         tokio::time::timeout(Duration::from_millis(5), places.take(host.to_owned(), bytes)).await.is_err()

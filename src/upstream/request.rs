@@ -23,28 +23,14 @@ impl Hop {
     pub(super) fn first(fetch: &Fetch) -> Result<Hop, FetchError> {
         let url = Url::parse(&fetch.url).map_err(|error| invalid(format!("the URL is none: {error}")))?;
         let url = plain(url).map_err(invalid)?;
-        let mut headers = HeaderMap::new();
-        if fetch.headers.len() > FETCH_HEADERS_MAX {
-            return Err(invalid(format!("there are more than {FETCH_HEADERS_MAX} headers")));
-        }
-        for (name, value) in &fetch.headers {
-            let name: HeaderName = name.parse().map_err(|_| invalid("a header's name is none"))?;
-            if FRAMING.contains(&name) {
-                return Err(invalid(format!("{name} is not the asker's to say")));
-            }
-            let mut value: HeaderValue = value.parse().map_err(|_| invalid(format!("the value of {name} is none")))?;
-            value.set_sensitive(true);
-            headers.append(name, value);
-        }
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+        let headers = headers(&fetch.headers, &[])?;
         let method = fetch.method.name().parse().expect("our methods are HTTP's");
         Ok(Hop { method, url, headers, body: fetch.body.clone() })
     }
 
     /// Host and port, in one spelling.
     pub(super) fn host(&self) -> String {
-        let port = self.url.port_or_known_default().unwrap_or_default();
-        format!("{}:{port}", self.url.host_str().unwrap_or_default())
+        host(&self.url)
     }
 
     /// `rests`: whether the connection is for the next request as well.
@@ -88,8 +74,33 @@ impl Hop {
     }
 }
 
+/// What an asker says in headers, and who asks. Neither those that frame a message are among them, nor any of `others`.
+pub(super) fn headers(asked: &[(String, String)], others: &[HeaderName]) -> Result<HeaderMap, FetchError> {
+    let mut headers = HeaderMap::new();
+    if asked.len() > FETCH_HEADERS_MAX {
+        return Err(invalid(format!("there are more than {FETCH_HEADERS_MAX} headers")));
+    }
+    for (name, value) in asked {
+        let name: HeaderName = name.parse().map_err(|_| invalid("a header's name is none"))?;
+        if FRAMING.contains(&name) || others.contains(&name) {
+            return Err(invalid(format!("{name} is not the asker's to say")));
+        }
+        let mut value: HeaderValue = value.parse().map_err(|_| invalid(format!("the value of {name} is none")))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+    Ok(headers)
+}
+
+/// Host and port of a URL, in one spelling.
+pub(super) fn host(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
 /// A URL that can be asked for and has no secret where everybody looks.
-fn plain(mut url: Url) -> Result<Url, &'static str> {
+pub(super) fn plain(mut url: Url) -> Result<Url, &'static str> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("the URL is neither http nor https");
     }
@@ -100,7 +111,7 @@ fn plain(mut url: Url) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-fn invalid(text: impl Into<String>) -> FetchError {
+pub(super) fn invalid(text: impl Into<String>) -> FetchError {
     FetchError::new(FetchFailure::Invalid, text)
 }
 

@@ -114,7 +114,7 @@ impl Drop for Ticket {
     }
 }
 
-fn wall_now() -> WallMillis {
+pub(super) fn wall_now() -> WallMillis {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
 }
 

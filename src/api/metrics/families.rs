@@ -101,6 +101,33 @@ pub(super) const DAEMON: &[Family] = &[
         Buckets::MICROSECONDS,
         "From the asking of an HTTP request to the outside to its whole answer or failure.",
     ),
+    Family::gauge(
+        "siod_links_opening",
+        &["app", "kind"],
+        "Links that are being opened now, or have arrived and wait to be admitted, by application and kind.",
+    ),
+    Family::gauge("siod_links", &["app", "kind"], "Links open now, by application and kind."),
+    Family::counter("siod_links_opened_total", &["app", "kind"], "Links that have opened, by application and kind."),
+    Family::counter(
+        "siod_links_closed_total",
+        &["app", "kind", "why"],
+        "Links that are over, whether they had opened or not, by application, kind and reason.",
+    ),
+    Family::counter(
+        "siod_link_messages_total",
+        &["app", "kind", "direction"],
+        "Messages of links, by application, kind and direction.",
+    ),
+    Family::counter(
+        "siod_link_bytes_total",
+        &["app", "kind", "direction"],
+        "Bytes of the messages of links, by application, kind and direction.",
+    ),
+    Family::histogram(
+        "siod_link_open_seconds",
+        Buckets::MICROSECONDS,
+        "From the order to open a link, or its arrival, to its opening.",
+    ),
     Family::gauge("siod_outbox_bytes", &[], "Bytes queued to sockets now."),
     Family::counter("siod_dropped_volatile_total", &[], "Volatile packets that slow readers were not sent."),
     Family::counter("siod_coalesced_total", &[], "Packets of slow readers that a newer one of the same key replaced."),

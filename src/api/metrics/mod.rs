@@ -116,11 +116,12 @@ mod tests {
     use super::super::testing::{Fake, admin_get, ask, public_get};
     use super::*;
     use crate::app::fetch::FetchFailure;
+    use crate::app::link::LinkEnd;
     use crate::app::metric::Metric;
     use crate::apps::TABLE;
     use crate::base::close::CloseReason;
     use crate::shard::sample::{
-        AlertSample, ByJob, ByTransport, EventOutcome, EventSample, FetchSample, NamespaceSample,
+        AlertSample, ByJob, ByTransport, EventOutcome, EventSample, FetchSample, LinkSample, NamespaceSample,
     };
     use crate::shard::stats::Outcomes;
 
@@ -153,6 +154,9 @@ mod tests {
         let mut fetches = FetchSample { app: "signage", in_flight: 1, bytes_sent: 5, ..FetchSample::default() };
         (fetches.answered[1], fetches.failed[FetchFailure::Dns as usize]) = (3, 2);
         sample.fetches = vec![fetches];
+        let mut links = LinkSample { app: "signage", kind: LinkSample::DIALLED, open: 1, ..LinkSample::default() };
+        (links.closed[LinkEnd::Silent.place()], links.messages_received) = (3, 2);
+        sample.links = vec![links];
         sample.alerts = vec![AlertSample { app: "signage", kind: "offline", count: 1 }];
         for microseconds in [3, 20, 2_000, 60_000_000] {
             sample.turn_us.record(microseconds);
@@ -240,6 +244,10 @@ mod tests {
             ("siod_fetches_total{app=\"signage\",outcome=\"tls\"}", 0.0),
             ("siod_fetches_in_flight{app=\"signage\"}", 2.0),
             ("siod_fetch_bytes_total{app=\"signage\",direction=\"sent\"}", 10.0),
+            ("siod_links{app=\"signage\",kind=\"dialled\"}", 2.0),
+            ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"silent\"}", 6.0),
+            ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"ours\"}", 0.0),
+            ("siod_link_messages_total{app=\"signage\",kind=\"dialled\",direction=\"received\"}", 4.0),
             ("siod_alerts_total{app=\"signage\",kind=\"offline\"}", 2.0),
             ("siod_shard_mailbox_depth{shard=\"1\"}", 1.0),
             ("siod_shard_stale{shard=\"0\"}", 0.0),

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use super::super::process::Process;
 use super::super::{Settings, VERSION};
+use crate::app::link::LinkEnd;
 use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::shard::sample::EventOutcome;
-use crate::shard::sample::{ByJob, ByTransport, FetchSample, NamespaceSample, ShardSample, StoreSample};
+use crate::shard::sample::{ByJob, ByTransport, FetchSample, LinkSample, NamespaceSample, ShardSample, StoreSample};
 
 /// What one shard says.
 pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
@@ -18,6 +19,7 @@ pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
     of_applications(sample, out);
     of_store(&sample.store, out);
     sample.fetches.iter().for_each(|fetches| of_fetches(fetches, out));
+    sample.links.iter().for_each(|links| of_links(links, out));
     out.push(Metric::histogram("siod_turn_seconds", &sample.turn_us));
     out.push(Metric::histogram("siod_emit_to_flush_seconds", &sample.emit_to_flush_us));
     out.push(Metric::histogram("siod_store_seconds", &sample.store_us));
@@ -127,6 +129,24 @@ fn of_fetches(fetches: &FetchSample, out: &mut Vec<Metric>) {
     out.push(Metric::count("siod_fetch_bytes_total", [app, "received"], fetches.bytes_received));
     out.push(Metric::count("siod_fetch_bytes_total", [app, "sent"], fetches.bytes_sent));
     out.push(Metric::histogram("siod_fetch_seconds", &fetches.took_us));
+}
+
+fn of_links(links: &LinkSample, out: &mut Vec<Metric>) {
+    let (app, kind) = (links.app, links.kind);
+    for (name, count) in
+        [("siod_links_opening", links.opening), ("siod_links", links.open), ("siod_links_opened_total", links.opened)]
+    {
+        out.push(Metric::count(name, [app, kind], count));
+    }
+    for (direction, messages, bytes) in
+        [("received", links.messages_received, links.bytes_received), ("sent", links.messages_sent, links.bytes_sent)]
+    {
+        out.push(Metric::count("siod_link_messages_total", [app, kind, direction], messages));
+        out.push(Metric::count("siod_link_bytes_total", [app, kind, direction], bytes));
+    }
+    let closed = LinkEnd::LABELS.into_iter().zip(links.closed);
+    out.extend(closed.map(|(why, count)| Metric::count("siod_links_closed_total", [app, kind, why], count)));
+    out.push(Metric::histogram("siod_link_open_seconds", &links.open_us));
 }
 
 fn by_transport(name: &'static str, counts: ByTransport, out: &mut Vec<Metric>) {

@@ -40,7 +40,7 @@ pub(crate) const APP: &[Key<Configured>] = &[field!(enabled: switch(), "Whether 
 
 const LIMITS_DOC: &str = "What one process, address, user and socket may hold.";
 
-const UPSTREAM_DOC: &str = "Whom applications may ask over HTTP, and how they are found and trusted.";
+const UPSTREAM_DOC: &str = "Whom applications may ask and dial, and how they are found and trusted.";
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000".to_owned())

@@ -15,15 +15,19 @@ use tempfile::TempDir;
 
 use super::peer::{NameServer, Peer, request};
 use super::{Fetch, FetchFailure, Settings, Upstream, ask, fails, get, settings};
+use crate::app::Token;
+use crate::app::link::{Dial, LinkEvent, WebSocketDial};
+use crate::base::ids::{AppId, ShardId};
+use crate::upstream::LinkName;
 
 /// Whom the tests trust, in a file.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: TempDir,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(super) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -32,12 +36,12 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), directory }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
-    /// A peer of this name that answers `ok`; its port.
-    fn serves(&self, name: &str, until_year: i32) -> u16 {
+    /// What a peer of this name serves TLS with.
+    pub(super) fn vouches_for(&self, name: &str, until_year: i32) -> Arc<ServerConfig> {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(until_year, 1, 1);
         let key = KeyPair::generate().unwrap();
@@ -45,7 +49,12 @@ impl Authority {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
+        Arc::new(builder.with_single_cert(chain, key).unwrap())
+    }
+
+    /// A peer of this name that answers `ok`; its port.
+    fn serves(&self, name: &str, until_year: i32) -> u16 {
+        let config = self.vouches_for(name, until_year);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
@@ -60,7 +69,7 @@ impl Authority {
     }
 }
 
-fn trusting(server: &NameServer, ca_file: Option<PathBuf>) -> Upstream {
+pub(super) fn trusting(server: &NameServer, ca_file: Option<PathBuf>) -> Upstream {
     Upstream::start(&Settings { nameservers: vec![server.address], ca_file, ..settings() }).unwrap()
 }
 
@@ -152,9 +161,17 @@ fn secrets_of_a_request_are_in_no_line_of_the_log_and_no_text_for_operators() {
             ..Fetch::new(crate::app::route::Method::Post, format!("{url}/hook/s3cret?token=s3cret"))
         };
         tracing::debug!(?fetch, "asked");
+        let dial =
+            WebSocketDial { headers: fetch.headers.clone(), ..WebSocketDial::new(fetch.url.replacen("http", "ws", 1)) };
+        tracing::debug!(?dial, "dialled");
         drop(ask(&upstream, fetch));
+        let (sender, heard) = std::sync::mpsc::channel();
+        let name = LinkName { app: AppId(0), shard: ShardId(0), token: Token(0) };
+        upstream.open(name, Dial::WebSocket(dial), Box::new(move |event, _| drop(sender.send(event))));
+        assert!(matches!(heard.recv().unwrap(), LinkEvent::Closed { .. }));
     }
     let last = upstream.samples()[0].last_error.clone().unwrap().1;
+    let last = last + &upstream.link_samples()[0].last_error.clone().unwrap().1;
     let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     assert!(written.contains("it is heard") && written.contains("gone.example"), "names are logged by the resolver");
     assert!(!written.contains("s3cret") && !last.contains("s3cret"), "{last}");

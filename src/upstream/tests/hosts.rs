@@ -9,7 +9,7 @@ use super::{Fetch, FetchFailure, Settings, Upstream, ask, fails, get, settings};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-fn resolving(server: &NameServer) -> Upstream {
+pub(super) fn resolving(server: &NameServer) -> Upstream {
     Upstream::start(&Settings { nameservers: vec![server.address], ..settings() }).unwrap()
 }
 

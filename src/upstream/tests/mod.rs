@@ -2,6 +2,7 @@
 
 mod certificates;
 mod hosts;
+mod links;
 mod peer;
 
 use std::io::{Read as _, Write as _};
