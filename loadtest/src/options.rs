@@ -68,6 +68,9 @@ pub struct Options {
     /// Event that the server answers with its arguments
     #[arg(long, default_value = "echo", value_parser = event)]
     pub echo_event: String,
+    /// Its arguments, where they are not a string: JSON, in which {rising} and {random} stand for ids that are new each time; an answer is an object with ok: true
+    #[arg(long)]
+    pub echo_args: Option<String>,
     /// Event that the server emits to everybody, with its arguments, under the same name
     #[arg(long, default_value = "bcast", value_parser = event)]
     pub bcast_event: String,

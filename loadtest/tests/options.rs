@@ -36,6 +36,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("in-flight", "2", "nnyyyynnnyn"),
     ("slow-percent", "20", "nnnnnnnnnyn"),
     ("echo-event", "say", "nnynnyynwnn"),
+    ("echo-args", "{}", "nnynnnnnnnn"),
     ("bcast-event", "say", "nnnynnnnnyn"),
     ("claims", "{\"sub\":\"u{n}\"}", "wwwwwwwwwwn"),
     ("jwt-secret", "a secret", "wwwwwwwwwwy"),
@@ -231,6 +232,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
     check("echo --max-p99-ms|NaN", "--max-p99-ms");
     check("echo --min-rate=-1", "--min-rate");
     check("echo --echo-event|a\"b", "--echo-event");
+    check("echo --echo-args|{", "--echo-args is no JSON arguments");
     check("echo --clients|0", "--clients");
     server.check(&["echo", "--url", "https://127.0.0.1"], "only http://");
     server.check(&["echo", "--url", "http://127.0.0.1:1/?a=b"], "http://host:port/path/");

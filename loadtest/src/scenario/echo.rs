@@ -1,6 +1,7 @@
 //! Emits that the server answers. Closed loop: the next one follows the answer. Open loop (`--rate`): they go out at their
 //! times whatever the answers do, and latency counts from then.
 
+use super::arguments::{self, Arguments};
 use super::kind::{Cx, IDENTITY, Kind, MEASURED_TIME, Measured, Own, PROCESSES, Scenario, THRESHOLDS, each, own};
 use crate::clock::{Nanos, Pace};
 use crate::flights::{Flight, Flights};
@@ -15,8 +16,8 @@ pub const KIND: Kind = Kind {
     unit: ("round trip", "round trips"),
     measured: Measured::Running,
     transport: Transport::WebSocket,
-    options: &[IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS, REQUESTS],
-    check: |_| Ok(()),
+    options: &[IDENTITY, PROCESSES, MEASURED_TIME, THRESHOLDS, REQUESTS, &[ARGUMENTS]],
+    check: |options| options.echo_args.as_deref().map_or(Ok(()), arguments::check),
     build,
     describe,
 };
@@ -24,7 +25,13 @@ pub const KIND: Kind = Kind {
 /// What a scenario of requests may be told of them.
 pub(super) const REQUESTS: &[Own] = &[
     own("rate", "Requests per second, in all, whatever the answers do (open loop); 0: the next one follows an answer"),
-    own("size", "Bytes of the string in a request"),
+    Own {
+        option: "size",
+        help: "Bytes of the string in a request",
+        idle: |options| {
+            options.echo_args.as_ref().map(|_| "--size is of a string, --echo-args says what is sent instead")
+        },
+    },
     Own {
         option: "in-flight",
         help: "Requests of each client at a time, in a closed loop",
@@ -32,6 +39,8 @@ pub(super) const REQUESTS: &[Own] = &[
     },
     own("echo-event", ""),
 ];
+
+const ARGUMENTS: Own = own("echo-args", "");
 
 /// Beyond this many unanswered requests of one thread an open loop waits, and its requests become late.
 const FLIGHTS_MAX: usize = 1_000_000;
@@ -42,8 +51,7 @@ pub(super) fn build(options: &Options) -> Vec<Box<dyn Scenario>> {
 
 pub(super) struct Echo {
     event: String,
-    /// JSON.
-    payload: String,
+    arguments: Arguments,
     /// Requests of one client at a time, in the closed loop.
     in_flight: u32,
     /// 0: closed loop.
@@ -61,7 +69,7 @@ impl Echo {
     fn new(options: &Options, per_second: f64) -> Echo {
         Echo {
             event: options.echo_event.clone(),
-            payload: format!("\"{}\"", "x".repeat(options.size as usize)),
+            arguments: Arguments::new(options),
             in_flight: options.in_flight,
             per_second,
             pace: None,
@@ -84,7 +92,7 @@ impl Echo {
 
     fn send(&mut self, cx: &mut Cx<'_>, client: ClientId, intended: Nanos) {
         let id = self.flights.depart(Flight { client, intended });
-        cx.pool.emit(client, Some(id), &self.event, &self.payload);
+        cx.pool.emit(client, Some(id), &self.event, &self.arguments.next());
     }
 
     /// The next client that is there.
@@ -115,7 +123,7 @@ impl Scenario for Echo {
             return;
         };
         let body = args.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
-        if body != Some(self.payload.as_bytes()) {
+        if !body.is_some_and(|body| self.arguments.is_answer(body)) {
             cx.figures.add("wrong answers", 1);
         }
         match self.part {

@@ -1,6 +1,7 @@
 //! What clients do. One file a scenario: its `KIND` says what is measured, its [`Scenario`](kind::Scenario) reacts, its `describe` says
 //! what was found. A new one is a file and a line in [`SCENARIOS`].
 
+mod arguments;
 pub mod cast;
 pub mod churn;
 pub mod connect;
