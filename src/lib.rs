@@ -4,7 +4,7 @@
 //!
 //! Layers, in reading order: [`base`] → [`wire`] → [`engine`] → [`socketio`] → [`hub`] → [`app`] → [`apps`] → [`shard`],
 //! all pure: values in, values out. Then the shell, which touches the operating system: [`config`], [`store`], [`upstream`],
-//! [`net`], [`api`], assembled by [`server`] and started by [`cli`].
+//! [`hashing`], [`net`], [`api`], assembled by [`server`] and started by [`cli`].
 //!
 //! Comments cite sections of the pages in `docs/`, as `DESIGN 4.6`; `docs/ARCHITECTURE.md` is the map and names them all.
 
@@ -20,6 +20,7 @@ pub(crate) mod cli;
 pub mod config;
 pub mod engine;
 pub mod fuzz;
+pub(crate) mod hashing;
 pub mod hub;
 pub mod log;
 pub mod net;

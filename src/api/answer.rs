@@ -36,7 +36,7 @@ pub(crate) async fn respond(
         Some(Answer::Reply(Reply { content: Content::Stream, .. })) => stream::response(answers),
         Some(Answer::Reply(reply)) => show(api, http, reply, asked).await,
         Some(Answer::Take(_)) => refuse(http, &BAD_REPLY),
-        _ => refuse(http, &NO_ANSWER),
+        _ => refuse(http, &Refused::NO_ANSWER),
     }
 }
 
@@ -58,6 +58,12 @@ async fn show(api: &Api, http: &Http, reply: Reply, asked: &Parts) -> Response {
         Content::Empty => (status, [not_stored]).into_response(),
         Content::Stream => refuse(http, &BAD_REPLY),
         Content::Json(text) => reply::json(status, text),
+        Content::Later { text, after_s } => {
+            let mut response = reply::json(status, text);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after_s));
+            response
+        }
+        Content::Refused(refused) => refuse(http, &refused),
         Content::Text(text) => (status, [not_stored], text).into_response(),
         Content::Redirect(to) => match HeaderValue::try_from(to) {
             Ok(to) => (status, [(header::LOCATION, to)], [not_stored]).into_response(),
@@ -66,7 +72,7 @@ async fn show(api: &Api, http: &Http, reply: Reply, asked: &Parts) -> Response {
         Content::Blob { shelf, id, gone } => match blob::fetch(api, shelf, id, &asked.method, &asked.headers).await {
             Ok(response) => response,
             Err(blob::Unfetched::Gone) => refuse(http, &gone),
-            Err(blob::Unfetched::StoreFails) => refuse(http, &NO_STORE),
+            Err(blob::Unfetched::StoreFails) => refuse(http, &Refused::NO_STORE),
         },
     }
 }
@@ -81,9 +87,5 @@ pub(crate) fn refuse(http: &Http, refused: &Refused) -> Response {
     response
 }
 
-pub(crate) const NO_TOKEN: Refused =
-    Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer");
 pub(crate) const TOO_LARGE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the body is larger than this path takes");
-pub(crate) const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
-const NO_STORE: Refused = Refused::new(503, "STORE_UNAVAILABLE", "the store does not answer");
 pub(crate) const BAD_REPLY: Refused = Refused::new(500, "INTERNAL", "the application's answer is none");

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::{self, NO_TOKEN, TOO_LARGE, refuse};
+use super::answer::{self, TOO_LARGE, refuse};
 use super::routes::{Found, Owned, Routes};
 use super::{Api, reply, shell, upload};
-use crate::app::Home;
 use crate::app::identity::Identity;
 use crate::app::reply::{Answer, Content, Reply};
 use crate::app::route::shell::{Given, Speakable};
 use crate::app::route::{Body, Call, Place, Refused, Who};
+use crate::app::{AuthFailure, Home};
 use crate::base::ids::ListenerId;
 use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::base::percent;
@@ -33,12 +33,12 @@ pub(super) async fn answer(State((api, routes)): State<(Api, Arc<Routes>)>, requ
     match routes.find(request.method(), request.uri().path()) {
         Found::Route(owned, values) => serve(&api, owned, values, request).await,
         Found::WrongMethod { http, allow } => {
-            let mut response = refuse(http, &WRONG_METHOD);
+            let mut response = refuse(http, &Refused::WRONG_METHOD);
             let allow = HeaderValue::try_from(allow).expect("names of methods are text");
             response.headers_mut().insert(header::ALLOW, allow);
             response
         }
-        Found::Nothing(http) => refuse(http, &NOT_FOUND),
+        Found::Nothing(http) => refuse(http, &Refused::NOT_FOUND),
         Found::Elsewhere => next.run(request).await,
     }
 }
@@ -93,9 +93,12 @@ fn identified(api: &Api, who: Who, headers: &HeaderMap, query: &str) -> Result<O
     let by_query = || in_query.then(|| percent::value(query, "token")).flatten();
     let token = reply::bearer(headers).map(str::to_owned).or_else(by_query).unwrap_or_default();
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
-        return Err(if in_query { NO_TOKEN_OR_QUERY } else { NO_TOKEN });
+        return Err(if in_query { Refused::NO_TOKEN_OR_QUERY } else { Refused::NO_TOKEN });
     }
-    api.backend.verify(&token).map(Some).map_err(|_| BAD_TOKEN)
+    api.backend.verify(&token).map(Some).map_err(|failure| match failure {
+        AuthFailure::Expired => Refused::ENDED_TOKEN,
+        AuthFailure::Missing | AuthFailure::Invalid => Refused::BAD_TOKEN,
+    })
 }
 
 /// Reads the body as the route wants it, within its bound and its time.
@@ -178,11 +181,6 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
     reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
 }
 
-const NOT_FOUND: Refused = Refused::new(404, "NOT_FOUND", reply::NOT_FOUND);
-const WRONG_METHOD: Refused = Refused::new(405, "METHOD_NOT_ALLOWED", reply::WRONG_METHOD);
-const NO_TOKEN_OR_QUERY: Refused =
-    Refused::new(401, "UNAUTHORIZED", "this path wants a token, by Authorization: Bearer or ?token=");
-const BAD_TOKEN: Refused = Refused::new(401, "UNAUTHORIZED", "the token is not valid");
 const NOT_OF_JSON: Refused =
     Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes JSON, as Content-Type: application/json");
 const NO_JSON: Refused = Refused::new(400, "VALIDATION", "the body is not JSON");

@@ -14,7 +14,7 @@ use super::backend::Readiness;
 use super::{Api, VERSION, reply};
 use crate::app::link::LinkEnd;
 use crate::base::time::WallMillis;
-use crate::shard::sample::{FetchSample, LinkSample, ShardSample};
+use crate::shard::sample::{FetchSample, HashSample, LinkSample, ShardSample};
 
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
@@ -56,6 +56,7 @@ async fn detailed(State(api): State<Api>) -> Response {
     body["shard_details"] = samples.iter().map(shard).collect();
     body["fetches"] = samples.iter().flat_map(|sample| &sample.fetches).map(fetches).collect();
     body["links"] = samples.iter().flat_map(|sample| &sample.links).map(links).collect();
+    body["hashes"] = samples.iter().flat_map(|sample| &sample.hashes).map(hashes).collect();
     reply::json(status(&readiness), body.to_string())
 }
 
@@ -129,6 +130,19 @@ fn links(sample: &LinkSample) -> serde_json::Value {
 
 fn last_error(error: Option<&(WallMillis, String)>) -> Option<serde_json::Value> {
     error.map(|(at, text)| json!({ "at": at.to_string(), "text": text }))
+}
+
+/// Passwords that an application has had hashed or verified.
+fn hashes(sample: &HashSample) -> serde_json::Value {
+    let HashSample { app, in_flight, made, matched, mismatched, busy, failed, .. } = sample;
+    json!({
+        "app": app,
+        "in_flight": in_flight,
+        "made": made,
+        "verified": matched + mismatched,
+        "busy": busy,
+        "failed": failed,
+    })
 }
 
 fn status(readiness: &Readiness) -> StatusCode {
@@ -206,7 +220,7 @@ mod tests {
         let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["shard_details"][0]["stale"], false);
-        assert_eq!(answer.json()["fetches"], json!([]));
+        assert_eq!((&answer.json()["fetches"], &answer.json()["hashes"]), (&json!([]), &json!([])));
     }
 
     #[tokio::test]
@@ -249,5 +263,15 @@ mod tests {
             "last_error": {"at": "1970-01-01T00:00:00.000Z", "text": "dns: a.example does not resolve"},
         });
         assert_eq!(answer.json()["links"], json!([row]));
+    }
+
+    #[tokio::test]
+    async fn hashes_are_shown_by_application_and_do_not_tell_which_passwords_were_right() {
+        let hashes = HashSample { app: "desk", made: 1, matched: 2, mismatched: 3, busy: 4, ..HashSample::default() };
+        let samples = vec![ShardSample { hashes: vec![hashes], ..ShardSample::default() }, ShardSample::default()];
+        let fake = Fake { samples, ..Fake::default() };
+        let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
+        let row = json!({"app": "desk", "in_flight": 0, "made": 1, "verified": 5, "busy": 4, "failed": 0});
+        assert_eq!(answer.json()["hashes"], json!([row]));
     }
 }

@@ -3,10 +3,17 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::app::route::Refused;
+
 /// An error of this API: `{"error":{"code","message"}}`.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": code, "message": message } });
     json(status, body.to_string())
+}
+
+fn refused(refused: Refused) -> Response {
+    let status = StatusCode::from_u16(refused.status).expect("our own statuses are some");
+    error(status, refused.code, refused.text)
 }
 
 /// JSON text that nobody may keep.
@@ -16,11 +23,11 @@ pub(super) fn json(status: StatusCode, body: String) -> Response {
 }
 
 pub(super) async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "NOT_FOUND", NOT_FOUND)
+    refused(Refused::NOT_FOUND)
 }
 
 pub(super) async fn method_not_allowed() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", WRONG_METHOD)
+    refused(Refused::WRONG_METHOD)
 }
 
 /// No answer of ours is to be taken for something else than it says.
@@ -40,6 +47,3 @@ pub(super) fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
 pub(crate) fn length(headers: &axum::http::HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
-
-pub(super) const NOT_FOUND: &str = "nothing is served under this path";
-pub(super) const WRONG_METHOD: &str = "this path does not take that method";

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::Api;
-use super::answer::{self, BAD_REPLY, NO_ANSWER, NO_TOKEN, TOO_LARGE};
+use super::answer::{self, BAD_REPLY, TOO_LARGE};
 use super::routes::Owned;
 use crate::app::AuthFailure;
 use crate::app::asker::Asker;
@@ -22,7 +22,7 @@ use crate::app::route::{Body, Call, Place, Refused, Who};
 pub(super) async fn answer(api: &Api, owned: Owned, shell: &'static dyn Shell, call: Call) -> Result<Given, Refused> {
     let homes = Arc::new(OfApplication::of(api, owned, &call));
     let given = timeout(api.settings.shell_timeout, shell.answer(call, homes)).await;
-    given.map_err(|_| NO_ANSWER)
+    given.map_err(|_| Refused::NO_ANSWER)
 }
 
 /// The answer to a call for which a WebSocket can be opened: what `shell` will do with that. The listener writes the 101.
@@ -51,7 +51,7 @@ impl OfApplication {
     fn call(&self, asker: &Asker, question: Question) -> Result<Call, Refused> {
         let route = self.owned.row.http.route(question.route).ok_or(NO_QUESTION)?;
         if route.who != Who::Anybody && asker.identity.is_none() {
-            return Err(NO_TOKEN);
+            return Err(Refused::NO_TOKEN);
         }
         let bytes_max = match route.body {
             // A shell has no file to flow.
@@ -79,7 +79,7 @@ impl OfApplication {
         let mut answers = self.api.backend.call(self.owned.row.name, call, Arc::default());
         match answer::next(&self.api, &mut *answers).await {
             Some(Answer::Reply(reply)) => Ok((reply, answers)),
-            _ => Err(NO_ANSWER),
+            _ => Err(Refused::NO_ANSWER),
         }
     }
 }

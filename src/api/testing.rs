@@ -63,7 +63,7 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
             Page { path: "/", bare: Bare::No, mime: "text/html; charset=utf-8", text: "<p>desk</p>" },
             Page { path: "/desk.js", bare: Bare::AtRoot, mime: "text/javascript; charset=utf-8", text: "1;" },
         ],
-        error: |refused| format!("{{\"fault\":\"{}\"}}", refused.code),
+        error: |refused| serde_json::json!({ "fault": refused.code, "text": refused.text }).to_string(),
         commands: &[],
     },
     ..Row::new("desk", "", &["/desk"], || Chosen::<()>::untold(|()| unreachable!("nobody builds it")))
@@ -104,7 +104,7 @@ pub(crate) struct Fake {
     /// Every blob, and its bytes; `None`: it has gone.
     pub blob: Option<Blob>,
     pub contents: Option<Bytes>,
-    /// `(token, identity)`; any other token is invalid.
+    /// `(token, identity)`; `ended` has ended, any other token is invalid.
     pub tokens: Vec<(&'static str, Identity)>,
     pub seen: Arc<Seen>,
 }
@@ -226,7 +226,8 @@ impl Backend for Daemon {
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
         let known = self.tokens.iter().find(|(known, _)| *known == token);
-        known.map(|(_, identity)| Arc::new(identity.clone())).ok_or(AuthFailure::Invalid)
+        let failure = if token == "ended" { AuthFailure::Expired } else { AuthFailure::Invalid };
+        known.map(|(_, identity)| Arc::new(identity.clone())).ok_or(failure)
     }
 
     fn drain(&self) {

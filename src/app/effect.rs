@@ -9,6 +9,7 @@ use super::event::Event;
 use super::identity::Identity;
 use super::job::Job;
 use super::link::{Admission, Dial, LinkId, LinkMessage, LinkOrder};
+use super::note::Note;
 use super::reply::{Item, Reply};
 use super::sql::Statement;
 use super::upload::Take;
@@ -41,6 +42,11 @@ pub enum Effect {
     /// That home hears `Wake`: a shard that has heard `Started` says so of whoever has unfinished work. Twice is as good as once.
     Wake {
         home: Home,
+    },
+    /// Another home is told something, which it hears as `AppInput::Said`: what one home says to another comes in that order.
+    Say {
+        home: Home,
+        note: Note,
     },
     /// The CONNECT fails: CONNECT_ERROR with `message` and, if given, `data` (JSON text).
     Refuse {
@@ -149,6 +155,11 @@ impl Effects {
     /// The CONNECT succeeds.
     pub fn accept(&mut self, socket: SocketRef) {
         self.push(Effect::Accept { socket, identity: None });
+    }
+
+    /// Tells another home something.
+    pub fn say(&mut self, home: Home, about: &'static str, value: &impl Serialize) {
+        self.push(Effect::Say { home, note: Note::new(about, value) });
     }
 
     /// CONNECT_ERROR with `message` and `data` as JSON.

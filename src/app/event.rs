@@ -11,6 +11,7 @@ use super::asker::{Asker, By};
 use super::identity::Identity;
 use super::job::Outcome;
 use super::link::{LinkEvent, LinkId};
+use super::note::Note;
 use super::reply::Leave;
 use super::route::Call;
 use super::upload::News;
@@ -48,6 +49,8 @@ pub enum AppInput {
     /// What became of an `EmitWithAck`: `answers` are JSON arrays of arguments, in arrival order; `missing` receivers did not
     /// answer in time or went away.
     Acked { token: Token, answers: Vec<AckAnswer>, missing: u32 },
+    /// Another home of the application, or this one, has said this to `home`, which is decided here.
+    Said { home: Home, note: Note },
     /// A timer set by `Effect::Timer` is due.
     Timer { token: Token },
     /// A job came back.

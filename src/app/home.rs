@@ -105,7 +105,7 @@ impl HomeState {
         match self.app.load(&entity) {
             None => self.run(cx, input, out),
             Some(job) => {
-                let mut parked = Parked::default();
+                let mut parked = Parked::new(self.app.ack_style());
                 parked.pending = 1;
                 parked.push(input, out);
                 self.parked.insert(entity.clone(), parked);
@@ -172,7 +172,8 @@ impl HomeState {
             };
             let number = self.next_commit;
             self.next_commit += 1;
-            self.parked.entry(entity.clone()).or_default().pending += 1;
+            let style = self.app.ack_style();
+            self.parked.entry(entity.clone()).or_insert_with(|| Parked::new(style)).pending += 1;
             self.commits.insert(number, Commit { entity, token, then, or_else });
             out.push(Decision::Commit { number, job: Job::Write(write.into()) });
         }
@@ -206,6 +207,7 @@ mod tests {
     use crate::app::identity::{AuthSettings, Authenticator, Identity};
     use crate::app::job::{JobError, JobErrorKind};
     use crate::app::link::{LinkEnd, LinkEvent, LinkMessage};
+    use crate::app::note::Note;
     use crate::app::{Asked, AuthFailure, Home, Refusal};
     use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
     use crate::base::rng::Rng;
@@ -412,7 +414,13 @@ mod tests {
                 (0..events).for_each(|_| home.on_input(cx, event(7, None, bytes), out));
                 texts(out);
                 home.on_input(cx, event(8, Some(3), 0), out);
-                assert!(texts(out)[0].contains("BUSY"));
+                assert!(
+                    texts(out)[0].contains(r#"{\"ok\":false,\"error\":{\"code\":\"BUSY\""#),
+                    "as applications spell it"
+                );
+                let note = Note::new("news", &1);
+                home.on_input(cx, AppInput::Said { home: Home::Local, note }, out);
+                assert_eq!(texts(out), ["news: Too many requests are waiting"], "operators hear of a lost note");
                 home.on_input(cx, event(8, None, 0), out);
                 assert_eq!(texts(out), ["Cut 8"]);
                 let connect = Connect {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fetch::{Fetch, FetchError, Fetched};
+use super::hash::{Hash, Hashed};
 use super::kind::Kind;
 use super::sql::{FromRow, RowError, Rows, Statement};
 use crate::base::ids::Sid;
 use crate::base::time::WallMillis;
 
-/// Work that touches the operating system, done by the shell. What else reaches outside (a program, files, a slow hash)
+/// Work that touches the operating system, done by the shell. What else reaches outside (a program, files)
 /// has its place here when there is somebody to ask it of.
 #[derive(Debug)]
 pub enum Job {
@@ -25,6 +26,8 @@ pub enum Job {
     Drop { shelf: &'static str, id: Sid },
     /// One HTTP request to the outside.
     Fetch(Fetch),
+    /// A password to hash, or to hold against its hash.
+    Hash(Hash),
 }
 
 /// A blob on its way to a shelf.
@@ -112,6 +115,8 @@ pub enum Outcome {
     Kept(Blob),
     /// The answer to a request, whatever its status, or why there is none.
     Fetched(Result<Fetched, FetchError>),
+    /// The hash of a password, or whether it matches.
+    Hashed(Hashed),
     Failed(JobError),
 }
 
@@ -127,7 +132,7 @@ impl Outcome {
                 Ok(rows.get(statement).map(Rows::read).transpose()?.unwrap_or_default())
             }
             Outcome::Failed(error) => Err(error.clone()),
-            Outcome::Conflict { .. } | Outcome::Kept(_) | Outcome::Fetched(_) => {
+            Outcome::Conflict { .. } | Outcome::Kept(_) | Outcome::Fetched(_) | Outcome::Hashed(_) => {
                 Err(JobError::new(JobErrorKind::Unavailable, "no rows came"))
             }
         }

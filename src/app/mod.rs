@@ -6,6 +6,7 @@ pub mod effect;
 pub mod event;
 pub mod fetch;
 pub mod form;
+pub mod hash;
 pub mod home;
 pub mod identity;
 pub mod job;
@@ -14,6 +15,7 @@ pub mod kit;
 pub mod link;
 mod method;
 pub mod metric;
+pub mod note;
 mod refused;
 pub mod reply;
 pub mod route;
@@ -28,6 +30,7 @@ use crate::app::effect::Effects;
 use crate::app::event::{AppInput, Handshake};
 use crate::app::identity::{Authenticator, Identity};
 use crate::app::job::{Job, Outcome};
+use crate::app::kit::ack::AckStyle;
 use crate::app::metric::Metric;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
@@ -106,6 +109,11 @@ pub trait Application: Send {
     /// Whether the application wants to hear that clients answer pings ([`AppInput::Heard`]): one input for each socket and ping.
     fn hears_pongs(&self) -> bool {
         false
+    }
+
+    /// How acks are spelled, for the one that the frame itself gives: `BUSY`, where too much waits.
+    fn ack_style(&self) -> AckStyle {
+        AckStyle::Result
     }
 
     /// The entity an input is about. While it is not loaded, or a commit of it is on its way, the input parks

@@ -19,6 +19,13 @@ pub enum Content {
     Empty,
     /// JSON text.
     Json(String),
+    /// JSON text, and when to ask again (`Retry-After`).
+    Later {
+        text: String,
+        after_s: u64,
+    },
+    /// What the daemon itself refuses so: its status, in the form in which clients of the application know errors.
+    Refused(Refused),
     Text(String),
     /// What follows, item by item, until `Effect::End`.
     Stream,
@@ -79,6 +86,16 @@ impl Reply {
     pub fn json(status: u16, body: &impl Serialize) -> Reply {
         let text = serde_json::to_string(body).expect("our own types serialise to JSON");
         Reply { status, content: Content::Json(text) }
+    }
+
+    /// A refusal for now: a JSON value, and the seconds after which asking again may help.
+    pub fn later(status: u16, body: &impl Serialize, after_s: u64) -> Reply {
+        let text = serde_json::to_string(body).expect("our own types serialise to JSON");
+        Reply { status, content: Content::Later { text, after_s } }
+    }
+
+    pub fn refused(refused: Refused) -> Reply {
+        Reply { status: refused.status, content: Content::Refused(refused) }
     }
 
     pub fn text(status: u16, text: impl Into<String>) -> Reply {

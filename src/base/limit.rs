@@ -153,6 +153,23 @@ pub const FETCH_IDLE_PER_HOST_MAX: usize = 8;
 pub const FETCH_IDLE_TIMEOUT_MS: u64 = 30_000;
 /// Characters of what operators are told of a failure.
 pub const FETCH_TEXT_CHARS_MAX: usize = 200;
+/// What one home tells another, in one piece.
+pub const NOTE_BYTES_MAX: usize = 64 * 1024;
+/// Hashes of passwords that are worked on at once, and those that wait; one more is refused.
+pub const HASH_THREADS: usize = 2;
+pub const HASH_QUEUE_MAX: usize = 256;
+/// A password, and the text of a hash.
+pub const HASH_PASSWORD_BYTES_MAX: usize = 1_024;
+pub const HASH_PHC_BYTES_MAX: usize = 512;
+/// What a new hash takes, and the most that one is verified with (argon2: memory, passes over it, lanes).
+pub const HASH_MEMORY_KIB: u32 = 19_456;
+pub const HASH_MEMORY_KIB_MAX: u32 = 65_536;
+pub const HASH_PASSES: u32 = 2;
+pub const HASH_PASSES_MAX: u32 = 10;
+pub const HASH_LANES: u32 = 1;
+pub const HASH_LANES_MAX: u32 = 4;
+const _: () =
+    assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX && HASH_PASSES <= HASH_PASSES_MAX && HASH_LANES <= HASH_LANES_MAX);
 /// One message of a link, whichever way.
 pub const LINK_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Messages of a dialled link on their way to its home; above these, or as many bytes of them as its largest message may have,

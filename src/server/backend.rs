@@ -21,6 +21,7 @@ use crate::app::route::Call;
 use crate::app::route::shell::Items;
 use crate::app::upload::{News, Take};
 use crate::base::ids::{AppId, Key, ReqId, ShardId};
+use crate::hashing::Hasher;
 use crate::net::calls;
 use crate::net::core::Refusals;
 use crate::net::guard::Guard;
@@ -45,6 +46,7 @@ pub(crate) struct Daemon {
     mailboxes: Mailboxes,
     store: Store,
     upstream: Upstream,
+    hasher: Hasher,
     refusals: Arc<Refusals>,
     lingered: Arc<Lingered>,
     guard: OnceLock<Arc<Guard>>,
@@ -63,7 +65,8 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn new(plan: &Plan, mailboxes: Mailboxes, store: Store, upstream: Upstream) -> Arc<Daemon> {
+    pub(crate) fn new(plan: &Plan, mailboxes: Mailboxes, ends: (Store, Upstream, Hasher)) -> Arc<Daemon> {
+        let (store, upstream, hasher) = ends;
         let stale = |shard| ShardSample { shard: shard as u16, stale: true, ..ShardSample::default() };
         Arc::new(Daemon {
             shard_config: plan.shard_config.clone(),
@@ -73,6 +76,7 @@ impl Daemon {
             mailboxes,
             store,
             upstream,
+            hasher,
             refusals: Arc::default(),
             lingered: Arc::default(),
             guard: OnceLock::new(),
@@ -221,6 +225,7 @@ impl Backend for Daemon {
                 first.store = store_sample(&self.store);
                 first.fetches = self.upstream.samples();
                 first.links.extend(self.upstream.link_samples());
+                first.hashes = self.hasher.samples();
             }
             samples
         })
@@ -337,7 +342,8 @@ mod tests {
         let mut plan = Plan::of(&config).unwrap();
         plan.store.url = "memory:".to_owned();
         let (store, upstream) = (Store::open(&plan.store).unwrap(), Upstream::start(&plan.upstream).unwrap());
-        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), store, upstream)
+        let ends = (store, upstream, Hasher::start(&plan.upstream.apps).unwrap());
+        Daemon::new(&plan, (0..shards).map(|_| Mailbox::default()).collect(), ends)
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use crate::app::link::{LinkId, LinkOrder};
 use crate::base::ids::{AppId, ShardId};
 use crate::base::limit::{LINGERING_MAX, LINGERING_REFUSED_MAX};
 use crate::base::time::Millis;
+use crate::hashing::Hasher;
 use crate::net::clock::Clock;
 use crate::net::core::{Core, Process};
 use crate::net::guard::Guard;
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
     pub guard: Arc<Guard>,
     pub store: Store,
     pub upstream: Upstream,
+    pub hasher: Hasher,
     pub control: tokio::runtime::Handle,
     pub daemon: Arc<Daemon>,
 }
@@ -78,8 +80,9 @@ impl Cores {
             let id = ShardId(index as u16);
             let start = Millis::from(parts.clock.started.elapsed());
             let shard = Shard::new(id, plan.shard_config.clone(), plan.applications(), plan.seed(), start);
-            let upstream = parts.upstream.clone();
-            let outside = Shell { id, mailboxes: process.mailboxes.clone(), store: parts.store.clone(), upstream };
+            let (upstream, hasher) = (parts.upstream.clone(), parts.hasher.clone());
+            let (mailboxes, store) = (process.mailboxes.clone(), parts.store.clone());
+            let outside = Shell { id, mailboxes, store, upstream, hasher };
             let (process, clock) = (process.clone(), parts.clock);
             let report = report.clone();
             thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
@@ -140,6 +143,7 @@ struct Shell {
     mailboxes: Mailboxes,
     store: Store,
     upstream: Upstream,
+    hasher: Hasher,
 }
 
 impl Shell {
@@ -159,6 +163,7 @@ impl Outside for Shell {
         };
         match job {
             Job::Fetch(fetch) => self.upstream.submit(app, fetch, Box::new(|came| reply(Outcome::Fetched(came)))),
+            Job::Hash(hash) => self.hasher.submit(app, hash, Box::new(reply)),
             job => self.store.submit(job, Box::new(reply)),
         }
     }

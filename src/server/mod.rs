@@ -38,6 +38,7 @@ use tracing::{error, info};
 use crate::app::table::Row;
 use crate::base::limit::{ADMIN_CONNECTIONS_MAX, ADMIN_CONNECTIONS_PER_IP_MAX, Limits};
 use crate::config::Config;
+use crate::hashing::Hasher;
 use crate::net::beside::Beside;
 use crate::net::clock::Clock;
 use crate::net::guard::Guard;
@@ -101,14 +102,22 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     let admin = bind_admin(&plan)?;
     let store = Store::open(&plan.store).map_err(|error| error.to_string())?;
     let upstream = Upstream::start(&plan.upstream)?;
+    let hasher = Hasher::start(&plan.upstream.apps)?;
     let shards = plan.shard_config.placement.shards;
     let mailboxes = (0..shards).map(|_| Mailbox::default()).collect();
-    let daemon = Daemon::new(&plan, mailboxes, store.clone(), upstream.clone());
+    let daemon = Daemon::new(&plan, mailboxes, (store.clone(), upstream.clone(), hasher.clone()));
     let limits = &plan.shard_config.limits;
     let connections_max = descriptors::connections_max(limits.connections_max);
     let guard = Guard::new(&Limits { connections_max, ..limits.clone() });
-    let parts =
-        Parts { clock, guard, store: store.clone(), upstream: upstream.clone(), control, daemon: daemon.clone() };
+    let parts = Parts {
+        clock,
+        guard,
+        store: store.clone(),
+        upstream: upstream.clone(),
+        hasher: hasher.clone(),
+        control,
+        daemon: daemon.clone(),
+    };
     let bound: Vec<SocketAddr> = sockets.iter().map(|(addr, _)| *addr).collect();
     let cores = Cores::start(&plan, parts, sockets).map_err(|error| format!("a core does not start: {error}"))?;
     if let Some(listener) = admin {
@@ -127,6 +136,7 @@ async fn live(plan: Plan, control: tokio::runtime::Handle, signals: Signals) -> 
     // However it ends: nobody is asked any more, and what was submitted is written.
     let close = move || {
         upstream.close();
+        hasher.close();
         store.close();
     };
     tokio::task::spawn_blocking(close).await.map_err(|error| error.to_string())?;

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use crate::app::table::Table;
 use crate::base::limit::Limits;
 use crate::config::Config;
+use crate::hashing::Hasher;
 use crate::net::clock::Clock;
 use crate::net::guard::Guard;
 use crate::net::listen::{self, Address};
@@ -35,13 +36,15 @@ pub(super) fn serve(table: &'static Table, adapt: impl FnOnce(&mut Plan)) -> (So
     plan.store.url = "memory:".to_owned();
     adapt(&mut plan);
     let (store, upstream) = (Store::open(&plan.store).unwrap(), Upstream::start(&plan.upstream).unwrap());
+    let hasher = Hasher::start(&plan.upstream.apps).unwrap();
     let at = Address { addr: ([127, 0, 0, 1], 0).into(), ipv6_only: false };
     let bound = listen::bind(at, 2, &Limits::default()).unwrap();
     let address = bound.0;
-    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), store.clone(), upstream.clone());
+    let ends = (store.clone(), upstream.clone(), hasher.clone());
+    let daemon = Daemon::new(&plan, (0..2).map(|_| Mailbox::default()).collect(), ends);
     let control = tokio::runtime::Handle::current();
     let (clock, guard) = (Clock { started: Instant::now() }, Guard::new(&Limits::default()));
-    let parts = Parts { clock, guard, store, upstream, control, daemon: daemon.clone() };
+    let parts = Parts { clock, guard, store, upstream, hasher, control, daemon: daemon.clone() };
     Cores::start(&plan, parts, vec![bound]).unwrap();
     (address, daemon)
 }

@@ -8,13 +8,16 @@ use super::Shard;
 use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers};
 use super::peer::{Socket, Timer};
 use super::send::Variants;
+use crate::app::Home;
 use crate::app::effect::{Effect, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, Flow, Speaker};
 use crate::app::link::{LinkId, LinkOrder};
+use crate::app::note::Note;
 use crate::app::reply::Answer;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, DialectId, Key, NspId, ReqId, ShardId, SocketRef};
+use crate::base::limit::NOTE_BYTES_MAX;
 use crate::hub::room::Selection;
 use crate::socketio::ack::AckKey;
 use crate::socketio::encode;
@@ -80,6 +83,7 @@ impl Shard {
                 let shard = self.config.placement.of_home(app, &home, self.id);
                 self.hand_home(app, shard, AppInput::Wake { home });
             }
+            Effect::Say { home, note } => self.say(app, home, note),
             Effect::Refuse { socket, message, data } => {
                 self.stage(socket, Directive::Refuse { socket: socket.key, message, data });
             }
@@ -142,6 +146,15 @@ impl Shard {
             LinkId::Dialled(link) => self.out.outputs.push_back(Output::LinkFlow { app, link, flow }),
             LinkId::Arrived(_) => {}
         }
+    }
+
+    fn say(&mut self, app: AppId, home: Home, note: Note) {
+        if note.size_bytes() > NOTE_BYTES_MAX {
+            let text = format!("{}: {} bytes", note.about, note.size_bytes());
+            return self.apply_effect(app, Effect::Alert { kind: "note_too_large", text });
+        }
+        let shard = self.config.placement.of_home(app, &home, self.id);
+        self.hand_home(app, shard, AppInput::Said { home, note });
     }
 
     fn answer(&mut self, req: ReqId, app: AppId, answer: Answer) {

@@ -67,7 +67,8 @@ impl Shard {
         let dialect = self.config.dialects.get(app, dialect).map(|dialect| dialect.name);
         let (nsp, auth) = (self.config.namespaces.index(nsp), Bytes::from_static(b"{}"));
         let connect = Connect { socket, nsp, dialect, moved: true, sid, identity, auth, handshake };
-        self.homes.moving.insert(key, Moving { app, to, connect, held: Parked::default() });
+        let held = Parked::new(self.homes.apps[usize::from(app.0)].app().ack_style());
+        self.homes.moving.insert(key, Moving { app, to, connect, held });
         self.hand_home(app, home, AppInput::Moved { socket, identity: was });
     }
 

@@ -71,6 +71,8 @@ pub struct ShardSample {
     pub fetches: Vec<FetchSample>,
     /// Of each application that has had some, and each kind of them.
     pub links: Vec<LinkSample>,
+    /// Hashes of passwords since the start, of each application that has asked for one; of the process, too.
+    pub hashes: Vec<HashSample>,
     /// Sockets closed because their outbox was full or made no progress.
     pub slow_consumers: u64,
     pub alerts: Vec<AlertSample>,
@@ -192,6 +194,37 @@ impl LinkSample {
     /// All that were ordered or have arrived so far.
     pub fn attempts(&self) -> u64 {
         self.opening + self.open + self.closed.iter().sum::<u64>()
+    }
+}
+
+/// What came of the hashes of passwords that one application has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HashSample {
+    pub app: &'static str,
+    /// Being worked on, or waiting for it.
+    pub in_flight: u64,
+    pub made: u64,
+    /// Verified: the password was the right one, or was not.
+    pub matched: u64,
+    pub mismatched: u64,
+    /// Refused because too many waited.
+    pub busy: u64,
+    /// No hash, or no password, that we take; or the daemon was ending.
+    pub failed: u64,
+    /// From the asking to the answer.
+    pub took_us: Histogram,
+}
+
+impl HashSample {
+    /// How many came to what, by the label of the outcome.
+    pub fn outcomes(&self) -> [(&'static str, u64); 5] {
+        let HashSample { made, matched, mismatched, busy, failed, .. } = *self;
+        [("made", made), ("matched", matched), ("mismatched", mismatched), ("busy", busy), ("failed", failed)]
+    }
+
+    /// All that were asked for.
+    pub fn asked(&self) -> u64 {
+        self.in_flight + self.outcomes().iter().map(|(_, count)| count).sum::<u64>()
     }
 }
 

@@ -107,7 +107,9 @@ impl Librarian {
         let outcome = match job {
             Job::Keep(keep) => self.keep(keep, now).unwrap_or_else(Outcome::Failed),
             Job::Drop { shelf, id } => self.drop(shelf, id.as_str()),
-            Job::Write(_) | Job::Read(_) | Job::Fetch(_) => unreachable!("only blobs are the librarian's"),
+            Job::Write(_) | Job::Read(_) | Job::Fetch(_) | Job::Hash(_) => {
+                unreachable!("only blobs are the librarian's")
+            }
         };
         self.counted(outcome)
     }

@@ -106,7 +106,7 @@ impl Store {
             Job::Keep(_) | Job::Drop { .. } => {
                 pass_on(&inner.blobs, Errand::Job(job), inner.blobs_gauge.admit(bytes, reply));
             }
-            Job::Fetch(_) => unreachable!("requests to the outside are not the store's"),
+            Job::Fetch(_) | Job::Hash(_) => unreachable!("requests to the outside and hashes are not the store's"),
         }
     }
 

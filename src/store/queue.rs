@@ -147,7 +147,7 @@ pub(super) fn weight(job: &Job) -> usize {
         Job::Read(questions) => all(questions),
         Job::Write(write) => all(write),
         Job::Keep(keep) => keep.data.len() + all(&keep.write),
-        Job::Drop { .. } | Job::Fetch(_) => 0,
+        Job::Drop { .. } | Job::Fetch(_) | Job::Hash(_) => 0,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::app::job::{Job, Outcome};
 use crate::app::reply::{Content, Reply};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
+use crate::base::limit::NOTE_BYTES_MAX;
 
 impl World {
     pub(super) fn input(&mut self, input: AppInput) {
@@ -108,6 +109,10 @@ impl World {
             Effect::Identify { socket, identity } => self.identify(socket, identity),
             Effect::Wake { home } => self.inputs.push_back(AppInput::Wake { home }),
             Effect::Pass { event, .. } => self.inputs.push_back(AppInput::Event(event)),
+            Effect::Say { home, note } => {
+                assert!(note.size_bytes() <= NOTE_BYTES_MAX, "the shard would not deliver this: {note:?}");
+                self.inputs.push_back(AppInput::Said { home, note });
+            }
             Effect::Refuse { socket, message, data } => {
                 let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
                 self.client(socket).refused = Some((message, data));
@@ -140,6 +145,10 @@ impl World {
             Effect::Job { job: Job::Fetch(fetch), token } => {
                 self.outside.asked.push(fetch.clone());
                 self.requests.push_back((fetch, token));
+            }
+            Effect::Job { job: Job::Hash(hash), token } => {
+                let outcome = self.outside.hash(&hash);
+                self.inputs.extend(token.map(|token| AppInput::Done { token, outcome }));
             }
             Effect::Job { job, token } => self.waiting.push_back((job, Asker::Application(token))),
             Effect::Timer { token, after_ms } => drop(self.timers.insert(token, self.now.mono + after_ms)),
@@ -257,8 +266,11 @@ fn is_hit(target: &Target, id: Id, client: &Client) -> bool {
 fn shown(reply: Reply) -> (u16, Value) {
     let value = match reply.content {
         Content::Empty | Content::Stream => Value::Null,
-        Content::Json(text) => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
+        Content::Json(text) | Content::Later { text, .. } => {
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+        }
         Content::Text(text) => text.into(),
+        Content::Refused(refused) => json!({ "code": refused.code, "message": refused.text }),
         Content::Redirect(to) => json!({ "to": to }),
         Content::Blob { shelf, id, .. } => json!({ "shelf": shelf, "id": id.as_str() }),
     };

@@ -46,7 +46,7 @@ impl Store {
             },
             Job::Read(questions) => self.repository.read(questions).map_or_else(Outcome::Failed, Outcome::Read),
             Job::Keep(_) | Job::Drop { .. } => self.librarian.work(job, now),
-            Job::Fetch(_) => unreachable!("requests are the outside's"),
+            Job::Fetch(_) | Job::Hash(_) => unreachable!("requests and hashes are the outside's"),
         }
     }
 

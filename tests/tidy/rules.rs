@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 7),
     ("store", 7),
     ("upstream", 7),
+    ("hashing", 7),
     ("cluster", 7),
     ("net", 7),
     ("api", 7),

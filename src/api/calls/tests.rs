@@ -173,6 +173,29 @@ async fn whoever_has_no_token_or_a_bad_one_is_401() {
 }
 
 #[tokio::test]
+async fn an_application_can_tell_why_a_token_is_none() {
+    for (headers, why) in [
+        (&[][..], Refused::NO_TOKEN),
+        (&[("authorization", "Bearer bad")], Refused::BAD_TOKEN),
+        (&[("authorization", "Bearer ended")], Refused::ENDED_TOKEN),
+    ] {
+        let got = ask(desk(&with(None)), request("GET", "/desk/notes/x", headers, "")).await;
+        assert_eq!((got.status, fault(&got).as_str()), (401, "UNAUTHORIZED"));
+        assert_eq!(got.json()["text"], why.text);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_says_when_to_ask_again_and_the_daemons_own_are_in_the_applications_form() {
+    let later = with(Some(Reply::later(429, &json!({"fault": "TOO_OFTEN"}), 60)));
+    let got = ask(desk(&later), request("DELETE", "/desk/notes/x", &[], "")).await;
+    assert_eq!((got.status, got.header("retry-after"), fault(&got).as_str()), (429, "60", "TOO_OFTEN"));
+    let busy = with(Some(Reply::refused(Refused::BUSY)));
+    let got = ask(desk(&busy), request("DELETE", "/desk/notes/x", &[], "")).await;
+    assert_eq!((got.status, fault(&got).as_str()), (503, "BUSY"));
+}
+
+#[tokio::test]
 async fn what_finds_no_home_is_refused_before_anybody_is_asked() {
     let fake = with(Some(Reply::empty(204)));
     let got = ask(desk(&fake), request("DELETE", "/desk/notes/x?refuse=1", &[], "")).await;
@@ -216,13 +239,14 @@ async fn of_several_homes_the_missing_are_named_at_one_deadline() {
 
 #[tokio::test]
 async fn every_kind_of_reply_is_http() {
+    const BAD: &str = r#"{"fault":"INTERNAL","text":"the application's answer is none"}"#;
     for (reply, status, kind, body, to) in [
         (Reply::json(201, &json!({"a": 1})), 201, "application/json", r#"{"a":1}"#, ""),
         (Reply::text(404, "no such thing"), 404, "text/plain; charset=utf-8", "no such thing", ""),
         (Reply::empty(204), 204, "", "", ""),
         (Reply::redirect(303, "/elsewhere?a=1"), 303, "", "", "/elsewhere?a=1"),
-        (Reply::redirect(302, "a\r\nset-cookie: x"), 500, "application/json", r#"{"fault":"INTERNAL"}"#, ""),
-        (Reply::empty(7), 500, "application/json", r#"{"fault":"INTERNAL"}"#, ""),
+        (Reply::redirect(302, "a\r\nset-cookie: x"), 500, "application/json", BAD, ""),
+        (Reply::empty(7), 500, "application/json", BAD, ""),
     ] {
         let got = ask(desk(&with(Some(reply.clone()))), request("DELETE", "/desk/notes/x", &[], "")).await;
         assert_eq!((got.status, got.text().as_str()), (status, body), "{reply:?}");

@@ -128,6 +128,17 @@ pub(super) const DAEMON: &[Family] = &[
         Buckets::MICROSECONDS,
         "From the order to open a link, or its arrival, to its opening.",
     ),
+    Family::counter(
+        "siod_hashes_total",
+        &["app", "outcome"],
+        "Passwords hashed or verified, by application and what came of it; busy: too many waited.",
+    ),
+    Family::gauge("siod_hashes_in_flight", &["app"], "Passwords that are being hashed or wait for it now."),
+    Family::histogram(
+        "siod_hash_seconds",
+        Buckets::MICROSECONDS,
+        "From the asking for the hash of a password, or its verification, to the answer.",
+    ),
     Family::gauge("siod_outbox_bytes", &[], "Bytes queued to sockets now."),
     Family::counter("siod_dropped_volatile_total", &[], "Volatile packets that slow readers were not sent."),
     Family::counter("siod_coalesced_total", &[], "Packets of slow readers that a newer one of the same key replaced."),

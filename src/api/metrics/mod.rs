@@ -121,7 +121,8 @@ mod tests {
     use crate::apps::TABLE;
     use crate::base::close::CloseReason;
     use crate::shard::sample::{
-        AlertSample, ByJob, ByTransport, EventOutcome, EventSample, FetchSample, LinkSample, NamespaceSample,
+        AlertSample, ByJob, ByTransport, EventOutcome, EventSample, FetchSample, HashSample, LinkSample,
+        NamespaceSample,
     };
     use crate::shard::stats::Outcomes;
 
@@ -157,6 +158,7 @@ mod tests {
         let mut links = LinkSample { app: "signage", kind: LinkSample::DIALLED, open: 1, ..LinkSample::default() };
         (links.closed[LinkEnd::Silent.place()], links.messages_received) = (3, 2);
         sample.links = vec![links];
+        sample.hashes = vec![HashSample { app: "signage", in_flight: 1, mismatched: 2, ..HashSample::default() }];
         sample.alerts = vec![AlertSample { app: "signage", kind: "offline", count: 1 }];
         for microseconds in [3, 20, 2_000, 60_000_000] {
             sample.turn_us.record(microseconds);
@@ -248,6 +250,8 @@ mod tests {
             ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"silent\"}", 6.0),
             ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"ours\"}", 0.0),
             ("siod_link_messages_total{app=\"signage\",kind=\"dialled\",direction=\"received\"}", 4.0),
+            ("siod_hashes_total{app=\"signage\",outcome=\"mismatched\"}", 4.0),
+            ("siod_hashes_in_flight{app=\"signage\"}", 2.0),
             ("siod_alerts_total{app=\"signage\",kind=\"offline\"}", 2.0),
             ("siod_shard_mailbox_depth{shard=\"1\"}", 1.0),
             ("siod_shard_stale{shard=\"0\"}", 0.0),

@@ -9,7 +9,9 @@ use crate::app::link::LinkEnd;
 use crate::app::metric::Metric;
 use crate::base::close::CloseReason;
 use crate::shard::sample::EventOutcome;
-use crate::shard::sample::{ByJob, ByTransport, FetchSample, LinkSample, NamespaceSample, ShardSample, StoreSample};
+use crate::shard::sample::{
+    ByJob, ByTransport, FetchSample, HashSample, LinkSample, NamespaceSample, ShardSample, StoreSample,
+};
 
 /// What one shard says.
 pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
@@ -20,6 +22,7 @@ pub(super) fn of_shard(sample: &ShardSample, out: &mut Vec<Metric>) {
     of_store(&sample.store, out);
     sample.fetches.iter().for_each(|fetches| of_fetches(fetches, out));
     sample.links.iter().for_each(|links| of_links(links, out));
+    sample.hashes.iter().for_each(|hashes| of_hashes(hashes, out));
     out.push(Metric::histogram("siod_turn_seconds", &sample.turn_us));
     out.push(Metric::histogram("siod_emit_to_flush_seconds", &sample.emit_to_flush_us));
     out.push(Metric::histogram("siod_store_seconds", &sample.store_us));
@@ -147,6 +150,13 @@ fn of_links(links: &LinkSample, out: &mut Vec<Metric>) {
     let closed = LinkEnd::LABELS.into_iter().zip(links.closed);
     out.extend(closed.map(|(why, count)| Metric::count("siod_links_closed_total", [app, kind, why], count)));
     out.push(Metric::histogram("siod_link_open_seconds", &links.open_us));
+}
+
+fn of_hashes(hashes: &HashSample, out: &mut Vec<Metric>) {
+    let outcomes = hashes.outcomes().into_iter();
+    out.extend(outcomes.map(|(outcome, count)| Metric::count("siod_hashes_total", [hashes.app, outcome], count)));
+    out.push(Metric::count("siod_hashes_in_flight", [hashes.app], hashes.in_flight));
+    out.push(Metric::histogram("siod_hash_seconds", &hashes.took_us));
 }
 
 fn by_transport(name: &'static str, counts: ByTransport, out: &mut Vec<Metric>) {

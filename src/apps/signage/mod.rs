@@ -239,11 +239,12 @@ impl Application for Signage {
                     self.turn(cx, &fleet, fx, |_| {});
                 }
             }
-            // It asks nobody for acks, takes no uploads, has no links, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
+            // Its fleets say nothing to each other, it asks nobody for acks, takes no uploads, has no links, none of its sockets becomes somebody else, and a fleet is loaded when a client of it comes.
             AppInput::Acked { .. }
             | AppInput::Upload { .. }
             | AppInput::Left { .. }
             | AppInput::Link { .. }
+            | AppInput::Said { .. }
             | AppInput::Moved { .. }
             | AppInput::Expiring { .. }
             | AppInput::Started

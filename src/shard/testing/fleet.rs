@@ -185,6 +185,10 @@ impl Fleet {
             }
             "wake" => fx.push(Effect::Wake { home: Home::Tenant(text) }),
             "woken" => fx.ack(socket, ack, &self.woken.iter().filter(|home| **home == self.home(&identity)).count()),
+            "say" => {
+                let texts = [text, "x".repeat(option["long"].as_u64().unwrap_or(0) as usize)];
+                texts.iter().for_each(|said| fx.say(Home::Tenant(texts[0].clone()), "said", said));
+            }
             "whoami" => fx.ack(socket, ack, &identity.sub()),
             "work" => {
                 let token = Some(self.wait(Waiting::Work(socket)));
@@ -320,6 +324,12 @@ impl Application for Fleet {
             }
             AppInput::Started => self.started = true,
             AppInput::Wake { home } => self.woken.push(home),
+            AppInput::Said { home, note } => {
+                let Home::Tenant(home) = home else { panic!("nobody says anything to {home:?}") };
+                let said = json!([home, note.about, note.read::<String>()]);
+                let event = Emission::new("told", &said);
+                fx.push(Effect::Emit { target: Target::all(), event, delivery: Delivery::Must });
+            }
             AppInput::Call { .. } | AppInput::Upload { .. } | AppInput::Left { .. } => {}
             AppInput::Link { .. } | AppInput::Draining => {}
         }

@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use super::{Peer, World, fleet, world};
 use crate::app::identity::{AuthMode, AuthSettings, jwt};
 use crate::apps::lab::Lab;
+use crate::base::limit::NOTE_BYTES_MAX;
 use crate::base::secret::Secret;
 use crate::shard::testing::Setup;
 use crate::shard::testing::fleet::Fleet;
@@ -129,6 +130,27 @@ fn a_home_is_woken_by_whichever_shard_has_found_work_for_it() {
             peer.sends("427[\"woken\"]");
             peer.gets(&format!("437[{times}]"));
         }
+    }
+}
+
+#[test]
+fn another_home_is_told_in_order_and_what_is_too_long_is_an_alert() {
+    for shards in [1, 2, 4] {
+        let world = world(shards);
+        let peer = fleet(&world);
+        for tenant in ["u", "v", "w", "t"] {
+            peer.sends(&format!("42[\"say\",\"{tenant}\"]"));
+            peer.gets(&format!("42[\"told\",[\"{tenant}\",\"said\",\"{tenant}\"]]"));
+            peer.gets(&format!("42[\"told\",[\"{tenant}\",\"said\",\"\"]]"));
+        }
+        let long = |bytes: usize| peer.sends(&format!("42[\"say\",{{\"long\":{bytes}}}]"));
+        long(NOTE_BYTES_MAX - 2);
+        peer.gets("42[\"told\",[\"\",\"said\",\"\"]]");
+        peer.gets(&format!("42[\"told\",[\"\",\"said\",\"{}\"]]", "x".repeat(NOTE_BYTES_MAX - 2)));
+        long(NOTE_BYTES_MAX - 1);
+        peer.gets("42[\"told\",[\"\",\"said\",\"\"]]");
+        peer.gets_nothing();
+        assert_eq!(world.sum(|shard| shard.sample().alerts.iter().map(|alert| alert.count).sum()), 1);
     }
 }
 
