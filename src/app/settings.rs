@@ -50,6 +50,9 @@ pub trait Choice: Send + Sync {
     /// The shelves it keeps blobs on.
     fn shelves(&self) -> Vec<ShelfSettings>;
 
+    /// Hosts that its settings name, as URLs or as `host` or `host:port`: they may be asked and dialled wherever they lead.
+    fn hosts(&self) -> Vec<String>;
+
     /// A copy.
     fn copy(&self) -> Box<dyn Choice>;
 
@@ -66,12 +69,19 @@ pub struct Chosen<S: 'static> {
     pub values: S,
     pub build: fn(&S) -> Box<dyn Application>,
     pub shelves: fn(&S) -> Vec<ShelfSettings>,
+    pub hosts: fn(&S) -> Vec<String>,
 }
 
 impl<S: Declared + Clone> Chosen<S> {
-    /// The defaults, of an application that keeps no blobs.
+    /// The defaults, of an application that keeps no blobs and names no hosts. One that does says so:
+    /// `Box::new(Chosen { hosts, ..Chosen::of(build) })`.
+    pub fn of(build: fn(&S) -> Box<dyn Application>) -> Chosen<S> {
+        Chosen { values: S::default(), build, shelves: |_| Vec::new(), hosts: |_| Vec::new() }
+    }
+
+    /// The same as its row has it.
     pub fn untold(build: fn(&S) -> Box<dyn Application>) -> Box<dyn Choice> {
-        Chosen::with_shelves(build, |_| Vec::new())
+        Box::new(Chosen::of(build))
     }
 
     /// The defaults, of one that keeps blobs on these shelves.
@@ -79,7 +89,7 @@ impl<S: Declared + Clone> Chosen<S> {
         build: fn(&S) -> Box<dyn Application>,
         shelves: fn(&S) -> Vec<ShelfSettings>,
     ) -> Box<dyn Choice> {
-        Box::new(Chosen { values: S::default(), build, shelves })
+        Box::new(Chosen { shelves, ..Chosen::of(build) })
     }
 }
 
@@ -98,6 +108,10 @@ impl<S: Declared + Clone> Choice for Chosen<S> {
 
     fn shelves(&self) -> Vec<ShelfSettings> {
         (self.shelves)(&self.values)
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        (self.hosts)(&self.values)
     }
 
     fn copy(&self) -> Box<dyn Choice> {

@@ -236,8 +236,10 @@ fn store_settings(config: &Config) -> store::Settings {
 
 fn upstream_settings(config: &Config) -> upstream::Settings {
     let config::Upstream { allow, nameservers, ca_file } = config.upstream.clone();
-    let apps = config.apps.iter().filter(|app| app.enabled).map(|app| app.row.name).collect();
-    upstream::Settings { allow, nameservers, hosts: PathBuf::from("/etc/hosts"), ca_file, apps }
+    let enabled = || config.apps.iter().filter(|app| app.enabled);
+    let apps = enabled().map(|app| app.row.name).collect();
+    let named = enabled().flat_map(|app| app.settings.hosts()).collect();
+    upstream::Settings { allow, named, nameservers, hosts: PathBuf::from("/etc/hosts"), ca_file, apps }
 }
 
 fn shard_count(configured: u16) -> u16 {

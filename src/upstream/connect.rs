@@ -34,7 +34,7 @@ impl Connector {
     /// # Errors
     /// A sentence about what of the settings cannot be used.
     pub(super) fn new(settings: &Settings) -> Result<Connector, String> {
-        let judge = Arc::new(Judge::new(settings.allow.clone()));
+        let judge = Arc::new(Judge::new(settings.allow.clone(), &settings.named));
         let (names, tls) = (Arc::new(Names::new(settings)?), tls::config(settings.ca_file.as_deref())?);
         Ok(Connector(HttpsConnector::from((Tcp { names, judge }, tls))))
     }
@@ -87,8 +87,9 @@ impl Service<Uri> for Tcp {
         Box::pin(async move {
             let host = uri.host().unwrap_or_default();
             let implied = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-            let addresses = judge.permitted(host, names.addresses(host).await?)?;
-            connect(host, uri.port_u16().unwrap_or(implied), &addresses).await
+            let port = uri.port_u16().unwrap_or(implied);
+            let addresses = judge.permitted(host, port, names.addresses(host).await?)?;
+            connect(host, port, &addresses).await
         })
     }
 }

@@ -7,22 +7,33 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::app::fetch::{FetchError, FetchFailure};
 
-/// Public addresses, and what the configuration lists.
+/// Public addresses, and what the configuration lists or names.
 #[derive(Debug)]
 pub(super) struct Judge {
     allow: Vec<IpNet>,
+    /// Hosts in lower case, and the one port that is meant, if one is.
+    named: Vec<(String, Option<u16>)>,
 }
 
 impl Judge {
-    pub(super) fn new(allow: Vec<IpNet>) -> Judge {
-        Judge { allow }
+    /// `named` are URLs, or hosts with or without a port; what is neither names nobody.
+    pub(super) fn new(allow: Vec<IpNet>, named: &[String]) -> Judge {
+        Judge { allow, named: named.iter().filter_map(|text| host_of(text)).collect() }
+    }
+
+    /// Whether the configuration names this host itself: where it leads is its operator's business then.
+    fn names(&self, host: &str, port: u16) -> bool {
+        let is_it = |(named, only): &(String, Option<u16>)| {
+            named.eq_ignore_ascii_case(host) && only.is_none_or(|only| only == port)
+        };
+        self.named.iter().any(is_it)
     }
 
     /// Whether an address may be connected to. Of metadata services each has to be listed by itself: a network that contains
     /// one does not mean it.
     pub(super) fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        if METADATA.iter().any(|service| carried(address).contains(service)) {
+        if is_metadata(address) {
             return self.allow.contains(&IpNet::from(address));
         }
         carried(address).iter().all(|address| is_public(*address))
@@ -30,14 +41,31 @@ impl Judge {
     }
 
     /// Those of a host's addresses that may be connected to.
-    pub(super) fn permitted(&self, host: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, FetchError> {
-        let permitted: Vec<IpAddr> = addresses.into_iter().filter(|address| self.permits(*address)).collect();
+    pub(super) fn permitted(&self, host: &str, port: u16, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, FetchError> {
+        let is_named = self.names(host, port);
+        let may = |address: &IpAddr| self.permits(*address) || (is_named && !is_metadata(address.to_canonical()));
+        let permitted: Vec<IpAddr> = addresses.into_iter().filter(may).collect();
         if permitted.is_empty() {
             let text = format!("{host} leads to addresses that upstream.allow does not list");
             return Err(FetchError::new(FetchFailure::Forbidden, text));
         }
         Ok(permitted)
     }
+}
+
+/// The host of a URL, or of `host` or `host:port`, with the port that it says or implies.
+fn host_of(text: &str) -> Option<(String, Option<u16>)> {
+    let uri: http::Uri = text.parse().ok()?;
+    let implied = match uri.scheme_str() {
+        Some("https" | "wss") => Some(443),
+        Some(_) => Some(80),
+        None => None,
+    };
+    Some((uri.host()?.to_ascii_lowercase(), uri.port_u16().or(implied)))
+}
+
+fn is_metadata(address: IpAddr) -> bool {
+    METADATA.iter().any(|service| carried(address).contains(service))
 }
 
 /// The address, and the IPv4 address that it carries to, where it is one that is translated on its way.
@@ -119,7 +147,7 @@ mod tests {
     use super::*;
 
     fn check(allow: &[&str], address: &str, permitted: bool) {
-        let judge = Judge::new(allow.iter().map(|net| net.parse().unwrap()).collect());
+        let judge = Judge::new(allow.iter().map(|net| net.parse().unwrap()).collect(), &[]);
         assert_eq!(judge.permits(address.parse().unwrap()), permitted, "{address} with {allow:?}");
     }
 
@@ -193,6 +221,30 @@ mod tests {
             check(&[], service, false);
             check(&[net], service, false);
             check(&[&format!("{service}/{}", if service.contains(':') { 128 } else { 32 })], service, true);
+        }
+    }
+
+    #[test]
+    fn a_host_that_the_configuration_names_may_lead_inside_at_the_port_it_says() {
+        let named =
+            ["http://127.0.0.1:9000/hook", "https://Hooks.Example/x", "files.example", "10.0.0.7:81", "[::1]:8"];
+        let judge = Judge::new(Vec::new(), &named.map(str::to_owned));
+        let metadata = "169.254.169.254";
+        for (host, port, address, permitted) in [
+            ("127.0.0.1", 9000, "127.0.0.1", true),
+            ("127.0.0.1", 9001, "127.0.0.1", false),
+            ("localhost", 9000, "127.0.0.1", false),
+            ("hooks.example", 443, "10.1.1.1", true),
+            ("hooks.example", 80, "10.1.1.1", false),
+            ("hooks.example", 443, metadata, false),
+            ("FILES.example", 1234, "192.168.0.9", true),
+            ("10.0.0.7", 81, "10.0.0.7", true),
+            ("[::1]", 8, "::1", true),
+            ("[::1]", 9, "::1", false),
+            ("other.example", 443, "10.1.1.1", false),
+        ] {
+            let permits = judge.permitted(host, port, vec![address.parse().unwrap()]).is_ok();
+            assert_eq!(permits, permitted, "{host}:{port} at {address}");
         }
     }
 }

@@ -38,6 +38,9 @@ pub(crate) use self::tls::install as install_tls;
 pub(crate) struct Settings {
     /// Networks that may be asked though they are not public ([`judge`]).
     pub allow: Vec<IpNet>,
+    /// Hosts that the configuration of applications names, as URLs or as `host` or `host:port`: wherever they lead, metadata services
+    /// excepted.
+    pub named: Vec<String>,
     /// Empty: those of `/etc/resolv.conf`.
     pub nameservers: Vec<SocketAddr>,
     /// Names that are asked of nobody; one that cannot be read has none.
