@@ -30,7 +30,7 @@ pub mod socketio;
 pub mod store;
 #[cfg(test)]
 mod testing;
-pub(crate) mod upstream;
+pub mod upstream;
 pub mod wire;
 
 /// Runs a daemon of these applications, as the process's arguments ask: what `main` does with [`apps::TABLE`].

@@ -35,7 +35,8 @@ pub enum LinkOrder {
     Open(Box<Dial>),
     /// A message to the other side, behind those told before; what is told before a dialled link is open waits for that. More than
     /// [`LINK_OUT_MESSAGES_MAX`](crate::base::limit::LINK_OUT_MESSAGES_MAX) or
-    /// [`LINK_OUT_BYTES_MAX`](crate::base::limit::LINK_OUT_BYTES_MAX) waiting, and the link is closed as too slow.
+    /// [`LINK_OUT_BYTES_MAX`](crate::base::limit::LINK_OUT_BYTES_MAX) waiting, and the link is closed as too slow; one above
+    /// [`LINK_MESSAGE_BYTES_MAX`](crate::base::limit::LINK_MESSAGE_BYTES_MAX), and it is closed as too large.
     Tell(LinkMessage),
     /// The end, behind what was told before: `Closed` comes at once, and nothing else after it. `code` is one that may be sent
     /// ([RFC 6455 section 7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)), of `reason` 123 bytes are.

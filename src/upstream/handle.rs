@@ -24,7 +24,7 @@ use crate::shard::sample::{FetchSample, LinkSample};
 
 /// Requests to the outside; clones share it.
 #[derive(Clone)]
-pub(crate) struct Upstream {
+pub struct Upstream {
     inner: Arc<Inner>,
 }
 
@@ -46,7 +46,7 @@ impl Upstream {
     ///
     /// # Errors
     /// A sentence about what of the settings cannot be used.
-    pub(crate) fn start(settings: &Settings) -> Result<Upstream, String> {
+    pub fn start(settings: &Settings) -> Result<Upstream, String> {
         Upstream::bounded(settings, Bounds::default())
     }
 
@@ -79,7 +79,7 @@ impl Upstream {
     }
 
     /// Takes a request of an application; `reply` hears what came of it.
-    pub(crate) fn submit(&self, app: AppId, fetch: Fetch, reply: OnFetched) {
+    pub fn submit(&self, app: AppId, fetch: Fetch, reply: OnFetched) {
         let Some(ticket) = self.inner.status.admit(app, fetch.weight(), reply) else { return };
         let client = self.inner.client.clone();
         self.inner.runtime.spawn(async move {
@@ -92,12 +92,12 @@ impl Upstream {
     }
 
     /// Opens a link of an application; `home` hears what becomes of it.
-    pub(crate) fn open(&self, name: LinkName, dial: Dial, home: OnLink) {
+    pub fn open(&self, name: LinkName, dial: Dial, home: OnLink) {
         self.inner.links.open(name, dial, home);
     }
 
     /// Any other order about a link. One that is not there hears nothing.
-    pub(crate) fn order(&self, name: &LinkName, order: LinkOrder) {
+    pub fn order(&self, name: &LinkName, order: LinkOrder) {
         self.inner.links.on_order(name, order);
     }
 
@@ -123,7 +123,7 @@ impl Upstream {
 
     /// Answers what is on its way `Unavailable`, and what is submitted from now on, and closes what is open. Blocks for a moment,
     /// while peers are told; a second call does nothing.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let Some(Running { stop, thread }) = self.inner.thread.lock().take() else { return };
         // A thread that has ended needs no word.
         let _ = stop.send(());

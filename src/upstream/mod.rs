@@ -10,7 +10,7 @@
 
 mod client;
 mod connect;
-pub(crate) mod handle;
+mod handle;
 mod judge;
 mod kept;
 mod link;
@@ -28,14 +28,15 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-pub(crate) use self::handle::Upstream;
-pub(crate) use self::link::links::LinkName;
-pub(crate) use self::link::side::Credit;
+pub use self::handle::Upstream;
+pub use self::link::links::LinkName;
+pub use self::link::side::{Credit, OnLink};
+pub use self::status::OnFetched;
 pub(crate) use self::tls::install as install_tls;
 
 /// Whom the daemon may ask, and how it finds and trusts them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Networks that may be asked though they are not public ([`judge`]).
     pub allow: Vec<IpNet>,
     /// Hosts that the configuration of applications names, as URLs or as `host` or `host:port`: wherever they lead, metadata services

@@ -13,7 +13,7 @@ use crate::shard::sample::FetchSample;
 
 /// Hears what came of a request. It is called on the thread of the requests, or inside `submit` where the request is refused
 /// at once: it should only pass the outcome on.
-pub(crate) type OnFetched = Box<dyn FnOnce(Result<Fetched, FetchError>) + Send>;
+pub type OnFetched = Box<dyn FnOnce(Result<Fetched, FetchError>) + Send>;
 
 pub(super) struct Status {
     inner: Mutex<Inner>,

@@ -1,8 +1,11 @@
 //! From an application's order to an open WebSocket: what may be dialled, over a connection that is judged as that of a request.
 
+use futures_util::StreamExt as _;
+use futures_util::stream::{SplitSink, SplitStream};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Uri};
 use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -18,8 +21,12 @@ use crate::base::limit::LINK_SUBPROTOCOLS_MAX;
 use crate::upstream::connect::{Connection, Connector};
 use crate::upstream::request::{self, invalid};
 
-/// An open WebSocket.
-pub(super) type Peer = WebSocketStream<Metered<TokioIo<Connection>>>;
+/// An open WebSocket, by its two halves: who writes to it, and who reads.
+pub(super) type Peer = (PeerSink, PeerStream);
+pub(super) type PeerSink = SplitSink<Stream, Message>;
+pub(super) type PeerStream = SplitStream<Stream>;
+
+type Stream = WebSocketStream<Metered<TokioIo<Connection>>>;
 
 /// A handshake that may be made.
 #[derive(Debug)]
@@ -85,7 +92,7 @@ impl Handshake {
         let opened = client_async_with_config(request, stream, Some(config)).await;
         let (peer, answer) = opened.map_err(|error| Broken::of(&self.host, &error))?;
         let chosen = answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-        Ok((peer, chosen.and_then(|name| name.to_str().ok()).map(str::to_owned)))
+        Ok((peer.split(), chosen.and_then(|name| name.to_str().ok()).map(str::to_owned)))
     }
 }
 

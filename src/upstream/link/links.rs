@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::dial::Handshake;
+use super::dial::{Handshake, Peer};
 use super::figures::Figures;
 use super::side::{OnLink, Side};
 use super::{Broken, talk};
@@ -25,7 +25,7 @@ use crate::upstream::places::Bounds;
 
 /// A dialled link, among those of all shards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct LinkName {
+pub struct LinkName {
     pub app: AppId,
     /// Where it is at home.
     pub shard: ShardId,
@@ -88,7 +88,7 @@ impl Links {
         table.named.insert(name, side.clone());
         drop(table);
         let entry = Entry { links: self.clone(), name, side };
-        self.runtime.spawn(async move { entry.live(&dial).await });
+        self.runtime.spawn(entry.live(dial));
     }
 
     pub(in crate::upstream) fn on_order(&self, name: &LinkName, order: LinkOrder) {
@@ -147,35 +147,31 @@ struct Entry {
 }
 
 impl Entry {
-    async fn live(self, dial: &WebSocketDial) {
-        let side = &self.side;
-        let handshake = match Handshake::of(dial) {
-            Ok(handshake) => handshake,
-            Err(error) => return side.end(&error.into(), None),
-        };
-        let host = handshake.host.clone();
+    async fn live(self, dial: WebSocketDial) {
+        // What opening takes goes when it is done: at rest a link is what follows.
+        if let Some((peer, host)) = Box::pin(self.opened(dial)).await {
+            talk::talk(peer, &self.side, &host).await;
+        }
+    }
+
+    /// The open link and the name of its host; `None`: it is over before.
+    async fn opened(&self, dial: WebSocketDial) -> Option<(Peer, String)> {
+        let side = &*self.side;
         let limit = Duration::from_millis(dial.open_timeout_ms.min(LINK_OPEN_TIMEOUT_MS_MAX));
+        let handshake = Handshake::of(&dial).map_err(|error| side.end(&error.into(), None)).ok()?;
+        let host = handshake.host.clone();
         let opening = timeout(limit, async {
             let _place = self.links.opening.acquire().await.expect("nobody closes it");
             handshake.open(self.links.connector.clone(), side).await
         });
+        let late = |_| Err(Broken::failed(FetchFailure::TimedOut, format!("{host}: there was no handshake in time")));
         let opened = tokio::select! {
-            opened = opening => opened,
-            () = side.over() => return,
+            opened = opening => opened.unwrap_or_else(late),
+            () = side.over() => return None,
         };
-        match opened {
-            Ok(Ok((peer, subprotocol))) => {
-                side.opened(subprotocol);
-                talk::talk(peer, side, &host).await;
-            }
-            Ok(Err(broken)) => side.end(&broken, None),
-            Err(_) => {
-                side.end(
-                    &Broken::failed(FetchFailure::TimedOut, format!("{host}: there was no handshake in time")),
-                    None,
-                );
-            }
-        }
+        let (peer, subprotocol) = opened.map_err(|broken| side.end(&broken, None)).ok()?;
+        side.opened(subprotocol);
+        Some((peer, host))
     }
 }
 

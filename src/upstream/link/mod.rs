@@ -1,5 +1,5 @@
-//! Links that we dial: WebSockets of somebody else's. A task for each, on the thread of [`super`]: about 5 KiB at rest, of which
-//! 4 KiB are its read buffer.
+//! Links that we dial: WebSockets of somebody else's. A task for each, on the thread of [`super`]: about 8 KiB at rest, of which
+//! 4 KiB are its read buffer. Where large messages have gone, their buffers stay.
 //!
 //! Reading order: [`links`] (the door: names, orders, the end of all) → [`side`] (one link between its two sides: what waits, what
 //! is told) → [`dial`] (from an order to an open WebSocket) → [`talk`] (messages, pings, farewells), [`metered`] → [`figures`]

@@ -17,7 +17,7 @@ use crate::base::limit::{LINK_IN_MESSAGES_MAX, LINK_MESSAGE_BYTES_MAX, LINK_OUT_
 
 /// Hears what happens to a link. It is called on the thread of the links, or inside an order: it should only pass on what it
 /// hears, and give up the credit when the home has taken it.
-pub(crate) type OnLink = Box<dyn Fn(LinkEvent, Option<Credit>) + Send + Sync>;
+pub type OnLink = Box<dyn Fn(LinkEvent, Option<Credit>) + Send + Sync>;
 
 /// A link.
 pub(super) struct Side {
@@ -30,6 +30,8 @@ pub(super) struct Side {
     /// There is something for the one who writes, or for the one who reads.
     told: Notify,
     readable: Notify,
+    /// It is over at once, whatever they wait for.
+    cut: Notify,
 }
 
 #[derive(Default)]
@@ -66,7 +68,7 @@ pub(super) enum Out {
 }
 
 /// A message is on its way to its home for as long as this lives.
-pub(crate) struct Credit {
+pub struct Credit {
     side: Arc<Side>,
     bytes: usize,
 }
@@ -83,6 +85,7 @@ impl Side {
             coming: Mutex::default(),
             told: Notify::new(),
             readable: Notify::new(),
+            cut: Notify::new(),
         })
     }
 
@@ -176,6 +179,9 @@ impl Side {
         if farewell.is_none() || !state.opened {
             self.forget_out(&mut state);
         }
+        if farewell.is_none() {
+            self.cut.notify_one();
+        }
         state.over = Some(farewell);
         self.account.closed(end, state.opened);
         (self.home)(LinkEvent::Closed { why: end.why.clone() }, None);
@@ -198,6 +204,13 @@ impl Side {
     pub(super) async fn over(&self) {
         while !self.is_over() {
             self.told.notified().await;
+        }
+    }
+
+    /// Resolves when it is over and nothing is to be said any more.
+    pub(super) async fn cut(&self) {
+        while !matches!(self.state.lock().over, Some(None)) {
+            self.cut.notified().await;
         }
     }
 

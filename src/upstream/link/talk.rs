@@ -8,25 +8,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Broken;
-use super::dial::Peer;
+use super::dial::{Peer, PeerSink, PeerStream};
 use super::side::{Out, Side};
 use crate::app::fetch::FetchFailure;
 use crate::app::link::{LinkEnd, LinkMessage};
-use crate::base::limit::{LINK_WRITE_TIMEOUT_MS, WS_CLOSE_TIMEOUT_MS};
+use crate::base::limit::{LINK_MESSAGE_BYTES_MAX, LINK_WRITE_TIMEOUT_MS, WS_CLOSE_TIMEOUT_MS};
 
 /// Until it is over, and the connection with it.
-pub(super) async fn talk(peer: Peer, side: &Arc<Side>, host: &str) {
-    let (mut sink, mut stream) = peer.split();
+pub(super) async fn talk((mut sink, mut stream): Peer, side: &Arc<Side>, host: &str) {
     let ended = tokio::select! {
         ended = read(&mut stream, side, host) => ended,
         ended = write(&mut sink, side, host) => ended,
+        () = side.cut() => Ended::Left(false),
     };
     let last = match ended {
         Ended::Left(may_answer) => may_answer.then_some(None),
@@ -38,7 +37,7 @@ pub(super) async fn talk(peer: Peer, side: &Arc<Side>, host: &str) {
     };
     if let Some(code) = last {
         // The peer's answer to our last word, or ours to its: for so long the connection is there.
-        let farewell = farewell(&mut sink, &mut stream, code);
+        let farewell = farewell(&mut sink, &mut stream, side, code);
         let _ = timeout(Duration::from_millis(WS_CLOSE_TIMEOUT_MS), farewell).await;
     }
 }
@@ -60,14 +59,19 @@ fn last_word(why: &LinkEnd) -> Option<Option<u16>> {
     }
 }
 
-async fn farewell(sink: &mut SplitSink<Peer, Message>, stream: &mut SplitStream<Peer>, code: Option<u16>) {
+/// Says it, and reads until the peer has gone. One that goes on and on is not waited for.
+async fn farewell(sink: &mut PeerSink, stream: &mut PeerStream, side: &Side, code: Option<u16>) {
     if let Some(code) = code {
         let _ = sink.send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() }))).await;
     }
-    while let Some(Ok(_)) = stream.next().await {}
+    let read = || side.moved.read.load(Ordering::Relaxed);
+    let most = read() + LINK_MESSAGE_BYTES_MAX as u64;
+    while let Some(Ok(_)) = stream.next().await
+        && read() < most
+    {}
 }
 
-async fn read(stream: &mut SplitStream<Peer>, side: &Arc<Side>, host: &str) -> Ended {
+async fn read(stream: &mut PeerStream, side: &Arc<Side>, host: &str) -> Ended {
     loop {
         side.readable().await;
         let message = match heard(stream, side).await {
@@ -95,7 +99,7 @@ async fn read(stream: &mut SplitStream<Peer>, side: &Arc<Side>, host: &str) -> E
 }
 
 /// The next message. `None`: the peer is silent, though it was asked for a sign of life.
-async fn heard(stream: &mut SplitStream<Peer>, side: &Arc<Side>) -> Option<Option<Result<Message, Error>>> {
+async fn heard(stream: &mut PeerStream, side: &Arc<Side>) -> Option<Option<Result<Message, Error>>> {
     let (interval_ms, timeout_ms) = (side.terms.ping_interval_ms, side.terms.ping_timeout_ms);
     if interval_ms == 0 {
         return Some(stream.next().await);
@@ -107,7 +111,7 @@ async fn heard(stream: &mut SplitStream<Peer>, side: &Arc<Side>) -> Option<Optio
     while_moving(&side.moved.read, timeout_ms, |cx| stream.poll_next_unpin(cx)).await.ok()
 }
 
-async fn write(sink: &mut SplitSink<Peer, Message>, side: &Arc<Side>, host: &str) -> Ended {
+async fn write(sink: &mut PeerSink, side: &Arc<Side>, host: &str) -> Ended {
     let mut written = Vec::new();
     loop {
         let mut out = side.next_out().await;
@@ -145,12 +149,7 @@ async fn write(sink: &mut SplitSink<Peer, Message>, side: &Arc<Side>, host: &str
 }
 
 /// Hands a message to the connection, or all that has been handed to it to the kernel.
-async fn taken(
-    sink: &mut SplitSink<Peer, Message>,
-    side: &Arc<Side>,
-    host: &str,
-    message: Option<Message>,
-) -> Result<(), Broken> {
+async fn taken(sink: &mut PeerSink, side: &Arc<Side>, host: &str, message: Option<Message>) -> Result<(), Broken> {
     let is_last = matches!(message, Some(Message::Close(_)));
     let moved = &side.moved.written;
     let late = |()| Broken::new(LinkEnd::TooSlow, format!("{host} takes nothing"));
@@ -179,6 +178,45 @@ async fn while_moving<T>(
             Ok(output) => return Ok(output),
             Err(_) if moved.load(Ordering::Relaxed) == before => return Err(()),
             Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Never done; says so often that something has moved.
+    async fn limit_of(moves: u64) -> bool {
+        let (moved, mut polls) = (AtomicU64::new(0), 0);
+        let act = |_: &mut Context<'_>| {
+            polls += 1;
+            if polls <= moves {
+                moved.fetch_add(1, Ordering::Relaxed);
+            }
+            if polls > 10 { Poll::Ready(()) } else { Poll::<()>::Pending }
+        };
+        while_moving(&moved, 5, act).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_moves_may_take_long_and_what_does_not_is_late() {
+        assert!(!limit_of(0).await, "nothing moves");
+        assert!(!limit_of(3).await, "nothing moves any more");
+        assert!(limit_of(10).await);
+    }
+
+    #[test]
+    fn what_is_said_last_is_said_to_those_who_can_hear_it() {
+        for (why, said) in [
+            (LinkEnd::Failed(FetchFailure::TooLarge), Some(Some(1_009))),
+            (LinkEnd::Failed(FetchFailure::Protocol), Some(Some(1_002))),
+            (LinkEnd::Peer { code: None, reason: String::new() }, Some(None)),
+            (LinkEnd::Failed(FetchFailure::Cut), None),
+            (LinkEnd::Silent, None),
+            (LinkEnd::TooSlow, None),
+        ] {
+            assert_eq!(last_word(&why), said, "{why:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad;
 mod bounds;
+mod ports;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

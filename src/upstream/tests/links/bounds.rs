@@ -111,7 +111,7 @@ fn a_peer_that_never_reads_is_too_slow_when_too_much_waits_for_it() {
     for (bytes, fitting) in
         [(1, LINK_OUT_MESSAGES_MAX), (LINK_MESSAGE_BYTES_MAX, LINK_OUT_BYTES_MAX / LINK_MESSAGE_BYTES_MAX)]
     {
-        let upstream = upstream();
+        let upstream = Upstream::bounded(&settings(), Bounds { links: 1, ..Bounds::default() }).unwrap();
         let link = open(&upstream, 1, ws(deaf()));
         link.opens();
         // The kernel takes what it can, and after that nobody.
@@ -125,7 +125,18 @@ fn a_peer_that_never_reads_is_too_slow_when_too_much_waits_for_it() {
         let figures = figures(&upstream);
         assert_eq!((figures.open, figures.closed[LinkEnd::TooSlow.place()]), (0, 1));
         assert_eq!(figures.last_error.unwrap().1, "too_slow: too much waits for the peer");
+        assert!(opens_within(&upstream, 5_000, speaker(echo)), "the connection is cut at once, whatever it waits for");
     }
+}
+
+/// Whether there is a place for a link before so long.
+fn opens_within(upstream: &Upstream, milliseconds: u64, address: SocketAddr) -> bool {
+    let opens = || matches!(open(upstream, 4, ws(address)).next(), LinkEvent::Opened { .. });
+    (0..milliseconds / 10).any(|_| {
+        let is_open = opens();
+        thread::sleep(Duration::from_millis(if is_open { 0 } else { 10 }));
+        is_open
+    })
 }
 
 #[test]
@@ -184,10 +195,6 @@ fn a_link_beyond_the_number_or_the_bytes_there_are_is_busy_until_one_has_gone() 
         first.close(1_000, "");
         assert_eq!(first.ends(), LinkEnd::Ours);
         // Its connection says farewell first.
-        let opens = || matches!(open(&upstream, 4, ws(address)).next(), LinkEvent::Opened { .. });
-        assert!((0..1_000).any(|_| opens() || {
-            thread::sleep(Duration::from_millis(10));
-            false
-        }));
+        assert!(opens_within(&upstream, 10_000, address));
     }
 }
