@@ -210,7 +210,7 @@ fn decode_all(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<WireError>) 
                 Ok(Some(Incoming::Text(text))) => messages.push(text.as_bytes().to_vec()),
                 Ok(Some(Incoming::Binary(data) | Incoming::Ping(data))) => messages.push(data.to_vec()),
                 Ok(Some(Incoming::Pong)) => messages.push(b"pong".to_vec()),
-                Ok(Some(Incoming::Close(code))) => {
+                Ok(Some(Incoming::Close(code, _))) => {
                     messages.push(format!("{code:?}").into_bytes());
                     return (messages, None);
                 }

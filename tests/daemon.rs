@@ -1,6 +1,8 @@
 //! The daemon as a process: how it starts, what it refuses, how it ends or is ended, and what hostile peers do to it. Each
 //! test has a daemon of its own in a directory of its own, on loopback.
 
+#[path = "daemon/arrivals.rs"]
+mod arrivals;
 #[path = "daemon/end.rs"]
 mod end;
 #[path = "daemon/hostile.rs"]

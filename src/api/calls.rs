@@ -38,6 +38,12 @@ pub(super) async fn answer(State((api, routes)): State<(Api, Arc<Routes>)>, requ
             response.headers_mut().insert(header::ALLOW, allow);
             response
         }
+        Found::Link(http) => {
+            let mut response = refuse(http, &NO_UPGRADE);
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            response
+        }
         Found::Nothing(http) => refuse(http, &Refused::NOT_FOUND),
         Found::Elsewhere => next.run(request).await,
     }
@@ -181,6 +187,7 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
     reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
 }
 
+const NO_UPGRADE: Refused = Refused::new(426, "UPGRADE_REQUIRED", "a WebSocket is opened here");
 const NOT_OF_JSON: Refused =
     Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes JSON, as Content-Type: application/json");
 const NO_JSON: Refused = Refused::new(400, "VALIDATION", "the body is not JSON");

@@ -1,6 +1,7 @@
 //! Health: is the process alive, does it take clients, and what do operators and existing probes want to know about it.
 //! Nothing here tells of a tenant; figures of single shards are on the admin listener only.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use axum::Router;
@@ -55,7 +56,13 @@ async fn detailed(State(api): State<Api>) -> Response {
     }
     body["shard_details"] = samples.iter().map(shard).collect();
     body["fetches"] = samples.iter().flat_map(|sample| &sample.fetches).map(fetches).collect();
-    body["links"] = samples.iter().flat_map(|sample| &sample.links).map(links).collect();
+    let mut by_kind: BTreeMap<(&str, &str), LinkSample> = BTreeMap::new();
+    for of_shard in samples.iter().flat_map(|sample| &sample.links) {
+        let (app, kind) = (of_shard.app, of_shard.kind);
+        let sum = by_kind.entry((app, kind)).or_insert_with(|| LinkSample { app, kind, ..LinkSample::default() });
+        sum.add(of_shard);
+    }
+    body["links"] = by_kind.values().map(links).collect();
     body["hashes"] = samples.iter().flat_map(|sample| &sample.hashes).map(hashes).collect();
     reply::json(status(&readiness), body.to_string())
 }
@@ -120,6 +127,7 @@ fn links(sample: &LinkSample) -> serde_json::Value {
         "opening": sample.opening,
         "open": sample.open,
         "opened": sample.opened,
+        "refused": sample.refused,
         "closed": closed.map(|(why, count)| (why.to_owned(), count.into())).collect::<serde_json::Map<_, _>>(),
         "open_ms_mean": sample.open_us.sum().checked_div(sample.open_us.count()).map(|us| us / 1_000),
         "messages": { "received": sample.messages_received, "sent": sample.messages_sent },
@@ -246,7 +254,12 @@ mod tests {
         links.closed[LinkEnd::Silent.place()] = 1;
         [2_000, 4_000].into_iter().for_each(|us| links.open_us.record(us));
         (links.messages_sent, links.bytes_received) = (5, 6);
-        let samples = vec![ShardSample { links: vec![links], ..ShardSample::default() }];
+        // Those that have arrived are counted by each shard.
+        let arrived = LinkSample { kind: LinkSample::ARRIVED, refused: 2, open: 1, ..links.clone() };
+        let samples = vec![
+            ShardSample { links: vec![arrived.clone(), links], ..ShardSample::default() },
+            ShardSample { links: vec![arrived], ..ShardSample::default() },
+        ];
         let fake = Fake { samples, ..Fake::default() };
         let answer = ask(super::super::admin(fake.api()), super::super::testing::admin_get("/health/detailed")).await;
         let row = json!({
@@ -256,13 +269,17 @@ mod tests {
             "opening": 1,
             "open": 2,
             "opened": 3,
+            "refused": 0,
             "closed": {"silent": 1},
             "open_ms_mean": 3,
             "messages": {"received": 0, "sent": 5},
             "bytes": {"received": 6, "sent": 0},
             "last_error": {"at": "1970-01-01T00:00:00.000Z", "text": "dns: a.example does not resolve"},
         });
-        assert_eq!(answer.json()["links"], json!([row]));
+        let shown = &answer.json()["links"];
+        assert_eq!(shown[1], row);
+        let arrived = ["kind", "open", "refused", "attempts", "open_ms_mean"].map(|name| shown[0][name].clone());
+        assert_eq!(json!(arrived), json!(["arrived", 2, 4, 6, 3]));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::app::link::paths::{self, LinkPaths};
 use crate::app::route::{Body, Door, Http, Method, Route, Who};
 use crate::app::table::Row;
 use crate::base::percent;
@@ -18,6 +19,8 @@ pub(crate) struct Routes {
     paths: matchit::Router<Vec<Owned>>,
     /// Beginnings of paths at which all that is not found is an application's to refuse.
     territories: Vec<(String, &'static Http)>,
+    /// Where WebSockets alone are opened.
+    links: LinkPaths,
 }
 
 /// What a request is for.
@@ -26,6 +29,8 @@ pub(crate) enum Found {
     Route(Owned, Vec<String>),
     /// A path that takes these methods only.
     WrongMethod { http: &'static Http, allow: String },
+    /// A path at which links of this application arrive, and which is nothing else.
+    Link(&'static Http),
     /// Nothing that the application whose place this is has.
     Nothing(&'static Http),
     /// No place of an application.
@@ -56,12 +61,16 @@ impl Routes {
             let named = path.clone();
             paths.insert(path, owned).unwrap_or_else(|error| panic!("two routes take {named}: {error}"));
         }
-        Routes { paths, territories }
+        let links = if door == Door::Public { LinkPaths::of(rows, root) } else { LinkPaths::default() };
+        Routes { paths, territories, links }
     }
 
     /// What a request for this raw path is for.
     pub(crate) fn find(&self, method: &http::Method, path: &str) -> Found {
         let Ok(matched) = self.paths.at(path) else {
+            if let Some((link, _)) = self.links.find(path) {
+                return Found::Link(&link.row.http);
+            }
             let own = self.territories.iter().find(|(begin, _)| path.starts_with(&**begin));
             return own.map_or(Found::Elsewhere, |(_, http)| Found::Nothing(http));
         };
@@ -124,6 +133,10 @@ pub(crate) fn listed(own: &[Own], rows: &[&'static Row], roots: &[Option<&'stati
             }
         }
     }
+    let arriving = roots.iter().flat_map(|root| paths::served(rows, *root));
+    for (path, link) in arriving.collect::<BTreeMap<_, _>>() {
+        lines.push(["GET", &path, listener(Door::Public), "", "websocket", link.path.doc].map(str::to_owned));
+    }
     aligned(&lines)
 }
 
@@ -174,6 +187,7 @@ mod tests {
         match Routes::of(ROWS, door, root).find(&method.parse().unwrap(), path) {
             Found::Route(owned, values) => format!("{} {}", owned.route.name, values.join("|")).trim_end().to_owned(),
             Found::WrongMethod { allow, .. } => format!("405 {allow}"),
+            Found::Link(_) => "426".to_owned(),
             Found::Nothing(_) => "404".to_owned(),
             Found::Elsewhere => "elsewhere".to_owned(),
         }

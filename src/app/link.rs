@@ -5,6 +5,8 @@
 //! There are two kinds: a WebSocket that we dial, and one that somebody who is no Socket.IO client opens here. A link is bounded
 //! both ways; reconnecting, back-off and correlation are the application's.
 
+pub(crate) mod paths;
+
 use core::net::IpAddr;
 use std::fmt;
 
@@ -28,7 +30,7 @@ pub enum LinkId {
 }
 
 /// What an application wants of a link. An order about a link that is not there, or not of this kind, is passed over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum LinkOrder {
     /// Dial; comes back as `Opened`, or as `Closed` with the reason. One that is still open under this name is closed first,
     /// and so told, before anything of the new one is.

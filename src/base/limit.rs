@@ -172,8 +172,8 @@ const _: () =
     assert!(HASH_MEMORY_KIB <= HASH_MEMORY_KIB_MAX && HASH_PASSES <= HASH_PASSES_MAX && HASH_LANES <= HASH_LANES_MAX);
 /// One message of a link, whichever way.
 pub const LINK_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Messages of a dialled link on their way to its home; above these, or as many bytes of them as its largest message may have,
-/// it is not read.
+/// Messages of a link on their way to its home; above these, or as many bytes of them as its largest message may have (twice
+/// that, where the link has arrived), it is not read.
 pub const LINK_IN_MESSAGES_MAX: usize = 64;
 /// Messages of a link, and bytes of them, that wait for the peer to take them; above these it is too slow, and closed. Bytes
 /// of all dialled links: above these, so is one that is told more.

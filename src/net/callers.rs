@@ -5,11 +5,13 @@ use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use hyper::Response;
 use mio::net::TcpStream;
 
 use super::behind::{Asked, Behind, Turn};
 use super::flush;
 use super::proxy_head::{self, BadHead, ProxyHead};
+use super::respond::Body;
 use crate::base::ids::{ConnKey, ReqId, Sid};
 use crate::base::limit::{HEAD_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS, PROXY_HEAD_BYTES_MAX};
 use crate::base::time::Millis;
@@ -39,6 +41,8 @@ enum State {
     Listening { due: Millis },
     /// A shard works on it.
     Waiting(Asked),
+    /// It asks for a link, and its home has not decided. Its 101 is ready, but for what the home chooses.
+    Arriving(Box<(ReqId, Response<Body>)>),
     /// The kernel has taken a part of the answer. The session it is for hears of it, last at `told`.
     Writing { answer: Vec<u8>, written: usize, sid: Option<Sid>, told: Millis },
 }
@@ -125,9 +129,9 @@ impl Callers {
         let Some(caller) = self.callers.get_mut(&conn) else { return Next::Read };
         match caller.state {
             State::Announcing { .. } | State::Listening { .. } => Next::Read,
-            State::Waiting(_) if ended => Next::GiveUp,
+            State::Waiting(_) | State::Arriving(_) if ended => Next::GiveUp,
             State::Waiting(_) if caller.behind.as_ref().is_none_or(|behind| behind.has_room()) => Next::Read,
-            State::Waiting(_) | State::Writing { .. } => {
+            State::Waiting(_) | State::Arriving(_) | State::Writing { .. } => {
                 caller.unread = true;
                 Next::Leave
             }
@@ -139,7 +143,19 @@ impl Callers {
         let Some(caller) = self.callers.get_mut(&conn) else { return };
         match &mut caller.state {
             State::Announcing { .. } | State::Listening { .. } => caller.state = State::Waiting(asked),
-            State::Waiting(_) | State::Writing { .. } => return caller.behind().push(asked),
+            _ => return caller.behind().push(asked),
+        }
+        if let Some(timer) = caller.timer.take() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// It asks for a link: its home has all the time that the shard allows it. `early` came behind the request.
+    pub(crate) fn arrive(&mut self, conn: ConnKey, req: ReqId, switch: Response<Body>, early: &[u8]) {
+        let Some(caller) = self.callers.get_mut(&conn) else { return };
+        caller.state = State::Arriving(Box::new((req, switch)));
+        if !early.is_empty() {
+            caller.behind().keep(early);
         }
         if let Some(timer) = caller.timer.take() {
             self.timers.cancel(timer);
@@ -261,9 +277,26 @@ impl Caller {
     pub(crate) fn all_asked(&self) -> impl Iterator<Item = &Asked> {
         let first = match &self.state {
             State::Waiting(asked) => Some(asked),
-            State::Announcing { .. } | State::Listening { .. } | State::Writing { .. } => None,
+            _ => None,
         };
         first.into_iter().chain(self.behind.iter().flat_map(|behind| behind.all_asked()))
+    }
+
+    /// The request by which it asks for a link.
+    pub(crate) fn arriving(&self) -> Option<ReqId> {
+        match &self.state {
+            State::Arriving(arriving) => Some(arriving.0),
+            _ => None,
+        }
+    }
+
+    /// The 101 of one that asks for a link, and what came behind its request.
+    pub(crate) fn into_arrival(self) -> Option<(Response<Body>, Vec<u8>)> {
+        let early = self.kept().to_vec();
+        match self.state {
+            State::Arriving(arriving) => Some((arriving.1, early)),
+            _ => None,
+        }
     }
 
     /// Nothing of this one is being answered.

@@ -1,6 +1,7 @@
 //! What all tasks of one core share: its place in the process, where to send things, and the HTTP requests that wait
 //! for a shard's answer.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,14 +14,15 @@ use super::cors::{Origin, Origins};
 use super::forwarded::Proxies;
 use super::guard::Guard;
 use super::linger::Lingering;
-use super::mailbox::{Mailbox, Mailboxes, Message};
+use super::mailbox::{Admitted, Mailbox, Mailboxes, Message};
+use crate::app::link::paths::LinkPaths;
 use crate::base::ids::{ConnKey, ListenerId, ReqId, ShardId, Sid};
 use crate::base::limit::MOVING_INTERVAL_MS;
 use crate::base::slab::Slab;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
 use crate::shard::ShardConfig;
-use crate::shard::io::{Input, Service};
+use crate::shard::io::{Input, Service, Verdict};
 
 /// What all cores share, fixed at start.
 pub(crate) struct Process {
@@ -77,6 +79,8 @@ pub(crate) struct Listening {
     pub routes: Vec<Route>,
     pub origins: Origins,
     pub proxies: Proxies,
+    /// Paths of applications at which links arrive.
+    pub links: LinkPaths,
 }
 
 /// An engine path.
@@ -117,6 +121,14 @@ enum Waiter {
     Task(oneshot::Sender<Reply>),
     /// A connection in the core's epoll set.
     Caller(ConnKey),
+    /// A task of hyper's that asks for a link.
+    Arrival(oneshot::Sender<Decided>),
+}
+
+/// What becomes of somebody who asks for a link.
+pub(crate) enum Decided {
+    Admitted { link: Admitted, subprotocol: Option<String> },
+    TurnedAway { status: u16, body: Cow<'static, str> },
 }
 
 impl Core {
@@ -156,6 +168,32 @@ impl Core {
         ReqId { shard: self.id, key: self.waiting.borrow_mut().insert(Waiter::Caller(conn)) }
     }
 
+    /// A name for a request for a link that will wait, and where it hears what becomes of it.
+    pub(crate) fn register_arrival(&self) -> (ReqId, oneshot::Receiver<Decided>) {
+        let (sender, receiver) = oneshot::channel();
+        let key = self.waiting.borrow_mut().insert(Waiter::Arrival(sender));
+        (ReqId { shard: self.id, key }, receiver)
+    }
+
+    /// Hands a verdict to the task that waits for it, or gives it back with the connection that does. A link that nobody waits
+    /// for any more is told so as its verdict is dropped.
+    pub(crate) fn decide(&self, req: ReqId, verdict: Verdict) -> Option<(ConnKey, Decided)> {
+        let decided = match verdict {
+            Verdict::Admitted { link, subprotocol } => {
+                let link = Admitted::new(self.process.mailboxes.clone(), self.id, link);
+                Decided::Admitted { link, subprotocol }
+            }
+            Verdict::TurnedAway { status, body } => Decided::TurnedAway { status, body },
+        };
+        match self.waiting.borrow_mut().remove(req.key)? {
+            Waiter::Caller(conn) => return Some((conn, decided)),
+            // The task may have ended in this very moment.
+            Waiter::Arrival(sender) => drop(sender.send(decided)),
+            Waiter::Task(_) => {}
+        }
+        None
+    }
+
     /// Hands an answer to the task that waits for it, or gives it back with the connection that does. A request that was
     /// given up finds nobody.
     pub(crate) fn answer(&self, req: ReqId, reply: Reply) -> Option<(ConnKey, Reply)> {
@@ -166,6 +204,7 @@ impl Core {
                 let _ = sender.send(reply);
                 None
             }
+            Waiter::Arrival(_) => None,
         }
     }
 

@@ -22,7 +22,7 @@ use super::outside::Outside;
 use super::reactor::Reactor;
 use super::streams::Kind;
 use super::visitor::{self, Refused};
-use super::{flush, http, listen};
+use super::{arrivals, flush, http, listen};
 use crate::base::ids::{ConnKey, ReqId};
 use crate::base::limit::{ACCEPTS_PER_TURN_MAX, HEARING_GRACE_MS};
 use crate::base::time::{Millis, Now};
@@ -35,7 +35,7 @@ impl<O: Outside> Reactor<O> {
     pub(super) fn receive(&mut self, now: Now, heard: Millis) -> usize {
         if heard + HEARING_GRACE_MS >= now.mono {
             while let Some(conn) = self.callers.next_late(now.mono) {
-                self.on_hung_up(conn);
+                self.on_hung_up(now, conn);
             }
         }
         for count in 0..ACCEPTS_PER_TURN_MAX {
@@ -92,10 +92,15 @@ impl<O: Outside> Reactor<O> {
             self.core.process.refusals.count_overload();
         }
         self.callers.remove(conn);
+        self.leave(conn, |stream| listen::refuse(stream, &refused.bytes()));
+    }
+
+    /// A connection leaves with its last answer, and lingers.
+    pub(super) fn leave(&mut self, conn: ConnKey, answer: impl FnOnce(&TcpStream)) {
         if let Some(mut stream) = self.streams.remove(conn)
             && self.poll.registry().deregister(&mut stream.tcp).is_ok()
         {
-            listen::refuse(&stream.tcp, &refused.bytes());
+            answer(&stream.tcp);
             linger(stream.tcp, &self.core.process.lingering, stream.place);
         }
     }
@@ -121,6 +126,9 @@ impl<O: Outside> Reactor<O> {
                     self.take_behind(now, conn);
                 }
                 return;
+            }
+            if let Some(asking) = arrivals::ask(&self.core, caller, &head) {
+                return self.wait_for_home(now, conn, asking, head.bytes..count);
             }
         }
         let early = Bytes::copy_from_slice(&self.read_buffer[..count]);
@@ -206,16 +214,19 @@ impl<O: Outside> Reactor<O> {
                 }
             }
             Sent::Part => {}
-            Sent::Broken => self.on_hung_up(conn),
+            Sent::Broken => self.on_hung_up(now, conn),
         }
     }
 
     /// A caller has gone, or is out of time.
-    pub(super) fn on_hung_up(&mut self, conn: ConnKey) {
-        if let Some(caller) = self.callers.remove(conn) {
-            caller.all_asked().for_each(|asked| fast_polling::abort(&self.core, asked));
-        }
+    pub(super) fn on_hung_up(&mut self, now: Now, conn: ConnKey) {
+        let caller = self.callers.remove(conn);
         self.streams.remove(conn);
+        let Some(caller) = caller else { return };
+        caller.all_asked().for_each(|asked| fast_polling::abort(&self.core, asked));
+        if let Some(req) = caller.arriving() {
+            self.forget_arrival(now, req);
+        }
     }
 
     /// The 101 leaves together with what the shard has to say at once.
@@ -249,6 +260,7 @@ impl<O: Outside> Reactor<O> {
             match purpose {
                 Arrival::Session(entry) => Input::Connected { conn, hello: entry.enter() },
                 Arrival::Upgrade { sid, base64 } => Input::Upgraded { conn, sid, base64 },
+                Arrival::Link(link) => link.opened(conn),
             },
         );
         if !early.is_empty() {
@@ -258,7 +270,7 @@ impl<O: Outside> Reactor<O> {
     }
 
     /// Writes `head` and then what the shard has for the same socket; returns how many bytes the kernel took.
-    fn write_head(&mut self, conn: ConnKey, head: &[u8]) -> usize {
+    pub(super) fn write_head(&mut self, conn: ConnKey, head: &[u8]) -> usize {
         let Some(stream) = self.streams.get_mut(conn) else { return 0 };
         let (tcp, scratch) = (&stream.tcp, &mut self.scratch);
         let mut written = None;

@@ -38,8 +38,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) -> Option<Opened> {
     let (request, listening) = (&head.request, &core.process.listeners[caller.listener]);
     let headers = request.headers();
-    let has_body = headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0");
-    if !upgrade::is_asked(headers) || has_body {
+    if !upgrade::is_asked(headers) || has_body(headers) {
         return None;
     }
     let route = head.route(core, listening)?;
@@ -64,6 +63,11 @@ pub(crate) fn open(core: &Core, caller: &Caller, head: &Head, wall: WallMillis) 
     };
     let entry = engine::entry(visitor, route, headers, query);
     Some(Opened { entry, head: switching_protocols(&response, wall) })
+}
+
+/// Whether a handshake brings anything along.
+pub(crate) fn has_body(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0")
 }
 
 /// The head of a plain request.
@@ -110,7 +114,7 @@ impl Head {
 }
 
 /// The bytes of a 101, as hyper writes them.
-fn switching_protocols<B>(response: &Response<B>, wall: WallMillis) -> Vec<u8> {
+pub(crate) fn switching_protocols<B>(response: &Response<B>, wall: WallMillis) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
     write_fields(&mut head, response.headers());

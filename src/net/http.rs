@@ -21,7 +21,7 @@ use super::engine;
 use super::guard::Place;
 use super::mailbox::{Adopted, Arrival, Message};
 use super::respond::{self, Body};
-use super::{shell_socket, upgrade};
+use super::{links, shell_socket, upgrade};
 use crate::app::route::shell::{Speakable, Speech};
 use crate::base::ids::ListenerId;
 
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
         }
     };
     let owner = match &purpose {
-        Arrival::Session(_) => core.id,
+        Arrival::Session(_) | Arrival::Link(_) => core.id,
         Arrival::Upgrade { sid, .. } => core.owner(sid),
     };
     core.send(owner, Message::Adopt(Box::new(Adopted { stream, place, early, purpose })));
@@ -68,6 +68,11 @@ async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Resp
         && !(connection.core.process.is_client_file)(request.uri().path(), &route.path)
     {
         return engine::serve(connection, route, request).await;
+    }
+    if upgrade::is_asked(request.headers())
+        && let Some(found) = connection.listening().links.find(request.uri().path())
+    {
+        return links::serve(connection, found, &request).await;
     }
     beside(connection, request).await
 }

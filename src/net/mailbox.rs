@@ -13,7 +13,7 @@ use super::guard::Place;
 use crate::app::link::{LinkEvent, LinkId};
 use crate::app::route::Call;
 use crate::app::upload::News;
-use crate::base::ids::{AppId, ReqId, Sid};
+use crate::base::ids::{AppId, ConnKey, Key, ReqId, ShardId, Sid};
 use crate::base::limit::MAILBOX_OVERFLOW_MAX;
 use crate::engine::polling::Reply;
 use crate::shard::io::{Hello, Input, Mail, Ticket};
@@ -92,6 +92,37 @@ pub struct Adopted {
 pub enum Arrival {
     Session(Entry),
     Upgrade { sid: Sid, base64: bool },
+    Link(Admitted),
+}
+
+/// A link whose 101 is on its way. Dropped before it is open, it is told so.
+pub struct Admitted {
+    mailboxes: Mailboxes,
+    shard: ShardId,
+    link: Key,
+    is_open: bool,
+}
+
+impl Admitted {
+    /// One of this shard.
+    pub(super) fn new(mailboxes: Mailboxes, shard: ShardId, link: Key) -> Admitted {
+        Admitted { mailboxes, shard, link, is_open: false }
+    }
+
+    /// What its shard is told when `conn` is its WebSocket.
+    pub(super) fn opened(mut self, conn: ConnKey) -> Input<'static> {
+        self.is_open = true;
+        Input::LinkOpen { link: self.link, conn: Some(conn) }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if !self.is_open {
+            let over = Input::LinkOpen { link: self.link, conn: None };
+            self.mailboxes[usize::from(self.shard.0)].send(Message::Request(over));
+        }
+    }
 }
 
 /// A session on its way to its shard. Dropped before it is there, it gives its place back.

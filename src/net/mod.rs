@@ -10,6 +10,7 @@
 //! | [`behind`] | requests behind one that waits, taken when they come and answered in their order |
 //! | [`fast_websocket`] | a WebSocket handshake from its bytes to its 101, where nothing about it is unusual |
 //! | [`fast_polling`] | a polling request likewise, from its bytes to its answer |
+//! | `arrivals` | a request for a link likewise, which waits for its home |
 //! | [`http`] | one HTTP connection of a core: engine paths here, everything else to the router of [`crate::api`] |
 //! | `connection` | what the requests of one such connection share |
 //! | [`beside`] | a listener beside the cores, the admin listener: its thread, its accept loop, its places |
@@ -19,6 +20,7 @@
 //! | [`engine`] | an engine request: verified, asked of the owning shard, answered |
 //! | [`moving`] | bodies and answers on their way: their session hears of them |
 //! | [`upgrade`] | the WebSocket handshake, and the stream's way to its shard |
+//! | [`links`] | a request for a link: judged, decided by its home, answered |
 //! | `shell_socket` | a WebSocket that an application's shell speaks on |
 //! | [`cors`] | which origins may talk to us, and what they are told |
 //! | [`respond`] | replies as HTTP |
@@ -34,6 +36,7 @@
 //! | [`proxy_head`], [`forwarded`] | who is behind a proxy: its PROXY head, its headers |
 //! | [`visitor`] | who opens a session, and that there is a place for it |
 
+mod arrivals;
 pub(crate) mod asker;
 pub(crate) mod behind;
 pub(crate) mod beside;
@@ -54,6 +57,7 @@ pub(crate) mod guard;
 pub(crate) mod head;
 pub(crate) mod http;
 pub(crate) mod linger;
+pub(crate) mod links;
 pub(crate) mod listen;
 pub mod mailbox;
 pub(crate) mod moving;

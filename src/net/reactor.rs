@@ -232,7 +232,7 @@ impl<O: Outside> Reactor<O> {
                     self.shard.on_input(now, Input::Bytes { conn, bytes: &mut self.read_buffer[..count] });
                 }
                 Taken::Nothing => {}
-                Taken::Gone { .. } if self.streams.is_caller(conn) => self.on_hung_up(conn),
+                Taken::Gone { .. } if self.streams.is_caller(conn) => self.on_hung_up(now, conn),
                 Taken::Gone { broken } => self.shard.on_input(now, Input::Gone { conn, broken }),
             }
         }
@@ -271,6 +271,7 @@ impl<O: Outside> Reactor<O> {
             Output::Pause { conn } => self.ready.pause(conn, true, &mut self.streams),
             Output::Resume { conn } => self.ready.pause(conn, false, &mut self.streams),
             Output::Close { conn } => drop(self.streams.remove(conn)),
+            Output::Decided { req, verdict } => self.decide(now, req, verdict),
             Output::Left { ip } => self.core.process.guard.leave(ip),
             Output::Answer { req, app, answer } => self.on_asker(now, req, Said::Answer(app, answer)),
         }

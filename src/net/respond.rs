@@ -1,5 +1,7 @@
 //! Replies as HTTP: statuses, headers and bodies as the official server sends them (PROTOCOL 1, 3).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderValue};
@@ -50,7 +52,20 @@ pub(crate) fn upgrade_refused(error: EngineError) -> Response<Body> {
 
 /// A status and a sentence for its reader; the connection ends.
 pub(crate) fn sentence(code: u16, text: &'static str) -> Response<Body> {
-    closing(full(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())))
+    closing(full(code, PLAIN, Bytes::from_static(text.as_bytes())))
+}
+
+/// What somebody is told who is not let in; the connection ends.
+pub(crate) fn turned_away(code: u16, kind: &'static str, body: Cow<'static, str>) -> Response<Body> {
+    let body = match body {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
+    };
+    let mut response = closing(full(code, kind, body));
+    if code == 503 {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
 }
 
 /// A refusal for what a request says about proxies.
@@ -58,12 +73,16 @@ pub(crate) fn forwarding(refused: forwarded::Refused) -> Response<Body> {
     sentence(refused.status(), refused.sentence())
 }
 
-/// The same as bytes, for a connection that has no request yet.
-pub(crate) fn refusal(code: u16, text: &'static str) -> Vec<u8> {
+/// A sentence as bytes, for a connection that hyper does not serve.
+pub(crate) fn refusal(code: u16, text: &str) -> Vec<u8> {
     let status = StatusCode::from_u16(code).expect("statuses are ours");
-    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n");
+    let retry = if code == 503 { "Retry-After: 5\r\n" } else { "" };
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{retry}Content-Type: {PLAIN}\r\n");
     format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
 }
+
+/// The media type of a sentence.
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// A status without a body.
 pub(crate) fn empty(code: u16) -> Response<Body> {

@@ -107,7 +107,7 @@ impl Open {
                 Ok(None)
             }
             Ok(Some(Incoming::Pong) | None) => Ok(None),
-            Ok(Some(Incoming::Close(code))) => Err(code),
+            Ok(Some(Incoming::Close(code, _))) => Err(code),
             Err(error) => Err(error.reason().ws_code()),
         };
         self.at += before - input.len();

@@ -29,7 +29,7 @@ pub(crate) struct Stream {
 pub(crate) enum Kind {
     /// Its first request has not come.
     Newcomer,
-    /// It polls.
+    /// It polls, or asks for a link and waits.
     Polling,
     /// The only kind that a shard knows as a connection.
     WebSocket,

@@ -9,7 +9,8 @@ use super::memory;
 use crate::api;
 use crate::app::Application;
 use crate::app::identity::Authenticator;
-use crate::app::table::Configured;
+use crate::app::link::paths::LinkPaths;
+use crate::app::table::{Configured, Row};
 use crate::base::ids::{AppId, ListenerId, NspId, NspIndex};
 use crate::base::limit::{EngineLimits, Limits};
 use crate::config::{self, AuthMode, Config, Cors};
@@ -170,10 +171,12 @@ impl Plan {
 
     /// The listeners as requests see them.
     pub(crate) fn listenings(&self) -> Vec<Listening> {
+        let rows: Vec<&'static Row> = self.apps.iter().map(|app| app.app.row).collect();
         let listening = |listener: &PlannedListener| Listening {
             routes: listener.routes.clone(),
             origins: listener.origins.clone(),
             proxies: listener.proxies.clone(),
+            links: LinkPaths::of(&rows, listener.root),
         };
         self.listeners.iter().map(listening).collect()
     }

@@ -1,5 +1,5 @@
 //! One WebSocket: wire state. Its queue stands apart, in its [`Lane`]. It belongs to a peer, proves itself as an
-//! upgrade of one, or echoes.
+//! upgrade of one, is a link, or echoes.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Probe(PeerKey),
     /// A bare WebSocket that echoes.
     Echo,
+    /// A link that has arrived.
+    Link(Key),
     /// Our close frame is out; whatever still comes is ignored, until the peer's close frame.
     Closing,
     /// Our side ends as soon as what is queued has been offered to the kernel once.

@@ -136,15 +136,14 @@ impl Shard {
     fn order(&mut self, app: AppId, link: LinkId, order: LinkOrder) {
         match link {
             LinkId::Dialled(link) => self.out.outputs.push_back(Output::Link { app, link, order }),
-            // Nobody arrives yet.
-            LinkId::Arrived(_) => {}
+            LinkId::Arrived(link) => self.stage_at(link.shard, Directive::Link { link: link.key, order }),
         }
     }
 
     fn link_flow(&mut self, app: AppId, link: LinkId, flow: Flow) {
         match link {
             LinkId::Dialled(link) => self.out.outputs.push_back(Output::LinkFlow { app, link, flow }),
-            LinkId::Arrived(_) => {}
+            LinkId::Arrived(link) => self.stage_at(link.shard, Directive::LinkFlow { link: link.key, flow }),
         }
     }
 
@@ -162,7 +161,11 @@ impl Shard {
     }
 
     fn stage(&mut self, socket: SocketRef, directive: Directive) {
-        if let Some(list) = self.out.staged.get_mut(usize::from(socket.shard.0)) {
+        self.stage_at(socket.shard, directive);
+    }
+
+    fn stage_at(&mut self, shard: ShardId, directive: Directive) {
+        if let Some(list) = self.out.staged.get_mut(usize::from(shard.0)) {
             list.push(directive);
         }
     }
@@ -225,6 +228,8 @@ impl Shard {
                 }
                 Directive::Disconnect { socket, close } => self.disconnect_socket(socket, close),
                 Directive::Flow { socket, flow } => self.on_flow(socket, flow),
+                Directive::Link { link, order } => self.on_link_order(app, link, order),
+                Directive::LinkFlow { link, flow } => self.on_link_flow(app, link, flow),
             }
         }
     }

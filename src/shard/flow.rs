@@ -24,8 +24,8 @@ use crate::engine::session::Transport;
 pub(super) struct Backlog {
     /// POSTs of which a part has been taken: the next in line.
     pub(super) bodies: VecDeque<Taking>,
-    /// Clients that are not read, and what had been read of them.
-    pub(super) held_peers: usize,
+    /// Clients and links that are not read, and what had been read of them.
+    pub(super) held: usize,
     pub(super) held_bodies: HashMap<PeerKey, Taking>,
     pub(super) unread: HashMap<ConnKey, Vec<u8>>,
     /// Connections that are to be read again.
@@ -82,7 +82,7 @@ impl Shard {
         if peer.holds > 1 {
             return;
         }
-        self.transports.backlog.held_peers += 1;
+        self.transports.backlog.held += 1;
         if let Transport::WebSocket(conn) = peer.session.transport {
             self.out.outputs.push_back(Output::Pause { conn });
         }
@@ -95,7 +95,7 @@ impl Shard {
         if peer.holds > 0 {
             return;
         }
-        self.transports.backlog.held_peers -= 1;
+        self.transports.backlog.held -= 1;
         if let Transport::WebSocket(conn) = peer.session.transport {
             self.transports.backlog.thawed.push_back(conn);
         }
@@ -104,7 +104,7 @@ impl Shard {
 
     /// Keeps for later what has been read of a client that is held. `false`: it is not held.
     pub(super) fn keeps_unread(&mut self, conn: ConnKey, rest: &[u8]) -> bool {
-        if self.transports.backlog.held_peers == 0 || !self.is_held(conn) {
+        if self.transports.backlog.held == 0 || !self.is_held(conn) {
             return false;
         }
         self.transports.backlog.unread.insert(conn, rest.to_vec());
@@ -114,6 +114,7 @@ impl Shard {
     fn is_held(&self, conn: ConnKey) -> bool {
         match self.transports.conns.get(conn).map(|connection| connection.role) {
             Some(Role::Session(key)) => self.transports.peers.get(key.0).is_some_and(|peer| peer.holds > 0),
+            Some(Role::Link(key)) => self.transports.links.get(key).is_some_and(|link| link.holds > 0),
             _ => false,
         }
     }
@@ -142,7 +143,7 @@ impl Shard {
 
     /// A client that is forgotten is held no more.
     pub(super) fn release_forgotten(&mut self, key: PeerKey, transport: &Transport) {
-        self.transports.backlog.held_peers -= 1;
+        self.transports.backlog.held -= 1;
         if let Transport::WebSocket(conn) = *transport {
             self.transports.backlog.thawed.push_back(conn);
         }

@@ -5,10 +5,11 @@ use super::Shard;
 
 impl Shard {
     /// Names of the parts and their bytes.
-    pub fn footprint(&self) -> [(&'static str, usize); 8] {
+    pub fn footprint(&self) -> [(&'static str, usize); 9] {
         [
             ("connection", self.transports.conns.reserved_bytes()),
             ("peer", self.transports.peers.reserved_bytes()),
+            ("link", self.transports.links.reserved_bytes()),
             ("sid index", self.transports.by_sid.allocation_size()),
             ("socket", self.members.sockets.reserved_bytes()),
             ("route", self.members.routes.reserved_bytes()),

@@ -2,6 +2,7 @@
 //! ([`Output`]), and what shards say to each other ([`Mail`]).
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,8 +16,10 @@ use crate::app::link::{LinkEvent, LinkId, LinkOrder};
 use crate::app::reply::{Answer, Leave};
 use crate::app::route::Call;
 use crate::app::upload::News;
-use crate::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
+use crate::base::ids::{AppId, ConnKey, Key, LinkRef, ListenerId, NspId, ReqId, ShardId, Sid, SocketRef};
 use crate::engine::polling::Reply;
+
+pub use super::link::Coming;
 
 /// What a WebSocket or a first GET brings along.
 #[derive(Clone, Debug)]
@@ -66,6 +69,12 @@ pub enum Input<'a> {
     Connected { conn: ConnKey, hello: Hello },
     /// A WebSocket with a sid is open, on the shard of that sid.
     Upgraded { conn: ConnKey, sid: Sid, base64: bool },
+    /// Somebody who is no Socket.IO client asks for a WebSocket; the request waits for its [`Verdict`].
+    Arrived { req: ReqId, coming: Box<Coming> },
+    /// The asker has gone before it.
+    ArrivalGone { req: ReqId },
+    /// The 101 of an arrival that was admitted is out, and this its WebSocket; `None`: it could not be sent.
+    LinkOpen { link: Key, conn: Option<ConnKey> },
     /// Bytes from a WebSocket, in the reactor's read buffer; they are unmasked in place.
     Bytes { conn: ConnKey, bytes: &'a mut [u8] },
     /// The TCP connection of a WebSocket has ended; `broken`: by a reset or an error.
@@ -143,12 +152,26 @@ pub enum Output {
     Left {
         ip: IpAddr,
     },
+    /// What becomes of an arrival.
+    Decided {
+        req: ReqId,
+        verdict: Verdict,
+    },
     /// The answer to a call from HTTP, by this application.
     Answer {
         req: ReqId,
         app: AppId,
         answer: Answer,
     },
+}
+
+/// What becomes of an arrival.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Its request is answered by a 101 with this subprotocol; [`Input::LinkOpen`] follows.
+    Admitted { link: Key, subprotocol: Option<String> },
+    /// Its request is answered so, and its connection ends.
+    TurnedAway { status: u16, body: Cow<'static, str> },
 }
 
 /// Brings a job's outcome back to the right application.
@@ -173,11 +196,30 @@ pub enum Purpose {
 #[derive(Debug)]
 pub enum Mail {
     /// Towards a home: something happened to a socket of the sender.
-    Input { app: AppId, input: AppInput },
+    Input {
+        app: AppId,
+        input: AppInput,
+    },
     /// From a home: what should happen to sockets of the receiver, in order.
-    Directives { app: AppId, home: ShardId, list: Vec<Directive> },
+    Directives {
+        app: AppId,
+        home: ShardId,
+        list: Vec<Directive>,
+    },
+    /// Towards the home of a link, behind its messages: comes back as `Marked` when all before it has been handed over.
+    Mark {
+        link: LinkRef,
+    },
+    Marked {
+        link: Key,
+    },
     /// Towards a home: what became of a packet that asked for acks on one shard.
-    Acked { app: AppId, id: u64, answers: Vec<crate::app::event::AckAnswer>, missing: u32 },
+    Acked {
+        app: AppId,
+        id: u64,
+        answers: Vec<crate::app::event::AckAnswer>,
+        missing: u32,
+    },
 }
 
 /// One effect on its way to the shard of its sockets.
@@ -230,6 +272,14 @@ pub enum Directive {
     },
     Flow {
         socket: Key,
+        flow: Flow,
+    },
+    Link {
+        link: Key,
+        order: LinkOrder,
+    },
+    LinkFlow {
+        link: Key,
         flow: Flow,
     },
 }

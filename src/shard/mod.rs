@@ -8,6 +8,7 @@
 //! | [`turn`] | the conveyor: one input, from its arrival to what leaves |
 //! | [`polling`], [`bodies`], [`websocket`] | the two transports, down to packets |
 //! | [`session`], [`flow`] | packets to events; the end of a client; clients that are not read for a while |
+//! | [`link`], `arrivals`, `links` | WebSockets of others than Socket.IO clients: asking to be let in, and open |
 //! | [`dialects`] | sockets that spell events otherwise |
 //! | [`sockets`] | joining and leaving a namespace |
 //! | `moves` | a socket that is somebody else from now on, and its way to another home |
@@ -17,6 +18,7 @@
 //! | [`lane`], [`outbox`], [`packets`] | what a broadcast touches, dense; what waits to be written |
 //! | [`timers`] | everything that happens by itself |
 
+mod arrivals;
 pub(crate) mod bodies;
 pub(crate) mod connection;
 pub mod dialects;
@@ -25,6 +27,8 @@ pub(crate) mod flow;
 pub(crate) mod footprint;
 pub mod io;
 pub(crate) mod lane;
+pub mod link;
+mod links;
 mod moves;
 pub(crate) mod outbox;
 pub(crate) mod packets;
@@ -71,7 +75,7 @@ use lane::Routes;
 use parts::{Homes, Members, Outgoing, Transports};
 use peer::Timer;
 use placement::Placement;
-use stats::{Outcomes, Stats};
+use stats::{LinkStats, Outcomes, Stats};
 
 pub use io::Input;
 
@@ -118,7 +122,11 @@ impl Shard {
         assert_eq!(apps.len(), config.namespaces.applications(), "every application has its namespaces");
         let shards = usize::from(config.placement.shards);
         let mut rng = Rng::from_seed(seed);
-        let stats = Stats { outcomes: vec![Outcomes::default(); config.namespaces.names().len()], ..Stats::default() };
+        let stats = Stats {
+            outcomes: vec![Outcomes::default(); config.namespaces.names().len()],
+            links: vec![LinkStats::default(); apps.len()],
+            ..Stats::default()
+        };
         let hub = Hub::new(Keyed::draw(&mut rng));
         let homes = apps.into_iter().map(|app| HomeState::new(app, config.limits.sockets_per_user_max)).collect();
         Shard {

@@ -10,6 +10,7 @@ use super::effects::AskedFor;
 use super::flow::Backlog;
 use super::io::{Directive, Mail, Output};
 use super::lane::Routes;
+use super::link::Links;
 use super::moves::Moving;
 use super::outbox::Pool;
 use super::peer::{Peer, Socket};
@@ -29,6 +30,7 @@ pub(super) struct Transports {
     /// Slots of `peers`, by sid.
     pub(super) by_sid: HashTable<u32>,
     pub(super) conns: Connections,
+    pub(super) links: Links,
     pub(super) pool: Pool,
     pub(super) backlog: Backlog,
     /// WebSockets to flush, each once.

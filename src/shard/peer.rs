@@ -116,6 +116,9 @@ pub(crate) enum Timer {
     Ack(crate::socketio::ack::AckKey),
     App(AppId, crate::app::effect::Token),
     Drain(PeerKey),
+    /// What is due of a link: a decision about it, or a sign of life.
+    Link(Key),
+    DrainLink(Key),
     /// A client that sent more events than it may is looked at again.
     Thaw(PeerKey),
 }

@@ -172,6 +172,8 @@ pub struct LinkSample {
     pub open: u64,
     /// Those that have opened so far.
     pub opened: u64,
+    /// Arrivals that were turned away.
+    pub refused: u64,
     /// By [`LinkEnd::place`], whether they had opened or not.
     pub closed: [u64; LinkEnd::LABELS.len()],
     /// Messages and their bytes, without frames.
@@ -190,6 +192,21 @@ impl LinkSample {
     pub const DIALLED: &'static str = "dialled";
     /// Those that somebody opens here.
     pub const ARRIVED: &'static str = "arrived";
+
+    /// Those of several shards as one.
+    pub fn add(&mut self, other: &LinkSample) {
+        self.opening += other.opening;
+        self.open += other.open;
+        self.opened += other.opened;
+        self.refused += other.refused;
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
+        self.messages_received += other.messages_received;
+        self.messages_sent += other.messages_sent;
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+        self.open_us.merge(&other.open_us);
+        self.last_error = self.last_error.take().max(other.last_error.clone());
+    }
 
     /// All that were ordered or have arrived so far.
     pub fn attempts(&self) -> u64 {
@@ -297,7 +314,35 @@ impl Shard {
             ..ShardSample::default()
         };
         self.sample_applications(&mut sample);
+        self.sample_links(&mut sample);
         sample
+    }
+
+    /// Applications at which no link has arrived have no row.
+    fn sample_links(&self, sample: &mut ShardSample) {
+        let mut now = vec![(0, 0); self.homes.apps.len()];
+        for (_, link) in self.transports.links.iter() {
+            let (opening, open) = &mut now[usize::from(link.app.0)];
+            *if link.conn().is_some() { open } else { opening } += 1;
+        }
+        for ((home, stats), (opening, open)) in self.homes.apps.iter().zip(&self.stats.links).zip(now) {
+            let links = LinkSample {
+                app: home.app().name(),
+                kind: LinkSample::ARRIVED,
+                opening,
+                open,
+                opened: stats.opened,
+                refused: stats.refused,
+                closed: stats.closed,
+                messages_received: stats.messages_in,
+                messages_sent: stats.messages_out,
+                bytes_received: stats.bytes_in,
+                bytes_sent: stats.bytes_out,
+                open_us: stats.open_us.clone(),
+                last_error: None,
+            };
+            sample.links.extend((links.attempts() > 0).then_some(links));
+        }
     }
 
     fn sample_applications(&self, sample: &mut ShardSample) {

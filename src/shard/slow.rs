@@ -170,6 +170,7 @@ impl Shard {
                 self.fail_upgrade(peer, None);
                 self.hang_up(conn);
             }
+            Some(Role::Link(link)) => self.cut_link(link, conn),
             Some(Role::Echo | Role::Closing | Role::Hangup) => self.hang_up(conn),
             Some(Role::Lingering) | None => {}
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::app::link::LinkEnd;
 use crate::base::close::CloseReason;
 use crate::base::stats::Histogram;
 
@@ -21,6 +22,8 @@ pub struct Stats {
     pub bytes_out: u64,
     /// By namespace: events and connects, by what came of them.
     pub outcomes: Vec<Outcomes>,
+    /// By application: what came of links that arrived.
+    pub links: Vec<LinkStats>,
     /// Acks of clients that nobody waits for.
     pub unknown_acks: u64,
     /// Joins beyond `rooms_per_socket_max`.
@@ -38,6 +41,23 @@ pub struct Stats {
     pub turn_us: Histogram,
     /// Microseconds from the first input of a turn that emitted to the end of its flush.
     pub emit_to_flush_us: Histogram,
+}
+
+/// What came of links that arrived at one application.
+#[derive(Clone, Debug, Default)]
+pub struct LinkStats {
+    pub opened: u64,
+    /// Those that were turned away.
+    pub refused: u64,
+    /// Messages and their bytes, from links that were open and to them.
+    pub messages_in: u64,
+    pub messages_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// By [`LinkEnd::place`], whether they had opened or not.
+    pub closed: [u64; LinkEnd::LABELS.len()],
+    /// Microseconds from the arrival to the opening.
+    pub open_us: Histogram,
 }
 
 /// What came of one namespace's traffic.

@@ -2,11 +2,12 @@
 
 use super::Shard;
 use super::connection::Role;
+use super::link::{Link, State};
 use super::outbox::Coalesce;
 use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
-use crate::base::ids::{AppId, PeerKey};
+use crate::base::ids::{AppId, ConnKey, Key, PeerKey};
 use crate::base::limit::{DRAIN_GAP_MS_MAX, HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
 use crate::base::time::Millis;
 use crate::engine::heartbeat::Phase;
@@ -34,6 +35,8 @@ impl Shard {
                 self.homes.local.push_back((app, AppInput::Timer { token }));
             }
             Timer::Thaw(peer) => self.on_thaw(peer),
+            Timer::Link(link) => self.on_link_timer(link),
+            Timer::DrainLink(link) => self.drain_link(link),
             Timer::Drain(peer) => self.close_peer(peer, CloseReason::ServerShuttingDown),
         }
     }
@@ -72,7 +75,11 @@ impl Shard {
             Phase::Overdue => self.heard + grace,
             Phase::Waiting | Phase::Resting => self.heard,
         };
-        let (phase, at) = match self.moved_at(&peer.session.transport) {
+        let moved_at = match peer.session.transport {
+            Transport::WebSocket(conn) => self.moved_at(conn),
+            _ => None,
+        };
+        let (phase, at) = match moved_at {
             Some(moved_at) if moved_at + timeout > now => (Phase::Waiting, moved_at + timeout),
             // What it has sent is not read for a while.
             _ if peer.holds > 0 => (Phase::Waiting, now + timeout),
@@ -86,15 +93,14 @@ impl Shard {
     }
 
     /// When the kernel last took something of what waits for a WebSocket.
-    fn moved_at(&self, transport: &Transport) -> Option<Millis> {
-        let Transport::WebSocket(conn) = *transport else { return None };
+    pub(super) fn moved_at(&self, conn: ConnKey) -> Option<Millis> {
         self.transports.conns.lane(conn).filter(|lane| !lane.outbox.is_empty())?;
         Some(self.transports.conns.get(conn)?.slow()?.progress_at)
     }
 
     /// The process was late, and what lay in the sockets has not been read since: time limits that a packet would have met
     /// wait until it has.
-    fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.heard + HEARING_GRACE_MS < self.now.mono
     }
 
@@ -147,16 +153,22 @@ impl Shard {
         self.report_acks(app, key.id, gathered.answers, gathered.missing);
     }
 
-    /// Every client is closed at its moment within the window, so that they do not all come back at once (F-17). A handful of
+    /// Every client and link is closed at its moment within the window, so that they do not all come back at once (F-17). A handful of
     /// them need no long window.
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
         self.homes.local.extend((0..self.homes.apps.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
-        let peers: Vec<PeerKey> = self.transports.peers.keys().map(PeerKey).collect();
-        let count = peers.len().max(1) as u64;
+        let waits = |link: &Link| matches!(link.state, State::Waiting(_));
+        let waiting: Vec<Key> =
+            self.transports.links.iter().filter(|(_, link)| waits(link)).map(|(key, _)| key).collect();
+        waiting.into_iter().for_each(|link| self.drain_link(link));
+        let peers = self.transports.peers.keys().map(|peer| Timer::Drain(PeerKey(peer)));
+        let ends: Vec<Timer> =
+            peers.chain(self.transports.links.iter().map(|(link, _)| Timer::DrainLink(link))).collect();
+        let count = ends.len().max(1) as u64;
         let window_ms = window_ms.min(count * DRAIN_GAP_MS_MAX);
-        for (index, peer) in peers.into_iter().enumerate() {
-            self.wheel.arm(self.now.mono + window_ms * index as u64 / count, Timer::Drain(peer));
+        for (index, end) in ends.into_iter().enumerate() {
+            self.wheel.arm(self.now.mono + window_ms * index as u64 / count, end);
         }
         for echo in self.transports.conns.keys_of(Role::Echo) {
             self.close_connection(echo, CloseReason::ServerShuttingDown.ws_code());
@@ -165,7 +177,9 @@ impl Shard {
 
     /// A drain has been asked for, and every client has been told.
     pub fn has_told_all(&self) -> bool {
-        self.draining && self.transports.peers.iter().all(|(_, peer)| peer.session.is_closing())
+        self.draining
+            && self.transports.links.is_empty()
+            && self.transports.peers.iter().all(|(_, peer)| peer.session.is_closing())
     }
 
     /// And its connection has ended.

@@ -25,6 +25,9 @@ impl Shard {
             Input::Bytes { conn, bytes } => self.on_bytes(conn, bytes),
             Input::Connected { conn, hello } => self.on_connected(conn, hello),
             Input::Upgraded { conn, sid, base64 } => self.on_upgraded(conn, sid, base64),
+            Input::Arrived { req, coming } => self.on_arrived(req, *coming),
+            Input::ArrivalGone { req } => self.on_arrival_gone(req),
+            Input::LinkOpen { link, conn } => self.on_link_open(link, conn),
             Input::Gone { conn, broken } => self.on_gone(conn, broken),
             Input::Handshake { req, hello } => self.on_handshake(req, hello),
             Input::Poll { req, sid } => self.on_poll(req, sid),
@@ -121,6 +124,8 @@ impl Shard {
         match mail {
             Mail::Input { app, input } => self.homes.local.push_back((app, input)),
             Mail::Directives { app, home, list } => self.apply_directives(app, home, list),
+            Mail::Mark { link } => self.on_mark(link),
+            Mail::Marked { link } => self.on_marked(link),
             Mail::Acked { app, id, answers, missing } => self.on_acked(app, id, answers, missing),
         }
         self.run_homes();

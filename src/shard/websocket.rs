@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::Shard;
 use super::connection::{Connection, Role};
 use super::io::{Hello, Output, Service};
+use super::outbox::Coalesce;
 use super::peer::Timer;
+use crate::app::fetch::FetchFailure;
+use crate::app::link::{LinkEnd, LinkMessage};
 use crate::base::close::CloseReason;
 use crate::base::ids::{ConnKey, ListenerId, PeerKey, ReqId, Sid};
 use crate::base::limit::{UPGRADE_NOOP_INTERVAL_MS, UPGRADE_TIMEOUT_MS, WS_CLOSE_TIMEOUT_MS};
@@ -14,8 +19,8 @@ use crate::engine::packet::{self, Packet};
 use crate::engine::payload;
 use crate::engine::polling::Reply;
 use crate::engine::session::{self, ProbeStep, Probing, Transport};
-use crate::wire::Incoming;
 use crate::wire::frame::Opcode;
+use crate::wire::{Incoming, WireError, close};
 
 impl Shard {
     /// A WebSocket without sid: a new session, or a bare echo.
@@ -76,11 +81,15 @@ impl Shard {
 
     /// Every complete message is handled, in order, until its client is held: then what is left is kept.
     pub(super) fn take_frames(&mut self, conn: ConnKey, bytes: &mut [u8]) {
-        let Some(connection) = self.transports.conns.get_mut(conn) else { return };
+        let Some(connection) = self.transports.conns.get(conn) else { return };
         if matches!(connection.role, Role::Hangup | Role::Lingering) {
             return;
         }
-        let max = self.config.engines[usize::from(connection.listener.0)].max_payload_bytes;
+        let max = match connection.role {
+            Role::Link(key) => self.transports.links.get(key).map_or(0, |link| link.terms.message_bytes_max),
+            _ => self.config.engines[usize::from(connection.listener.0)].max_payload_bytes,
+        };
+        let Some(connection) = self.transports.conns.get_mut(conn) else { return };
         let mut decoder = std::mem::take(&mut connection.decoder);
         let mut rest = bytes;
         loop {
@@ -91,7 +100,7 @@ impl Shard {
                     // At once, so that nothing depends on how the bytes came in pieces.
                     self.run_homes();
                 }
-                Err(error) => return self.on_wire_error(conn, error.reason()),
+                Err(error) => return self.on_wire_error(conn, error),
             }
             match self.transports.conns.get(conn) {
                 Some(connection) if !matches!(connection.role, Role::Hangup | Role::Lingering) => {}
@@ -104,19 +113,25 @@ impl Shard {
         let Some(connection) = self.transports.conns.get_mut(conn) else { return };
         connection.decoder = decoder;
         // Behind the messages: where the pong is among them, there is nothing left to do.
-        if let Role::Session(key) | Role::Probe(key) = connection.role {
-            self.hear(key);
+        match connection.role {
+            Role::Session(key) | Role::Probe(key) => self.hear(key),
+            Role::Link(key) => self.hear_link(key),
+            Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
 
     fn on_message(&mut self, conn: ConnKey, incoming: Incoming<'_>) {
         let Some(role) = self.transports.conns.get(conn).map(|connection| connection.role) else { return };
         match (role, incoming) {
-            (_, Incoming::Close(code)) => self.on_close_frame(conn, role, code),
+            (_, Incoming::Close(code, reason)) => self.on_close_frame(conn, role, code, &reason),
             (Role::Closing | Role::Hangup | Role::Lingering, _) | (_, Incoming::Pong) => {}
             (_, Incoming::Ping(data)) => self.push_pong(conn, data.as_ref()),
             (Role::Echo, Incoming::Text(text)) => self.push_frame(conn, Opcode::Text, text.as_bytes()),
             (Role::Echo, Incoming::Binary(data)) => self.push_frame(conn, Opcode::Binary, &data),
+            (Role::Link(key), Incoming::Text(text)) => self.on_link_message(key, LinkMessage::Text(text.into_owned())),
+            (Role::Link(key), Incoming::Binary(data)) => {
+                self.on_link_message(key, LinkMessage::Binary(data.into_owned().into()));
+            }
             (Role::Session(key), message) => match read_packet(message) {
                 Some(packet) => {
                     self.stats.packets_in += 1;
@@ -208,12 +223,13 @@ impl Shard {
         match role {
             Role::Session(key) => self.close_peer(key, reason),
             Role::Probe(key) => self.fail_upgrade(key, None),
+            Role::Link(key) => self.end_link(key, LinkEnd::Failed(FetchFailure::Cut)),
             Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
 
     /// The peer's close frame: ours goes back with the same code, then the TCP connection ends.
-    fn on_close_frame(&mut self, conn: ConnKey, role: Role, code: Option<u16>) {
+    fn on_close_frame(&mut self, conn: ConnKey, role: Role, code: Option<u16>, reason: &str) {
         if role != Role::Closing {
             self.push_close(conn, code);
         }
@@ -221,15 +237,21 @@ impl Shard {
         match role {
             Role::Session(key) => self.close_peer(key, CloseReason::TransportClose),
             Role::Probe(key) => self.fail_upgrade(key, None),
+            Role::Link(key) => self.end_link(key, LinkEnd::Peer { code, reason: reason.to_owned() }),
             Role::Echo | Role::Closing | Role::Hangup | Role::Lingering => {}
         }
     }
 
-    fn on_wire_error(&mut self, conn: ConnKey, reason: CloseReason) {
+    fn on_wire_error(&mut self, conn: ConnKey, error: WireError) {
+        let reason = error.reason();
         match self.transports.conns.get(conn).map(|connection| connection.role) {
             Some(Role::Session(key)) => self.close_peer(key, reason),
             Some(Role::Probe(key)) => self.fail_upgrade(key, reason.ws_code()),
             Some(Role::Echo) => self.push_close(conn, reason.ws_code()),
+            Some(Role::Link(key)) => {
+                self.on_link_error(key, error);
+                self.push_close(conn, reason.ws_code());
+            }
             Some(Role::Closing | Role::Hangup | Role::Lingering) | None => {}
         }
         // The byte stream is out of step: nothing of it can be read again, not even a close frame.
@@ -238,9 +260,14 @@ impl Shard {
 
     /// Sends a close frame and waits a while for the peer's; then the TCP connection is cut.
     pub(super) fn close_connection(&mut self, conn: ConnKey, code: Option<u16>) {
+        self.close_with(conn, close::frame(code));
+    }
+
+    /// As [`Shard::close_connection`], with this close frame.
+    pub(super) fn close_with(&mut self, conn: ConnKey, frame: Bytes) {
         match self.transports.conns.get(conn).map(|connection| connection.role) {
             None | Some(Role::Closing | Role::Hangup | Role::Lingering) => return,
-            Some(_) => self.push_close(conn, code),
+            Some(_) => self.push_bytes(conn, frame, Coalesce::NEVER),
         }
         self.set_role(conn, Role::Closing);
         self.arm_cut(conn);
@@ -283,7 +310,7 @@ impl Shard {
         }
     }
 
-    fn add_connection(&mut self, conn: ConnKey, listener: ListenerId, role: Role, base64: bool) {
+    pub(super) fn add_connection(&mut self, conn: ConnKey, listener: ListenerId, role: Role, base64: bool) {
         self.transports.conns.insert(conn, Connection::new(role, listener), base64);
     }
 
@@ -305,6 +332,6 @@ fn read_packet(message: Incoming<'_>) -> Option<Packet<'_>> {
     match message {
         Incoming::Text(text) => packet::decode_text(text).ok(),
         Incoming::Binary(data) => Some(packet::decode_binary(data)),
-        Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => Some(Packet::Text(Cow::Borrowed(""))),
+        Incoming::Ping(_) | Incoming::Pong | Incoming::Close(..) => Some(Packet::Text(Cow::Borrowed(""))),
     }
 }

@@ -10,6 +10,6 @@ pub enum Incoming<'a> {
     /// At most 125 bytes, to be sent back in a pong.
     Ping(Cow<'a, [u8]>),
     Pong,
-    /// The peer closes, with this code; whatever follows is to be ignored.
-    Close(Option<u16>),
+    /// The peer closes, with this code and reason; whatever follows is to be ignored.
+    Close(Option<u16>, Cow<'a, str>),
 }

@@ -195,7 +195,12 @@ fn whole(opcode: Opcode, payload: &[u8]) -> Result<Incoming<'_>, WireError> {
 
 fn control(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, WireError> {
     match opcode {
-        Opcode::Close => Ok(Incoming::Close(close::parse(&payload)?)),
+        Opcode::Close => match payload {
+            Cow::Borrowed(payload) => close::parse(payload).map(|(code, reason)| Incoming::Close(code, reason.into())),
+            Cow::Owned(payload) => {
+                close::parse(&payload).map(|(code, reason)| Incoming::Close(code, reason.to_owned().into()))
+            }
+        },
         Opcode::Ping => Ok(Incoming::Ping(payload)),
         _ => Ok(Incoming::Pong),
     }
@@ -237,7 +242,7 @@ mod tests {
             Incoming::Binary(data) => Incoming::Binary(Cow::Owned(data.into_owned())),
             Incoming::Ping(data) => Incoming::Ping(Cow::Owned(data.into_owned())),
             Incoming::Pong => Incoming::Pong,
-            Incoming::Close(code) => Incoming::Close(code),
+            Incoming::Close(code, reason) => Incoming::Close(code, Cow::Owned(reason.into_owned())),
         }
     }
 
@@ -292,7 +297,7 @@ mod tests {
                 text("caf\u{e9} \u{1d11e}"),
                 Incoming::Binary(Cow::Borrowed(b"\xff\x00\xfe")),
                 Incoming::Binary(Cow::Borrowed(b"\x01")),
-                Incoming::Close(Some(1000)),
+                Incoming::Close(Some(1000), Cow::Borrowed("")),
             ],
             Ok(()),
         );

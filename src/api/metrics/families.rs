@@ -109,6 +109,11 @@ pub(super) const DAEMON: &[Family] = &[
     Family::gauge("siod_links", &["app", "kind"], "Links open now, by application and kind."),
     Family::counter("siod_links_opened_total", &["app", "kind"], "Links that have opened, by application and kind."),
     Family::counter(
+        "siod_links_refused_total",
+        &["app"],
+        "Links that have arrived and were turned away, by their application or at a bound, by application.",
+    ),
+    Family::counter(
         "siod_links_closed_total",
         &["app", "kind", "why"],
         "Links that are over, whether they had opened or not, by application, kind and reason.",

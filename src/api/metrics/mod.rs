@@ -157,7 +157,8 @@ mod tests {
         sample.fetches = vec![fetches];
         let mut links = LinkSample { app: "signage", kind: LinkSample::DIALLED, open: 1, ..LinkSample::default() };
         (links.closed[LinkEnd::Silent.place()], links.messages_received) = (3, 2);
-        sample.links = vec![links];
+        let arrived = LinkSample { app: "signage", kind: LinkSample::ARRIVED, refused: 4, ..LinkSample::default() };
+        sample.links = vec![links, arrived];
         sample.hashes = vec![HashSample { app: "signage", in_flight: 1, mismatched: 2, ..HashSample::default() }];
         sample.alerts = vec![AlertSample { app: "signage", kind: "offline", count: 1 }];
         for microseconds in [3, 20, 2_000, 60_000_000] {
@@ -248,6 +249,7 @@ mod tests {
             ("siod_fetch_bytes_total{app=\"signage\",direction=\"sent\"}", 10.0),
             ("siod_links{app=\"signage\",kind=\"dialled\"}", 2.0),
             ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"silent\"}", 6.0),
+            ("siod_links_refused_total{app=\"signage\"}", 8.0),
             ("siod_links_closed_total{app=\"signage\",kind=\"dialled\",why=\"ours\"}", 0.0),
             ("siod_link_messages_total{app=\"signage\",kind=\"dialled\",direction=\"received\"}", 4.0),
             ("siod_hashes_total{app=\"signage\",outcome=\"mismatched\"}", 4.0),

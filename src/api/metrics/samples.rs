@@ -147,6 +147,9 @@ fn of_links(links: &LinkSample, out: &mut Vec<Metric>) {
         out.push(Metric::count("siod_link_messages_total", [app, kind, direction], messages));
         out.push(Metric::count("siod_link_bytes_total", [app, kind, direction], bytes));
     }
+    if kind == LinkSample::ARRIVED {
+        out.push(Metric::count("siod_links_refused_total", [app], links.refused));
+    }
     let closed = LinkEnd::LABELS.into_iter().zip(links.closed);
     out.extend(closed.map(|(why, count)| Metric::count("siod_links_closed_total", [app, kind, why], count)));
     out.push(Metric::histogram("siod_link_open_seconds", &links.open_us));

@@ -13,9 +13,12 @@
 //!
 //! A room is a string of 1 to `NAME_BYTES_MAX` bytes; an event with any other is refused, and acked as `VALIDATION`. A
 //! socket is in `limits.rooms_per_socket_max` rooms at most: a `join` beyond that changes nothing.
+//!
+//! A client that speaks no Socket.IO may open a WebSocket at `/lab/link`, which echoes; see `link`.
 
 #[cfg(test)]
 mod dialect;
+mod link;
 
 use std::sync::Arc;
 
@@ -33,6 +36,7 @@ use crate::base::limit::NAME_BYTES_MAX;
 pub const ROW: Row = Row {
     enabled: false,
     dialects: DIALECTS,
+    links: link::PATHS,
     ..Row::new("lab", "Echo and fan-out, for load tests and conformance.", &["/lab"], || {
         Chosen::<()>::untold(|()| Box::new(Lab::default()))
     })
@@ -70,6 +74,7 @@ impl Application for Lab {
         match input {
             AppInput::Connect(connect) => greet(&connect, fx),
             AppInput::Event(event) => self.on_event(event, fx),
+            AppInput::Link { link, event } => link::on_link(link, event, fx),
             _ => {}
         }
     }

@@ -12,6 +12,7 @@
 //! A path names what it offers: `/socket.io/` (no root), `/NAME-root` (Socket.IO, `/` is the namespace `/NAME`),
 //! `/engine.io/` and `/echo`. In expected texts `*` stands for anything.
 
+mod asker;
 pub(crate) mod fleet;
 pub(crate) mod poller;
 pub(crate) mod socket;

@@ -17,6 +17,7 @@ pub(crate) struct Peer {
 pub(crate) enum Frame {
     Text(String),
     Binary(Vec<u8>),
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// A close frame and its code.
     Close(Option<u16>),
@@ -208,6 +209,7 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let frame = match first {
         0x81 => Frame::Text(String::from_utf8(payload.to_vec()).expect("texts are UTF-8")),
         0x82 => Frame::Binary(payload.to_vec()),
+        0x89 => Frame::Ping(payload.to_vec()),
         0x8A => Frame::Pong(payload.to_vec()),
         0x88 => Frame::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),
         other => panic!("a server does not send {other:#x}"),

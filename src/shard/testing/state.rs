@@ -9,7 +9,7 @@ use crate::base::ids::{ConnKey, ReqId, ShardId};
 use crate::base::slab::Slab;
 use crate::base::time::{Millis, Now};
 use crate::engine::polling::Reply;
-use crate::shard::io::{Input, Mail, Output, Ticket};
+use crate::shard::io::{Input, Mail, Output, Ticket, Verdict};
 use crate::shard::{Shard, ShardConfig};
 
 /// Answers a job, or keeps it.
@@ -35,6 +35,10 @@ pub(super) struct State {
     /// Answers by request; slots of the requests that wait.
     pub replies: BTreeMap<ReqId, Reply>,
     waiting: Slab<()>,
+    /// What became of those who asked for links, with their WebSockets.
+    pub verdicts: BTreeMap<ReqId, (Verdict, Option<usize>)>,
+    /// A test says when a 101 is out.
+    pub holds_101s: bool,
 
     pub answer_job: AnswerJob,
     pub kept_jobs: VecDeque<(u16, Option<Ticket>, Job)>,
@@ -74,6 +78,8 @@ impl State {
             ended: Vec::new(),
             replies: BTreeMap::new(),
             waiting: Slab::default(),
+            verdicts: BTreeMap::new(),
+            holds_101s: false,
             answer_job: Box::new(|job| match job {
                 Job::Write(_) => Some(Outcome::Written(vec![])),
                 _ => Some(Outcome::Failed(JobError { kind: JobErrorKind::Unavailable, text: "no store".into() })),
@@ -211,12 +217,27 @@ impl State {
                         self.pipes[pipe].closed = true;
                     }
                 }
+                Output::Decided { req, verdict } => self.decide(shard, req, verdict),
                 Output::Left { ip } => self.left.push(ip),
                 // Nobody calls by HTTP here, and nothing is dialled.
                 Output::Answer { .. } | Output::Link { .. } | Output::LinkFlow { .. } => {}
             }
         }
         any
+    }
+
+    /// As the shell does: a 101 is sent, and one that nobody waits for is told so.
+    fn decide(&mut self, shard: usize, req: ReqId, verdict: Verdict) {
+        let waits = self.waiting.remove(req.key).is_some();
+        let mut pipe = None;
+        if let Verdict::Admitted { link, .. } = verdict
+            && !(waits && self.holds_101s)
+        {
+            pipe = waits.then(|| self.add_pipe(shard as u16));
+            let conn = pipe.map(|pipe| self.pipes[pipe].conn);
+            self.shards[shard].on_input(self.now, Input::LinkOpen { link, conn });
+        }
+        self.verdicts.insert(req, (verdict, pipe));
     }
 
     fn take_job(&mut self, shard: usize, ticket: Option<Ticket>, job: Job) {
@@ -271,6 +292,8 @@ impl State {
                 ("rooms", sample.rooms as usize),
                 ("counted sockets", shard.homes.apps.iter().map(|home| home.counted_sockets()).sum()),
                 ("connections", shard.transports.conns.len()),
+                ("links", shard.transports.links.len()),
+                ("arrivals", shard.transports.links.waiting()),
                 ("speakers", shard.members.speakers.iter().sum::<u32>() as usize),
                 ("acks", shard.members.acks.len()),
                 ("asked", shard.homes.asked.len()),
@@ -281,7 +304,7 @@ impl State {
                 ("bodies", shard.transports.backlog.bodies.len() + shard.transports.backlog.held_bodies.len()),
                 (
                     "held",
-                    shard.transports.backlog.held_peers
+                    shard.transports.backlog.held
                         + shard.transports.backlog.unread.len()
                         + shard.transports.backlog.thawed.len(),
                 ),

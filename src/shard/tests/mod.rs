@@ -4,6 +4,7 @@ mod dialects;
 mod flow;
 mod heartbeat;
 mod limits;
+mod links;
 mod moves;
 mod namespaces;
 mod polling;
