@@ -3,12 +3,13 @@
 
 pub mod lab;
 pub mod signage;
+pub mod utalk;
 
 use crate::app::table::Table;
 
 /// The applications of siod: a line each.
 pub static TABLE: Table = Table {
-    rows: &[lab::ROW, signage::ROW],
+    rows: &[lab::ROW, signage::ROW, utalk::ROW],
     // Its clients have this path by heart.
     paths: &[("/api/socket", "iot")],
     fixture: &lab::ROW,

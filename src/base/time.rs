@@ -82,6 +82,54 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// The inverse of how wall time prints, for any time of ISO 8601 with a zone: `2025-08-20T10:00:31Z`, `2025-08-20T12:00:31.5+02:00`.
+/// What is finer than a millisecond is cut off; times before 1970 are none.
+pub fn parse_iso(text: &str) -> Option<WallMillis> {
+    let (date, rest) = text.split_once('T')?;
+    let zone_at = rest.find(['Z', '+', '-'])?;
+    let (clock, zone) = rest.split_at(zone_at);
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let (clock, fraction) = clock.split_once('.').map_or((clock, "0"), |(clock, fraction)| (clock, fraction));
+    let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
+    let offset = match zone.split_at(1) {
+        ("Z", "") => 0,
+        (sign, offset) => {
+            let [hours, minutes] = numbers(offset, ':', [2, 2])?;
+            let minutes = i64::try_from(hours * 60 + minutes).ok().filter(|_| hours < 24 && minutes < 60)?;
+            if sign == "-" { -minutes } else { minutes }
+        }
+    };
+    let is_in_range = hour < 24 && minute < 60 && second < 60 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    let is_fraction = !fraction.is_empty() && fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let days = days_from_civil(year, month, day).filter(|_| is_in_range && is_fraction)?;
+    // A day that its month does not have is another day.
+    (civil_from_days(days) == (year, month, day)).then_some(())?;
+    let millis: u64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    let local = days * 86_400_000 + hour * 3_600_000 + minute * 60_000 + second * 1_000 + millis;
+    local.checked_add_signed(-offset * 60_000).map(WallMillis)
+}
+
+/// So many numbers of so many digits each.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(between);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        let is_number = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        *number = is_number.then(|| part.parse().ok())??;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+/// Days since 1970-01-01 of a date from then on.
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +145,33 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(WallMillis(millis).to_string(), text);
+            assert_eq!(parse_iso(text), Some(WallMillis(millis)));
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_any_zone_and_fraction_and_nothing_else_is() {
+        for (text, millis) in [
+            ("2025-08-20T10:00:31Z", Some(1_755_684_031_000)),
+            ("2025-08-20T12:00:31.5+02:00", Some(1_755_684_031_500)),
+            ("2025-08-20T09:30:31.123456-00:30", Some(1_755_684_031_123)),
+            ("1970-01-01T01:00:00+02:00", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("2025-02-29T00:00:00Z", None),
+            ("2024-02-29T00:00:00Z", Some(1_709_164_800_000)),
+            ("2025-13-01T00:00:00Z", None),
+            ("2025-01-01T24:00:00Z", None),
+            ("2025-01-01T00:00:00", None),
+            ("2025-01-01T00:00:00.Z", None),
+            ("2025-01-01T00:00:00Zx", None),
+            ("2025-1-01T00:00:00Z", None),
+            ("+025-01-01T00:00:00Z", None),
+            ("2025-01-01", None),
+            ("", None),
+            ("T", None),
+            ("éT00:00:00Z", None),
+        ] {
+            assert_eq!(parse_iso(text), millis.map(WallMillis), "{text}");
         }
     }
 

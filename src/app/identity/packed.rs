@@ -65,6 +65,14 @@ impl Identity {
         self.text(Field::Sub).unwrap_or_default()
     }
 
+    pub fn name(&self) -> Option<&str> {
+        self.text(Field::Name)
+    }
+
+    pub fn email(&self) -> Option<&str> {
+        self.text(Field::Email)
+    }
+
     pub fn role(&self) -> &str {
         self.text(Field::Role).unwrap_or_default()
     }

@@ -114,6 +114,16 @@ impl<K: Ord + Clone> Presence<K> {
         self.subjects.get(subject)?.sockets.last().copied()
     }
 
+    /// All sockets of a subject.
+    pub fn sockets(&self, subject: &K) -> &[SocketRef] {
+        self.subjects.get(subject).map_or(&[], |entry| &entry.sockets)
+    }
+
+    /// Those who count as connected, in their order.
+    pub fn subjects(&self) -> impl Iterator<Item = &K> {
+        self.subjects.keys()
+    }
+
     pub fn is_here(&self, subject: &K) -> bool {
         self.subjects.contains_key(subject)
     }

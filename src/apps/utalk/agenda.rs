@@ -1,0 +1,91 @@
+//! What a scope does by itself: its one timer, and what is due then; and what came of jobs.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::audience::Audience;
+use super::scope::Due;
+use super::tables::sync::Change;
+use super::tables::{sync, users};
+use super::turn::Turn;
+use super::user::User;
+use super::wish::Wait;
+use crate::app::effect::Delivery;
+use crate::app::job::{Job, JobError, Outcome};
+use crate::app::sql::Statement;
+
+impl Turn<'_> {
+    /// The scope's timer is due.
+    pub(super) fn on_timer(&mut self) {
+        self.scope.timer.went_off();
+        while let Some(due) = self.scope.agenda.next_due(self.now.mono) {
+            match due {
+                Due::News => self.tell_news(),
+                Due::Gone => self.on_gone(),
+                Due::Reload => self.ask(Job::Read(stored(&self.scope.key)), Wait::Scope),
+                Due::Silence(conversation, user) => self.stop_typing(&conversation, &user),
+            }
+        }
+    }
+
+    /// At the end of every turn: presence is told, too much is forgotten, and the timer is set to what comes next.
+    pub(super) fn finish(&mut self) {
+        self.tell_news_when_due();
+        self.scope.turns += 1;
+        self.scope.forget_some();
+        let next = self.scope.agenda.deadline();
+        self.fx.0.extend(self.scope.timer.set(self.now.mono, next));
+    }
+
+    /// What is stored of the scope has come, or has not: then it is asked for again.
+    pub(super) fn on_scope(&mut self, outcome: &Outcome) {
+        if let Err(error) = self.restore(outcome) {
+            self.store_failed(&error);
+            self.scope.agenda.add(self.now.mono + RELOAD_MS, Due::Reload);
+        }
+    }
+
+    fn restore(&mut self, outcome: &Outcome) -> Result<(), JobError> {
+        let stored: Vec<User> = outcome.rows(0)?;
+        let last = outcome.rows::<Change>(1)?.iter().map(|change| change.0).max().unwrap_or(0);
+        self.scope.change = self.scope.change.max(last);
+        for user in stored {
+            self.scope.users.insert(user.id.clone(), user);
+        }
+        Ok(())
+    }
+
+    /// The daemon is about to end.
+    pub(super) fn on_draining(&mut self) {
+        let payload = json!({
+            "type": "maintenance",
+            "message": "El servidor se reiniciará en breve",
+            "scheduledAt": self.now.wall.to_string(),
+        });
+        self.tell(&Audience::People, &[], Delivery::Must, "system:notification", &payload);
+    }
+
+    /// A job has come back.
+    pub(super) fn on_done(&mut self, wait: Wait, outcome: &Outcome) {
+        match wait {
+            Wait::Conversation(id) => self.on_conversation(&id, outcome),
+            Wait::Written(message_id) => self.on_written(&message_id, outcome),
+            Wait::Stored(message_id) => self.on_taken(&message_id, outcome),
+            Wait::Message(wish) => self.on_message_found(*wish, outcome),
+            Wait::Changed(change) => self.on_changed(*change, outcome),
+            Wait::Sync(syncing) => self.on_synced(&syncing, outcome),
+            Wait::User(id) => self.on_user_written(&id, outcome.is_written()),
+            Wait::Chosen { asker, chosen } => self.on_chosen(&asker, chosen, outcome),
+            Wait::Scope => self.on_scope(outcome),
+        }
+    }
+}
+
+/// The questions that load a scope.
+pub(super) fn stored(scope: &Arc<str>) -> Vec<Statement> {
+    vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope)]
+}
+
+/// How long a scope that could not be loaded waits for another try.
+const RELOAD_MS: u64 = 1_000;

@@ -1,0 +1,82 @@
+//! A change of a conversation's fields: one at a time is on its way, and what others are told is the row that came back from the disk.
+
+use std::sync::Arc;
+
+use super::audience::Audience;
+use super::conversation::Row;
+use super::turn::Turn;
+use super::wish::{Change, Changed, Wait};
+use crate::app::effect::{Delivery, Effect};
+use crate::app::job::{JobError, JobErrorKind, Outcome};
+use crate::app::sql::Statement;
+use crate::base::ids::SocketRef;
+
+impl Turn<'_> {
+    /// Hands a change to the store. The first statement must give the conversation's row back; wishes that change it too wait.
+    pub(super) fn change(&mut self, change: Change, write: Vec<Statement>) {
+        let Some(conversation) = self.scope.conversation(&change.conversation) else { return };
+        conversation.is_changing = true;
+        self.write(write, Wait::Changed(Box::new(change)));
+    }
+
+    /// A change was written, or was not.
+    pub(super) fn on_changed(&mut self, change: Change, outcome: &Outcome) {
+        self.scope.in_flight.remove(&change.number);
+        let id = change.conversation.clone();
+        let row = outcome.rows::<Row>(0).and_then(|rows| {
+            let missing = || JobError::new(JobErrorKind::Unavailable, "the conversation has gone");
+            rows.into_iter().next().ok_or_else(missing)
+        });
+        let Some(conversation) = self.scope.conversation(&id) else { return };
+        conversation.is_changing = false;
+        match row {
+            Ok(row) => {
+                let before = std::mem::replace(&mut conversation.row, row.clone());
+                self.changed(change, &before, &row, outcome);
+            }
+            Err(error) => {
+                let fail = self.store_failed(&error);
+                self.refuse(&change.asker, &fail);
+            }
+        }
+        self.go_on(&id);
+    }
+
+    /// The change is on disk: the one who has asked is told first.
+    fn changed(&mut self, change: Change, before: &Row, row: &Row, outcome: &Outcome) {
+        let Change { asker, what, number, .. } = change;
+        match what {
+            Changed::Read { place, at } => self.has_read(&asker, row, place, at, number, outcome),
+        }
+        self.tell_updated(row);
+        self.tell_lost(before, row);
+    }
+
+    /// Those who may not read it any more are told, and are out of the room.
+    fn tell_lost(&mut self, before: &Row, row: &Row) {
+        let payload = serde_json::json!({"conversationId": row.id, "reason": "access_lost"});
+        self.tell(&Audience::Lost(before, row), &[], Delivery::Must, "left:conversation", &payload);
+        let joined = self.scope.joined.get(&row.id).into_iter().flatten().copied();
+        let is_lost = |socket: &SocketRef| {
+            self.scope.seats.get(socket).is_some_and(|seat| !row.is_readable(&seat.who, self.settings))
+        };
+        let lost: Vec<SocketRef> = joined.filter(is_lost).collect();
+        lost.into_iter().for_each(|socket| self.out_of_room(socket, &row.id));
+    }
+
+    /// A socket is out of a conversation's room.
+    pub(super) fn out_of_room(&mut self, socket: SocketRef, id: &Arc<str>) {
+        let Some(joined) = self.scope.joined.get_mut(id) else { return };
+        if !joined.remove(&socket) {
+            return;
+        }
+        if joined.is_empty() {
+            self.scope.joined.remove(id);
+        }
+        if let Some(seat) = self.scope.seats.get_mut(&socket) {
+            seat.joined.retain(|joined| joined != id);
+        }
+        let room = self.scope.room_of_conversation(id);
+        self.fx.push(Effect::Leave { socket, room });
+    }
+}

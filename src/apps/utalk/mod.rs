@@ -1,0 +1,221 @@
+//! utalk: customer chat that never loses a message it has acknowledged (`docs/apps/utalk.md`). One [`Utalk`] per shard decides for the
+//! scopes whose home that shard is; a scope is a tenant's workspace.
+//!
+//! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `scope` (what there is) → `payload`, `rules` (plain functions)
+//! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
+//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `typing`, `sync`, `agenda` → `tables`.
+//!
+//! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
+//! being talked about; lists, and what somebody has missed, are bounded reads.
+
+mod agenda;
+mod audience;
+mod change;
+mod connect;
+pub(crate) mod conversation;
+mod counters;
+mod dispatch;
+mod events;
+mod inbound;
+pub(crate) mod message;
+mod payload;
+mod perform;
+mod presence;
+mod read;
+mod rules;
+mod scope;
+mod send;
+pub(crate) mod settings;
+mod sync;
+pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod typing;
+pub(crate) mod user;
+mod who;
+mod wish;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
+use self::scope::Scope;
+use self::settings::Settings;
+use self::turn::{Shared, Turn};
+use self::who::{home_of, scope_of};
+use crate::app::effect::Effects;
+use crate::app::event::{AppInput, Connect};
+use crate::app::identity::Identity;
+use crate::app::job::{Job, Outcome};
+use crate::app::metric::Metric;
+use crate::app::settings::Chosen;
+use crate::app::table::Row;
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
+
+/// Its line in the table of applications.
+pub const ROW: Row = Row {
+    max_payload_bytes: Some(100_000_000),
+    tables: Some(&tables::TABLES),
+    metrics: counters::METRICS,
+    ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {
+        Chosen::<Settings>::untold(|settings| Box::new(Utalk::new(settings.clone())))
+    })
+};
+
+const NAMESPACES: &[&str] = &["/app", "/agent", "/admin"];
+
+/// Scopes that one shard holds; beyond that, those that nobody is in are forgotten.
+const SCOPES_MAX: usize = 4_096;
+
+/// The application: its settings, the scopes at home here, and what it waits for.
+pub struct Utalk {
+    settings: Settings,
+    scopes: BTreeMap<Arc<str>, Scope>,
+    /// The scope of each timer.
+    timers: BTreeMap<u64, Arc<str>>,
+    shared: Shared,
+}
+
+impl Utalk {
+    pub fn new(settings: Settings) -> Utalk {
+        Utalk { settings, scopes: BTreeMap::new(), timers: BTreeMap::new(), shared: Shared::default() }
+    }
+
+    /// Runs one turn of a scope that is loaded; `false` if it is not.
+    fn turn(&mut self, cx: &mut Context<'_>, scope: &str, fx: &mut Effects, run: impl FnOnce(&mut Turn<'_>)) -> bool {
+        let Some(scope) = self.scopes.get_mut(scope) else { return false };
+        let Context { now, rng, authenticator } = cx;
+        let (settings, shared) = (&self.settings, &mut self.shared);
+        let mut turn = Turn { now: *now, rng, authenticator, settings, scope, shared, fx };
+        run(&mut turn);
+        turn.finish();
+        true
+    }
+
+    fn scope_of_input(&self, input: &AppInput) -> Option<String> {
+        match input {
+            AppInput::Connect(Connect { identity, .. })
+            | AppInput::Disconnect { identity, .. }
+            | AppInput::Moved { identity, .. }
+            | AppInput::Expiring { identity, .. } => Some(scope_of(identity, &self.settings)),
+            AppInput::Event(event) => Some(scope_of(&event.identity, &self.settings)),
+            AppInput::Call { call, .. } => match &call.home {
+                Home::Tenant(scope) => Some(scope.clone()),
+                Home::Local => None,
+            },
+            AppInput::Timer { token } => self.timers.get(&token.0).map(|scope| scope.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Makes room where there are too many scopes: those that nobody is in can be loaded again.
+    fn forget_idle(&mut self) {
+        if self.scopes.len() < SCOPES_MAX {
+            return;
+        }
+        self.scopes.retain(|_, scope| !scope.is_idle());
+        let scopes = &self.scopes;
+        self.timers.retain(|_, scope| scopes.contains_key(scope));
+    }
+}
+
+impl Application for Utalk {
+    /// Everybody comes with a token that the daemon has verified. Which namespaces are open to whom, the home says.
+    fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
+        let refused = |why| {
+            let data = json!({"code": code_of(why)}).to_string();
+            Refusal { message: AUTHENTICATION_FAILED.to_owned(), data: Some(data) }
+        };
+        match verified {
+            Ok(identity) if is_access(&identity) => Ok(identity),
+            Ok(_) => Err(refused(AuthFailure::Invalid)),
+            Err(why) => Err(refused(why)),
+        }
+    }
+
+    fn home(&self, identity: &Identity) -> Home {
+        home_of(scope_of(identity, &self.settings))
+    }
+
+    /// `token:expired` is said at the end.
+    fn expiry_notice_ms(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn entity(&self, input: &AppInput) -> Option<Entity> {
+        self.scope_of_input(input).map(Entity)
+    }
+
+    fn has_loaded(&self, input: &AppInput) -> bool {
+        self.scope_of_input(input).is_some_and(|scope| self.scopes.contains_key(&*scope))
+    }
+
+    fn load(&mut self, entity: &Entity) -> Option<Job> {
+        let absent = !self.scopes.contains_key(&*entity.0);
+        absent.then(|| Job::Read(agenda::stored(&entity.0.as_str().into())))
+    }
+
+    fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
+        self.forget_idle();
+        let timer = self.shared.token();
+        let scope = Scope::new(&entity.0, timer, &self.settings);
+        self.timers.insert(timer.0, scope.key.clone());
+        self.scopes.insert(scope.key.clone(), scope);
+        self.turn(cx, &entity.0, fx, |turn| turn.on_scope(&outcome));
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
+        let scope = self.scope_of_input(&input).unwrap_or_default();
+        match input {
+            AppInput::Connect(connect) => {
+                self.turn(cx, &scope, fx, |turn| turn.on_connect(&connect));
+            }
+            AppInput::Event(event) => {
+                self.turn(cx, &scope, fx, |turn| turn.on_event(&event));
+            }
+            AppInput::Disconnect { socket, .. } | AppInput::Moved { socket, .. } => {
+                self.turn(cx, &scope, fx, |turn| turn.on_disconnect(socket));
+            }
+            AppInput::Expiring { socket, in_ms: 0, .. } => {
+                self.turn(cx, &scope, fx, |turn| turn.on_expired(socket));
+            }
+            AppInput::Timer { .. } => {
+                self.turn(cx, &scope, fx, |turn| turn.on_timer());
+            }
+            AppInput::Done { token, outcome } => {
+                if let Some((scope, wait)) = self.shared.waiting.remove(&token.0) {
+                    self.turn(cx, &scope, fx, |turn| turn.on_done(wait, &outcome));
+                }
+            }
+            AppInput::Draining => {
+                let scopes: Vec<Arc<str>> = self.scopes.keys().cloned().collect();
+                for scope in scopes {
+                    self.turn(cx, &scope, fx, |turn| turn.on_draining());
+                }
+            }
+            // It asks nobody for acks, and a scope is loaded when somebody comes.
+            _ => {}
+        }
+    }
+
+    fn metrics(&self, out: &mut Vec<Metric>) {
+        let mut sockets = [0; 3];
+        for scope in self.scopes.values() {
+            for (sum, count) in sockets.iter_mut().zip(scope.counts) {
+                *sum += count;
+            }
+        }
+        self.shared.counts.metrics(self.scopes.len(), sockets, out);
+    }
+
+    fn name(&self) -> &'static str {
+        "utalk"
+    }
+
+    fn tally(&self) -> Tally {
+        self.shared.counts.tally
+    }
+}

@@ -1,0 +1,224 @@
+//! A scope: a tenant's workspace, with who is there and what is in memory of its conversations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::conversation::Conversation;
+use super::message::Message;
+use super::settings::Settings;
+use super::user::{Presence as Chosen, User};
+use super::who::{Role, Who};
+use super::wish::{Sending, Waiting};
+use crate::app::Token;
+use crate::app::effect::Room;
+use crate::app::kit::agenda::{Agenda, Timer};
+use crate::app::kit::presence::Presence;
+use crate::app::kit::rate::Meter;
+use crate::base::ids::{NspIndex, SocketRef};
+use crate::base::time::{Millis, Now, WallMillis};
+
+/// All that is known of a scope here.
+pub(super) struct Scope {
+    pub key: Arc<str>,
+    pub rooms: Rooms,
+    pub users: BTreeMap<Arc<str>, User>,
+    pub seats: BTreeMap<SocketRef, Seat>,
+    /// Sockets in each namespace.
+    pub counts: [usize; 3],
+    /// Users by their sockets in all namespaces.
+    pub here: Presence<Arc<str>>,
+    /// Changes of presence that have not been told.
+    pub news: BTreeMap<Arc<str>, News>,
+    pub told_at: Option<Millis>,
+    pub conversations: BTreeMap<Arc<str>, Conversation>,
+    /// Sockets that have joined a conversation.
+    pub joined: BTreeMap<Arc<str>, BTreeSet<SocketRef>>,
+    /// What waits for conversations that are being loaded.
+    pub loading: BTreeMap<Arc<str>, Waiting>,
+    /// Messages on their way, by messageId.
+    pub sends: BTreeMap<Arc<str>, Sending>,
+    /// Who is typing in which conversation, by which socket.
+    pub typing: BTreeMap<(Arc<str>, Arc<str>), SocketRef>,
+    pub agenda: Agenda<Due>,
+    pub timer: Timer,
+    /// The last change number that was given.
+    pub change: u64,
+    /// Numbers of writes on their way.
+    pub in_flight: BTreeSet<u64>,
+    /// Counts turns, for what was used when.
+    pub turns: u64,
+    /// Messages in memory.
+    pub remembered: usize,
+    /// Where the last look for conversations to forget has ended.
+    pub swept: Arc<str>,
+}
+
+/// A socket.
+pub(super) struct Seat {
+    pub who: Arc<Who>,
+    pub nsp: NspIndex,
+    pub meter: Meter,
+    /// Conversations that it has joined.
+    pub joined: Vec<Arc<str>>,
+}
+
+/// What has become of a user's presence since others were told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News {
+    /// The socket that has caused it, if its user has come or gone.
+    pub by: Option<SocketRef>,
+    /// What others know: whether it was connected, and how it was seen.
+    pub was: (bool, Chosen),
+}
+
+/// What a scope does by and by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Due {
+    /// Presence is told.
+    News,
+    /// Users who have left are gone.
+    Gone,
+    /// What is stored of the scope is asked for again.
+    Reload,
+    /// Somebody's typing in a conversation stops: conversation, user.
+    Silence(Arc<str>, Arc<str>),
+}
+
+/// Names of rooms of one scope, made once.
+pub(super) struct Rooms {
+    pub all: Room,
+    /// Those who read the whole scope.
+    pub whole: Room,
+    /// Agents and viewers.
+    pub agents: Room,
+    pub bots: Room,
+}
+
+impl Scope {
+    /// Nothing is known yet.
+    pub(super) fn new(key: &str, timer: Token, settings: &Settings) -> Scope {
+        Scope {
+            key: key.into(),
+            rooms: Rooms {
+                all: format!("all/{key}").into(),
+                whole: format!("whole/{key}").into(),
+                agents: format!("agents/{key}").into(),
+                bots: format!("bots/{key}").into(),
+            },
+            users: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            counts: [0; 3],
+            here: Presence::new(settings.presence_grace_ms),
+            news: BTreeMap::new(),
+            told_at: None,
+            conversations: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            sends: BTreeMap::new(),
+            typing: BTreeMap::new(),
+            agenda: Agenda::default(),
+            timer: Timer::new(timer),
+            change: 0,
+            in_flight: BTreeSet::new(),
+            turns: 0,
+            remembered: 0,
+            swept: "".into(),
+        }
+    }
+
+    /// The room of one user's sockets.
+    pub(super) fn room_of_user(&self, user: &str) -> Room {
+        format!("user/{}/{user}", self.key).into()
+    }
+
+    /// The room of a role's sockets.
+    pub(super) fn room_of_role(&self, role: Role) -> Room {
+        match role {
+            Role::Admin | Role::Service => self.rooms.whole.clone(),
+            Role::Agent | Role::Viewer => self.rooms.agents.clone(),
+            Role::Bot => self.rooms.bots.clone(),
+        }
+    }
+
+    /// The room of the sockets that have joined a conversation.
+    pub(super) fn room_of_conversation(&self, conversation: &str) -> Room {
+        format!("joined/{}/{conversation}", self.key).into()
+    }
+
+    /// The number of a change that is handed to the store now. Numbers tell times: what has changed since a time is beyond that time's number.
+    pub(super) fn next_change(&mut self, now: Now) -> u64 {
+        self.change = (self.change + 1).max(change_at(now.wall));
+        self.in_flight.insert(self.change);
+        self.change
+    }
+
+    /// A time by which all that is on its way is still to come.
+    pub(super) fn settled_at(&self, now: Now) -> WallMillis {
+        self.in_flight.first().map_or(now.wall, |change| WallMillis(now.wall.0.min(change >> CHANGE_BITS)))
+    }
+
+    /// How a user is seen by others.
+    pub(super) fn seen_as(&self, user: &Arc<str>) -> Chosen {
+        let chosen = self.users.get(user).map_or(Chosen::Online, |user| user.chosen);
+        if self.here.is_here(user) { chosen } else { Chosen::Offline }
+    }
+
+    /// The conversation, if it is in memory. It counts as used.
+    pub(super) fn conversation(&mut self, id: &str) -> Option<&mut Conversation> {
+        let turns = self.turns;
+        let conversation = self.conversations.get_mut(id)?;
+        conversation.used = turns;
+        Some(conversation)
+    }
+
+    /// A message has been written.
+    pub(super) fn remember(&mut self, message: Arc<Message>) {
+        let Some(conversation) = self.conversations.get_mut(&message.conversation) else { return };
+        let before = conversation.ring.len();
+        conversation.remember(message);
+        self.remembered += conversation.ring.len() - before;
+    }
+
+    /// Whether there is nobody, and nothing on its way or due.
+    pub(super) fn is_idle(&self) -> bool {
+        self.seats.is_empty()
+            && self.in_flight.is_empty()
+            && self.loading.is_empty()
+            && self.sends.is_empty()
+            && self.agenda.deadline().is_none()
+    }
+
+    /// Forgets a few conversations that were used least lately, where there are too many; those on their way stay.
+    pub(super) fn forget_some(&mut self) {
+        if self.conversations.len() <= CONVERSATIONS_MAX && self.remembered <= MESSAGES_MAX {
+            return;
+        }
+        let swept = self.swept.clone();
+        let beyond = (std::ops::Bound::Excluded(&*swept), std::ops::Bound::Unbounded);
+        let seen = self.conversations.range::<str, _>(beyond).take(SWEEP);
+        let seen: Vec<(u64, Arc<str>)> =
+            seen.filter(|(_, it)| it.is_idle()).map(|(id, it)| (it.used, id.clone())).collect();
+        self.swept = seen.last().map_or_else(|| "".into(), |(_, id)| id.clone());
+        let oldest = seen.into_iter().min().and_then(|(_, oldest)| self.conversations.remove(&oldest));
+        self.remembered -= oldest.map_or(0, |conversation| conversation.ring.len());
+    }
+}
+
+/// The first change number of a time.
+pub(super) fn change_at(at: WallMillis) -> u64 {
+    at.0 << CHANGE_BITS
+}
+
+/// The time of a change number.
+pub(super) fn time_of(change: u64) -> WallMillis {
+    WallMillis(change >> CHANGE_BITS)
+}
+
+/// So many numbers a millisecond has: 2 to this.
+const CHANGE_BITS: u32 = 16;
+/// Conversations of a scope in memory.
+const CONVERSATIONS_MAX: usize = 10_000;
+/// Messages of all of them together.
+const MESSAGES_MAX: usize = 100_000;
+/// Among so many the one that was used least lately goes.
+const SWEEP: usize = 16;

@@ -1,0 +1,3 @@
+//! utalk in the world of tests: scenarios of the contract, failures, two scopes beside each other.
+
+mod world;

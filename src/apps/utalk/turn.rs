@@ -1,0 +1,119 @@
+//! One turn of a scope: what every handler has at hand, and the few things all of them do: answer, wait, write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::counters::Counts;
+use super::scope::Scope;
+use super::settings::Settings;
+use super::who::{Asker, Back};
+use super::wish::Wait;
+use crate::app::effect::{Effect, Effects, Token};
+use crate::app::identity::Authenticator;
+use crate::app::job::{Job, JobError};
+use crate::app::kit::ack::{AckStyle, Fail};
+use crate::app::sql::Statement;
+use crate::base::ids::SocketRef;
+use crate::base::rng::Rng;
+use crate::base::time::Now;
+
+/// What the whole application keeps beside its scopes.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub counts: Counts,
+    pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
+    pub next_token: u64,
+}
+
+impl Shared {
+    /// A name no timer or job has had.
+    pub(super) fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+}
+
+/// A scope, its surroundings, and the list to fill.
+pub(super) struct Turn<'a> {
+    pub now: Now,
+    pub rng: &'a mut Rng,
+    pub authenticator: &'a Authenticator,
+    pub settings: &'a Settings,
+    pub scope: &'a mut Scope,
+    pub shared: &'a mut Shared,
+    pub fx: &'a mut Effects,
+}
+
+impl Turn<'_> {
+    /// A job's outcome will come back as this.
+    pub(super) fn ask(&mut self, job: Job, wait: Wait) {
+        let token = self.shared.token();
+        self.shared.waiting.insert(token.0, (self.scope.key.clone(), wait));
+        self.fx.push(Effect::Job { job, token: Some(token) });
+    }
+
+    /// All or nothing of these.
+    pub(super) fn write(&mut self, write: Vec<Statement>, wait: Wait) {
+        self.ask(Job::Write(write.into()), wait);
+    }
+
+    /// Answers: to a socket by the named reply and an ack, to a call by its reply.
+    pub(super) fn answer(&mut self, asker: &Asker, event: &str, reply: &impl Serialize) {
+        match asker.back {
+            Back::Socket { socket, ack } => {
+                self.fx.emit(socket, event, reply);
+                if ack.is_some() {
+                    self.fx.0.extend(AckStyle::Result.reply(socket, ack, json!(reply)));
+                }
+            }
+            Back::Call { req, form } => {
+                let reply = form(Ok(&json!(reply)));
+                self.fx.push(Effect::Reply { req, reply });
+            }
+            Back::Nobody => {}
+        }
+    }
+
+    /// Refuses: to a socket by `error` and an ack, to a call by its reply.
+    pub(super) fn refuse(&mut self, asker: &Asker, fail: &Fail) {
+        if let Back::Socket { socket, .. } = asker.back {
+            self.fx.emit(socket, "error", fail);
+        }
+        self.refuse_behind(asker, fail);
+    }
+
+    /// The same where its event has been told already.
+    pub(super) fn refuse_behind(&mut self, asker: &Asker, fail: &Fail) {
+        match asker.back {
+            Back::Socket { socket, ack } => self.fx.0.extend(AckStyle::Result.refusal(socket, ack, fail)),
+            Back::Call { req, form } => {
+                let reply = form(Err(fail));
+                self.fx.push(Effect::Reply { req, reply });
+            }
+            Back::Nobody => {}
+        }
+    }
+
+    /// A job of the store has failed: said to operators, counted, and what clients are told.
+    pub(super) fn store_failed(&mut self, error: &JobError) -> Fail {
+        self.shared.counts.store_failures += 1;
+        tracing::warn!(target: "siod::utalk", error = error.text, "the store has failed");
+        Fail::new(DATABASE_ERROR, "Error de base de datos")
+    }
+
+    /// Emits to one socket without an answer.
+    pub(super) fn emit(&mut self, socket: SocketRef, event: &str, payload: &Value) {
+        self.fx.emit(socket, event, payload);
+    }
+}
+
+/// Nobody may know more of a conversation than this.
+pub(super) fn access_denied() -> Fail {
+    Fail::new("ACCESS_DENIED", "No tienes acceso a esta conversación")
+}
+
+/// The store has not done what was asked.
+pub(super) const DATABASE_ERROR: &str = "DATABASE_ERROR";

@@ -1,0 +1,140 @@
+//! What somebody asks of a conversation, as a value: it waits where the conversation has to be loaded, or is just being changed, and is
+//! performed after that. And what the application waits for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::message::Message;
+use super::payload::{Draft, SyncAsked};
+use super::user::Presence;
+use super::who::Asker;
+use crate::base::time::WallMillis;
+
+/// Somebody asks something of a conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub asker: Asker,
+    pub conversation: Arc<str>,
+    pub what: What,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Join,
+    Type(bool),
+    Send(Draft),
+    Receive(Inbound),
+    Read(Reading),
+}
+
+/// A message of a customer, as it came.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Inbound {
+    /// Its `message_id` is the provider's id.
+    pub draft: Draft,
+    pub sender: Arc<str>,
+    pub sid: Option<Arc<str>>,
+    /// What the customer calls itself.
+    pub name: Option<Arc<str>>,
+}
+
+/// Up to which message somebody has read.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    /// As it was asked for: our id, or its messageId. `None`: the last one.
+    pub message: Option<Arc<str>>,
+    /// The message, once it was looked for.
+    pub found: Option<Place>,
+}
+
+/// Where a message is in its conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub id: Arc<str>,
+    pub message_id: Arc<str>,
+    pub seq: u64,
+    pub inbound: u64,
+}
+
+impl Place {
+    pub(super) fn of(message: &Message) -> Place {
+        let Message { id, message_id, seq, inbound, .. } = message;
+        Place { id: id.clone(), message_id: message_id.clone(), seq: *seq, inbound: *inbound }
+    }
+}
+
+/// A message on its way: to the disk, and then to the provider.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub message: Arc<Message>,
+    /// Those who wait for what comes of it; the first is the one who has sent it.
+    pub askers: Vec<Asker>,
+    /// A statement about its file is before those about it.
+    pub has_media: bool,
+    /// It makes its conversation.
+    pub creates: bool,
+    /// What a customer calls itself.
+    pub name: Option<Arc<str>>,
+}
+
+/// A change of a conversation's fields on its way to the disk. The first statement gives the row back.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub asker: Asker,
+    pub conversation: Arc<str>,
+    /// The scope's number of it.
+    pub number: u64,
+    pub what: Changed,
+}
+
+/// What is changed.
+#[derive(Debug)]
+pub(super) enum Changed {
+    Read { place: Place, at: WallMillis },
+}
+
+/// What a job will have been about when it comes back.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// A conversation is loaded.
+    Conversation(Arc<str>),
+    /// A message was written, by its messageId.
+    Written(Arc<str>),
+    /// The message that has this messageId already.
+    Stored(Arc<str>),
+    /// The message that a wish is about.
+    Message(Box<Wish>),
+    Changed(Box<Change>),
+    Sync(Box<Syncing>),
+    /// A user's row, by id.
+    User(Arc<str>),
+    Chosen {
+        asker: Asker,
+        chosen: Presence,
+    },
+    /// What is stored of the scope, once more.
+    Scope,
+}
+
+/// A sync that waits for the store.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    pub asker: Asker,
+    pub asked: SyncAsked,
+    pub page: Page,
+    /// The time that a client may name as its last sync, when this has been answered.
+    pub server_time: WallMillis,
+}
+
+/// The part of what has changed that a sync answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Page {
+    /// What is open, below this change; `upto`: the last change when it began, if it has begun.
+    Snapshot { below: u64, upto: Option<u64>, reset: bool },
+    /// What has changed beyond these, conversations and messages; `upto` as above.
+    Changes { conversations: u64, messages: u64, upto: Option<u64> },
+}
+
+/// Wishes that wait for one conversation.
+pub(super) type Waiting = VecDeque<Wish>;
