@@ -36,6 +36,9 @@ pub struct Row {
     pub dialects: &'static [Dialect],
     /// Largest message, in bytes, on a listener whose root it is; `None`: as everywhere.
     pub max_payload_bytes: Option<usize>,
+    /// How long a client may take to answer a ping, and to join a namespace, on such a listener; `None`: as everywhere.
+    pub ping_timeout_ms: Option<u64>,
+    pub connect_timeout_ms: Option<u64>,
     /// What it keeps, if anything.
     pub tables: Option<&'static Tables>,
     /// What it answers by HTTP.
@@ -76,9 +79,24 @@ impl Row {
         namespaces: &'static [&'static str],
         settings: fn() -> Box<dyn Choice>,
     ) -> Row {
-        let (enabled, max_payload_bytes, tables, http) = (true, None, None, Http::NONE);
+        let (enabled, max_payload_bytes, ping_timeout_ms, connect_timeout_ms) = (true, None, None, None);
+        let (tables, http) = (None, Http::NONE);
         let (dialects, links, metrics) = (&[], &[], &[]);
-        Row { name, doc, enabled, namespaces, dialects, max_payload_bytes, tables, http, links, settings, metrics }
+        Row {
+            name,
+            doc,
+            enabled,
+            namespaces,
+            dialects,
+            max_payload_bytes,
+            ping_timeout_ms,
+            connect_timeout_ms,
+            tables,
+            http,
+            links,
+            settings,
+            metrics,
+        }
     }
 
     /// Its dialect of this name.

@@ -166,10 +166,16 @@ impl Listener {
         }
     }
 
-    /// Largest message unless the configuration says otherwise.
-    fn max_payload_default(&self) -> usize {
-        let wanted = self.root.and_then(|root| self.table.row(root)?.max_payload_bytes);
-        wanted.unwrap_or(EngineLimits::default().max_payload_bytes)
+    /// The engine's values unless the configuration says otherwise: some are the root's to want.
+    fn engine_default(&self) -> EngineLimits {
+        let usual = EngineLimits::default();
+        let Some(row) = self.root.and_then(|root| self.table.row(root)) else { return usual };
+        EngineLimits {
+            max_payload_bytes: row.max_payload_bytes.unwrap_or(usual.max_payload_bytes),
+            ping_timeout_ms: row.ping_timeout_ms.unwrap_or(usual.ping_timeout_ms),
+            connect_timeout_ms: row.connect_timeout_ms.unwrap_or(usual.connect_timeout_ms),
+            ..usual
+        }
     }
 }
 

@@ -38,8 +38,13 @@ pub(crate) fn render(config: &Config, secrets: Secrets) -> String {
         if section.name == "server" {
             for listener in &config.listeners {
                 out.heading(LISTENER.doc, &format!("[[{}]]", LISTENER.name));
-                let payload_follows = listener.engine.max_payload_bytes == listener.max_payload_default();
-                let follows = |name: &str| payload_follows && name == "max_payload_bytes";
+                let (is, root) = (&listener.engine, listener.engine_default());
+                let follows = |name: &str| match name {
+                    "max_payload_bytes" => is.max_payload_bytes == root.max_payload_bytes,
+                    "ping_timeout_ms" => is.ping_timeout_ms == root.ping_timeout_ms,
+                    "connect_timeout_ms" => is.connect_timeout_ms == root.connect_timeout_ms,
+                    _ => false,
+                };
                 out.entries(LISTENER.name, entries(LISTENER.keys, listener), &follows);
             }
         }

@@ -158,6 +158,22 @@ fn the_environment_reaches_every_kind_of_key() {
 }
 
 #[test]
+fn a_root_may_want_other_engine_values_unless_they_are_written() {
+    for (file, expected) in [
+        ("root = \"none\"", (20_000, 10_000, 1_000_000)),
+        ("root = \"signage\"", (20_000, 10_000, 33_554_432)),
+        ("root = \"utalk\"", (60_000, 5_000, 100_000_000)),
+        ("ping_timeout_ms = 7000\nmax_payload_bytes = 5000\nroot = \"utalk\"", (7_000, 5_000, 5_000)),
+    ] {
+        let config = parse(&format!("[[listener]]\n{file}"));
+        let engine = &config.listeners[0].engine;
+        let values = (engine.ping_timeout_ms, engine.connect_timeout_ms, engine.max_payload_bytes);
+        assert_eq!(values, expected, "{file}");
+        assert_eq!(parse(&config.to_toml()), config);
+    }
+}
+
+#[test]
 fn wrong_variables_are_named() {
     for (name, value, expected) in [
         ("SIOD__SERVER__SHRADS", "1", "server.shrads: unknown key (from SIOD__SERVER__SHRADS)"),
@@ -190,7 +206,7 @@ fn wrong_variables_are_named() {
 
 #[test]
 fn every_wrong_value_gives_its_sentence() {
-    const WORDS: &str = "must be one of lab, signage, none";
+    const WORDS: &str = "must be one of lab, signage, utalk, none";
     const ADDRESS: &str = "must be an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000";
     const PATHS: &str = "must be a list of paths, each beginning with / and without spaces, ? and #";
     const ORIGINS: &str = "must be [\"*\"] or exact origins as browsers send them, such as \"https://app.example\", \
@@ -206,7 +222,7 @@ fn every_wrong_value_gives_its_sentence() {
         ("listener[0].connect_timeout_ms", "-1", "must be between 100 and 600000 (milliseconds)"),
         ("listener[0].ping_jitter", "1", "must be true or false"),
         ("listener[0].root", "\"chat\"", WORDS),
-        ("listener[0].root", "\"utalk\"", WORDS),
+        ("listener[0].root", "\"iot\"", WORDS),
         ("listener[0].bind", "\"localhost:3000\"", ADDRESS),
         ("listener[0].bind", "\"127.0.0.1\"", ADDRESS),
         ("listener[0].bind", "3000", "must be a string"),
@@ -316,8 +332,8 @@ fn unknown_keys_are_refused_and_their_values_not_shown() {
         ("shards = 1", "shards"),
         ("[server]\nshard = 1", "server.shard"),
         ("[auth]\njwt_secrt = \"hunter2\"", "auth.jwt_secrt"),
-        ("[apps.utalk]\nenabled = true", "apps.utalk.enabled"),
-        ("[apps.utalk]", "apps.utalk"),
+        ("[apps.iot]\nenabled = true", "apps.iot.enabled"),
+        ("[apps.iot]", "apps.iot"),
         ("[[listener]]\ntls = true", "listener[0].tls"),
         ("[extra]", "extra"),
     ] {
@@ -476,8 +492,8 @@ fn proxies_are_addresses_and_networks() {
 
 #[test]
 fn a_root_is_an_application_that_is_enabled() {
-    const LAB: &str = "listener[1].root = \"lab\": must be one of signage, none where apps.lab.enabled = false";
-    const SIGNAGE: &str = "listener[0].root = \"signage\": must be one of none where apps.signage.enabled = false";
+    const LAB: &str = "listener[1].root = \"lab\": must be one of signage, utalk, none where apps.lab.enabled = false";
+    const SIGNAGE: &str = "listener[0].root = \"signage\": must be one of utalk, none where apps.signage.enabled = false";
     let listeners = "[[listener]]\nroot = \"signage\"\n[[listener]]\nbind = \"127.0.0.1:2\"\nroot = \"lab\"";
     assert_eq!(refusals(listeners), [LAB]);
     let neither = refusals(&format!("apps.signage.enabled = false\n{listeners}"));

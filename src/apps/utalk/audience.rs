@@ -1,4 +1,4 @@
-//! Who receives what: for each kind of fact the rooms it goes to, in which namespaces. A socket gets one fact once, however many rooms
+//! The receivers of what is told: for each kind of fact the rooms it goes to, in which namespaces. A socket gets one fact once, however many rooms
 //! name it, and the one that has caused it is left out where its reply says it already.
 //!
 //! | room | who is in it |
@@ -37,8 +37,11 @@ pub(super) enum Audience<'a> {
     Lost(&'a Row, &'a Row),
 }
 
+/// The namespaces, by their places in the row: `/app` …
 pub(super) const APP: NspIndex = NspIndex(0);
+/// … `/agent` …
 pub(super) const AGENT: NspIndex = NspIndex(1);
+/// … and `/admin`.
 pub(super) const ADMIN: NspIndex = NspIndex(2);
 const NAMESPACES: [NspIndex; 3] = [APP, AGENT, ADMIN];
 

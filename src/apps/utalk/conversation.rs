@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::Message;
+use super::message::{Message, raw};
 use super::settings::{AgentSees, Settings};
 use super::who::{Role, Who};
 use super::wish::Wish;
@@ -182,11 +182,6 @@ pub(super) struct Shown<'a> {
     rev: u64,
 }
 
-/// JSON text as it is, inside other JSON.
-pub(super) fn raw(json: &str) -> Option<&RawValue> {
-    serde_json::from_str(json).ok()
-}
-
 /// A conversation in memory.
 #[derive(Debug)]
 pub(super) struct Conversation {
@@ -275,7 +270,9 @@ fn is_number(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// The channel that a provider carries.
 pub(super) const WHATSAPP: &str = "whatsapp";
+/// The channel of conversations that nobody outside has part in.
 pub(super) const WEB: &str = "web";
 const WINDOW_MS: u64 = 86_400_000;
 /// Messages of one conversation that are kept in memory.

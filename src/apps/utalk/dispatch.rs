@@ -7,7 +7,7 @@ use super::message::{Kind, Message};
 use super::settings::{ProviderKind, Settings};
 use super::turn::Turn;
 
-/// Who carries a message.
+/// The carrier of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Carrier {
     /// It is accepted at once.
@@ -17,7 +17,7 @@ pub(super) enum Carrier {
 }
 
 impl Carrier {
-    /// Who carries a message of this kind from its conversation to the customer.
+    /// The carrier of a message of this kind from its conversation to the customer.
     pub(super) fn of(row: &Row, kind: Kind, settings: &Settings) -> Carrier {
         let by_provider = settings.provider.kind != ProviderKind::Loopback && &*row.channel == WHATSAPP;
         if by_provider && kind != Kind::Note { Carrier::Provider } else { Carrier::Nobody }

@@ -53,6 +53,18 @@ impl Events for Table {
         row("join:conversation", Run::Later(|turn, event| wish(turn, event, "join:conversation", What::Join))),
         row("leave:conversation", Run::Later(|turn, event| turn.on_leave(event))),
         row("presence:set", Run::Later(|turn, event| turn.on_presence_set(event))),
+        // What webhooks bring, for tests.
+        #[cfg(test)]
+        row(
+            "test:inbound",
+            Run::Later(|turn, event| {
+                let (conversation, draft) = Fields::of("test:inbound", event)?.draft(turn.settings)?;
+                let sender = super::conversation::Parties::of(&conversation, turn.settings).customer;
+                let sid = Some(draft.message_id.clone());
+                let what = What::Receive(super::wish::Inbound { draft, sender, sid, name: None });
+                Ok(turn.wish_of(event, conversation, what))
+            }),
+        ),
         row("auth:refresh", Run::Later(|turn, event| turn.on_refresh(event))),
     ];
     const TELLS_UNKNOWN: bool = true;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::conversation::raw;
 use crate::app::settings::{Word, words};
 use crate::base::time::WallMillis;
 
@@ -145,6 +144,12 @@ impl Message {
     }
 }
 
+/// JSON text as it is, inside other JSON.
+pub(super) fn raw(json: &str) -> Option<&RawValue> {
+    serde_json::from_str(json).ok()
+}
+
+/// `message:new`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct New<'a> {
@@ -165,6 +170,7 @@ pub(super) struct New<'a> {
     created_at: String,
 }
 
+/// `message:sent`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sent<'a> {

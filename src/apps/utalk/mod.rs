@@ -8,6 +8,9 @@
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
 
+// What HTTP, webhooks and the work of agents will call is here already.
+#![allow(dead_code)]
+
 mod agenda;
 mod audience;
 mod change;
@@ -58,6 +61,8 @@ use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
     max_payload_bytes: Some(100_000_000),
+    ping_timeout_ms: Some(60_000),
+    connect_timeout_ms: Some(5_000),
     tables: Some(&tables::TABLES),
     metrics: counters::METRICS,
     ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {

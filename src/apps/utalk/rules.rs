@@ -67,6 +67,6 @@ mod tests {
             assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
             assert!(parts[2].starts_with('7') && parts[3].starts_with(['8', '9', 'a', 'b']), "{id}");
         }
-        assert!(ids[0].starts_with("msg_0198c6f4-"), "{}", ids[0]);
+        assert!(ids[0].starts_with("msg_0198c6ec-4a18-7000-"), "{}", ids[0]);
     }
 }

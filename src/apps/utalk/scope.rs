@@ -37,7 +37,7 @@ pub(super) struct Scope {
     pub loading: BTreeMap<Arc<str>, Waiting>,
     /// Messages on their way, by messageId.
     pub sends: BTreeMap<Arc<str>, Sending>,
-    /// Who is typing in which conversation, by which socket.
+    /// Users that type, each in a conversation, with the socket that does.
     pub typing: BTreeMap<(Arc<str>, Arc<str>), SocketRef>,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
@@ -207,11 +207,6 @@ impl Scope {
 /// The first change number of a time.
 pub(super) fn change_at(at: WallMillis) -> u64 {
     at.0 << CHANGE_BITS
-}
-
-/// The time of a change number.
-pub(super) fn time_of(change: u64) -> WallMillis {
-    WallMillis(change >> CHANGE_BITS)
 }
 
 /// So many numbers a millisecond has: 2 to this.

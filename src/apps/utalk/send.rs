@@ -336,7 +336,7 @@ impl Turn<'_> {
                 Err(fail) => self.refuse_message(asker, message_id, &message.conversation, fail),
             }
         }
-        askers.iter().filter_map(Asker::socket).collect()
+        sockets_among(&askers)
     }
 
     /// `message:sent`, or how it has failed.
@@ -362,11 +362,19 @@ impl Turn<'_> {
     /// The sockets that wait for a message.
     fn sockets_of(&self, message_id: &Arc<str>) -> Vec<SocketRef> {
         let sending = self.scope.sends.get(message_id);
-        sending.map(|sending| sending.askers.iter().filter_map(Asker::socket).collect()).unwrap_or_default()
+        sending.map(|sending| sockets_among(&sending.askers)).unwrap_or_default()
     }
 }
 
-/// Who clients see a message to be of.
+/// The sockets of those who ask, each once.
+fn sockets_among(askers: &[Asker]) -> Vec<SocketRef> {
+    let mut sockets: Vec<SocketRef> = askers.iter().filter_map(Asker::socket).collect();
+    sockets.sort_unstable();
+    sockets.dedup();
+    sockets
+}
+
+/// The sender of a message as clients see it.
 fn sender_of(row: &Row, kind: Kind, asker: &Asker) -> Arc<str> {
     match kind != Kind::Note && &*row.channel == WHATSAPP && !row.ours.is_empty() {
         true => row.ours.clone(),

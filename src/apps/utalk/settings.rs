@@ -52,7 +52,7 @@ words! {
 }
 
 words! {
-    /// Who answers first.
+    /// The one who answers first.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Bot {
         /// People.
@@ -63,7 +63,7 @@ words! {
 }
 
 words! {
-    /// Who carries whatsapp messages.
+    /// The carrier of whatsapp messages.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum ProviderKind {
         /// Nobody: they are sent as soon as they are stored.

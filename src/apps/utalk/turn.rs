@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::counters::Counts;
 use super::scope::Scope;
@@ -16,7 +16,6 @@ use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobError};
 use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::sql::Statement;
-use crate::base::ids::SocketRef;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
 
@@ -102,11 +101,6 @@ impl Turn<'_> {
         self.shared.counts.store_failures += 1;
         tracing::warn!(target: "siod::utalk", error = error.text, "the store has failed");
         Fail::new(DATABASE_ERROR, "Error de base de datos")
-    }
-
-    /// Emits to one socket without an answer.
-    pub(super) fn emit(&mut self, socket: SocketRef, event: &str, payload: &Value) {
-        self.fx.emit(socket, event, payload);
     }
 }
 

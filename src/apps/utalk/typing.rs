@@ -1,4 +1,4 @@
-//! Who is typing, and rooms: what is told to those who look at one conversation, and kept nowhere.
+//! Typing and rooms: what is told to those who look at one conversation, and kept nowhere.
 
 use std::sync::Arc;
 

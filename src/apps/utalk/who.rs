@@ -1,4 +1,4 @@
-//! Who somebody is to utalk: the scope (a tenant's workspace) that it belongs to, its role, and how it is answered.
+//! What somebody is to utalk: the scope (a tenant's workspace) that it belongs to, its role, and how it is answered.
 
 use std::sync::Arc;
 

@@ -58,6 +58,7 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The place of a message.
     pub(super) fn of(message: &Message) -> Place {
         let Message { id, message_id, seq, inbound, .. } = message;
         Place { id: id.clone(), message_id: message_id.clone(), seq: *seq, inbound: *inbound }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::{Section, address, networks, networks_text, shown};
 use crate::app::settings::{Access, Key, field, int, is_plain, switch};
 use crate::app::table::Table;
-use crate::base::limit;
+use crate::base::limit::{self, EngineLimits};
 use crate::base::origin::Origin;
 use crate::config::{Cors, Listener};
 
-/// `[[listener]]`; `root` comes first, since it decides the default of one other key and the words of another.
+/// `[[listener]]`; `root` comes first, since it decides the defaults of other keys and the words of one.
 pub(crate) const LISTENER: Section<Listener> = Section {
     name: "listener",
     doc: "A public listener; repeat the table for more. Its engine values precede any namespace,\nso they hold for all applications reached through it.",
@@ -28,7 +28,11 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
                     "none" => None,
                     name => Some(listener.table.row(name).ok_or_else(|| names(listener.table))?.name),
                 };
-                listener.engine.max_payload_bytes = listener.max_payload_default();
+                let EngineLimits { max_payload_bytes, ping_timeout_ms, connect_timeout_ms, .. } =
+                    listener.engine_default();
+                listener.engine.max_payload_bytes = max_payload_bytes;
+                listener.engine.ping_timeout_ms = ping_timeout_ms;
+                listener.engine.connect_timeout_ms = connect_timeout_ms;
                 listener.resolve_paths(listener.written_paths());
                 Ok(())
             },
@@ -64,11 +68,11 @@ const LISTENER_KEYS: &[Key<Listener>] = &[
     field!(ping_interval_ms in engine: int(limit::PING_INTERVAL_MS_RANGE, "milliseconds"),
         "A ping goes to every client this often."),
     field!(ping_timeout_ms in engine: int(limit::PING_TIMEOUT_MS_RANGE, "milliseconds"),
-        "A client that has not answered a ping for this long is gone."),
+        "A client that has not answered a ping for this long is gone.\nUnset: what the application that is the root wants, else 20000."),
     field!(max_payload_bytes in engine: int(limit::MAX_PAYLOAD_BYTES_RANGE, "bytes"),
         "Largest message a client may send, on every transport.\nUnset: what the application that is the root wants, else 1000000."),
     field!(connect_timeout_ms in engine: int(limit::CONNECT_TIMEOUT_MS_RANGE, "milliseconds"),
-        "A client that has joined no namespace by then is closed."),
+        "A client that has joined no namespace by then is closed.\nUnset: what the application that is the root wants, else 10000."),
     field!(ping_jitter in engine: switch(), "Pings come up to a tenth early, at random, so that they spread."),
     Key {
         name: "cors_origins",

@@ -126,17 +126,20 @@ pub(crate) fn move_horizon(scope: &Arc<str>, id: &Arc<str>, reader: &Arc<str>, t
     Statement::new(MOVE_HORIZON).bind(scope).bind(id).bind(reader).bind(to.seq).bind(to.inbound).bind(to.at)
 }
 
+/// See [`create`].
 pub(crate) const CREATE: &str = "
 INSERT INTO ut_conversations (scope, id, channel, customer, ours, status, bot_enabled, customer_name, priority, tags,
     last_seq, last_inbound, read_seq, read_inbound, rev, change, created_at, updated_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, 0, ?11, ?12, ?13, ?13)
 ON CONFLICT (scope, id) DO NOTHING";
 
+/// See [`advance`].
 pub(crate) const ADVANCE: &str = "
 UPDATE ut_conversations SET last_seq = last_seq + 1, rev = rev + 1, change = ?3, last_message = ?4, updated_at = ?5,
     unanswered_at = NULL
 WHERE scope = ?1 AND id = ?2 RETURNING last_seq, last_inbound, rev, change";
 
+/// See [`receive`].
 pub(crate) const RECEIVE: &str = "
 UPDATE ut_conversations SET last_seq = last_seq + 1, last_inbound = last_inbound + 1, rev = rev + 1, change = ?3,
     last_message = ?4, updated_at = ?5, last_inbound_at = ?5, unanswered_at = coalesce(unanswered_at, ?5),
@@ -146,26 +149,31 @@ UPDATE ut_conversations SET last_seq = last_seq + 1, last_inbound = last_inbound
     status = CASE WHEN status = 'closed' THEN 'open' ELSE status END
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 
+/// See [`annotate`].
 pub(crate) const ANNOTATE: &str = "
 UPDATE ut_conversations SET last_seq = last_seq + 1 WHERE scope = ?1 AND id = ?2
 RETURNING last_seq, last_inbound, rev, change";
 
+/// See [`read`].
 pub(crate) const READ: &str = "
 UPDATE ut_conversations SET rev = rev + 1, change = ?3, updated_at = ?6,
     read_seq = CASE WHEN read_seq < ?4 THEN ?4 ELSE read_seq END,
     read_inbound = CASE WHEN read_inbound < ?5 THEN ?5 ELSE read_inbound END
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 
+/// See [`amend`].
 pub(crate) const AMEND: &str = "
 UPDATE ut_conversations SET rev = rev + 1, change = ?3, updated_at = ?4, status = ?5, assigned = ?6, assigned_at = ?7,
     bot_enabled = ?8, customer_name = ?9, priority = ?10, tags = ?11, offer = ?12, offer_to = ?13
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 
+/// See [`load`].
 pub(crate) const BY_ID: &str = "SELECT * FROM ut_conversations WHERE scope = ?1 AND id = ?2";
 
 /// Readers beyond this many are asked of the store when they read.
 pub(crate) const HORIZONS: &str = "SELECT reader, seq, inbound, at FROM ut_horizons WHERE scope = ?1 AND conversation_id = ?2 ORDER BY at DESC LIMIT 1000";
 
+/// See [`move_horizon`].
 pub(crate) const MOVE_HORIZON: &str = "
 INSERT INTO ut_horizons (scope, conversation_id, reader, seq, inbound, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (scope, conversation_id, reader) DO UPDATE

@@ -88,6 +88,7 @@ pub(crate) fn use_media(scope: &Arc<str>, conversation: &Arc<str>, media: &Arc<s
     Statement::new(USE_MEDIA).bind(scope).bind(media).bind(conversation).bind(at).touching(1)
 }
 
+/// See [`add`].
 pub(crate) const ADD: &str = "
 INSERT INTO ut_messages (scope, id, message_id, conversation_id, seq, inbound, kind, text, media_id, metadata, sender,
     author, direction, status, attempt, sid, sent_at, created_at, change)
@@ -95,16 +96,20 @@ SELECT ?1, ?2, ?3, ?4, last_seq, last_inbound, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
 FROM ut_conversations WHERE scope = ?1 AND id = ?4
 ON CONFLICT DO NOTHING";
 
+/// See [`by_message_id`].
 pub(crate) const BY_MESSAGE_ID: &str = "SELECT * FROM ut_messages WHERE scope = ?1 AND message_id = ?2";
 
+/// See [`by_either_id`].
 pub(crate) const BY_EITHER_ID: &str = "
 SELECT * FROM ut_messages WHERE scope = ?1 AND id = ?3 AND conversation_id = ?2
 UNION ALL SELECT * FROM ut_messages WHERE scope = ?1 AND message_id = ?3 AND conversation_id = ?2";
 
+/// See [`mark_read`].
 pub(crate) const MARK_READ: &str = "
 UPDATE ut_messages SET status = 'read', read_at = ?6, change = ?5
 WHERE scope = ?1 AND conversation_id = ?2 AND seq >= ?3 AND seq <= ?4 AND direction = 'inbound' AND status = 'received'
 RETURNING id, seq";
 
+/// See [`use_media`].
 pub(crate) const USE_MEDIA: &str =
     "UPDATE ut_media SET used_at = ?4 WHERE scope = ?1 AND id = ?2 AND conversation_id = ?3";

@@ -92,6 +92,7 @@ pub(crate) const LAST_CHANGES: &str = "
 SELECT coalesce(max(change), 0) AS change FROM ut_conversations WHERE scope = ?1
 UNION ALL SELECT coalesce(max(change), 0) AS change FROM ut_messages WHERE scope = ?1";
 
+/// One page of conversations that have changed.
 pub(crate) const CHANGED: &str = concat!(
     "SELECT c.*, coalesce(h.inbound, 0) AS own_inbound FROM (
     SELECT * FROM ut_conversations WHERE scope = ?1 AND change > ?2 AND change <= ?3 ORDER BY change LIMIT 5000
@@ -101,10 +102,11 @@ WHERE ",
     " ORDER BY c.change LIMIT ?8"
 );
 
+/// Its end.
 pub(crate) const CHANGED_END: &str = "
 SELECT change FROM ut_conversations WHERE scope = ?1 AND change > ?2 AND change <= ?3 ORDER BY change LIMIT 1 OFFSET 4999";
 
-/// The third value is not used: the places of a filter are the same everywhere.
+/// One page of open conversations. The third value is not used: the places of a filter are the same everywhere.
 pub(crate) const OPEN: &str = concat!(
     "SELECT c.*, coalesce(h.inbound, 0) AS own_inbound FROM (
     SELECT * FROM ut_conversations WHERE scope = ?1 AND change < ?2 AND change > ?3 ORDER BY change DESC LIMIT 5000
@@ -114,9 +116,11 @@ WHERE c.status <> 'closed' AND ",
     " ORDER BY c.change DESC LIMIT ?8"
 );
 
+/// Its end.
 pub(crate) const OPEN_END: &str =
     "SELECT change FROM ut_conversations WHERE scope = ?1 AND change < ?2 ORDER BY change DESC LIMIT 1 OFFSET 4999";
 
+/// One page of messages.
 pub(crate) const MISSED: &str = concat!(
     "SELECT m.* FROM (
     SELECT * FROM ut_messages WHERE scope = ?1 AND change > ?2 AND change <= ?3 ORDER BY change LIMIT 5000
@@ -126,6 +130,7 @@ WHERE (CAST(?6 AS {int}) = 0 OR m.direction <> 'internal') AND ",
     " ORDER BY m.change LIMIT ?8"
 );
 
+/// Its end.
 pub(crate) const MISSED_END: &str = "SELECT change FROM ut_messages WHERE scope = ?1 AND change > ?2 AND change <= ?3 ORDER BY change LIMIT 1 OFFSET 4999";
 
 #[cfg(test)]

@@ -46,10 +46,12 @@ pub(crate) fn of_scope(scope: &str) -> Statement {
     Statement::new(OF_SCOPE).bind(scope)
 }
 
+/// See [`of_scope`].
 pub(crate) const OF_SCOPE: &str = "
 SELECT id, email, name, role, status, chosen, created_at, last_seen FROM ut_users WHERE scope = ?1
 ORDER BY coalesce(last_seen, created_at) DESC LIMIT 100000";
 
+/// See [`put`].
 pub(crate) const PUT: &str = "
 INSERT INTO ut_users (scope, id, email, name, role, status, chosen, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -58,6 +60,8 @@ ON CONFLICT (scope, id) DO UPDATE SET
     name = coalesce(excluded.name, ut_users.name),
     role = CASE WHEN ut_users.password IS NULL THEN excluded.role ELSE ut_users.role END";
 
+/// See [`choose`].
 pub(crate) const CHOOSE: &str = "UPDATE ut_users SET chosen = ?3 WHERE scope = ?1 AND id = ?2";
 
+/// See [`seen`].
 pub(crate) const SEEN: &str = "UPDATE ut_users SET last_seen = ?3 WHERE scope = ?1 AND id = ?2";

@@ -1,3 +1,4 @@
 //! utalk in the world of tests: scenarios of the contract, failures, two scopes beside each other.
 
+mod messages;
 mod world;
