@@ -166,9 +166,8 @@ fn a_root_may_want_other_engine_values_unless_they_are_written() {
         ("ping_timeout_ms = 7000\nmax_payload_bytes = 5000\nroot = \"utalk\"", (7_000, 5_000, 5_000)),
     ] {
         let config = parse(&format!("[[listener]]\n{file}"));
-        let engine = &config.listeners[0].engine;
-        let values = (engine.ping_timeout_ms, engine.connect_timeout_ms, engine.max_payload_bytes);
-        assert_eq!(values, expected, "{file}");
+        let is = &config.listeners[0].engine;
+        assert_eq!((is.ping_timeout_ms, is.connect_timeout_ms, is.max_payload_bytes), expected, "{file}");
         assert_eq!(parse(&config.to_toml()), config);
     }
 }
@@ -493,7 +492,8 @@ fn proxies_are_addresses_and_networks() {
 #[test]
 fn a_root_is_an_application_that_is_enabled() {
     const LAB: &str = "listener[1].root = \"lab\": must be one of signage, utalk, none where apps.lab.enabled = false";
-    const SIGNAGE: &str = "listener[0].root = \"signage\": must be one of utalk, none where apps.signage.enabled = false";
+    const SIGNAGE: &str =
+        "listener[0].root = \"signage\": must be one of utalk, none where apps.signage.enabled = false";
     let listeners = "[[listener]]\nroot = \"signage\"\n[[listener]]\nbind = \"127.0.0.1:2\"\nroot = \"lab\"";
     assert_eq!(refusals(listeners), [LAB]);
     let neither = refusals(&format!("apps.signage.enabled = false\n{listeners}"));

@@ -149,9 +149,10 @@ fn text(claims: &Map<String, Value>, name: &str) -> Option<Option<String>> {
     }
 }
 
-/// The text of the first of these claims that is there.
+/// The text of the first of these claims that is there and not empty.
 fn first(claims: &Map<String, Value>, names: &[String]) -> Option<Option<String>> {
-    let there = names.iter().find(|name| claims.get(*name).is_some_and(|value| !value.is_null()));
+    let is_there = |value: &Value| !value.is_null() && value.as_str() != Some("");
+    let there = names.iter().find(|name| claims.get(*name).is_some_and(is_there));
     there.map_or(Some(None), |name| text(claims, name))
 }
 
@@ -495,6 +496,7 @@ mod tests {
         for (claims, sub, name, role) in [
             (r#""sub":"a","userId":"b","id":"c","email":"d""#, "a", "", ""),
             (r#""userId":7,"id":"c","email":"d","nombre":"N","rol":"ADMIN""#, "7", "N", "admin"),
+            (r#""sub":"","userId":"","id":"c","name":"","nombre":"N","role":"","rol":"agent""#, "c", "N", "agent"),
             (r#""sub":null,"id":42,"name":null,"displayName":"D","role":null,"rol":"Viewer""#, "42", "D", "viewer"),
             (
                 r#""email":"d@x","name":"A","nombre":"B","displayName":"C","role":"user","rol":"admin""#,
@@ -505,9 +507,9 @@ mod tests {
         ] {
             assert_eq!(read(&usual, claims), Ok((sub.to_owned(), name.to_owned(), role.to_owned())), "{claims}");
         }
-        // The first that is there decides, if it will not do as well: nobody is somebody by a second guess.
+        // The first that says something decides, if it will not do as well: nobody is somebody by a second guess.
         for claims in [
-            r#""sub":"","id":"c""#,
+            r#""sub":"","id":"""#,
             r#""sub":true,"id":"c""#,
             r#""id":1.5,"email":"d""#,
             r#""uid":"a""#,

@@ -58,7 +58,7 @@ pub struct AuthSettings {
 }
 
 settings! {
-    /// What claims of a token are called. Of each list the first claim that is there, and not null, decides.
+    /// What claims of a token are called. Of each list the first claim that is there, neither null nor empty, decides.
     #[derive(Eq)]
     pub struct ClaimNames {
         sub: Vec<String> = words(&["sub", "userId", "id", "email"]), list(names), "Who somebody is.";

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::audience::Audience;
 use super::conversation::Row;
+use super::tables::conversations;
 use super::turn::Turn;
+use super::who::Asker;
 use super::wish::{Change, Changed, Wait};
 use crate::app::effect::{Delivery, Effect};
 use crate::app::job::{JobError, JobErrorKind, Outcome};
@@ -17,6 +19,14 @@ impl Turn<'_> {
         let Some(conversation) = self.scope.conversation(&change.conversation) else { return };
         conversation.is_changing = true;
         self.write(write, Wait::Changed(Box::new(change)));
+    }
+
+    /// Changes the fields that people change to those of `row`, together with rows of other tables. What comes of it is told as `what` says.
+    pub(super) fn amend(&mut self, asker: Asker, row: &Row, what: Changed, also: Vec<Statement>) {
+        let number = self.scope.next_change(self.now);
+        let mut write = vec![conversations::amend(&self.scope.key, row, number, self.now.wall)];
+        write.extend(also);
+        self.change(Change { asker, conversation: row.id.clone(), number, what }, write);
     }
 
     /// A change was written, or was not.
@@ -47,9 +57,10 @@ impl Turn<'_> {
         let Change { asker, what, number, .. } = change;
         match what {
             Changed::Read { place, at } => self.has_read(&asker, row, place, at, number, outcome),
+            Changed::Edited => self.answer(&asker, "conversation", &row.shown(row.unread())),
         }
-        self.tell_updated(row);
         self.tell_lost(before, row);
+        self.tell_updated(row);
     }
 
     /// Those who may not read it any more are told, and are out of the room.

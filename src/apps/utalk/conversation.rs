@@ -1,15 +1,13 @@
-//! A conversation: its row as it is on disk, and what is in memory of it beside: the newest messages and how far its readers are.
+//! A conversation as it is on disk: its row, who may read and write it, and how clients see it.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::{Message, raw};
+use super::message::raw;
 use super::settings::{AgentSees, Settings};
 use super::who::{Role, Who};
-use super::wish::Wish;
 use crate::app::settings::{Word, words};
 use crate::base::time::WallMillis;
 
@@ -182,64 +180,12 @@ pub(super) struct Shown<'a> {
     rev: u64,
 }
 
-/// A conversation in memory.
-#[derive(Debug)]
-pub(super) struct Conversation {
-    pub row: Row,
-    /// Whether the row is on disk; else the first write makes it.
-    pub is_stored: bool,
-    /// The newest messages that have come by since it was loaded, by seq.
-    pub ring: VecDeque<Arc<Message>>,
-    /// How far each reader is: seq and inbound ordinal.
-    pub horizons: BTreeMap<Arc<str>, Horizon>,
-    /// Writes on their way.
-    pub in_flight: u32,
-    /// A change of its fields is on its way; others wait for it.
-    pub is_changing: bool,
-    pub waiting: VecDeque<Wish>,
-    /// When it was last asked for, in turns of the scope.
-    pub used: u64,
-}
-
 /// How far somebody has read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Horizon {
     pub seq: u64,
     pub inbound: u64,
     pub at: WallMillis,
-}
-
-impl Conversation {
-    pub(super) fn new(row: Row, is_stored: bool) -> Conversation {
-        Conversation {
-            row,
-            is_stored,
-            ring: VecDeque::new(),
-            horizons: BTreeMap::new(),
-            in_flight: 0,
-            is_changing: false,
-            waiting: VecDeque::new(),
-            used: 0,
-        }
-    }
-
-    /// A message has been written. The oldest goes where there are too many.
-    pub(super) fn remember(&mut self, message: Arc<Message>) {
-        if self.ring.len() >= RING_MESSAGES_MAX {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(message);
-    }
-
-    /// The message of this id or messageId, if it is in memory.
-    pub(super) fn message(&self, id: &str) -> Option<&Arc<Message>> {
-        self.ring.iter().rev().find(|message| &*message.id == id || &*message.message_id == id)
-    }
-
-    /// Whether it can be forgotten: all that is known of it is on disk.
-    pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && !self.is_changing && self.waiting.is_empty()
-    }
 }
 
 /// What an id says of its conversation.
@@ -275,8 +221,6 @@ pub(super) const WHATSAPP: &str = "whatsapp";
 /// The channel of conversations that nobody outside has part in.
 pub(super) const WEB: &str = "web";
 const WINDOW_MS: u64 = 86_400_000;
-/// Messages of one conversation that are kept in memory.
-const RING_MESSAGES_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -53,6 +53,24 @@ impl Events for Table {
         row("join:conversation", Run::Later(|turn, event| wish(turn, event, "join:conversation", What::Join))),
         row("leave:conversation", Run::Later(|turn, event| turn.on_leave(event))),
         row("presence:set", Run::Later(|turn, event| turn.on_presence_set(event))),
+        #[cfg(test)]
+        row(
+            "test:assign",
+            Run::Later(|turn, event| {
+                let fields = Fields::of("test:assign", event)?;
+                let (conversation, agent) = (fields.conversation()?, fields.filled("agentId", 128)?);
+                Ok(turn.wish_of(event, conversation, What::Assign(agent)))
+            }),
+        ),
+        #[cfg(test)]
+        row(
+            "test:edit",
+            Run::Later(|turn, event| {
+                let fields = Fields::of("test:edit", event)?;
+                let (conversation, status) = (fields.conversation()?, fields.word("status")?);
+                Ok(turn.wish_of(event, conversation, What::Edit(super::wish::Edit { status, ..Default::default() })))
+            }),
+        ),
         // What webhooks bring, for tests.
         #[cfg(test)]
         row(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::audience::Audience;
-use super::conversation::{Conversation, Row};
+use super::conversation::Row;
+use super::memory::Conversation;
 use super::message::{Direction, Message, Status};
 use super::perform::busy;
 use super::rules;

@@ -1,9 +1,9 @@
 //! utalk: customer chat that never loses a message it has acknowledged (`docs/apps/utalk.md`). One [`Utalk`] per shard decides for the
 //! scopes whose home that shard is; a scope is a tenant's workspace.
 //!
-//! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `scope` (what there is) → `payload`, `rules` (plain functions)
+//! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
-//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `typing`, `sync`, `agenda` → `tables`.
+//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `agenda` → `tables`.
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
@@ -18,8 +18,10 @@ mod connect;
 pub(crate) mod conversation;
 mod counters;
 mod dispatch;
+mod edit;
 mod events;
 mod inbound;
+mod memory;
 pub(crate) mod message;
 mod payload;
 mod perform;

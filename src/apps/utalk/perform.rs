@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::conversation::{Conversation, Horizon};
+use super::conversation::Horizon;
+use super::memory::Conversation;
 use super::tables::conversations::{self, ReaderRow};
 use super::turn::Turn;
 use super::wish::{Wait, What, Wish};
@@ -67,6 +68,9 @@ impl Turn<'_> {
             What::Send(draft) => self.send(asker, &conversation, draft),
             What::Receive(inbound) => self.receive(asker, &conversation, inbound),
             What::Read(reading) => self.read(asker, &conversation, reading),
+            What::Edit(edit) => self.edit(asker, &conversation, edit),
+            #[cfg(test)]
+            What::Assign(agent) => self.assign_for_test(asker, &conversation, agent),
         }
     }
 
@@ -101,7 +105,7 @@ impl Turn<'_> {
 impl What {
     /// Whether it changes fields that others judge by.
     fn changes(&self) -> bool {
-        matches!(self, What::Read(_))
+        !matches!(self, What::Join | What::Type(_) | What::Send(_) | What::Receive(_))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::conversation::Conversation;
+use super::memory::Conversation;
 use super::message::Message;
 use super::settings::Settings;
 use super::user::{Presence as Chosen, User};

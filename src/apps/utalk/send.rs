@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::audience::Audience;
-use super::conversation::{Conversation, Row, WHATSAPP};
+use super::conversation::{Row, WHATSAPP};
 use super::dispatch::Carrier;
+use super::memory::Conversation;
 use super::message::{Direction, Kind, Message, Status};
 use super::payload::Draft;
 use super::perform::busy;

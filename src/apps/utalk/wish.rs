@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::conversation::{Priority, Status};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
 use super::user::Presence;
@@ -26,6 +27,20 @@ pub(super) enum What {
     Send(Draft),
     Receive(Inbound),
     Read(Reading),
+    Edit(Edit),
+    /// To this agent, without rules.
+    #[cfg(test)]
+    Assign(Arc<str>),
+}
+
+/// Fields of a conversation that people set; what is left out stays.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Edit {
+    pub status: Option<Status>,
+    pub customer_name: Option<Arc<str>>,
+    pub priority: Option<Priority>,
+    /// JSON list of texts.
+    pub tags: Option<Arc<str>>,
 }
 
 /// A message of a customer, as it came.
@@ -93,6 +108,7 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) enum Changed {
     Read { place: Place, at: WallMillis },
+    Edited,
 }
 
 /// What a job will have been about when it comes back.

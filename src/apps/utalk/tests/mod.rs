@@ -1,4 +1,7 @@
 //! utalk in the world of tests: scenarios of the contract, failures, two scopes beside each other.
 
+mod events;
 mod messages;
+mod people;
+mod reading;
 mod world;
