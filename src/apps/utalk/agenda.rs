@@ -68,6 +68,7 @@ impl Turn<'_> {
 
     /// A job has come back.
     pub(super) fn on_done(&mut self, wait: Wait, outcome: &Outcome) {
+        self.scope.jobs -= 1;
         match wait {
             Wait::Conversation(id) => self.on_conversation(&id, outcome),
             Wait::Written(message_id) => self.on_written(&message_id, outcome),

@@ -116,10 +116,11 @@ impl Turn<'_> {
         for id in &seat.joined {
             self.out_of_room(socket, id);
         }
-        let typing = self.scope.typing.iter().filter(|(_, by)| **by == socket);
-        let typing: Vec<_> = typing.map(|(key, _)| key.clone()).collect();
-        for (conversation, user) in typing {
-            self.stop_typing(&conversation, &user);
+        let user = &seat.who.user;
+        let of_user = self.scope.typing.range((user.clone(), "".into())..).take_while(|((of, _), _)| of == user);
+        let typing: Vec<Arc<str>> = of_user.filter(|(_, by)| **by == socket).map(|((_, id), _)| id.clone()).collect();
+        for conversation in typing {
+            self.stop_typing(&conversation, user);
         }
         self.left(&seat.who.user, socket);
     }
@@ -171,6 +172,20 @@ impl Turn<'_> {
             self.fx.join(socket, entered);
         }
         self.know(&who, identity.name());
+        self.leave_unreadable(socket, &who);
+    }
+
+    /// A socket that reads less than before is out of the rooms that it may not be in.
+    fn leave_unreadable(&mut self, socket: SocketRef, who: &Who) {
+        let joined = self.scope.seats.get(&socket).map(|seat| seat.joined.clone()).unwrap_or_default();
+        for id in joined {
+            let settings = self.settings;
+            let conversation = self.scope.conversation(&id);
+            if !conversation.is_some_and(|conversation| conversation.row.is_readable(who, settings)) {
+                self.fx.emit(socket, "left:conversation", &json!({"conversationId": id, "reason": "access_lost"}));
+                self.out_of_room(socket, &id);
+            }
+        }
     }
 
     /// A user may not stay: all its sockets end, and say why.

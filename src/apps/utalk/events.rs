@@ -187,3 +187,21 @@ fn too_often(event: &str) -> Fail {
 }
 
 const RATE_LIMIT_EXCEEDED: &str = "RATE_LIMIT_EXCEEDED";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_client_developers_lists_every_event() {
+        let page = include_str!("../../../docs/apps/utalk.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("2. ")).expect("a section");
+        let mut rows: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let ours = Table::ROWS.iter().map(|row| row.name).filter(|name| !name.starts_with("test:"));
+        let mut ours: Vec<&str> = ours.collect();
+        rows.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(rows, ours);
+    }
+}

@@ -37,7 +37,7 @@ pub(super) struct Scope {
     pub loading: BTreeMap<Arc<str>, Waiting>,
     /// Messages on their way, by messageId.
     pub sends: BTreeMap<Arc<str>, Sending>,
-    /// Users that type, each in a conversation, with the socket that does.
+    /// Users that type: user and conversation, with the socket that does.
     pub typing: BTreeMap<(Arc<str>, Arc<str>), SocketRef>,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
@@ -47,6 +47,8 @@ pub(super) struct Scope {
     pub in_flight: BTreeSet<u64>,
     /// Counts turns, for what was used when.
     pub turns: u64,
+    /// Jobs on their way.
+    pub jobs: usize,
     /// Messages in memory.
     pub remembered: usize,
     /// Where the last look for conversations to forget has ended.
@@ -121,6 +123,7 @@ impl Scope {
             change: 0,
             in_flight: BTreeSet::new(),
             turns: 0,
+            jobs: 0,
             remembered: 0,
             swept: "".into(),
         }
@@ -145,7 +148,8 @@ impl Scope {
         format!("joined/{}/{conversation}", self.key).into()
     }
 
-    /// The number of a change that is handed to the store now. Numbers tell times: what has changed since a time is beyond that time's number.
+    /// The number of a change that is handed to the store now; when the write has ended, however, it goes from `in_flight`. Numbers tell times: what
+    /// has changed since a time is beyond that time's number.
     pub(super) fn next_change(&mut self, now: Now) -> u64 {
         self.change = (self.change + 1).max(change_at(now.wall));
         self.in_flight.insert(self.change);
@@ -182,6 +186,7 @@ impl Scope {
     /// Whether there is nobody, and nothing on its way or due.
     pub(super) fn is_idle(&self) -> bool {
         self.seats.is_empty()
+            && self.jobs == 0
             && self.in_flight.is_empty()
             && self.loading.is_empty()
             && self.sends.is_empty()

@@ -51,6 +51,7 @@ impl Turn<'_> {
     pub(super) fn ask(&mut self, job: Job, wait: Wait) {
         let token = self.shared.token();
         self.shared.waiting.insert(token.0, (self.scope.key.clone(), wait));
+        self.scope.jobs += 1;
         self.fx.push(Effect::Job { job, token: Some(token) });
     }
 

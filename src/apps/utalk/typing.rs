@@ -27,7 +27,7 @@ impl Turn<'_> {
         if !on {
             return self.stop_typing(id, &asker.who.user);
         }
-        let key = (id.clone(), asker.who.user.clone());
+        let key = (asker.who.user.clone(), id.clone());
         let was_typing = self.scope.typing.insert(key, socket).is_some();
         let due = Due::Silence(id.clone(), asker.who.user.clone());
         self.scope.agenda.put(self.now.mono + self.settings.typing_ttl_ms, due);
@@ -38,9 +38,10 @@ impl Turn<'_> {
 
     /// Somebody has stopped, whatever the reason; nothing where nobody was typing.
     pub(super) fn stop_typing(&mut self, id: &Arc<str>, user: &Arc<str>) {
-        let key = (id.clone(), user.clone());
+        let key = (user.clone(), id.clone());
         let Some(socket) = self.scope.typing.remove(&key) else { return };
-        self.scope.agenda.remove(&Due::Silence(key.0, key.1));
+        let (user, id) = (&key.0, &key.1);
+        self.scope.agenda.remove(&Due::Silence(id.clone(), user.clone()));
         let seat = self.scope.seats.get(&socket).map(|seat| seat.who.clone());
         let known = seat.or_else(|| self.scope.who(user).map(Arc::new));
         if let Some(who) = known {

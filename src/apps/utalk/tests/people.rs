@@ -144,6 +144,18 @@ fn another_role_by_a_refresh_is_another_audience() {
     world.forget(&[b]);
     world.send(a, "message:send", json!({"messageId": "n", "conversationId": WEB, "type": "note", "text": "Ojo"}));
     assert_eq!(world.names(b), [""; 0], "bots hear no notes");
+    // What may not be read any more is left.
+    let boss = world.person("boss", "admin");
+    world.send(a, "test:assign", json!({"conversationId": WEB, "agentId": "a"}));
+    world.asks(boss, "join:conversation", json!({"conversationId": WEB}));
+    world.forget(&[a, boss]);
+    let agent = token(&world, "w1", "boss", "agent");
+    world.asks(boss, "auth:refresh", json!({"token": agent}));
+    assert_eq!(world.hears(boss, "left:conversation"), json!({"conversationId": WEB, "reason": "access_lost"}));
+    world.forget(&[boss]);
+    world.says(a, WEB, "Hola");
+    world.send(a, "typing:start", json!({"conversationId": WEB}));
+    assert_eq!(world.names(boss), [""; 0]);
 }
 
 #[test]
