@@ -3,19 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use siod::app::Application;
 use siod::app::event::Handshake;
 use siod::app::identity::{AuthSettings, Authenticator};
 use siod::app::job::{Job, Outcome};
-use siod::apps::lab::Lab;
+use siod::app::link::Arrival;
+use siod::app::{Application, Home};
+use siod::apps::lab::{self, Lab};
 use siod::apps::signage::Signage;
-use siod::base::ids::{ConnKey, Key, ListenerId, NspId, ShardId};
+use siod::base::ids::{AppId, ConnKey, Key, ListenerId, NspId, ReqId, ShardId};
 use siod::base::limit::{EngineLimits, Limits};
 use siod::base::secret::Secret;
 use siod::base::time::{Millis, Now, WallMillis};
 use siod::hub::namespace::Namespaces;
 use siod::shard::dialects::Dialects;
-use siod::shard::io::{Hello, Input, Output, Service, Ticket};
+use siod::shard::io::{Coming, Hello, Input, Output, Service, Ticket, Verdict};
 use siod::shard::placement::Placement;
 use siod::shard::{Shard, ShardConfig};
 use siod::wire::frame::{Opcode, write_masked};
@@ -79,6 +80,43 @@ pub(crate) fn join_as(shard: &mut Shard, slot: usize, auth: &str) {
     shard.on_input(now(), Input::Connected { conn, hello });
     send(shard, conn, format!("40{auth}").as_bytes());
     flush(shard);
+}
+
+/// A WebSocket of a client that speaks no Socket.IO opens as the connection in `slot` of one of these shards, at home with `tenant`.
+#[allow(dead_code, reason = "not every bench measures links")]
+pub(crate) fn open_link(shards: &mut [Shard], at: usize, slot: usize, tenant: &str) {
+    let conn = conn(slot);
+    let arrival = Arrival {
+        path: &lab::ROW.links[0],
+        values: Vec::new(),
+        query: "ping=60000".to_owned(),
+        headers: Vec::new(),
+        subprotocols: Vec::new(),
+        ip: IpAddr::V4(Ipv4Addr::from(slot as u32)),
+    };
+    let coming = Coming { app: AppId(0), home: Home::Tenant(tenant.to_owned()), holds_place: false, arrival };
+    let req = ReqId { shard: ShardId(at as u16), key: conn.0 };
+    shards[at].on_input(now(), Input::Arrived { req, coming: Box::new(coming) });
+    let verdicts = exchange(shards);
+    let [Verdict::Admitted { link, .. }] = verdicts[..] else { panic!("lab lets everybody in: {verdicts:?}") };
+    shards[at].on_input(now(), Input::LinkOpen { link, conn: Some(conn) });
+    exchange(shards);
+}
+
+/// Carries mail between shards until none is left; gives what they have decided about arrivals.
+#[allow(dead_code, reason = "not every bench measures links")]
+pub(crate) fn exchange(shards: &mut [Shard]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    while let Some((at, output)) =
+        shards.iter_mut().enumerate().find_map(|(at, shard)| Some((at, shard.next_output()?)))
+    {
+        match output {
+            Output::Mail { to, mail } => shards[usize::from(to.0)].on_input(now(), Input::Mail(mail)),
+            Output::Decided { verdict, .. } => verdicts.push(verdict),
+            other => panic!("nothing else is asked of shard {at}'s shell: {other:?}"),
+        }
+    }
+    verdicts
 }
 
 /// A packet of a client arrives.

@@ -24,12 +24,15 @@ impl Shard {
         let Coming { app, home, holds_place, arrival } = coming;
         let place = holds_place.then_some(arrival.ip);
         if self.draining || self.transports.links.waiting() >= LINK_ARRIVALS_MAX {
-            let failure = if self.draining { FetchFailure::Unavailable } else { FetchFailure::Busy };
+            let (failure, body) = match self.draining {
+                true => (FetchFailure::Unavailable, ENDING),
+                false => (FetchFailure::Busy, BUSY),
+            };
             let stats = self.link_stats(app);
             stats.refused += 1;
             stats.closed[LinkEnd::Failed(failure).place()] += 1;
             self.out.outputs.extend(place.map(|ip| Output::Left { ip }));
-            return self.decide(req, Verdict::TurnedAway { status: 503, body: BUSY.into() });
+            return self.decide(req, Verdict::TurnedAway { status: 503, body: body.into() });
         }
         let home = self.config.placement.of_home(app, &home, self.id);
         let waiting = Waiting { req, offered: arrival.subprotocols.clone() };
@@ -186,5 +189,6 @@ impl Shard {
 
 /// Close code of what we do not put up with (RFC 6455 section 7.4.1).
 pub(super) const POLICY: u16 = 1008;
+pub(super) const ENDING: &str = "The daemon is ending";
 const BUSY: &str = "Too many are waiting to be let in";
 const TOO_LATE: &str = "The application has not decided in time";

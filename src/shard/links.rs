@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Shard;
-use super::arrivals::POLICY;
+use super::arrivals::{ENDING, POLICY};
 use super::connection::Role;
 use super::io::{Mail, Output};
 use super::link::{State, Step};
@@ -203,4 +203,3 @@ impl Shard {
 
 /// A ping of ours.
 const PING_FRAME: &[u8] = &[0x89, 0];
-const ENDING: &str = "The daemon is ending";

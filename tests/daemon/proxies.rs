@@ -65,8 +65,13 @@ fn handshake(last: u8, port: u16, headers: &str) -> Answer {
 
 /// Opens a WebSocket session, its head in pieces of `size`; `None`: it is refused with 503.
 fn websocket(last: u8, port: u16, before: &str, headers: &str, size: usize) -> Option<TcpStream> {
+    websocket_at("/socket.io/?EIO=4&transport=websocket", last, port, before, headers, size)
+}
+
+/// As [`websocket`], at another path.
+fn websocket_at(path: &str, last: u8, port: u16, before: &str, headers: &str, size: usize) -> Option<TcpStream> {
     let head = format!(
-        "{before}GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "{before}GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
     );
     let mut stream = from(last, port);
@@ -127,6 +132,32 @@ fn f22_sessions_through_a_proxy_count_for_their_clients_and_give_their_places_ba
     daemon.until(Duration::from_secs(5), |_| open("192.0.2.1").status == 200);
     // The log names the client.
     daemon.until(Duration::from_secs(5), |daemon| daemon.log().contains("\"ip\":\"192.0.2.1\""));
+}
+
+#[test]
+fn f22_links_through_a_proxy_count_for_their_clients_while_they_wait_and_give_their_places_back() {
+    let daemon = daemon(TRUSTED, "connections_per_ip_max = 2");
+    for (client, home, size) in [
+        ("192.0.2.1", "", usize::MAX),
+        ("192.0.2.2", "", 90),
+        ("192.0.2.3", "home=a", usize::MAX),
+        ("192.0.2.4", "home=b", 90),
+    ] {
+        let header = format!("X-Forwarded-For: {client}\r\n");
+        let link = |query: &str| {
+            let path = format!("/lab/link?{query}&{home}");
+            websocket_at(&path, PROXY, daemon.port, "", &header, size)
+        };
+        let (held, _other) = (link("").expect("there is a place"), link("").expect("there is another"));
+        assert!(link("").is_none(), "{client}");
+        drop(held);
+        daemon.until(Duration::from_secs(5), |_| link("").is_some());
+        // A place that is held while its home decides comes back when that refuses.
+        let refused = |daemon: &Daemon| daemon.figure("siod_links_refused_total{app=\"lab\"}");
+        let before = refused(&daemon);
+        daemon.until(Duration::from_secs(5), |daemon| link("refuse=503").is_none() && refused(daemon) >= before + 3.0);
+        daemon.until(Duration::from_secs(5), |_| link("").is_some());
+    }
 }
 
 #[test]
