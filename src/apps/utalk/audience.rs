@@ -16,6 +16,7 @@ use super::conversation::Row;
 use super::scope::Scope;
 use super::settings::AgentSees;
 use super::turn::Turn;
+use super::who::{ADMIN, AGENT, APP};
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
 use crate::base::ids::{NspIndex, SocketRef};
 
@@ -37,12 +38,7 @@ pub(super) enum Audience<'a> {
     Lost(&'a Row, &'a Row),
 }
 
-/// The namespaces, by their places in the row: `/app` …
-pub(super) const APP: NspIndex = NspIndex(0);
-/// … `/agent` …
-pub(super) const AGENT: NspIndex = NspIndex(1);
-/// … and `/admin`.
-pub(super) const ADMIN: NspIndex = NspIndex(2);
+/// All there are.
 const NAMESPACES: [NspIndex; 3] = [APP, AGENT, ADMIN];
 
 impl Turn<'_> {

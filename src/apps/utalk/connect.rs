@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::audience::{ADMIN, AGENT};
 use super::payload::Fields;
 use super::scope::Seat;
 use super::tables::users;
 use super::turn::Turn;
 use super::user::{Account, Presence, User};
-use super::who::{Role, Who, scope_of};
+use super::who::{ADMIN, AGENT, Role, Who, scope_of};
 use super::wish::Wait;
 use crate::app::AuthFailure;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
@@ -26,8 +25,10 @@ impl Turn<'_> {
     pub(super) fn on_connect(&mut self, connect: &Connect) {
         let who = Who::of(&connect.identity);
         if let Err((message, code)) = self.judge(&who, connect.nsp) {
+            self.shared.operation.tick.errors.connection += 1;
             return self.fx.refuse(connect.socket, message, Some(json!({"code": code})));
         }
+        self.shared.operation.tick.opened += 1;
         self.fx.accept(connect.socket);
         self.know(&who, connect.identity.name());
         self.seat(connect.socket, connect.nsp, who);

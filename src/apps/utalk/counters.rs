@@ -12,6 +12,8 @@ pub(super) const METRICS: &[Family] = &[
     Family::gauge("utalk_bus_up", &[], "Whether other daemons are heard of; 0: there is one alone."),
     Family::counter("utalk_room_limit_exceeded_total", &[], "Sockets that were not let into a full room."),
     Family::counter("utalk_store_failures_total", &[], "Jobs of the store that failed."),
+    Family::counter("utalk_alerts_total", &["rule"], "Alerts that were told, their ends as well."),
+    Family::counter("utalk_alert_posts_lost_total", &[], "Alerts that a sink has not taken."),
     Family::gauge("utalk_sockets", &["namespace"], "Sockets now."),
     Family::gauge("utalk_scopes", &[], "Workspaces in memory."),
 ];

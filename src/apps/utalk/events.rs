@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::who::{Asker, Back};
 use super::wish::{Reading, What, Wish};
 use crate::app::event::Event;
-use crate::app::kit::ack::Fail;
+use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::kit::events::{Events, Hands, Refused, Row, Run, dispatch};
 use crate::app::kit::rate::{Meter, Rate};
 
@@ -123,6 +123,9 @@ impl Events for Table {
     }
 
     fn tell(turn: &mut Turn<'_>, event: &Event, name: &str, fail: &Fail) {
+        // It was answered in the turn in which it came.
+        turn.shared.operation.tick.errors.message += 1;
+        turn.shared.operation.tick.latencies.add(0);
         turn.fx.emit(event.socket, "error", fail);
         // The one who waits for what comes of a message waits for no other event.
         let code = match fail.code {
@@ -148,6 +151,7 @@ impl Events for Table {
 impl Turn<'_> {
     /// A client has sent an event.
     pub(super) fn on_event(&mut self, event: &Event) {
+        self.shared.operation.tick.events += 1;
         let Some(seat) = self.scope.seats.get_mut(&event.socket) else { return };
         if let Some(rate) = Rate::per_minute(self.settings.socket_max_events)
             && let Err(exceeded) = seat.meter.take(self.now.mono, "", rate)
@@ -155,23 +159,21 @@ impl Turn<'_> {
             let name = event.args.name();
             let fail = too_often(&name).with(exceeded.details(self.now));
             Table::tell(self, event, &name, &fail);
-            let asker = Back::Socket { socket: event.socket, ack: event.ack };
-            return self.acked_refusal(asker, &fail);
+            return self.acked_refusal(event, &fail);
         }
         dispatch::<Table>(self, event);
     }
 
-    fn acked_refusal(&mut self, back: Back, fail: &Fail) {
+    fn acked_refusal(&mut self, event: &Event, fail: &Fail) {
         self.shared.counts.tally.rejected += 1;
-        if let Back::Socket { socket, ack } = back {
-            self.fx.0.extend(crate::app::kit::ack::AckStyle::Result.refusal(socket, ack, fail));
-        }
+        self.fx.0.extend(AckStyle::Result.refusal(event.socket, event.ack, fail));
     }
 
     /// The one who asks by an event; its socket has a seat.
     pub(super) fn asker(&self, event: &Event) -> Option<Asker> {
         let who = self.scope.seats.get(&event.socket)?.who.clone();
-        Some(Asker { who, back: Back::Socket { socket: event.socket, ack: event.ack } })
+        let back = Back::Socket { socket: event.socket, ack: event.ack, at: self.now.mono };
+        Some(Asker { who, back })
     }
 
     /// Asks something of a conversation on behalf of an event's sender, which is answered now or later.

@@ -12,6 +12,7 @@
 #![allow(dead_code)]
 
 mod agenda;
+mod alarm;
 mod audience;
 mod change;
 mod connect;
@@ -23,9 +24,11 @@ mod events;
 mod inbound;
 mod memory;
 pub(crate) mod message;
+mod operation;
 mod payload;
 mod perform;
 mod presence;
+mod pulse;
 mod read;
 mod rules;
 mod scope;
@@ -41,6 +44,7 @@ pub(crate) mod user;
 mod who;
 mod wish;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,7 +62,8 @@ use crate::app::job::{Job, Outcome};
 use crate::app::metric::Metric;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally, Token};
+use crate::base::close::CloseReason;
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
@@ -68,7 +73,8 @@ pub const ROW: Row = Row {
     tables: Some(&tables::TABLES),
     metrics: counters::METRICS,
     ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {
-        Chosen::<Settings>::untold(|settings| Box::new(Utalk::new(settings.clone())))
+        let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Utalk::new(settings.clone())) };
+        Box::new(Chosen { hosts: Settings::hosts, ..Chosen::of(build) })
     })
 };
 
@@ -84,11 +90,14 @@ pub struct Utalk {
     /// The scope of each timer.
     timers: BTreeMap<u64, Arc<str>>,
     shared: Shared,
+    /// CONNECTs that were refused on their socket's shard since the last tick.
+    refused: Cell<u64>,
 }
 
 impl Utalk {
     pub fn new(settings: Settings) -> Utalk {
-        Utalk { settings, scopes: BTreeMap::new(), timers: BTreeMap::new(), shared: Shared::default() }
+        let (scopes, timers) = (BTreeMap::new(), BTreeMap::new());
+        Utalk { settings, scopes, timers, shared: Shared::new(), refused: Cell::new(0) }
     }
 
     /// Runs one turn of a scope that is loaded; `false` if it is not.
@@ -133,6 +142,7 @@ impl Application for Utalk {
     /// Everybody comes with a token that the daemon has verified. Which namespaces are open to whom, the home says.
     fn admit(&self, verified: Result<Arc<Identity>, AuthFailure>, _: &Asked<'_>) -> Result<Arc<Identity>, Refusal> {
         let refused = |why| {
+            self.refused.set(self.refused.get() + 1);
             let data = json!({"code": code_of(why)}).to_string();
             Refusal { message: AUTHENTICATION_FAILED.to_owned(), data: Some(data) }
         };
@@ -183,16 +193,37 @@ impl Application for Utalk {
             AppInput::Event(event) => {
                 self.turn(cx, &scope, fx, |turn| turn.on_event(&event));
             }
-            AppInput::Disconnect { socket, .. } | AppInput::Moved { socket, .. } => {
+            AppInput::Started => self.shared.operation.on_started(cx, &self.settings, fx),
+            AppInput::Said { note, .. } => {
+                let Shared { operation, next_token, .. } = &mut self.shared;
+                let token = || {
+                    *next_token += 1;
+                    Token(*next_token)
+                };
+                operation.on_said(cx, &self.settings, &note, token, fx);
+            }
+            AppInput::Disconnect { socket, reason, .. } => {
+                self.shared.operation.tick.errors.timeout += u64::from(reason == CloseReason::PingTimeout);
+                self.turn(cx, &scope, fx, |turn| turn.on_disconnect(socket));
+            }
+            AppInput::Moved { socket, .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_disconnect(socket));
             }
             AppInput::Expiring { socket, in_ms: 0, .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_expired(socket));
             }
+            AppInput::Timer { token } if scope.is_empty() => {
+                self.shared.operation.tick.errors.connection += self.refused.take();
+                let active = self.scopes.values().map(|scope| scope.seats.len() as u64).sum();
+                self.shared.operation.on_timer(&self.settings, token, active, fx);
+            }
             AppInput::Timer { .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_timer());
             }
             AppInput::Done { token, outcome } => {
+                if self.shared.operation.on_done(cx, token, &outcome, fx) {
+                    return;
+                }
                 if let Some((scope, wait)) = self.shared.waiting.remove(&token.0) {
                     self.turn(cx, &scope, fx, |turn| turn.on_done(wait, &outcome));
                 }
@@ -216,6 +247,7 @@ impl Application for Utalk {
             }
         }
         self.shared.counts.metrics(self.scopes.len(), sockets, out);
+        self.shared.operation.metrics(out);
     }
 
     fn name(&self) -> &'static str {

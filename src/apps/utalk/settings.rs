@@ -190,6 +190,12 @@ settings! {
 }
 
 impl Settings {
+    /// Whom they name: the provider, the sinks of alerts, and whence files may be fetched.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let urls = [&self.provider.base_url, &self.alerts.slack_url, &self.alerts.pagerduty_url];
+        urls.into_iter().chain(&self.media.fetch_hosts).cloned().collect()
+    }
+
     /// How often an event may come, by its name; 0: as often as it likes.
     pub(super) fn per_minute(&self, event: &str) -> u32 {
         let named = self.events_per_minute.get(event).or_else(|| self.events_per_minute.get(DEFAULT));

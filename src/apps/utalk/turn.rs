@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::counters::Counts;
+use super::operation::Operation;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::who::{Asker, Back};
@@ -20,14 +21,19 @@ use crate::base::rng::Rng;
 use crate::base::time::Now;
 
 /// What the whole application keeps beside its scopes.
-#[derive(Default)]
 pub(super) struct Shared {
     pub counts: Counts,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     pub next_token: u64,
+    pub operation: Operation,
 }
 
 impl Shared {
+    pub(super) fn new() -> Shared {
+        let (counts, waiting) = (Counts::default(), BTreeMap::new());
+        Shared { counts, waiting, next_token: OPERATION.0, operation: Operation::new(OPERATION) }
+    }
+
     /// A name no timer or job has had.
     pub(super) fn token(&mut self) -> Token {
         self.next_token += 1;
@@ -63,7 +69,8 @@ impl Turn<'_> {
     /// Answers: to a socket by the named reply and an ack, to a call by its reply.
     pub(super) fn answer(&mut self, asker: &Asker, event: &str, reply: &impl Serialize) {
         match asker.back {
-            Back::Socket { socket, ack } => {
+            Back::Socket { socket, ack, at } => {
+                self.shared.operation.tick.latencies.add(self.now.mono.since(at));
                 self.fx.emit(socket, event, reply);
                 if ack.is_some() {
                     self.fx.0.extend(AckStyle::Result.reply(socket, ack, json!(reply)));
@@ -88,7 +95,12 @@ impl Turn<'_> {
     /// The same where its event has been told already.
     pub(super) fn refuse_behind(&mut self, asker: &Asker, fail: &Fail) {
         match asker.back {
-            Back::Socket { socket, ack } => self.fx.0.extend(AckStyle::Result.refusal(socket, ack, fail)),
+            Back::Socket { socket, ack, at } => {
+                let tick = &mut self.shared.operation.tick;
+                tick.latencies.add(self.now.mono.since(at));
+                tick.errors.message += 1;
+                self.fx.0.extend(AckStyle::Result.refusal(socket, ack, fail));
+            }
             Back::Call { req, form } => {
                 let reply = form(Err(fail));
                 self.fx.push(Effect::Reply { req, reply });
@@ -104,6 +116,9 @@ impl Turn<'_> {
         Fail::new(DATABASE_ERROR, "Error de base de datos")
     }
 }
+
+/// The timer of [`Operation`]: the first name.
+const OPERATION: Token = Token(1);
 
 /// Nobody may know more of a conversation than this.
 pub(super) fn access_denied() -> Fail {

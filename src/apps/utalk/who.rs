@@ -10,7 +10,8 @@ use crate::app::identity::Identity;
 use crate::app::kit::ack::Fail;
 use crate::app::kit::roles::{Roles, tenant, workspace};
 use crate::app::reply::Reply;
-use crate::base::ids::{ReqId, SocketRef};
+use crate::base::ids::{NspIndex, ReqId, SocketRef};
+use crate::base::time::Millis;
 
 /// What somebody may do, the least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -87,7 +88,12 @@ pub(super) struct Asker {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Back {
     /// By the event's named reply, and an ack if one was asked for.
-    Socket { socket: SocketRef, ack: Option<u64> },
+    Socket {
+        socket: SocketRef,
+        ack: Option<u64>,
+        /// When the event came.
+        at: Millis,
+    },
     /// By a reply that `form` makes of what came of it.
     Call { req: ReqId, form: Form },
     /// Nowhere: the daemon itself has asked.
@@ -127,6 +133,13 @@ pub(super) fn scope_of(identity: &Identity, settings: &Settings) -> String {
 pub(super) fn home_of(scope: String) -> Home {
     Home::Tenant(scope)
 }
+
+/// The namespaces, by their places in the row: `/app` …
+pub(super) const APP: NspIndex = NspIndex(0);
+/// … `/agent` …
+pub(super) const AGENT: NspIndex = NspIndex(1);
+/// … and `/admin`.
+pub(super) const ADMIN: NspIndex = NspIndex(2);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod events;
 mod messages;
+mod operation;
 mod people;
 mod reading;
 mod world;
