@@ -22,7 +22,7 @@ fn lab() -> SocketAddr {
         let data = std::env::temp_dir().join(format!("loadtest-data-{}", std::process::id()));
         let text = format!(
             "[store]\nurl = \"memory:\"\n[server]\nshards = 1\ndata_dir = {data:?}\n[admin]\nbind = \"{admin}\"\n\
-             [apps.lab]\nenabled = true\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
+             [apps.lab]\nenabled = true\n[apps.utalk.events_per_minute]\n\"message:send\" = 0\n\"sync:state\" = 0\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
         );
         let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
         std::fs::write(&path, text).expect("the temporary directory can be written to");
@@ -207,6 +207,20 @@ fn signage_players_report_and_admins_command() {
         assert_eq!((outcome.figures.count("admin"), outcome.figures.count("player")), (2, 18));
         let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
         assert_eq!(parts, ["command answered", "snapshot answered", "state answered", "update seen"]);
+    }
+}
+
+#[test]
+fn utalk_agents_send_read_type_and_catch_up() {
+    let mix = ["--namespace", "/app", "--rate", "200", "--role", "admin=2", "--seconds", "2"];
+    for more in [&["--threads", "2"][..], &["--jwt-secret", SECRET]] {
+        let outcome = check("utalk", lab(), &[&mix[..], more].concat(), 60);
+        assert_eq!((outcome.figures.count("admin"), outcome.figures.count("agent")), (2, 18));
+        let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+        assert_eq!(
+            parts,
+            ["message seen", "presence set", "read acknowledged", "sent", "synced", "typing acknowledged"]
+        );
     }
 }
 

@@ -30,6 +30,7 @@ pub const SCENARIOS: &[Kind] = &[
     storm::KIND,
     slow::KIND,
     mix::signage::KIND,
+    mix::utalk::KIND,
 ];
 
 /// The scenario of a name.

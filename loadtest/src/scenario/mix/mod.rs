@@ -6,6 +6,8 @@
 pub mod signage;
 mod spans;
 mod stage;
+mod text;
+pub mod utalk;
 
 use super::kind::{Cx, Scenario};
 use crate::auth::Minter;

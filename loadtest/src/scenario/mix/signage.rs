@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::text::{CODE, contains, number_after, text_after};
 use super::{Action, Play, Role, Script, Stage, Who};
 use crate::auth::Minter;
 use crate::clock::Nanos;
@@ -59,9 +60,6 @@ const PICTURE_CHARS: usize = 20_000;
 const PICTURE_BEGINS: &str = "iVBORw0KGgo";
 /// What the ids of our commands begin with; a number follows.
 const COMMAND: &str = "load-";
-
-/// What the code of a refusal follows.
-const CODE: &str = "\"code\":\"";
 
 struct Signage {
     /// Part of the ids of our commands: a server remembers those of earlier runs.
@@ -254,28 +252,6 @@ fn timestamp(intended: Nanos) -> String {
     format!("2026-01-01T{:02}:{:02}:{:02}.{:03}Z", ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000)
 }
 
-fn find(array: &[u8], text: &str) -> Option<usize> {
-    array.windows(text.len()).position(|window| window == text.as_bytes())
-}
-
-fn contains(array: &[u8], text: &str) -> bool {
-    find(array, text).is_some()
-}
-
-/// The text between `opening` and the next quotation mark.
-fn text_after<'a>(array: &'a [u8], opening: &str) -> Option<&'a str> {
-    let rest = &array[find(array, opening)? + opening.len()..];
-    let end = rest.iter().position(|byte| *byte == b'"')?;
-    std::str::from_utf8(&rest[..end]).ok()
-}
-
-/// The whole number after `opening`.
-fn number_after(array: &[u8], opening: &str) -> Option<u64> {
-    let rest = &array[find(array, opening)? + opening.len()..];
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
-}
-
 fn describe(outcome: &Outcome, lines: &mut Lines) {
     super::describe(outcome, lines, &SCRIPT);
     lines.add("updates", "updates sent, warm-up included", outcome.figures.count("updates") as f64, "");
@@ -292,11 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_out_of_an_event() {
-        let array = br#"["state:updated",{"deviceId":"load-12","rev":7,"full":false,"changes":{"vlc":{"time":99}}}]"#;
-        assert_eq!(text_after(array, "\"deviceId\":\"load-"), Some("12"));
-        assert_eq!((number_after(array, "\"rev\":"), number_after(array, "\"time\":")), (Some(7), Some(99)));
-        assert_eq!(number_after(array, "\"none\":"), None);
+    fn own_numbers_and_quiet_states() {
         let signage = Signage { run: 7, turn: 0, waiting: HashMap::new(), revs: HashMap::new() };
         let numbers = ["load-7-65", "load-8-65", "cmd_1"].map(|id| signage.own_number(id));
         assert_eq!(numbers, [Some(65), None, None]);
