@@ -33,7 +33,9 @@ impl Turn<'_> {
     pub(super) fn finish(&mut self) {
         self.tell_news_when_due();
         self.scope.turns += 1;
-        self.scope.forget_some();
+        self.scope.forget_some(self.shared.is_full());
+        self.shared.remembered = self.shared.remembered + self.scope.remembered - self.scope.counted;
+        self.scope.counted = self.scope.remembered;
         let next = self.scope.agenda.deadline();
         self.fx.0.extend(self.scope.timer.set(self.now.mono, next));
     }

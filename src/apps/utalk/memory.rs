@@ -40,12 +40,17 @@ impl Conversation {
         }
     }
 
-    /// A message has been written. The oldest goes where there are too many.
-    pub(super) fn remember(&mut self, message: Arc<Message>) {
-        if self.ring.len() >= RING_MESSAGES_MAX {
-            self.ring.pop_front();
-        }
+    /// A message has been written. The oldest goes where there are too many, and is returned.
+    pub(super) fn remember(&mut self, message: Arc<Message>) -> Option<Arc<Message>> {
+        let is_full = self.ring.len() >= RING_MESSAGES_MAX;
+        let oldest = is_full.then(|| self.ring.pop_front()).flatten();
         self.ring.push_back(message);
+        oldest
+    }
+
+    /// Bytes of the messages in memory.
+    pub(super) fn weight(&self) -> usize {
+        self.ring.iter().map(|message| message.weight()).sum()
     }
 
     /// The message of this id or messageId, if it is in memory.

@@ -95,6 +95,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// About how many bytes it holds in memory.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Message>() + self.text.as_deref().map_or(0, str::len) + self.metadata.len() + IDS_BYTES
+    }
+
     /// `message:new`.
     pub(super) fn as_new(&self) -> New<'_> {
         New {
@@ -198,3 +203,6 @@ struct Last<'a> {
     direction: &'static str,
     created_at: String,
 }
+
+/// About what the ids of one message take.
+const IDS_BYTES: usize = 256;

@@ -129,10 +129,11 @@ impl Utalk {
 
     /// Makes room where there are too many scopes: those that nobody is in can be loaded again.
     fn forget_idle(&mut self) {
-        if self.scopes.len() < SCOPES_MAX {
+        if self.scopes.len() < SCOPES_MAX && !self.shared.is_full() {
             return;
         }
         self.scopes.retain(|_, scope| !scope.is_idle());
+        self.shared.remembered = self.scopes.values().map(|scope| scope.counted).sum();
         let scopes = &self.scopes;
         self.timers.retain(|_, scope| scopes.contains_key(scope));
     }

@@ -49,8 +49,9 @@ pub(super) struct Scope {
     pub turns: u64,
     /// Jobs on their way.
     pub jobs: usize,
-    /// Messages in memory.
+    /// Bytes of messages in memory; and how many of them the application has been told of.
     pub remembered: usize,
+    pub counted: usize,
     /// Where the last look for conversations to forget has ended.
     pub swept: Arc<str>,
 }
@@ -125,6 +126,7 @@ impl Scope {
             turns: 0,
             jobs: 0,
             remembered: 0,
+            counted: 0,
             swept: "".into(),
         }
     }
@@ -178,9 +180,8 @@ impl Scope {
     /// A message has been written.
     pub(super) fn remember(&mut self, message: Arc<Message>) {
         let Some(conversation) = self.conversations.get_mut(&message.conversation) else { return };
-        let before = conversation.ring.len();
-        conversation.remember(message);
-        self.remembered += conversation.ring.len() - before;
+        self.remembered += message.weight();
+        self.remembered -= conversation.remember(message).map_or(0, |oldest| oldest.weight());
     }
 
     /// Whether there is nobody, and nothing on its way or due.
@@ -193,9 +194,10 @@ impl Scope {
             && self.agenda.deadline().is_none()
     }
 
-    /// Forgets a few conversations that were used least lately, where there are too many; those on their way stay.
-    pub(super) fn forget_some(&mut self) {
-        if self.conversations.len() <= CONVERSATIONS_MAX && self.remembered <= MESSAGES_MAX {
+    /// Forgets one of the conversations that were used least lately, where there are too many or `is_full` says that memory is; those on their
+    /// way stay.
+    pub(super) fn forget_some(&mut self, is_full: bool) {
+        if self.conversations.len() <= CONVERSATIONS_MAX && !is_full {
             return;
         }
         let swept = self.swept.clone();
@@ -205,7 +207,7 @@ impl Scope {
             seen.filter(|(_, it)| it.is_idle()).map(|(id, it)| (it.used, id.clone())).collect();
         self.swept = seen.last().map_or_else(|| "".into(), |(_, id)| id.clone());
         let oldest = seen.into_iter().min().and_then(|(_, oldest)| self.conversations.remove(&oldest));
-        self.remembered -= oldest.map_or(0, |conversation| conversation.ring.len());
+        self.remembered -= oldest.map_or(0, |conversation| conversation.weight());
     }
 }
 
@@ -218,7 +220,86 @@ pub(super) fn change_at(at: WallMillis) -> u64 {
 const CHANGE_BITS: u32 = 16;
 /// Conversations of a scope in memory.
 const CONVERSATIONS_MAX: usize = 10_000;
-/// Messages of all of them together.
-const MESSAGES_MAX: usize = 100_000;
 /// Among so many the one that was used least lately goes.
 const SWEEP: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apps::utalk::conversation::Row;
+    use crate::apps::utalk::message::{Direction, Kind, Status};
+
+    fn message(conversation: &Arc<str>, text: &str) -> Arc<Message> {
+        Arc::new(Message {
+            id: "msg_1".into(),
+            message_id: "m1".into(),
+            conversation: conversation.clone(),
+            seq: 1,
+            inbound: 0,
+            kind: Kind::Text,
+            text: Some(text.into()),
+            media: None,
+            metadata: "{}".into(),
+            sender: "a".into(),
+            author: None,
+            direction: Direction::Outbound,
+            status: Status::Sent,
+            error: None,
+            reason: None,
+            attempt: 0,
+            sid: None,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+            created_at: WallMillis(0),
+            change: 1,
+        })
+    }
+
+    #[test]
+    fn where_memory_is_full_what_was_used_least_lately_goes_first_and_what_is_on_its_way_stays() {
+        let settings = Settings::default();
+        let mut scope = Scope::new("t/w", Token(1), &settings);
+        for n in 0..SWEEP as u64 {
+            let id: Arc<str> = format!("conv_{n:02}").into();
+            let conversation = Conversation::new(Row::new(&id, &settings, WallMillis(0)), true);
+            scope.conversations.insert(id.clone(), Conversation { used: 100 - n, ..conversation });
+            scope.remember(message(&id, "text"));
+        }
+        let (full, busy) = (scope.remembered, "conv_15");
+        scope.conversations.get_mut(busy).unwrap().in_flight = 1;
+        scope.forget_some(false);
+        assert_eq!(scope.remembered, full);
+        scope.forget_some(true);
+        assert!(!scope.conversations.contains_key("conv_14") && scope.conversations.contains_key(busy));
+        while scope.conversations.len() > 1 {
+            scope.forget_some(true);
+        }
+        assert_eq!((scope.remembered, scope.conversations.keys().next().map(|id| &**id)), (full / SWEEP, Some(busy)));
+    }
+
+    #[test]
+    fn the_newest_messages_of_a_conversation_stay_and_their_bytes_are_counted() {
+        let settings = Settings::default();
+        let mut scope = Scope::new("t/w", Token(1), &settings);
+        let id: Arc<str> = "conv_x".into();
+        scope.conversations.insert(id.clone(), Conversation::new(Row::new(&id, &settings, WallMillis(0)), true));
+        for n in 0..1_200 {
+            scope.remember(message(&id, if n < 200 { "much longer than those that follow" } else { "short" }));
+        }
+        let conversation = &scope.conversations[&id];
+        assert_eq!((conversation.ring.len(), scope.remembered), (1_000, 1_000 * message(&id, "short").weight()));
+    }
+
+    #[test]
+    fn numbers_of_changes_rise_and_tell_their_time() {
+        let mut scope = Scope::new("t/w", Token(1), &Settings::default());
+        let at = |wall| Now { mono: Millis(0), wall: WallMillis(wall) };
+        let numbers = [5, 5, 7, 6, 7].map(|wall| scope.next_change(at(wall)));
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert_eq!(numbers.map(|number| number >> CHANGE_BITS), [5, 5, 7, 7, 7]);
+        assert_eq!(scope.settled_at(at(9)), WallMillis(5), "what was handed over then is not there yet");
+        scope.in_flight.clear();
+        assert_eq!(scope.settled_at(at(9)), WallMillis(9));
+    }
+}

@@ -26,12 +26,19 @@ pub(super) struct Shared {
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     pub next_token: u64,
     pub operation: Operation,
+    /// Bytes of messages in memory, of all scopes.
+    pub remembered: usize,
 }
 
 impl Shared {
     pub(super) fn new() -> Shared {
-        let (counts, waiting) = (Counts::default(), BTreeMap::new());
-        Shared { counts, waiting, next_token: OPERATION.0, operation: Operation::new(OPERATION) }
+        let (counts, waiting, operation) = (Counts::default(), BTreeMap::new(), Operation::new(OPERATION));
+        Shared { counts, waiting, next_token: OPERATION.0, operation, remembered: 0 }
+    }
+
+    /// Whether scopes hold more messages than they should.
+    pub(super) fn is_full(&self) -> bool {
+        self.remembered > MESSAGES_BYTES_MAX
     }
 
     /// A name no timer or job has had.
@@ -127,3 +134,5 @@ pub(super) fn access_denied() -> Fail {
 
 /// The store has not done what was asked.
 pub(super) const DATABASE_ERROR: &str = "DATABASE_ERROR";
+/// Messages that one shard keeps in memory.
+const MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -383,6 +383,29 @@ fn a_user_is_known_after_it_has_connected_once() {
 }
 
 #[test]
+fn a_scope_that_could_not_be_loaded_is_loaded_when_the_store_works_again() {
+    let mut world = World::new();
+    let a = world.person("a", "agent");
+    world.asks(a, "presence:set", json!({"status": "away"}));
+    world.says(a, WEB, "Hola");
+    world.restart();
+    world.store.down = true;
+    let watcher = world.person("w", "admin");
+    world.send(watcher, "message:send", text_of("m9", WEB, "¿?"));
+    assert_eq!(world.hears(watcher, "message:error")["error"]["code"], "DATABASE_ERROR");
+    world.pass(5_000);
+    world.store.down = false;
+    world.pass(1_100);
+    world.forget(&[watcher]);
+    world.person("a", "agent");
+    assert_eq!(world.hears(watcher, "presence:update")["status"], "away");
+    assert_eq!(world.asks(watcher, "message:send", text_of("m9", WEB, "¿?"))["seq"], 2);
+    let timers = world.timers_run;
+    world.pass(60_000);
+    assert!(world.timers_run - timers < 3, "it is asked for no more");
+}
+
+#[test]
 fn a_message_is_denied_where_it_may_not_be_written() {
     let mut world = World::new();
     let (viewer, a) = (world.person("v", "viewer"), world.person("a", "agent"));
