@@ -80,7 +80,7 @@ async fn show(api: &Api, http: &Http, reply: Reply, asked: &Parts) -> Response {
 /// A refusal, as clients of the application know errors.
 pub(crate) fn refuse(http: &Http, refused: &Refused) -> Response {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = reply::json(status, (http.error)(refused));
+    let mut response = reply::json(status, (http.error)(refused, reply::wall_now()));
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -2,7 +2,6 @@
 //! Nothing here tells of a tenant; figures of single shards are on the admin listener only.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
@@ -73,7 +72,7 @@ async fn socket(State(api): State<Api>) -> Response {
     let healthy = if readiness.takes_clients() { "healthy" } else { readiness.label() };
     let body = json!({
         "status": healthy,
-        "timestamp": wall_now().to_string(),
+        "timestamp": reply::wall_now().to_string(),
         "metrics": {
             "activeConnections": samples.iter().map(|sample| sample.connections.total()).sum::<u64>(),
             "activeRooms": samples.iter().map(|sample| sample.rooms).sum::<u64>(),
@@ -155,10 +154,6 @@ fn hashes(sample: &HashSample) -> serde_json::Value {
 
 fn status(readiness: &Readiness) -> StatusCode {
     if readiness.takes_clients() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
-}
-
-fn wall_now() -> WallMillis {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
 }
 
 #[cfg(test)]

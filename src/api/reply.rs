@@ -1,9 +1,12 @@
 //! Answers that several routes give.
 
+use std::time::SystemTime;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::route::Refused;
+use crate::base::time::WallMillis;
 
 /// An error of this API: `{"error":{"code","message"}}`.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
@@ -41,6 +44,11 @@ pub(super) fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The time of the wall, for answers that say when they were given.
+pub(super) fn wall_now() -> WallMillis {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
 }
 
 /// Bytes that a request says its body has.

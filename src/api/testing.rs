@@ -63,7 +63,7 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
             Page { path: "/", bare: Bare::No, mime: "text/html; charset=utf-8", text: "<p>desk</p>" },
             Page { path: "/desk.js", bare: Bare::AtRoot, mime: "text/javascript; charset=utf-8", text: "1;" },
         ],
-        error: |refused| serde_json::json!({ "fault": refused.code, "text": refused.text }).to_string(),
+        error: |refused, _| serde_json::json!({ "fault": refused.code, "text": refused.text }).to_string(),
         commands: &[],
     },
     ..Row::new("desk", "", &["/desk"], || Chosen::<()>::untold(|()| unreachable!("nobody builds it")))

@@ -1,6 +1,8 @@
 //! A refusal, as whoever asks by HTTP gets it, its usual form, and those that the daemon itself speaks for an application:
 //! one whose clients know other codes tells them apart by these values.
 
+use crate::base::time::WallMillis;
+
 /// Why a call is not answered as asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refused {
@@ -37,7 +39,7 @@ impl Refused {
     }
 }
 
-/// `{"error":{"code","message"}}`.
-pub fn plain_error(refused: &Refused) -> String {
+/// `{"error":{"code","message"}}`, at whatever time.
+pub fn plain_error(refused: &Refused, _: WallMillis) -> String {
     serde_json::json!({ "error": { "code": refused.code, "message": refused.text } }).to_string()
 }

@@ -16,6 +16,7 @@ use super::form::Form;
 use super::identity::Identity;
 use crate::base::ids::ReqId;
 use crate::base::percent;
+use crate::base::time::WallMillis;
 
 pub use super::method::Method;
 pub use super::refused::{Refused, plain_error};
@@ -27,8 +28,8 @@ pub struct Http {
     pub routes: &'static [Route],
     /// Its own page, if it has one.
     pub pages: &'static [Page],
-    /// A refusal as its clients know errors: JSON text.
-    pub error: fn(&Refused) -> String,
+    /// A refusal as its clients know errors, at this time: JSON text.
+    pub error: fn(&Refused, WallMillis) -> String,
     /// Commands of the command line, each with verbs that ask routes of the admin listener.
     pub commands: &'static [Command],
 }

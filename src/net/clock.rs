@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::base::time::{Millis, Now};
+use crate::base::time::{Millis, Now, WallMillis};
 
 /// Both clocks, read once a turn.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { mono: Millis::from(self.started.elapsed()), wall: wall.into() }
+        Now { mono: Millis::from(self.started.elapsed()), wall: wall() }
     }
+}
+
+/// The time of the wall.
+pub(crate) fn wall() -> WallMillis {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
 }

@@ -7,6 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::connection::{Connection, Purpose};
 use super::core::{Core, Decided};
 use super::cors::Origin;
@@ -42,7 +43,7 @@ pub(crate) async fn serve<B>(connection: &Connection, found: Found, request: &Re
     let coming = match coming {
         Ok(coming) => coming,
         Err(refused) => {
-            return respond::turned_away(refused.status, "application/json", error(&refused).into());
+            return respond::turned_away(refused.status, "application/json", error(&refused, clock::wall()).into());
         }
     };
     match Asked::new(core, coming).decided().await {

@@ -330,7 +330,7 @@ impl World {
             }
             Ok(Place::Each(_)) => panic!("one home answers in this world"),
             Err(refused) => {
-                let error = (row.http.error)(&refused);
+                let error = (row.http.error)(&refused, self.now.wall);
                 self.replies.push((refused.status, serde_json::from_str(&error).expect("JSON")));
             }
         }

@@ -12,6 +12,7 @@ use crate::app::link::LinkEvent;
 use crate::app::reply::Reply;
 use crate::app::route::{Refused, plain_error};
 use crate::base::limit::{PARKED_BYTES_LONG, PARKED_BYTES_MAX, PARKED_EVENTS_LONG, PARKED_EVENTS_MAX};
+use crate::base::time::WallMillis;
 
 /// The queue of one entity.
 pub struct Parked {
@@ -106,7 +107,7 @@ fn refuse(input: AppInput, style: AckStyle, out: &mut Vec<Decision>) {
             None => out.push(Decision::Flow { of: Speaker::Socket(event.socket), flow: Flow::Cut }),
         },
         AppInput::Link { link, event: LinkEvent::Arrived(_) } => {
-            fx.refuse_link(link, 503, &plain_error(&Refused::BUSY))
+            fx.refuse_link(link, 503, &plain_error(&Refused::BUSY, WallMillis(0)))
         }
         AppInput::Link { link, .. } => out.push(Decision::Flow { of: Speaker::Link(link), flow: Flow::Cut }),
         AppInput::Call { req, .. } => fx.push(Effect::Reply { req, reply: Reply::refused(Refused::BUSY) }),

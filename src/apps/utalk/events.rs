@@ -184,7 +184,7 @@ impl Turn<'_> {
     }
 }
 
-fn too_often(event: &str) -> Fail {
+pub(super) fn too_often(event: &str) -> Fail {
     Fail::new(RATE_LIMIT_EXCEEDED, format!("Límite excedido para evento: {event}"))
 }
 

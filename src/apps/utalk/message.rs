@@ -119,6 +119,16 @@ impl Message {
         }
     }
 
+    /// A message as HTTP has it.
+    pub(super) fn as_full(&self) -> Full<'_> {
+        Full {
+            new: self.as_new(),
+            twilio_sid: self.sid.as_deref(),
+            delivered_at: self.delivered_at.map(|at| at.to_string()),
+            read_at: self.read_at.map(|at| at.to_string()),
+        }
+    }
+
     /// `message:sent`.
     pub(super) fn as_sent(&self, duplicate: bool) -> Sent<'_> {
         Sent {
@@ -173,6 +183,17 @@ pub(super) struct New<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<&'a str>,
     created_at: String,
+}
+
+/// What HTTP has.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Full<'a> {
+    #[serde(flatten)]
+    new: New<'a>,
+    twilio_sid: Option<&'a str>,
+    delivered_at: Option<String>,
+    read_at: Option<String>,
 }
 
 /// `message:sent`.

@@ -11,6 +11,7 @@
 // What HTTP, webhooks and the work of agents will call is here already.
 #![allow(dead_code)]
 
+mod accounts;
 mod agenda;
 mod alarm;
 mod audience;
@@ -21,6 +22,7 @@ mod counters;
 mod dispatch;
 mod edit;
 mod events;
+mod http;
 mod inbound;
 mod memory;
 pub(crate) mod message;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use self::accounts::Accounts;
 use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
 use self::scope::Scope;
 use self::settings::Settings;
@@ -71,6 +74,7 @@ pub const ROW: Row = Row {
     ping_timeout_ms: Some(60_000),
     connect_timeout_ms: Some(5_000),
     tables: Some(&tables::TABLES),
+    http: http::HTTP,
     metrics: counters::METRICS,
     ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Utalk::new(settings.clone())) };
@@ -89,6 +93,7 @@ pub struct Utalk {
     scopes: BTreeMap<Arc<str>, Scope>,
     /// The scope of each timer.
     timers: BTreeMap<u64, Arc<str>>,
+    accounts: Accounts,
     shared: Shared,
     /// CONNECTs that were refused on their socket's shard since the last tick.
     refused: Cell<u64>,
@@ -96,8 +101,8 @@ pub struct Utalk {
 
 impl Utalk {
     pub fn new(settings: Settings) -> Utalk {
-        let (scopes, timers) = (BTreeMap::new(), BTreeMap::new());
-        Utalk { settings, scopes, timers, shared: Shared::new(), refused: Cell::new(0) }
+        let (scopes, timers, accounts) = (BTreeMap::new(), BTreeMap::new(), Accounts::new());
+        Utalk { settings, scopes, timers, accounts, shared: Shared::new(), refused: Cell::new(0) }
     }
 
     /// Runs one turn of a scope that is loaded; `false` if it is not.
@@ -119,8 +124,8 @@ impl Utalk {
             | AppInput::Expiring { identity, .. } => Some(scope_of(identity, &self.settings)),
             AppInput::Event(event) => Some(scope_of(&event.identity, &self.settings)),
             AppInput::Call { call, .. } => match &call.home {
-                Home::Tenant(scope) => Some(scope.clone()),
-                Home::Local => None,
+                Home::Tenant(scope) if !http::is_login(&call.home) => Some(scope.clone()),
+                _ => None,
             },
             AppInput::Timer { token } => self.timers.get(&token.0).map(|scope| scope.to_string()),
             _ => None,
@@ -220,6 +225,15 @@ impl Application for Utalk {
             }
             AppInput::Timer { .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_timer());
+            }
+            AppInput::Call { req, call } if http::is_login(&call.home) => {
+                self.accounts.on_call(cx, (&self.settings, &mut self.shared), (req, &call), fx);
+            }
+            AppInput::Call { req, call } => {
+                self.turn(cx, &scope, fx, |turn| turn.on_call(req, &call));
+            }
+            AppInput::Done { token, outcome } if self.accounts.awaits(token) => {
+                self.accounts.on_done(cx, (&self.settings, &mut self.shared), (token, &outcome), fx);
             }
             AppInput::Done { token, outcome } => {
                 if self.shared.operation.on_done(cx, token, &outcome, fx) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::conversation::Horizon;
+use super::edit::not_found;
 use super::memory::Conversation;
 use super::tables::conversations::{self, ReaderRow};
 use super::turn::Turn;
@@ -63,6 +64,15 @@ impl Turn<'_> {
         }
         let Wish { asker, conversation, what } = wish;
         match what {
+            What::Show(show) => self.show(asker, &conversation, show),
+            What::Open(opening) => self.open(asker, &conversation, opening),
+            What::Reply(draft) if self.scope.conversations.contains_key(&conversation) => {
+                self.send(asker, &conversation, draft);
+            }
+            What::Reply(_) => self.refuse(&asker, &not_found()),
+            What::Read(_) if asker.is_call() && !self.scope.conversations.contains_key(&conversation) => {
+                self.refuse(&asker, &not_found());
+            }
             What::Join => self.join(&asker, &conversation),
             What::Type(on) => self.type_in(&asker, &conversation, on),
             What::Send(draft) => self.send(asker, &conversation, draft),
@@ -87,7 +97,7 @@ impl Turn<'_> {
     /// Refuses as what is asked is refused: a message has its own event.
     pub(super) fn refuse_wish(&mut self, wish: &Wish, fail: &Fail) {
         match &wish.what {
-            What::Send(draft) => {
+            What::Send(draft) | What::Reply(draft) => {
                 let message_id = draft.message_id.clone();
                 self.refuse_message(&wish.asker, &message_id, &wish.conversation, fail);
             }
@@ -105,7 +115,16 @@ impl Turn<'_> {
 impl What {
     /// Whether it changes fields that others judge by.
     fn changes(&self) -> bool {
-        !matches!(self, What::Join | What::Type(_) | What::Send(_) | What::Receive(_))
+        !matches!(
+            self,
+            What::Join
+                | What::Type(_)
+                | What::Send(_)
+                | What::Receive(_)
+                | What::Reply(_)
+                | What::Show(_)
+                | What::Open(_)
+        )
     }
 }
 

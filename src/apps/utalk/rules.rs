@@ -29,6 +29,13 @@ pub(super) fn uuid_v7(change: u64, rng: &mut Rng, text: &mut String) {
     write!(text, "{}", parts.join("-")).expect("text takes text");
 }
 
+/// A UUID of version 4.
+pub(super) fn uuid_v4(rng: &mut Rng) -> String {
+    let (high, low) = (rng.u64() & !0xF000 | 0x4000, rng.u64() >> 2 | 0b10 << 62);
+    let digits = hex(&[high.to_be_bytes(), low.to_be_bytes()].concat());
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+}
+
 /// The key under which events of which the last one counts replace each other.
 pub(super) fn key(parts: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -23,6 +23,8 @@ pub(super) struct Scope {
     pub rooms: Rooms,
     pub users: BTreeMap<Arc<str>, User>,
     pub seats: BTreeMap<SocketRef, Seat>,
+    /// How often those who ask by HTTP have asked, by user.
+    pub callers: BTreeMap<Arc<str>, Meter>,
     /// Sockets in each namespace.
     pub counts: [usize; 3],
     /// Users by their sockets in all namespaces.
@@ -110,6 +112,7 @@ impl Scope {
             },
             users: BTreeMap::new(),
             seats: BTreeMap::new(),
+            callers: BTreeMap::new(),
             counts: [0; 3],
             here: Presence::new(settings.presence_grace_ms),
             news: BTreeMap::new(),

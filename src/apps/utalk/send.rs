@@ -235,7 +235,7 @@ impl Turn<'_> {
     }
 
     /// A conversation that no write has made is none, once nothing of it is on its way.
-    fn forget_unstored(&mut self, id: &Arc<str>) {
+    pub(super) fn forget_unstored(&mut self, id: &Arc<str>) {
         let conversation = self.scope.conversations.get(id);
         if conversation.is_some_and(|conversation| !conversation.is_stored && conversation.is_idle()) {
             self.scope.conversations.remove(id);
@@ -346,6 +346,14 @@ impl Turn<'_> {
             Some(error) if message.status == Status::Failed => {
                 let fail = rules::delivery_failed(error, message.reason.as_deref());
                 self.refuse_message(asker, &message.message_id, &message.conversation, &fail);
+            }
+            _ if asker.is_call() => {
+                let row = self.scope.conversation(&message.conversation).map(|it| it.row.clone());
+                let conversation = row.as_ref().map(|row| row.shown(row.unread()));
+                let sent = json!({
+                    "message": message.as_full(), "conversation": conversation, "duplicate": duplicate,
+                });
+                self.answer(asker, "", &sent);
             }
             _ => self.answer(asker, "message:sent", &message.as_sent(duplicate)),
         }

@@ -4,7 +4,9 @@
 //! Every row is of a scope. `change` is the scope's number of a row's last change, strictly rising in the order of commits: what a client has
 //! missed are the rows beyond the number it knows.
 
+pub(crate) mod accounts;
 pub(crate) mod conversations;
+pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod sync;
 pub(crate) mod users;
@@ -17,6 +19,15 @@ pub(crate) const TABLES: Tables = Tables {
     owner: "utalk",
     migrations: &[Migration { what: "the tables", sql: CREATE }],
     statements: &[
+        accounts::BY_EMAIL,
+        accounts::BY_ID,
+        accounts::CREATE,
+        accounts::SET_STATUS,
+        accounts::END_OF_USER,
+        accounts::ISSUE,
+        accounts::USE_UP,
+        accounts::END_FAMILY,
+        accounts::SWEEP,
         conversations::CREATE,
         conversations::ADVANCE,
         conversations::RECEIVE,
@@ -26,6 +37,13 @@ pub(crate) const TABLES: Tables = Tables {
         conversations::BY_ID,
         conversations::HORIZONS,
         conversations::MOVE_HORIZON,
+        lists::CONVERSATIONS,
+        lists::CONVERSATIONS_END,
+        lists::CONVERSATIONS_COUNT,
+        lists::MESSAGES,
+        lists::MESSAGES_COUNT,
+        lists::FIGURES,
+        lists::LOADS,
         messages::ADD,
         messages::BY_MESSAGE_ID,
         messages::BY_EITHER_ID,
@@ -78,9 +96,11 @@ CREATE TABLE ut_conversations (
     offer_to {text},
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
+    closed_at {int},
     PRIMARY KEY (scope, id)
 ) {strict_by_key};
 CREATE INDEX ut_conversations_change ON ut_conversations (scope, change);
+CREATE INDEX ut_conversations_begun ON ut_conversations (scope, created_at);
 CREATE INDEX ut_conversations_assigned ON ut_conversations (scope, assigned, status) WHERE assigned IS NOT NULL;
 
 CREATE TABLE ut_messages (
@@ -149,6 +169,7 @@ CREATE TABLE ut_refresh_tokens (
     used_at {int},
     expires_at {int} NOT NULL
 ) {strict_by_key};
+CREATE INDEX ut_refresh_tokens_user ON ut_refresh_tokens (scope, user_id);
 CREATE INDEX ut_refresh_tokens_family ON ut_refresh_tokens (family);
 CREATE INDEX ut_refresh_tokens_end ON ut_refresh_tokens (expires_at);
 

@@ -84,7 +84,7 @@ impl Turn<'_> {
                 }
             }
             Back::Call { req, form } => {
-                let reply = form(Ok(&json!(reply)));
+                let reply = form(Ok(&json!(reply)), self.now.wall);
                 self.fx.push(Effect::Reply { req, reply });
             }
             Back::Nobody => {}
@@ -109,7 +109,7 @@ impl Turn<'_> {
                 self.fx.0.extend(AckStyle::Result.refusal(socket, ack, fail));
             }
             Back::Call { req, form } => {
-                let reply = form(Err(fail));
+                let reply = form(Err(fail), self.now.wall);
                 self.fx.push(Effect::Reply { req, reply });
             }
             Back::Nobody => {}

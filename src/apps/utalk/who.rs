@@ -11,7 +11,7 @@ use crate::app::kit::ack::Fail;
 use crate::app::kit::roles::{Roles, tenant, workspace};
 use crate::app::reply::Reply;
 use crate::base::ids::{NspIndex, ReqId, SocketRef};
-use crate::base::time::Millis;
+use crate::base::time::{Millis, WallMillis};
 
 /// What somebody may do, the least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -100,10 +100,15 @@ pub(super) enum Back {
     Nobody,
 }
 
-/// What HTTP says of an answer or a refusal.
-pub(super) type Form = fn(Result<&Value, &Fail>) -> Reply;
+/// What HTTP says of an answer or a refusal, and when.
+pub(super) type Form = fn(Result<&Value, &Fail>, WallMillis) -> Reply;
 
 impl Asker {
+    /// Whether it asks by HTTP.
+    pub(super) fn is_call(&self) -> bool {
+        matches!(self.back, Back::Call { .. })
+    }
+
     /// The socket that asks, if it is one.
     pub(super) fn socket(&self) -> Option<SocketRef> {
         if let Back::Socket { socket, .. } = self.back { Some(socket) } else { None }

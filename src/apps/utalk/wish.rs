@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::conversation::{Priority, Status};
+use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
 use super::user::Presence;
@@ -28,6 +29,12 @@ pub(super) enum What {
     Receive(Inbound),
     Read(Reading),
     Edit(Edit),
+    /// As `Send`, into a conversation that is there.
+    Reply(Draft),
+    /// It is shown.
+    Show(Show),
+    /// It is made, unless it is there.
+    Open(Opening),
     /// To this agent, without rules.
     #[cfg(test)]
     Assign(Arc<str>),
@@ -124,6 +131,10 @@ pub(super) enum Wait {
     Message(Box<Wish>),
     Changed(Box<Change>),
     Sync(Box<Syncing>),
+    Account(Box<Accounting>),
+    Listing(Box<Listing>),
+    Made(Box<Made>),
+    Counting(Counting),
     /// A user's row, by id.
     User(Arc<str>),
     Chosen {

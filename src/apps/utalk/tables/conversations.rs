@@ -146,7 +146,7 @@ UPDATE ut_conversations SET last_seq = last_seq + 1, last_inbound = last_inbound
     assigned = CASE WHEN status = 'closed' THEN NULL ELSE assigned END,
     assigned_at = CASE WHEN status = 'closed' THEN NULL ELSE assigned_at END,
     bot_enabled = CASE WHEN status = 'closed' THEN 1 ELSE bot_enabled END,
-    status = CASE WHEN status = 'closed' THEN 'open' ELSE status END
+    status = CASE WHEN status = 'closed' THEN 'open' ELSE status END, closed_at = NULL
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 
 /// See [`annotate`].
@@ -163,7 +163,8 @@ WHERE scope = ?1 AND id = ?2 RETURNING *";
 
 /// See [`amend`].
 pub(crate) const AMEND: &str = "
-UPDATE ut_conversations SET rev = rev + 1, change = ?3, updated_at = ?4, status = ?5, assigned = ?6, assigned_at = ?7,
+UPDATE ut_conversations SET rev = rev + 1, change = ?3, updated_at = ?4, status = ?5,
+    closed_at = CASE WHEN ?5 = 'closed' THEN coalesce(closed_at, ?4) ELSE NULL END, assigned = ?6, assigned_at = ?7,
     bot_enabled = ?8, customer_name = ?9, priority = ?10, tags = ?11, offer = ?12, offer_to = ?13
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 

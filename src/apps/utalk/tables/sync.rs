@@ -23,7 +23,8 @@ pub(crate) struct Filter {
 pub(crate) type Part = (u64, u64);
 
 impl Filter {
-    fn bind(&self, sql: &'static str, part: Part) -> Statement {
+    /// A statement of one part of the changes, with the values that say what may be read.
+    pub(super) fn bind(&self, sql: &'static str, part: Part) -> Statement {
         let statement = Statement::new(sql).bind(&self.scope).bind(part.0).bind(part.1);
         statement.bind(self.all).bind(self.agent).bind(self.bot).bind(&self.user)
     }
@@ -86,6 +87,8 @@ macro_rules! readable {
         OR (CAST(?6 AS {int}) = 1 AND c.bot_enabled = 1))"
     };
 }
+
+pub(super) use readable;
 
 /// The last number of conversations, and that of messages.
 pub(crate) const LAST_CHANGES: &str = "

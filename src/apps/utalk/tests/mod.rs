@@ -5,4 +5,6 @@ mod messages;
 mod operation;
 mod people;
 mod reading;
+mod rest;
+mod rest_conversations;
 mod world;

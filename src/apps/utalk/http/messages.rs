@@ -1,0 +1,60 @@
+//! Routes that send messages, or mark them as read: the same wishes as those of sockets.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::conversations::conversation_id;
+use super::envelope;
+use crate::app::kit::ack::Fail;
+use crate::app::route::Call;
+use crate::apps::utalk::edit::not_found;
+use crate::apps::utalk::payload::{Fields, conversation_fault};
+use crate::apps::utalk::rules;
+use crate::apps::utalk::turn::Turn;
+use crate::apps::utalk::who::Asker;
+use crate::apps::utalk::wish::{Reading, What};
+
+impl Turn<'_> {
+    /// `POST /api/messages`: as `message:send`.
+    pub(super) fn send_message(&mut self, asker: &Asker, mut body: Map<String, Value>) -> Result<(), Fail> {
+        if let Some(Value::String(id)) = body.get_mut("conversationId") {
+            *id = conversation_id(id).to_string();
+        }
+        let (conversation, draft) = Fields::new(SEND, body).draft(self.settings)?;
+        self.wish(What::Send(draft).of(&asker.answered(envelope::message), conversation));
+        Ok(())
+    }
+
+    /// `POST /api/conversations/{id}/messages`: a text, or what is attached, under a messageId of its own or a new one.
+    pub(super) fn reply_message(&mut self, asker: &Asker, id: Arc<str>, body: Map<String, Value>) -> Result<(), Fail> {
+        let mut fields: Map<String, Value> =
+            body.into_iter().filter(|(name, _)| REPLIED.contains(&name.as_str())).collect();
+        if let Some(content) = fields.remove("content") {
+            fields.entry("text").or_insert(content);
+        }
+        if fields.get("messageId").is_none_or(Value::is_null) {
+            fields.insert("messageId".to_owned(), rules::uuid_v4(self.rng).into());
+        }
+        fields.insert("conversationId".to_owned(), json!(id));
+        let (conversation, draft) = Fields::new(SEND, fields).draft(self.settings)?;
+        self.wish(What::Reply(draft).of(&asker.answered(envelope::message_and_conversation), conversation));
+        Ok(())
+    }
+
+    /// `PUT /api/conversations/{id}/messages/{mid}/read`, and `…/read-all` without a message.
+    pub(super) fn read_messages(&mut self, asker: &Asker, id: Arc<str>, message: Option<&str>) {
+        let reading = Reading { message: message.map(Arc::from), found: None };
+        self.wish(What::Read(reading).of(asker, id));
+    }
+}
+
+/// The conversation of a path. What is no id of one names none.
+pub(super) fn conversation_of(call: &Call) -> Result<Arc<str>, Fail> {
+    let id = conversation_id(call.param("id"));
+    if conversation_fault(&id).is_some() { Err(not_found()) } else { Ok(id) }
+}
+
+/// The event whose limits and checks hold.
+pub(super) const SEND: &str = "message:send";
+const REPLIED: &[&str] = &["content", "text", "type", "messageId", "mediaId", "metadata"];

@@ -1,0 +1,154 @@
+//! Lists that HTTP asks for, page by page, and figures about a time. A page of conversations looks at `SCANNED_MAX` rows at most, as one of a sync.
+
+use std::sync::Arc;
+
+use super::sync::{Filter, readable};
+use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
+use crate::apps::utalk::http::wants::{Narrowed, NarrowedMessages};
+
+/// A number that was counted.
+pub(crate) struct Count(pub u64);
+
+impl FromRow for Count {
+    const TABLE: &'static str = "counted";
+    fn from_row(row: &mut SqlRow<'_>) -> Result<Count, RowError> {
+        Ok(Count(row.get("total")?))
+    }
+}
+
+/// Figures about the conversations that began in a time.
+pub(crate) struct Figures {
+    pub total: u64,
+    pub closed: u64,
+    /// How long those that are closed took, all together.
+    pub resolution_ms: u64,
+    pub escalated: u64,
+}
+
+impl FromRow for Figures {
+    const TABLE: &'static str = "figures";
+    fn from_row(row: &mut SqlRow<'_>) -> Result<Figures, RowError> {
+        Ok(Figures {
+            total: row.get("total")?,
+            closed: row.get("closed")?,
+            resolution_ms: row.get("resolution_ms")?,
+            escalated: row.get("escalated")?,
+        })
+    }
+}
+
+/// How many conversations an agent has.
+pub(crate) struct Load {
+    pub agent: Arc<str>,
+    pub active: u64,
+}
+
+impl FromRow for Load {
+    const TABLE: &'static str = "ut_conversations";
+    fn from_row(row: &mut SqlRow<'_>) -> Result<Load, RowError> {
+        Ok(Load { agent: row.get("assigned")?, active: row.get("active")? })
+    }
+}
+
+fn narrow(statement: Statement, to: &Narrowed) -> Statement {
+    let search: String = to.search.to_lowercase().chars().flat_map(escaped).collect();
+    let statement = statement.bind(&to.status).bind(&to.channel).bind(&to.assigned);
+    statement.bind(format!("%{search}%"))
+}
+
+/// One page of conversations below a change, the newest first; where it ends if the store looks no further; and how many there are in all.
+pub(crate) fn conversations(filter: &Filter, narrowed: &Narrowed, below: u64, limit: usize) -> Vec<Statement> {
+    let end = Statement::new(CONVERSATIONS_END).bind(&filter.scope).bind(below);
+    let page = filter.bind(CONVERSATIONS, (below, 0)).bind(limit as u64);
+    let count = filter.bind(CONVERSATIONS_COUNT, (i64::MAX as u64, 0)).bind(0_u64);
+    vec![narrow(page, narrowed), end, narrow(count, narrowed)]
+}
+
+/// One page of a conversation's messages below a seq, the newest first; and how many there are in all.
+pub(crate) fn messages(
+    (scope, conversation): (&Arc<str>, &Arc<str>),
+    narrowed: &NarrowedMessages,
+    below: u64,
+    limit: usize,
+) -> Vec<Statement> {
+    let of = |sql| {
+        let statement = Statement::new(sql).bind(scope).bind(conversation).bind(narrowed.public);
+        let statement = statement.bind(&narrowed.kind).bind(&narrowed.direction);
+        statement.bind(narrowed.between.0).bind(narrowed.between.1)
+    };
+    vec![of(MESSAGES).bind(below).bind(limit as u64), of(MESSAGES_COUNT)]
+}
+
+/// Figures about what began at `from` or later, and before `to`.
+pub(crate) fn figures(scope: &Arc<str>, from: u64, to: u64) -> Statement {
+    Statement::new(FIGURES).bind(scope).bind(from).bind(to)
+}
+
+/// How many conversations each agent has that are not closed.
+pub(crate) fn loads(scope: &Arc<str>) -> Statement {
+    Statement::new(LOADS).bind(scope)
+}
+
+/// A character as a pattern has it.
+fn escaped(char: char) -> impl Iterator<Item = char> {
+    matches!(char, '%' | '_' | '\\').then_some('\\').into_iter().chain([char])
+}
+
+macro_rules! narrowed {
+    () => {
+        " AND (CAST(?9 AS {text}) = '' OR c.status = ?9) AND (CAST(?10 AS {text}) = '' OR c.channel = ?10)
+    AND (CAST(?11 AS {text}) = '' OR c.assigned = ?11 OR (c.assigned IS NULL AND ?11 = '\u{1}unassigned'))
+    AND (lower(coalesce(c.customer_name, '')) LIKE ?12 ESCAPE '\\' OR lower(c.customer) LIKE ?12 ESCAPE '\\'
+        OR lower(c.id) LIKE ?12 ESCAPE '\\')"
+    };
+}
+
+/// A filter with its part of the changes, a limit, and what the list is narrowed to.
+pub(crate) const CONVERSATIONS: &str = concat!(
+    "SELECT c.* FROM (
+    SELECT * FROM ut_conversations WHERE scope = ?1 AND change < ?2 AND change > ?3 ORDER BY change DESC LIMIT 50000
+) c WHERE ",
+    readable!(),
+    narrowed!(),
+    " ORDER BY c.change DESC LIMIT ?8"
+);
+
+/// Scope, the change it is below.
+pub(crate) const CONVERSATIONS_END: &str =
+    "SELECT change FROM ut_conversations WHERE scope = ?1 AND change < ?2 ORDER BY change DESC LIMIT 1 OFFSET 49999";
+
+/// The eighth value is not used: the places are those of a page.
+pub(crate) const CONVERSATIONS_COUNT: &str = concat!(
+    "SELECT count(*) AS total FROM (
+    SELECT * FROM ut_conversations WHERE scope = ?1 AND change < ?2 AND change > ?3 ORDER BY change DESC LIMIT 50000
+) c WHERE CAST(?8 AS {int}) = 0 AND ",
+    readable!(),
+    narrowed!()
+);
+
+macro_rules! of_messages {
+    () => {
+        " FROM ut_messages WHERE scope = ?1 AND conversation_id = ?2
+    AND (CAST(?3 AS {int}) = 0 OR direction <> 'internal') AND (CAST(?4 AS {text}) = '' OR kind = ?4)
+    AND (CAST(?5 AS {text}) = '' OR direction = ?5) AND created_at > ?6 AND created_at < ?7"
+    };
+}
+
+/// As the count, and the seq it is below, and a limit.
+pub(crate) const MESSAGES: &str = concat!("SELECT *", of_messages!(), " AND seq < ?8 ORDER BY seq DESC LIMIT ?9");
+
+/// Scope, conversation, and what the list is narrowed to.
+pub(crate) const MESSAGES_COUNT: &str = concat!("SELECT count(*) AS total", of_messages!());
+
+/// Scope, from, to.
+pub(crate) const FIGURES: &str = "
+SELECT count(*) AS total, coalesce(sum(CASE WHEN c.status = 'closed' THEN 1 ELSE 0 END), 0) AS closed,
+    coalesce(CAST(sum(CASE WHEN c.status = 'closed' THEN c.closed_at - c.created_at ELSE 0 END) AS {int}), 0) AS resolution_ms,
+    coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM ut_escalations e WHERE e.scope = c.scope AND e.conversation_id = c.id)
+        THEN 1 ELSE 0 END), 0) AS escalated
+FROM ut_conversations c WHERE c.scope = ?1 AND c.created_at >= ?2 AND c.created_at < ?3";
+
+/// Scope.
+pub(crate) const LOADS: &str = "
+SELECT assigned, count(*) AS active FROM ut_conversations
+WHERE scope = ?1 AND assigned IS NOT NULL AND status <> 'closed' GROUP BY assigned";
