@@ -27,10 +27,8 @@ use crate::shard::io::{Hello, Input, Posted, Service};
 /// Answers one request to an engine path.
 pub(crate) async fn serve(connection: &Connection, route: &Route, request: Request<Incoming>) -> Response<Body> {
     let origin = connection.listening().judge(connection.ip, request.headers());
-    if request.method() == Method::OPTIONS && matches!(origin, Origin::Admitted(_) | Origin::Anyone) {
-        let mut response = respond::empty(204);
-        origin.write_preflight(request.headers(), response.headers_mut());
-        return response;
+    if let Some(answer) = respond::preflight(&origin, &request) {
+        return answer;
     }
     let mut response = route_request(connection, route, request, &origin).await;
     origin.write(response.headers_mut());

@@ -9,7 +9,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, header};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
@@ -84,6 +84,12 @@ async fn beside(connection: &Connection, mut request: Request<Incoming>) -> Resp
         Ok(client) => client,
         Err(refused) => return respond::forwarding(refused),
     };
+    // Pages of other origins ask applications as they ask the engine; an OPTIONS that is no preflight is a method like others.
+    let origin = connection.listening().judge(connection.ip, request.headers());
+    let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if let Some(answer) = respond::preflight(&origin, &request).filter(|_| preflight) {
+        return answer;
+    }
     request.extensions_mut().insert(ListenerId(connection.listener as u16));
     let switch = speakable(connection, &mut request);
     let answer = route(process.routers[connection.listener].clone(), client, request);
@@ -94,7 +100,10 @@ async fn beside(connection: &Connection, mut request: Request<Incoming>) -> Resp
             switch
         }
         (Some(_), Some(Err(refusal))) => *refusal,
-        _ => answer,
+        _ => {
+            origin.write(answer.headers_mut());
+            answer
+        }
     }
 }
 

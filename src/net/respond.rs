@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 
+use super::cors::Origin;
 use super::forwarded;
 use crate::engine::open::EngineError;
 use crate::engine::polling::Reply;
@@ -83,6 +84,16 @@ pub(crate) fn refusal(code: u16, text: &str) -> Vec<u8> {
 
 /// The media type of a sentence.
 pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What a preflight of a page that is let in is answered; `None`: this is another request.
+pub(crate) fn preflight<B>(origin: &Origin, request: &Request<B>) -> Option<Response<Body>> {
+    let is_admitted = matches!(origin, Origin::Admitted(_) | Origin::Anyone);
+    (request.method() == Method::OPTIONS && is_admitted).then(|| {
+        let mut response = empty(204);
+        origin.write_preflight(request.headers(), response.headers_mut());
+        response
+    })
+}
 
 /// A status without a body.
 pub(crate) fn empty(code: u16) -> Response<Body> {

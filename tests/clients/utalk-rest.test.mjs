@@ -122,6 +122,15 @@ describe("utalk by HTTP", { skip: daemonOnly }, () => {
       assert.equal(answer.headers["access-control-allow-headers"], "authorization,content-type,x-mine", path);
       assert.equal(answer.headers["access-control-allow-origin"], "https://page.example", path);
     }
+    const bearer = token("a", "agent");
+    for (const [origin, allowed] of [["https://page.example", "https://page.example"], ["https://evil.example", undefined]]) {
+      const answer = await chat.ask("GET", "/api/users/me", { bearer, headers: { origin } });
+      assert.deepEqual([answer.status, answer.headers["access-control-allow-origin"]], [200, allowed]);
+      const refused = await chat.ask("GET", "/api/users/me", { headers: { origin } });
+      assert.deepEqual([refused.status, refused.headers["access-control-allow-origin"]], [401, allowed], "a page reads refusals");
+    }
+    const plain = await chat.ask("OPTIONS", "/api/users/me", { headers: { origin: "https://page.example" } });
+    assert.equal(plain.status, 405, "no preflight");
   });
 
   test("a sixth login in a minute is told when to come back", async () => {
