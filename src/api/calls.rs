@@ -169,25 +169,33 @@ async fn each(api: &Api, owned: Owned, call: &Call, mut homes: Vec<Home>) -> Res
         let answers = api.backend.call(owned.row.name, Call { home: home.clone(), ..call.clone() }, Arc::default());
         asked.push((home, answers));
     }
-    let (mut told, mut missing) = (serde_json::Map::new(), Vec::new());
+    let (mut told, mut missing, mut worst) = (serde_json::Map::new(), Vec::new(), 200);
     for (home, mut answers) in asked {
         let name = match home {
             Home::Tenant(name) => name,
             Home::Local => "local".to_owned(),
         };
         match timeout_at(deadline, answer::said(&mut *answers)).await {
-            Ok(Some(Answer::Reply(Reply { content: Content::Json(text), .. }))) => {
-                told.insert(name, serde_json::from_str(&text).unwrap_or(Value::Null));
+            Ok(Some(Answer::Reply(Reply { status, content }))) => {
+                worst = worst.max(status);
+                let said = if let Content::Json(text) = content { serde_json::from_str(&text).ok() } else { None };
+                told.insert(name, said.unwrap_or(Value::Null));
             }
-            Ok(Some(Answer::Reply(_))) => drop(told.insert(name, Value::Null)),
-            Ok(_) | Err(_) => missing.push(name),
+            Ok(_) | Err(_) => {
+                worst = worst.max(NOBODY);
+                missing.push(name);
+            }
         }
     }
-    let status = if told.is_empty() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::OK };
+    // A refusal of one home is its asker's to read; that one has failed is told to whoever would ask again.
+    let failed = StatusCode::from_u16(worst).ok().filter(StatusCode::is_server_error);
+    let status = failed.unwrap_or(StatusCode::OK);
     reply::json(status, json!({ "homes": told, "missing": missing }).to_string())
 }
 
 const NO_UPGRADE: Refused = Refused::new(426, "UPGRADE_REQUIRED", "a WebSocket is opened here");
+/// The status of a home that does not answer.
+const NOBODY: u16 = 504;
 const NOT_OF_JSON: Refused =
     Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes JSON, as Content-Type: application/json");
 const NO_JSON: Refused = Refused::new(400, "VALIDATION", "the body is not JSON");

@@ -104,7 +104,7 @@ impl std::error::Error for FetchError {}
 pub enum FetchFailure {
     /// The request is none: its URL, its headers.
     Invalid,
-    /// Too many requests wait already, in all or for this host.
+    /// Too many requests wait already, in all or for this host, or this one has waited until its time was over: nobody was asked.
     Busy,
     /// The name does not resolve.
     Dns,

@@ -165,7 +165,8 @@ pub struct Call {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
     At(Home),
-    /// By each of these. The answer names them: `{"homes":{"a":…},"missing":["b"]}`.
+    /// By each of these. The answer names them: `{"homes":{"a":…},"missing":["b"]}`, and is 200 unless one of them has failed or does
+    /// not answer.
     Each(Vec<Home>),
 }
 

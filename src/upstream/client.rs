@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,8 +38,9 @@ impl Client {
         Client { http, places: Places::new(bounds), kept: Mutex::new(Kept::new(bounds.idle_hosts)) }
     }
 
-    /// The answer, or why there is none; within the asker's bounds but for time, which is the caller's.
-    pub(super) async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, FetchError> {
+    /// The answer, or why there is none; within the asker's bounds but for time, which is the caller's. `begun` tells that it has waited
+    /// for its place and somebody may be asked.
+    pub(super) async fn fetch(&self, fetch: &Fetch, begun: &AtomicBool) -> Result<Fetched, FetchError> {
         let redirects_max = fetch.redirects.min(limit::FETCH_REDIRECTS_MAX);
         let bytes_max = fetch.bytes_max.min(limit::FETCH_BYTES_MAX);
         let mut hop = Hop::first(fetch)?;
@@ -46,6 +48,7 @@ impl Client {
         loop {
             let host = hop.host();
             let place = self.places.take(host.clone(), bytes_max).await?;
+            begun.store(true, Ordering::Relaxed);
             let rests = self.rests(&host);
             let request = hop.request(rests)?;
             let response = self.http.request(request).await.map_err(|error| failed(&host, &error))?;

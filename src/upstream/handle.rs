@@ -2,6 +2,7 @@
 //! Behind it one thread.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -84,8 +85,14 @@ impl Upstream {
         let client = self.inner.client.clone();
         self.inner.runtime.spawn(async move {
             let limit = Duration::from_millis(fetch.timeout_ms.min(FETCH_TIMEOUT_MS_MAX));
-            let late = |_| Err(FetchError::new(FetchFailure::TimedOut, "no whole answer in time"));
-            let came = tokio::time::timeout(limit, client.fetch(&fetch)).await.unwrap_or_else(late);
+            let begun = AtomicBool::new(false);
+            let late = |_| {
+                Err(match begun.load(Ordering::Relaxed) {
+                    true => FetchError::new(FetchFailure::TimedOut, "no whole answer in time"),
+                    false => FetchError::new(FetchFailure::Busy, "no place in time"),
+                })
+            };
+            let came = tokio::time::timeout(limit, client.fetch(&fetch, &begun)).await.unwrap_or_else(late);
             let sent = if came.is_ok() { fetch.body.len() } else { 0 };
             ticket.answer(came, sent);
         });

@@ -227,11 +227,16 @@ async fn of_several_homes_the_missing_are_named_at_one_deadline() {
     let begun = std::time::Instant::now();
     let got = ask(desk(&fake), public_get("/desk/each?of=a,b,c,d,a")).await;
     assert!(begun.elapsed() >= fake.settings.call_timeout);
-    assert_eq!((got.status, &got.json()["missing"]), (200, &json!(["b", "d"])));
+    assert_eq!((got.status, &got.json()["missing"]), (504, &json!(["b", "d"])));
     assert_eq!(got.json()["homes"], json!({"a": {"n": 1}, "c": {"n": 1}}));
     assert_eq!(fake.seen.calls.lock().unwrap().len(), 4, "each once");
     let got = ask(desk(&fake), public_get("/desk/each?of=b,d")).await;
     assert_eq!((got.status, &got.json()["missing"]), (504, &json!(["b", "d"])));
+    for (reply, status) in [(200, 200), (404, 200), (503, 503)] {
+        let fake = with(Some(Reply::json(reply, &json!({"n": 1}))));
+        let got = ask(desk(&fake), public_get("/desk/each?of=a,c")).await;
+        assert_eq!((got.status, got.json()["homes"]["c"]["n"].as_u64()), (status, Some(1)), "all say {reply}");
+    }
     let many = (0..=CALL_HOMES_MAX).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let got = ask(desk(&fake), public_get(&format!("/desk/each?of={many}"))).await;
     assert_eq!((got.status, fault(&got).as_str()), (400, "VALIDATION"));

@@ -239,6 +239,17 @@ fn beyond_the_bound_of_a_host_requests_wait_their_turn() {
     assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
+/// Such a request may be made once more without fear.
+#[test]
+fn one_whose_time_ends_before_its_turn_comes_has_asked_nobody() {
+    let peer = Peer::does(|stream| stream.read(&mut [0]).is_ok());
+    let bounds = Bounds { in_flight_per_host: 1, ..Bounds::default() };
+    let upstream = Upstream::bounded(&settings(), bounds).unwrap();
+    let first = submit(&upstream, Fetch { timeout_ms: 2_000, ..get(peer.url("/")) });
+    assert_eq!(fails(&upstream, Fetch { timeout_ms: 50, ..get(peer.url("/")) }), FetchFailure::Busy);
+    assert_eq!(came(&first).map_err(|error| error.kind), Err(FetchFailure::TimedOut));
+}
+
 #[test]
 fn at_the_end_whoever_waits_is_answered() {
     let peer = Peer::does(|stream| stream.read(&mut [0]).is_ok());
