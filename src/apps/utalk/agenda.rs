@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::audience::Audience;
 use super::scope::Due;
+use super::tables::calls::Left;
 use super::tables::sync::Change;
-use super::tables::{sync, users};
+use super::tables::{calls, sync, users};
 use super::turn::Turn;
 use super::user::User;
 use super::wish::Wait;
@@ -22,6 +23,7 @@ impl Turn<'_> {
         while let Some(due) = self.scope.agenda.next_due(self.now.mono) {
             match due {
                 Due::News => self.tell_news(),
+                Due::Call(conversation) => self.on_call_time(&conversation),
                 Due::Gone => self.on_gone(),
                 Due::Reload => self.ask(Job::Read(stored(&self.scope.key)), Wait::Scope),
                 Due::Silence(conversation, user) => self.stop_typing(&conversation, &user),
@@ -52,9 +54,11 @@ impl Turn<'_> {
         let stored: Vec<User> = outcome.rows(0)?;
         let last = outcome.rows::<Change>(1)?.iter().map(|change| change.0).max().unwrap_or(0);
         self.scope.change = self.scope.change.max(last);
+        let left: Vec<Left> = outcome.rows(2)?;
         for user in stored {
             self.scope.users.insert(user.id.clone(), user);
         }
+        self.resume_calls(left);
         Ok(())
     }
 
@@ -85,13 +89,21 @@ impl Turn<'_> {
             Wait::User(id) => self.on_user_written(&id, outcome.is_written()),
             Wait::Chosen { asker, chosen } => self.on_chosen(&asker, chosen, outcome),
             Wait::Scope => self.on_scope(outcome),
+            Wait::CallDropped(message_id) => self.on_call_dropped(&message_id),
+            Wait::CallMarked(conversation) => self.on_call_marked(&conversation, outcome),
+            Wait::Called(conversation, began) => self.on_called(&conversation, began, outcome),
+            Wait::CallDue(conversation, wait_ms) => self.on_call_due(&conversation, wait_ms),
+            Wait::CallEnded(conversation, number) => self.on_call_ended(&conversation, number, outcome),
+            Wait::CallLooked(conversation) => self.on_call_looked(&conversation, outcome),
+            Wait::Reported(reported) => self.on_reported(*reported, outcome),
+            Wait::Raised { back, number, payload } => self.on_raised(back, number, &payload, outcome),
         }
     }
 }
 
 /// The questions that load a scope.
 pub(super) fn stored(scope: &Arc<str>) -> Vec<Statement> {
-    vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope)]
+    vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope), calls::left(scope)]
 }
 
 /// How long a scope that could not be loaded waits for another try.

@@ -198,9 +198,14 @@ pub(super) struct Parties {
 
 impl Parties {
     /// `conv_<customer>_<ours>`, each in E.164: the customer is the one that is none of our numbers, else the first. Any other id is one of
-    /// the web.
+    /// the web, unless its second part is a page of ours: `conv_<customer>_<page>`.
     pub(super) fn of(id: &str, settings: &Settings) -> Parties {
         let numbers = id.strip_prefix("conv_").and_then(|rest| rest.split_once('_'));
+        let page = |ours: &str| settings.numbers.iter().find(|row| row.number == ours && !is_number(ours));
+        if let Some((customer, page)) = numbers.and_then(|(customer, ours)| Some((customer, page(ours)?))) {
+            let (channel, ours) = (page.channel.as_str().into(), page.number.as_str().into());
+            return Parties { channel, customer: customer.into(), ours };
+        }
         let Some((first, second)) = numbers.filter(|(first, second)| is_number(first) && is_number(second)) else {
             return Parties { channel: WEB.into(), customer: "".into(), ours: "".into() };
         };
@@ -230,13 +235,16 @@ mod tests {
     #[test]
     fn an_id_says_who_talks() {
         let number = |number: &str| Number { number: number.into(), ..Number::default() };
-        let settings = Settings { numbers: vec![number("+9"), number("+8")], ..Settings::default() };
+        let page = Number { channel: "facebook".into(), ..number("100200") };
+        let settings = Settings { numbers: vec![number("+9"), number("+8"), page], ..Settings::default() };
         for (id, channel, customer, ours) in [
             ("conv_+1_+2", "whatsapp", "+1", "+2"),
             ("conv_+1_+9", "whatsapp", "+1", "+9"),
             ("conv_+9_+1", "whatsapp", "+1", "+9"),
             ("conv_+9_+8", "whatsapp", "+9", "+8"),
             ("conv_test", "web", "", ""),
+            ("conv_7_100200", "facebook", "7", "100200"),
+            ("conv_100200_7", "web", "", ""),
             ("conv_1_2", "web", "", ""),
             ("conv_+1_+", "web", "", ""),
             ("conv_+1_+2_+3", "web", "", ""),

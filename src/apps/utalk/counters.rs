@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::app::Tally;
-use crate::app::metric::{Family, Metric};
+use crate::app::metric::{Buckets, Family, Metric};
+use crate::base::stats::Histogram;
 
 /// The families of utalk.
 pub(super) const METRICS: &[Family] = &[
@@ -14,6 +15,13 @@ pub(super) const METRICS: &[Family] = &[
     Family::counter("utalk_store_failures_total", &[], "Jobs of the store that failed."),
     Family::counter("utalk_alerts_total", &["rule"], "Alerts that were told, their ends as well."),
     Family::counter("utalk_alert_posts_lost_total", &[], "Alerts that a sink has not taken."),
+    Family::counter(
+        "utalk_webhooks_total",
+        &["result"],
+        "Messages and receipts that webhooks brought, by what came of them.",
+    ),
+    Family::histogram("utalk_provider_seconds", Buckets::MILLISECONDS, "How long the provider takes to answer."),
+    Family::gauge("utalk_provider_breaker_open", &[], "Whether the provider is not asked for a while."),
     Family::gauge("utalk_sockets", &["namespace"], "Sockets now."),
     Family::gauge("utalk_scopes", &[], "Workspaces in memory."),
 ];
@@ -25,6 +33,10 @@ pub(super) struct Counts {
     /// By direction and status.
     pub messages: BTreeMap<(&'static str, &'static str), u64>,
     pub duplicates: u64,
+    /// What webhooks brought, by what came of it.
+    pub webhooks: BTreeMap<&'static str, u64>,
+    /// Milliseconds of calls of the provider.
+    pub provider_ms: Histogram,
     pub rooms_full: u64,
     pub store_failures: u64,
 }
@@ -35,10 +47,18 @@ impl Counts {
         *self.messages.entry((direction, status)).or_default() += 1;
     }
 
+    /// A message or a receipt that a webhook brought has come to its end.
+    pub(super) fn webhook(&mut self, result: &'static str) {
+        *self.webhooks.entry(result).or_default() += 1;
+    }
+
     /// The samples of a scrape; `sockets` by namespace.
     pub(super) fn metrics(&self, scopes: usize, sockets: [usize; 3], out: &mut Vec<Metric>) {
         let messages = self.messages.iter();
         out.extend(messages.map(|((way, status), count)| Metric::count("utalk_messages_total", [way, status], *count)));
+        let webhooks = self.webhooks.iter();
+        out.extend(webhooks.map(|(result, count)| Metric::count("utalk_webhooks_total", [result], *count)));
+        out.push(Metric::histogram("utalk_provider_seconds", &self.provider_ms));
         for (namespace, sockets) in ["/app", "/agent", "/admin"].into_iter().zip(sockets) {
             out.push(Metric::count("utalk_sockets", [namespace], sockets as u64));
         }

@@ -1,11 +1,8 @@
 //! Where a message goes once it is stored: nowhere (it is sent by being there), or to a provider. The one seam between messages and providers.
 
-use std::sync::Arc;
-
 use super::conversation::{Row, WHATSAPP};
-use super::message::{Kind, Message};
+use super::message::Kind;
 use super::settings::{ProviderKind, Settings};
-use super::turn::Turn;
 
 /// The carrier of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,13 +18,5 @@ impl Carrier {
     pub(super) fn of(row: &Row, kind: Kind, settings: &Settings) -> Carrier {
         let by_provider = settings.provider.kind != ProviderKind::Loopback && &*row.channel == WHATSAPP;
         if by_provider && kind != Kind::Note { Carrier::Provider } else { Carrier::Nobody }
-    }
-}
-
-impl Turn<'_> {
-    /// A stored message that is `pending` goes on its way. Those who wait for it are among [`super::scope::Scope::sends`]; what comes of it
-    /// is told by [`Turn::end_sending`].
-    pub(super) fn dispatch(&mut self, message: Arc<Message>) {
-        self.end_sending(&message.message_id, &Err(super::perform::busy()));
     }
 }

@@ -15,23 +15,31 @@ mod accounts;
 mod agenda;
 mod alarm;
 mod audience;
+mod calls;
 mod change;
 mod connect;
 pub(crate) mod conversation;
 mod counters;
 mod dispatch;
+mod early;
 mod edit;
 mod events;
+mod hooked;
+mod hooks;
 mod http;
 mod inbound;
 mod memory;
 pub(crate) mod message;
+mod numbers;
 mod operation;
+mod outgoing;
 mod payload;
 mod perform;
 mod presence;
+mod provider;
 mod pulse;
 mod read;
+mod receipts;
 mod rules;
 mod scope;
 mod send;
@@ -43,6 +51,7 @@ mod tests;
 mod turn;
 mod typing;
 pub(crate) mod user;
+mod webhook;
 mod who;
 mod wish;
 
@@ -56,12 +65,14 @@ use self::accounts::Accounts;
 use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
 use self::scope::Scope;
 use self::settings::Settings;
+use self::tables::calls::Unfinished;
 use self::turn::{Shared, Turn};
 use self::who::{home_of, scope_of};
-use crate::app::effect::Effects;
+use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Connect};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
+use crate::app::kit::breaker;
 use crate::app::metric::Metric;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
@@ -86,6 +97,9 @@ const NAMESPACES: &[&str] = &["/app", "/agent", "/admin"];
 
 /// Scopes that one shard holds; beyond that, those that nobody is in are forgotten.
 const SCOPES_MAX: usize = 4_096;
+
+/// Until the store is asked again what the last process has left.
+const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// The application: its settings, the scopes at home here, and what it waits for.
 pub struct Utalk {
@@ -127,8 +141,31 @@ impl Utalk {
                 Home::Tenant(scope) if !http::is_login(&call.home) => Some(scope.clone()),
                 _ => None,
             },
+            AppInput::Wake { home: Home::Tenant(scope) } => Some(scope.clone()),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|scope| scope.to_string()),
             _ => None,
+        }
+    }
+
+    /// The process has begun: which scopes have messages that the last one has not settled?
+    fn look_for_left(&mut self, fx: &mut Effects) {
+        let token = self.shared.token();
+        self.shared.starting = Some(token);
+        fx.push(Effect::Job { job: Job::Read(vec![tables::calls::unfinished()]), token: Some(token) });
+    }
+
+    /// Each of them goes on at its home.
+    fn on_left(&mut self, outcome: &Outcome, fx: &mut Effects) {
+        match outcome.rows::<Unfinished>(0) {
+            Ok(scopes) => {
+                self.shared.starting = None;
+                fx.0.extend(scopes.iter().map(|scope| Effect::Wake { home: home_of(scope.0.to_string()) }));
+            }
+            Err(_) => {
+                let token = self.shared.token();
+                self.shared.starting = Some(token);
+                fx.push(Effect::Timer { token, after_ms: LOOK_AGAIN_MS });
+            }
         }
     }
 
@@ -199,7 +236,10 @@ impl Application for Utalk {
             AppInput::Event(event) => {
                 self.turn(cx, &scope, fx, |turn| turn.on_event(&event));
             }
-            AppInput::Started => self.shared.operation.on_started(cx, &self.settings, fx),
+            AppInput::Started => {
+                self.shared.operation.on_started(cx, &self.settings, fx);
+                self.look_for_left(fx);
+            }
             AppInput::Said { note, .. } => {
                 let Shared { operation, next_token, .. } = &mut self.shared;
                 let token = || {
@@ -218,6 +258,8 @@ impl Application for Utalk {
             AppInput::Expiring { socket, in_ms: 0, .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_expired(socket));
             }
+            AppInput::Timer { token } if self.shared.starting == Some(token) => self.look_for_left(fx),
+            AppInput::Done { token, outcome } if self.shared.starting == Some(token) => self.on_left(&outcome, fx),
             AppInput::Timer { token } if scope.is_empty() => {
                 self.shared.operation.tick.errors.connection += self.refused.take();
                 let active = self.scopes.values().map(|scope| scope.seats.len() as u64).sum();
@@ -249,7 +291,7 @@ impl Application for Utalk {
                     self.turn(cx, &scope, fx, |turn| turn.on_draining());
                 }
             }
-            // It asks nobody for acks, and a scope is loaded when somebody comes.
+            // It asks nobody for acks; a scope that is woken is loaded by that, and goes on by itself.
             _ => {}
         }
     }
@@ -263,6 +305,8 @@ impl Application for Utalk {
         }
         self.shared.counts.metrics(self.scopes.len(), sockets, out);
         self.shared.operation.metrics(out);
+        let is_open = self.shared.breaker.is_some_and(|breaker| breaker.state() == breaker::State::Open);
+        out.push(Metric::count("utalk_provider_breaker_open", [], is_open.into()));
     }
 
     fn name(&self) -> &'static str {

@@ -81,6 +81,7 @@ impl Turn<'_> {
             What::Edit(edit) => self.edit(asker, &conversation, edit),
             #[cfg(test)]
             What::Assign(agent) => self.assign_for_test(asker, &conversation, agent),
+            What::Tell(told) => self.tell_fate(&told),
         }
     }
 

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::early::Early;
 use super::memory::Conversation;
 use super::message::Message;
+use super::outgoing::{Call, OUTGOING_MAX, Outgoing};
 use super::settings::Settings;
 use super::user::{Presence as Chosen, User};
 use super::who::{Role, Who};
-use super::wish::{Sending, Waiting};
+use super::wish::{Hooked, Sending, Waiting};
 use crate::app::Token;
 use crate::app::effect::Room;
 use crate::app::kit::agenda::{Agenda, Timer};
 use crate::app::kit::presence::Presence;
 use crate::app::kit::rate::Meter;
-use crate::base::ids::{NspIndex, SocketRef};
+use crate::base::ids::{NspIndex, ReqId, SocketRef};
 use crate::base::time::{Millis, Now, WallMillis};
 
 /// All that is known of a scope here.
@@ -41,6 +43,11 @@ pub(super) struct Scope {
     pub sends: BTreeMap<Arc<str>, Sending>,
     /// Users that type: user and conversation, with the socket that does.
     pub typing: BTreeMap<(Arc<str>, Arc<str>), SocketRef>,
+    /// Messages on their way to the provider.
+    pub outgoing: Outgoing<Call>,
+    pub early: Early,
+    /// Webhooks that are not answered yet.
+    pub hooked: BTreeMap<ReqId, Hooked>,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
     /// The last change number that was given.
@@ -85,6 +92,8 @@ pub(super) enum Due {
     Gone,
     /// What is stored of the scope is asked for again.
     Reload,
+    /// A conversation goes on with its call of the provider.
+    Call(Arc<str>),
     /// Somebody's typing in a conversation stops: conversation, user.
     Silence(Arc<str>, Arc<str>),
 }
@@ -122,6 +131,9 @@ impl Scope {
             loading: BTreeMap::new(),
             sends: BTreeMap::new(),
             typing: BTreeMap::new(),
+            outgoing: Outgoing::new(OUTGOING_MAX),
+            early: Early::default(),
+            hooked: BTreeMap::new(),
             agenda: Agenda::default(),
             timer: Timer::new(timer),
             change: 0,
@@ -187,6 +199,14 @@ impl Scope {
         self.remembered -= conversation.remember(message).map_or(0, |oldest| oldest.weight());
     }
 
+    /// A message that has been written before is another one now.
+    pub(super) fn refresh(&mut self, message: &Arc<Message>) {
+        let Some(conversation) = self.conversations.get_mut(&message.conversation) else { return };
+        if let Some(known) = conversation.ring.iter_mut().rev().find(|known| known.id == message.id) {
+            *known = message.clone();
+        }
+    }
+
     /// Whether there is nobody, and nothing on its way or due.
     pub(super) fn is_idle(&self) -> bool {
         self.seats.is_empty()
@@ -194,6 +214,8 @@ impl Scope {
             && self.in_flight.is_empty()
             && self.loading.is_empty()
             && self.sends.is_empty()
+            && self.outgoing.len() == 0
+            && self.hooked.is_empty()
             && self.agenda.deadline().is_none()
     }
 

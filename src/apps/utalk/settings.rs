@@ -190,10 +190,10 @@ settings! {
 }
 
 impl Settings {
-    /// Whom they name: the provider, the sinks of alerts, and whence files may be fetched.
+    /// Hosts that may be asked wherever they lead.
     pub(super) fn hosts(&self) -> Vec<String> {
-        let urls = [&self.provider.base_url, &self.alerts.slack_url, &self.alerts.pagerduty_url];
-        urls.into_iter().chain(&self.media.fetch_hosts).cloned().collect()
+        let named = [&self.provider.base_url, &self.alerts.slack_url, &self.alerts.pagerduty_url];
+        named.into_iter().chain(&self.media.fetch_hosts).filter(|host| !host.is_empty()).cloned().collect()
     }
 
     /// How often an event may come, by its name; 0: as often as it likes.

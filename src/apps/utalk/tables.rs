@@ -5,6 +5,7 @@
 //! missed are the rows beyond the number it knows.
 
 pub(crate) mod accounts;
+pub(crate) mod calls;
 pub(crate) mod conversations;
 pub(crate) mod lists;
 pub(crate) mod messages;
@@ -17,7 +18,10 @@ use crate::app::sql::{Migration, Row, RowError, Tables};
 /// For the row of the table of applications.
 pub(crate) const TABLES: Tables = Tables {
     owner: "utalk",
-    migrations: &[Migration { what: "the tables", sql: CREATE }],
+    migrations: &[
+        Migration { what: "the tables", sql: CREATE },
+        Migration { what: "calls of a provider", sql: calls::ADD_CALLS },
+    ],
     statements: &[
         accounts::BY_EMAIL,
         accounts::BY_ID,
@@ -28,6 +32,14 @@ pub(crate) const TABLES: Tables = Tables {
         accounts::USE_UP,
         accounts::END_FAMILY,
         accounts::SWEEP,
+        calls::DUE,
+        calls::BEGIN,
+        calls::REST,
+        calls::SETTLE,
+        calls::RAISE,
+        calls::NAMED,
+        calls::LEFT,
+        calls::UNFINISHED,
         conversations::CREATE,
         conversations::ADVANCE,
         conversations::RECEIVE,

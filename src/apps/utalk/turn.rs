@@ -16,6 +16,7 @@ use crate::app::effect::{Effect, Effects, Token};
 use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobError};
 use crate::app::kit::ack::{AckStyle, Fail};
+use crate::app::kit::breaker::Breaker;
 use crate::app::sql::Statement;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
@@ -23,6 +24,10 @@ use crate::base::time::Now;
 /// What the whole application keeps beside its scopes.
 pub(super) struct Shared {
     pub counts: Counts,
+    /// Of the provider, once it was asked.
+    pub breaker: Option<Breaker>,
+    /// The look for what the last process has left, until it has come back.
+    pub starting: Option<Token>,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     pub next_token: u64,
     pub operation: Operation,
@@ -33,7 +38,8 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new() -> Shared {
         let (counts, waiting, operation) = (Counts::default(), BTreeMap::new(), Operation::new(OPERATION));
-        Shared { counts, waiting, next_token: OPERATION.0, operation, remembered: 0 }
+        let (next_token, breaker, starting) = (OPERATION.0, None, None);
+        Shared { counts, waiting, next_token, operation, remembered: 0, breaker, starting }
     }
 
     /// Whether scopes hold more messages than they should.
@@ -87,6 +93,7 @@ impl Turn<'_> {
                 let reply = form(Ok(&json!(reply)), self.now.wall);
                 self.fx.push(Effect::Reply { req, reply });
             }
+            Back::Part { req } => self.part_is_done(req, Ok(&json!(reply))),
             Back::Nobody => {}
         }
     }
@@ -112,6 +119,7 @@ impl Turn<'_> {
                 let reply = form(Err(fail), self.now.wall);
                 self.fx.push(Effect::Reply { req, reply });
             }
+            Back::Part { req } => self.part_is_done(req, Err(fail)),
             Back::Nobody => {}
         }
     }

@@ -96,6 +96,8 @@ pub(super) enum Back {
     },
     /// By a reply that `form` makes of what came of it.
     Call { req: ReqId, form: Form },
+    /// To a webhook of which it is one part.
+    Part { req: ReqId },
     /// Nowhere: the daemon itself has asked.
     Nobody,
 }

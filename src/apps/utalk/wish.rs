@@ -4,13 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::conversation::{Priority, Status};
 use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
 use super::user::Presence;
-use super::who::Asker;
-use crate::base::time::WallMillis;
+use super::webhook::Receipt;
+use super::who::{Asker, Back};
+use crate::app::kit::ack::Fail;
+use crate::base::ids::SocketRef;
+use crate::base::time::{Millis, WallMillis};
 
 /// Somebody asks something of a conversation.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub(super) enum What {
     Show(Show),
     /// It is made, unless it is there.
     Open(Opening),
+    /// Others are told what has become of a message.
+    Tell(Box<Told>),
     /// To this agent, without rules.
     #[cfg(test)]
     Assign(Arc<str>),
@@ -118,6 +125,40 @@ pub(super) enum Changed {
     Edited,
 }
 
+/// A receipt, and who has brought it.
+#[derive(Debug)]
+pub(super) struct Reported {
+    pub receipt: Receipt,
+    pub back: Back,
+}
+
+/// What has become of a message, for those who have not asked.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub message: Arc<Message>,
+    pub came: Came,
+    /// Sockets that know it by their answers.
+    pub by: Vec<SocketRef>,
+}
+
+/// What it is that others are told.
+#[derive(Clone, Debug)]
+pub(super) enum Came {
+    Sent,
+    Failed(Fail),
+    Delivered,
+    Read,
+}
+
+/// A webhook whose parts are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Hooked {
+    pub left: usize,
+    /// Of the first message.
+    pub message_id: Option<Value>,
+    pub fail: Option<Fail>,
+}
+
 /// What a job will have been about when it comes back.
 #[derive(Debug)]
 pub(super) enum Wait {
@@ -143,6 +184,26 @@ pub(super) enum Wait {
     },
     /// What is stored of the scope, once more.
     Scope,
+    /// A message for which there was no room on the way to the provider, by its messageId.
+    CallDropped(Arc<str>),
+    /// That a call of a conversation begins.
+    CallMarked(Arc<str>),
+    /// The provider; since when.
+    Called(Arc<str>, Millis),
+    /// That a call is due once more; in how many milliseconds.
+    CallDue(Arc<str>, u64),
+    /// What has come of a call; the change's number.
+    CallEnded(Arc<str>, u64),
+    /// The message that a call was about.
+    CallLooked(Arc<str>),
+    /// The message of a receipt.
+    Reported(Box<Reported>),
+    /// A receipt; the change's number, and the answer to whoever has brought it.
+    Raised {
+        back: Back,
+        number: u64,
+        payload: Value,
+    },
 }
 
 /// A sync that waits for the store.

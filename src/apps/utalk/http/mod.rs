@@ -20,6 +20,7 @@ use self::wants::Show;
 use super::accounts;
 use super::connect::is_access;
 use super::events::too_often;
+use super::hooks;
 use super::payload::{Why, wrong};
 use super::settings::Settings;
 use super::turn::Turn;
@@ -77,6 +78,24 @@ pub(crate) const HTTP: Http = Http {
         },
         get("kpis-agents", "/api/kpis/agents", "What agents have to do."),
         Route { params: &[LIMIT, CURSOR], ..get("team", "/api/team", "The people of a workspace, the newest first.") },
+        hooks::from_twilio("webhook_twilio_inbound", "/webhooks/twilio/whatsapp"),
+        hooks::from_twilio("webhook_twilio_status", "/webhooks/twilio/status"),
+        hooks::from_twilio("webhook_twilio_messages", "/api/messages/webhook"),
+        hooks::from_twilio("webhook_twilio_callback", "/api/twilio/status-callback"),
+        hooks::verifies("webhook_whatsapp_verify", "/webhooks/whatsapp"),
+        hooks::from_meta(
+            "webhook_whatsapp",
+            "/webhooks/whatsapp",
+            "Messages and receipts of WhatsApp Cloud, signed.",
+            hooks::of_whatsapp,
+        ),
+        hooks::verifies("webhook_messenger_verify", "/webhooks/facebook/verify"),
+        hooks::from_meta(
+            "webhook_messenger",
+            "/webhooks/facebook/messages",
+            "Messages of Messenger, signed.",
+            hooks::of_messenger,
+        ),
     ],
     error: envelope::refused,
     ..Http::NONE
@@ -162,9 +181,9 @@ pub(super) fn is_login(home: &Home) -> bool {
 }
 
 impl Turn<'_> {
-    /// A call of somebody with a token.
+    /// A call of somebody with a token, or of a webhook, which has none.
     pub(super) fn on_call(&mut self, req: ReqId, call: &Call) {
-        let Some(identity) = call.identity.as_deref() else { return };
+        let Some(identity) = call.identity.as_deref() else { return self.on_webhook(req, call) };
         let asker = Asker { who: Arc::new(Who::of(identity)), back: Back::Call { req, form: envelope::done } };
         let user = self.scope.users.get(&asker.who.user);
         if user.is_some_and(|user| user.status != Account::Active) {

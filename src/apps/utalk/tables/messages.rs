@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::word;
 use crate::app::settings::Word;
 use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
-use crate::apps::utalk::message::Message;
+use crate::apps::utalk::message::{Message, Status};
 use crate::base::time::WallMillis;
 
 impl FromRow for Message {
@@ -59,7 +59,9 @@ pub(crate) fn add(scope: &Arc<str>, message: &Message) -> Statement {
     let statement = statement.bind(&message.sender).bind(message.author.as_ref());
     let statement = statement.bind(message.direction.word()).bind(message.status.word());
     let statement = statement.bind(message.sid.as_ref()).bind(message.sent_at).bind(message.created_at);
-    statement.bind(message.change).touching(1)
+    // What is pending waits for the provider.
+    let call = (message.status == Status::Pending).then_some("due");
+    statement.bind(message.change).bind(call).touching(1)
 }
 
 /// The message of this messageId.
@@ -91,8 +93,8 @@ pub(crate) fn use_media(scope: &Arc<str>, conversation: &Arc<str>, media: &Arc<s
 /// See [`add`].
 pub(crate) const ADD: &str = "
 INSERT INTO ut_messages (scope, id, message_id, conversation_id, seq, inbound, kind, text, media_id, metadata, sender,
-    author, direction, status, attempt, sid, sent_at, created_at, change)
-SELECT ?1, ?2, ?3, ?4, last_seq, last_inbound, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16
+    author, direction, status, attempt, sid, sent_at, created_at, change, call)
+SELECT ?1, ?2, ?3, ?4, last_seq, last_inbound, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16, ?17
 FROM ut_conversations WHERE scope = ?1 AND id = ?4
 ON CONFLICT DO NOTHING";
 

@@ -1,9 +1,12 @@
 //! utalk in the world of tests: scenarios of the contract, failures, two scopes beside each other.
 
 mod events;
+mod hooks;
 mod messages;
 mod operation;
 mod people;
+mod provided;
+mod provider;
 mod reading;
 mod rest;
 mod rest_conversations;
