@@ -8,6 +8,7 @@ use super::webhook::{Notice, meta, twilio};
 use super::who::{home_of, scope_key};
 use crate::app::route::{Bare, Body, Call, Method, Param, Place, Refused, Route};
 
+/// A webhook of Twilio: messages of customers, and receipts of ours.
 pub(super) const fn from_twilio(name: &'static str, path: &'static str) -> Route {
     let headers = &[HOST, TWILIO_SIGNATURE, TWILIO_SETTINGS];
     Route {
@@ -23,6 +24,7 @@ pub(super) const fn from_twilio(name: &'static str, path: &'static str) -> Route
     }
 }
 
+/// A webhook of WhatsApp Cloud or Messenger.
 pub(super) const fn from_meta(
     name: &'static str,
     path: &'static str,
@@ -33,6 +35,7 @@ pub(super) const fn from_meta(
     Route { bare: Bare::AtRoot, body, ..Route::new(name, Method::Post, path, doc, home) }
 }
 
+/// The question whether we are there, which they ask once.
 pub(super) const fn verifies(name: &'static str, path: &'static str) -> Route {
     let doc = "Whether we are there, as Meta asks when a webhook is set up.";
     Route { bare: Bare::AtRoot, params: VERIFY, ..Route::new(name, Method::Get, path, doc, of_verification) }

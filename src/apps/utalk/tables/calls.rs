@@ -110,7 +110,7 @@ pub(crate) const REST: &str = "UPDATE ut_messages SET call = NULL WHERE scope = 
 /// It is not pending any more.
 pub(crate) const SETTLE: &str = "
 UPDATE ut_messages SET call = NULL, status = ?3, error = ?4, reason = ?5, change = ?7, sid = ?8,
-    sent_at = CASE WHEN ?3 = 'sent' THEN ?6 END
+    sent_at = CASE WHEN ?3 = 'sent' THEN ?6 ELSE sent_at END
 WHERE scope = ?1 AND id = ?2 AND status = 'pending' RETURNING *";
 
 /// A receipt that is news; `?8` is its rank.

@@ -96,8 +96,8 @@ fn escaped(char: char) -> impl Iterator<Item = char> {
 
 macro_rules! narrowed {
     () => {
-        " AND (CAST(?9 AS {text}) = '' OR c.status = ?9) AND (CAST(?10 AS {text}) = '' OR c.channel = ?10)
-    AND (CAST(?11 AS {text}) = '' OR c.assigned = ?11 OR (c.assigned IS NULL AND ?11 = '\u{1}unassigned'))
+        " AND (CAST(?9 AS TEXT) = '' OR c.status = ?9) AND (CAST(?10 AS TEXT) = '' OR c.channel = ?10)
+    AND (CAST(?11 AS TEXT) = '' OR c.assigned = ?11 OR (c.assigned IS NULL AND ?11 = '\u{1}unassigned'))
     AND (lower(coalesce(c.customer_name, '')) LIKE ?12 ESCAPE '\\' OR lower(c.customer) LIKE ?12 ESCAPE '\\'
         OR lower(c.id) LIKE ?12 ESCAPE '\\')"
     };
@@ -129,8 +129,8 @@ pub(crate) const CONVERSATIONS_COUNT: &str = concat!(
 macro_rules! of_messages {
     () => {
         " FROM ut_messages WHERE scope = ?1 AND conversation_id = ?2
-    AND (CAST(?3 AS {int}) = 0 OR direction <> 'internal') AND (CAST(?4 AS {text}) = '' OR kind = ?4)
-    AND (CAST(?5 AS {text}) = '' OR direction = ?5) AND created_at > ?6 AND created_at < ?7"
+    AND (CAST(?3 AS {int}) = 0 OR direction <> 'internal') AND (CAST(?4 AS TEXT) = '' OR kind = ?4)
+    AND (CAST(?5 AS TEXT) = '' OR direction = ?5) AND created_at > ?6 AND created_at < ?7"
     };
 }
 

@@ -384,7 +384,8 @@ fn a_user_is_known_after_it_has_connected_once() {
 
 #[test]
 fn a_scope_that_could_not_be_loaded_is_loaded_when_the_store_works_again() {
-    let mut world = World::new();
+    // No ticks of the process among its timers.
+    let mut world = World::with(Settings { metrics_interval_ms: 3_600_000, ..Settings::default() });
     let a = world.person("a", "agent");
     world.asks(a, "presence:set", json!({"status": "away"}));
     world.says(a, WEB, "Hola");
