@@ -119,7 +119,7 @@ UPDATE ut_messages SET call = NULL, status = ?3, error = ?4, reason = ?5, change
     sent_at = CASE WHEN ?3 = 'failed' THEN sent_at ELSE coalesce(sent_at, ?6) END,
     delivered_at = CASE WHEN ?3 IN ('delivered', 'read') THEN coalesce(delivered_at, ?6) ELSE delivered_at END,
     read_at = CASE WHEN ?3 = 'read' THEN ?6 ELSE read_at END
-WHERE scope = ?1 AND id = ?2 AND direction = 'outbound' AND ?8 > CASE status
+WHERE scope = ?1 AND id = ?2 AND direction = 'outbound' AND CAST(?8 AS {int}) > CASE status
     WHEN 'received' THEN 0 WHEN 'pending' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 ELSE 5 END
 RETURNING *";
 
