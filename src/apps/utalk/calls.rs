@@ -102,7 +102,7 @@ impl Turn<'_> {
     /// The provider has answered, or has not.
     pub(super) fn on_called(&mut self, conversation: &Arc<str>, began: Millis, outcome: &Outcome) {
         let (now, settings) = (self.now, &self.settings.provider);
-        let none = Err(FetchError::new(FetchFailure::Unavailable, "no request was made"));
+        let none = Err(FetchError::new(FetchFailure::Busy, "no request was made"));
         let result = if let Outcome::Fetched(result) = outcome { result } else { &none };
         let Some(head) = self.scope.outgoing.head(conversation, Stage::Calling) else { return };
         let call = &mut head.message;

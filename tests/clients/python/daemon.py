@@ -14,6 +14,19 @@ ORACLE = os.environ.get("SIOD_ORACLE") == "1"
 BUILT = os.environ.get("CARGO_TARGET_DIR", str(CLIENTS / "../../target"))
 BIN = os.environ.get("SIOD_BIN", f"{BUILT}/debug/siod")
 START_SECONDS_MAX = 20
+CONFIG = """
+[server]
+shards = 2
+data_dir = "{dir}/data"
+[[listener]]
+bind = "127.0.0.1:{port}"
+[admin]
+bind = "127.0.0.1:{admin}"
+[store]
+url = "memory:"
+[apps.utalk]
+enabled = true
+"""
 
 
 def free_port():
@@ -23,13 +36,18 @@ def free_port():
 
 
 class Daemon:
-    """The conformance fixture; with the official server it also has the events of `lab`."""
+    """The conformance fixture; with the official server it also has the events of `lab`. With settings of utalk it is that application."""
 
-    def __init__(self):
+    def __init__(self, utalk=None):
         port = free_port()
+        self.dir = tempfile.TemporaryDirectory()
         self.url = f"http://127.0.0.1:{port}"
         command = ["node", str(CLIENTS / "oracle.mjs"), f"127.0.0.1:{port}"] if ORACLE else [
             BIN, "conformance", "--listen", f"127.0.0.1:{port}"]
+        if utalk is not None:
+            config = pathlib.Path(self.dir.name) / "siod.toml"
+            config.write_text(CONFIG.format(port=port, admin=free_port(), dir=self.dir.name) + utalk)
+            command = [BIN, "run", "--config", str(config)]
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
         try:
@@ -59,3 +77,4 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.log.close()
+        self.dir.cleanup()

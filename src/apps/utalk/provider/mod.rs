@@ -136,13 +136,14 @@ fn has_left(kind: FetchFailure) -> bool {
         | FetchFailure::Dns
         | FetchFailure::Forbidden
         | FetchFailure::Refused
-        | FetchFailure::Tls
-        | FetchFailure::Unavailable => false,
+        | FetchFailure::Tls => false,
         FetchFailure::TimedOut
         | FetchFailure::TooLarge
         | FetchFailure::Protocol
         | FetchFailure::Cut
-        | FetchFailure::Redirects => true,
+        | FetchFailure::Redirects
+        // The daemon has ended while it was under way.
+        | FetchFailure::Unavailable => true,
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
     fn only_what_has_surely_not_left_is_asked_again() {
         for kind in FetchFailure::ALL {
             let expected = match kind.label() {
-                "timed_out" | "too_large" | "protocol" | "cut" | "redirects" => Answer::Unknown,
+                "timed_out" | "too_large" | "protocol" | "cut" | "redirects" | "unavailable" => Answer::Unknown,
                 _ => Answer::Unprocessed,
             };
             assert_eq!(twilio::read(&Err(FetchError::new(kind, ""))), expected, "{}", kind.label());

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::provided::{MESSAGES, OURS, THEIRS, inbound, meta, only, ours, receipt, twilio, two_agents, world};
+use super::provided::{
+    MESSAGES, OURS, THEIRS, form, inbound, meta, only, ours, receipt, settings, signature, twilio, two_agents, world,
+};
 use super::world::{APP, CUSTOMER};
 use crate::apps::utalk::ROW;
 use crate::apps::utalk::message::Status;
@@ -143,6 +145,23 @@ fn what_is_not_signed_reaches_no_home() {
     world.requests_with(&ROW, "POST", "/utalk/webhooks/twilio/whatsapp", |call| call.body = form.into());
     assert_eq!(world.replies.last().unwrap().1["error"]["code"], json!("WEBHOOK_NOT_CONFIGURED"));
     assert_eq!(world.messages().len(), 0);
+}
+
+/// Behind a proxy that speaks TLS, an operator says what is called from outside.
+#[test]
+fn without_a_public_url_the_host_that_was_asked_for_is_signed() {
+    let mut world = world();
+    world.settings = Some(Arc::new(Settings { public_url: String::new(), ..settings() }));
+    let target = "/utalk/webhooks/twilio/whatsapp";
+    let fields = [("Body", "x"), ("From", THEIRS), ("MessageSid", "S1"), ("To", OURS)];
+    for (host, status) in [("127.0.0.1:3000", 200), ("chat.example", 403), ("", 403)] {
+        let signature = signature("http://127.0.0.1:3000/utalk/webhooks/twilio/whatsapp", &fields);
+        world.requests_with(&ROW, "POST", target, |call| {
+            call.headers = vec![("host", host.into()), ("x-twilio-signature", signature.into())];
+            call.body = form(&fields).into();
+        });
+        assert_eq!(world.replies.last().unwrap().0, status, "{host}");
+    }
 }
 
 #[test]

@@ -92,18 +92,28 @@ pub(super) fn bodies(world: &World) -> Vec<String> {
     world.outside.asked.iter().map(|fetch| field(fetch, "Body")).collect()
 }
 
-/// A webhook of Twilio, signed; its status and body.
-pub(super) fn twilio(world: &mut World, target: &str, fields: &[(&str, &str)]) -> (u16, Value) {
-    let form: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", percent::encode(value))).collect();
+/// Fields as a form.
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", percent::encode(value))).collect();
+    fields.join("&")
+}
+
+/// How Twilio signs them.
+pub(super) fn signature(url: &str, fields: &[(&str, &str)]) -> String {
     let mut signed = fields.to_vec();
     signed.sort_unstable();
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(TOKEN.as_bytes()).unwrap();
-    mac.update(format!("https://chat.example{target}").as_bytes());
+    mac.update(url.as_bytes());
     signed.iter().for_each(|(name, value)| mac.update(format!("{name}{value}").as_bytes()));
-    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    BASE64_STANDARD.encode(mac.finalize().into_bytes())
+}
+
+/// A webhook of Twilio, signed; its status and body.
+pub(super) fn twilio(world: &mut World, target: &str, fields: &[(&str, &str)]) -> (u16, Value) {
+    let signature = signature(&format!("https://chat.example{target}"), fields);
     world.requests_with(&ROW, "POST", target, |call| {
         call.headers = vec![("x-twilio-signature", signature.into())];
-        call.body = form.join("&").into();
+        call.body = form(fields).into();
     });
     world.replies.last().cloned().expect("it is answered")
 }

@@ -57,7 +57,7 @@ impl FromTwilio<'_> {
         let signature = BASE64_STANDARD.decode(signature.trim_ascii()).map_err(|_| Fault::Wrong)?;
         let fields = self.signed_fields().ok_or(Fault::Wrong)?;
         let urls = spellings(self.base).map(|base| base + self.target);
-        let is_good = match self.settings {
+        let is_good = match self.settings.filter(|settings| !settings.trim_ascii().is_empty()) {
             None => {
                 let is_of =
                     |token: &&Secret| urls.iter().any(|url| signs::<Hmac<Sha1>>(token, url, &fields, &signature));
@@ -196,6 +196,7 @@ mod tests {
         check(&Asked { body: &format!("{FORM}&x="), ..ASKED }, Err(Fault::Wrong));
         check(&Asked { body: &FORM.replace("NumMedia=0&", ""), ..ASKED }, Err(Fault::Wrong));
         check(&Asked { signature: " wqhNdvsQYrpCCCa+sEI5xFGypaI= ", ..ASKED }, Ok(()));
+        check(&Asked { settings: " ", ..ASKED }, Ok(()));
     }
 
     #[test]
