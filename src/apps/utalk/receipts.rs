@@ -10,12 +10,14 @@ use super::calls::{failed, fate};
 use super::message::{Direction, Message, Status};
 use super::provider::Refusal;
 use super::tables::calls::{self, Fate};
+use super::tables::messages;
 use super::turn::Turn;
 use super::webhook::Receipt;
 use super::who::{Asker, Back, Role, Who};
 use super::wish::{Came, Reported, Told, Wait, What, Wish};
 use crate::app::effect::Delivery;
 use crate::app::job::{Job, Outcome};
+use crate::app::kit::ack::Fail;
 use crate::app::settings::Word;
 use crate::base::ids::SocketRef;
 use crate::base::time::WallMillis;
@@ -25,15 +27,23 @@ impl Turn<'_> {
     pub(super) fn report(&mut self, back: Back, receipt: Receipt) {
         let id = receipt.id.as_deref().unwrap_or_default();
         let question = calls::named(&self.scope.key, id, &receipt.sid);
-        self.ask(Job::Read(vec![question]), Wait::Reported(Box::new(Reported { receipt, back })));
+        self.ask(Job::Read(vec![question]), Wait::Reported(Box::new(Reported { receipt, back, waits: true })));
+    }
+
+    /// Somebody of the scope says how a message fares: by our id, or by its messageId.
+    pub(super) fn report_of(&mut self, back: Back, id: &str, status: Status) {
+        let receipt = Receipt { id: Some(id.to_owned()), sid: String::new(), status, code: None };
+        let questions =
+            vec![calls::named(&self.scope.key, id, id), messages::by_message_id(&self.scope.key, &id.into())];
+        self.ask(Job::Read(questions), Wait::Reported(Box::new(Reported { receipt, back, waits: false })));
     }
 
     /// The message of a receipt was looked for.
     pub(super) fn on_reported(&mut self, reported: Reported, outcome: &Outcome) {
-        let Reported { mut receipt, back } = reported;
+        let Reported { mut receipt, back, waits } = reported;
         let asker = nobody(back);
-        let found = match outcome.rows::<Message>(0) {
-            Ok(rows) => rows.into_iter().next(),
+        let found = match outcome.rows::<Message>(0).and_then(|rows| Ok((rows, outcome.rows::<Message>(1)?))) {
+            Ok((named, others)) => named.into_iter().chain(others).next(),
             Err(error) => {
                 let fail = self.store_failed(&error);
                 return self.refuse(&asker, &fail);
@@ -56,6 +66,9 @@ impl Turn<'_> {
             Some(message) if is_early => {
                 receipt.id = Some(message.id.to_string());
                 self.scope.early.keep(self.now.mono, receipt);
+            }
+            None if !waits => {
+                return self.refuse(&asker, &Fail::new("MESSAGE_NOT_FOUND", "El mensaje no existe"));
             }
             None => self.scope.early.keep(self.now.mono, receipt),
             Some(_) => {}

@@ -130,6 +130,8 @@ pub(super) enum Changed {
 pub(super) struct Reported {
     pub receipt: Receipt,
     pub back: Back,
+    /// A message that is not there yet is waited for.
+    pub waits: bool,
 }
 
 /// What has become of a message, for those who have not asked.

@@ -9,7 +9,8 @@ use super::envelope;
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
 use crate::apps::utalk::edit::not_found;
-use crate::apps::utalk::payload::{Fields, conversation_fault};
+use crate::apps::utalk::message::Status;
+use crate::apps::utalk::payload::{Fields, Why, conversation_fault};
 use crate::apps::utalk::rules;
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::Asker;
@@ -39,6 +40,22 @@ impl Turn<'_> {
         fields.insert("conversationId".to_owned(), json!(id));
         let (conversation, draft) = Fields::new(SEND, fields).draft(self.settings)?;
         self.wish(What::Reply(draft).of(&asker.answered(envelope::message_and_conversation), conversation));
+        Ok(())
+    }
+
+    /// `PUT /api/messages/{id}/status`: as a receipt of a provider.
+    pub(super) fn set_message_status(
+        &mut self,
+        asker: &Asker,
+        call: &Call,
+        body: Map<String, Value>,
+    ) -> Result<(), Fail> {
+        let fields = Fields::new(call.route.name, body);
+        let status = fields.word("status")?.ok_or_else(|| fields.wrong("status", Why::Missing))?;
+        if !matches!(status, Status::Sent | Status::Failed | Status::Delivered | Status::Read) {
+            return Err(fields.wrong("status", Why::Invalid));
+        }
+        self.report_of(asker.back, call.param("id"), status);
         Ok(())
     }
 

@@ -70,6 +70,10 @@ pub(crate) const HTTP: Http = Http {
         Route { params: MESSAGES_OF, ..get("messages", "/api/messages", "Messages of a conversation.") },
         json(post("send", "/api/messages", "Sends a message, as message:send does.")),
         Route {
+            params: &[Param { name: "id", doc: "Id or messageId of a message", default: None }],
+            ..json(put("message-status", "/api/messages/{id}/status", "How a message fares; never back."))
+        },
+        Route {
             params: &[
                 Param { name: "startDate", doc: "From this time or day on", default: None },
                 Param { name: "endDate", doc: "Up to this time or day", default: None },
@@ -233,6 +237,12 @@ impl Turn<'_> {
             "open" | "amend" | "set-status" | "set-priority" | "read-all" | "read" | "send" | "reply" => {
                 writer(asker)?;
                 self.write_route(asker, call)?;
+            }
+            "message-status" => {
+                if !asker.who.role.sees_all() {
+                    return Err(forbidden());
+                }
+                self.set_message_status(asker, call, body(call)?)?;
             }
             "create-user" => {
                 admin(asker)?;

@@ -333,6 +333,41 @@ fn reading_by_http_moves_the_horizon_as_a_socket_does() {
 }
 
 #[test]
+fn a_status_of_a_message_goes_up_by_those_who_see_all_and_never_back() {
+    let (mut rest, agent) = world();
+    let service = rest.token("w1", "hook", "service");
+    let socket = rest.joins(&agent, 0);
+    rest.asks(socket, "join:conversation", json!({"conversationId": ONE}));
+    rest.heard(socket);
+    let path = "/api/messages/m1/status";
+    let id = rest.gets(&agent, &format!("{PATH}/messages"))["messages"][0]["id"].as_str().unwrap().to_owned();
+    for (path, status, event) in [
+        (path.to_owned(), "failed", "message:error"),
+        (path.to_owned(), "sent", ""),
+        (format!("/api/messages/{id}/status"), "delivered", "message:delivered"),
+        (path.to_owned(), "failed", ""),
+        (path.to_owned(), "read", "message:read"),
+        (path.to_owned(), "delivered", ""),
+    ] {
+        let (code, body) = rest.call(&service, "PUT", &path, json!({"status": status}));
+        assert_eq!((code, &body["data"]["messageId"]), (200, &json!("m1")), "{status}");
+        let names: Vec<String> = rest.heard(socket).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.concat(), event, "{status}");
+    }
+    for (token, path, body, expected) in [
+        (&agent, path, json!({"status": "read"}), (403, "FORBIDDEN")),
+        (&service, "/api/messages/other/status", json!({"status": "read"}), (404, "MESSAGE_NOT_FOUND")),
+        (&service, path, json!({"status": "pending"}), (400, "VALIDATION_ERROR")),
+        (&service, path, json!({"status": "gone"}), (400, "VALIDATION_ERROR")),
+        (&service, path, json!({}), (400, "VALIDATION_ERROR")),
+    ] {
+        assert_eq!(refused(&rest.call(token, "PUT", path, body)), expected);
+    }
+    let other = rest.token("w2", "hook", "service");
+    assert_eq!(refused(&rest.call(&other, "PUT", path, json!({"status": "read"}))), (404, "MESSAGE_NOT_FOUND"));
+}
+
+#[test]
 fn a_conversation_is_opened_once_by_its_customers_number() {
     let numbers = vec![
         Number { number: "+1".into(), workspace: "w2".into(), tenant: "t".into(), ..Number::default() },
