@@ -111,6 +111,8 @@ pub const POLLING_CLOSE_TIMEOUT_MS: u64 = 30_000;
 pub const WS_CLOSE_TIMEOUT_MS: u64 = 5_000;
 /// A drain closes its clients over the window that is configured, but no two of a shard further apart than this.
 pub const DRAIN_GAP_MS_MAX: u64 = 1_000;
+/// What applications say when a drain begins has this long before the first client is closed.
+pub const DRAIN_NOTICE_MS: u64 = 100;
 /// Bytes of log lines that wait to be written; a line that does not fit is dropped and counted.
 pub const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// The end of the process waits so long for its last lines to be written.

@@ -8,7 +8,7 @@ use super::peer::Timer;
 use crate::app::event::AppInput;
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, ConnKey, Key, PeerKey};
-use crate::base::limit::{DRAIN_GAP_MS_MAX, HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
+use crate::base::limit::{DRAIN_GAP_MS_MAX, DRAIN_NOTICE_MS, HEARING_GRACE_MS, UPGRADE_NOOP_INTERVAL_MS};
 use crate::base::time::Millis;
 use crate::engine::heartbeat::Phase;
 use crate::engine::polling::Reply;
@@ -154,7 +154,8 @@ impl Shard {
     }
 
     /// Every client and link is closed at its moment within the window, so that they do not all come back at once (F-17). A handful of
-    /// them need no long window.
+    /// them need no long window. What applications say at the end, of whatever home, comes first, and is read first: a client that reads
+    /// both at once drops what came before the end.
     pub(super) fn on_drain(&mut self, window_ms: u64) {
         self.draining = true;
         self.homes.local.extend((0..self.homes.apps.len()).map(|app| (AppId(app as u16), AppInput::Draining)));
@@ -168,7 +169,7 @@ impl Shard {
         let count = ends.len().max(1) as u64;
         let window_ms = window_ms.min(count * DRAIN_GAP_MS_MAX);
         for (index, end) in ends.into_iter().enumerate() {
-            self.wheel.arm(self.now.mono + window_ms * index as u64 / count, end);
+            self.wheel.arm(self.now.mono + DRAIN_NOTICE_MS + window_ms * index as u64 / count, end);
         }
         for echo in self.transports.conns.keys_of(Role::Echo) {
             self.close_connection(echo, CloseReason::ServerShuttingDown.ws_code());

@@ -32,7 +32,10 @@ impl Turn<'_> {
             (None, None) => Some(last),
             (None, Some(message)) => conversation.message(message).map(|message| Place::of(message)),
         };
-        let Some(place) = place else { return self.look_for(asker, id, reading) };
+        let Some(mut place) = place else { return self.look_for(asker, id, reading) };
+        if let Some(asked) = reading.message {
+            place.asked = asked;
+        }
         let horizon = self.horizon(id, &asker.who.user);
         if place.seq <= horizon.seq {
             return self.acknowledge_read(&asker, id, &place, horizon.at);
@@ -78,7 +81,7 @@ impl Turn<'_> {
     }
 
     fn acknowledge_read(&mut self, asker: &Asker, id: &Arc<str>, place: &Place, at: WallMillis) {
-        let reply = json!({"conversationId": id, "messageId": place.message_id, "readAt": at.to_string()});
+        let reply = json!({"conversationId": id, "messageId": place.asked, "readAt": at.to_string()});
         self.answer(asker, "conversation:read:acknowledged", &reply);
     }
 
@@ -136,7 +139,7 @@ fn read_payload(row: &Row, place: &Place, at: WallMillis, reader: &str, mut mark
 fn last_of(row: &Row) -> Place {
     let last: Value = row.last_message.as_deref().and_then(|last| serde_json::from_str(last).ok()).unwrap_or_default();
     let id: Arc<str> = last["id"].as_str().unwrap_or_default().into();
-    Place { message_id: id.clone(), id, seq: row.last_seq, inbound: row.last_inbound }
+    Place { message_id: id.clone(), asked: id.clone(), id, seq: row.last_seq, inbound: row.last_inbound }
 }
 
 /// Messages whose own rows say that they are read; of older ones it follows from their conversation's.

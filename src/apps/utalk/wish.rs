@@ -82,6 +82,8 @@ pub(super) struct Reading {
 pub(super) struct Place {
     pub id: Arc<str>,
     pub message_id: Arc<str>,
+    /// The one of both by which it was asked for.
+    pub asked: Arc<str>,
     pub seq: u64,
     pub inbound: u64,
 }
@@ -90,7 +92,8 @@ impl Place {
     /// The place of a message.
     pub(super) fn of(message: &Message) -> Place {
         let Message { id, message_id, seq, inbound, .. } = message;
-        Place { id: id.clone(), message_id: message_id.clone(), seq: *seq, inbound: *inbound }
+        let asked = message_id.clone();
+        Place { id: id.clone(), message_id: message_id.clone(), asked, seq: *seq, inbound: *inbound }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{apps, fleet, world};
 use crate::app::job::Outcome;
-use crate::base::limit::{PACKETS_PER_TURN_MAX, PARKED_EVENTS_LONG};
+use crate::base::limit::{DRAIN_NOTICE_MS, PACKETS_PER_TURN_MAX, PARKED_EVENTS_LONG};
 use crate::shard::testing::{Peer, Setup, World};
 
 /// More than what may wait, more than one read, more than one turn's share of a POST.
@@ -119,7 +119,7 @@ fn a_client_that_is_held_may_end_in_every_way_and_leaves_nothing() {
         },
         &|world, peer| {
             world.drains(0);
-            world.advance(0);
+            world.advance(DRAIN_NOTICE_MS);
             assert!(!peer.is_held(), "its answer to our close frame is read");
             peer.sends_close(Some(1001));
         },

@@ -1,7 +1,7 @@
 //! PROTOCOL 6, the connect timeout of PROTOCOL 11 and the drain of DESIGN 4.15: everything that happens by itself.
 
 use super::{apps, fleet, world};
-use crate::base::limit::HEARING_GRACE_MS;
+use crate::base::limit::{DRAIN_NOTICE_MS, HEARING_GRACE_MS};
 use crate::shard::testing::fleet::Fleet;
 use crate::shard::testing::socket::Frame;
 use crate::shard::testing::{Peer, Poller, Setup, World};
@@ -408,7 +408,7 @@ fn f17_few_clients_are_not_kept_waiting_for_a_long_window() {
     let peers: Vec<_> = (0..3).map(|_| world.websocket("/lab-root")).collect();
     peers.iter().for_each(|peer| drop((peer.joins("/", ""), peer.gets("42*"))));
     world.drains(600_000);
-    world.advance(0);
+    world.advance(DRAIN_NOTICE_MS);
     let told = || {
         let count = peers.iter().filter(|peer| peer.next().is_some()).count();
         world.advance(1_000);
@@ -426,6 +426,6 @@ fn f17_a_drain_never_says_41() {
     peer.joins("/", "");
     peer.gets("42*");
     world.drains(0);
-    world.advance(0);
+    world.advance(DRAIN_NOTICE_MS);
     peer.gets_close(Some(1001));
 }

@@ -1,7 +1,7 @@
 //! PROTOCOL 3: HTTP long-polling, row by row.
 
-use crate::base::limit::POLLING_BURST_FACTOR;
 use crate::base::limit::packets_max;
+use crate::base::limit::{DRAIN_NOTICE_MS, POLLING_BURST_FACTOR};
 use bytes::Bytes;
 
 use super::world;
@@ -282,7 +282,7 @@ fn a_post_in_flight_when_the_session_ends_is_answered() {
     let post = poller.post_opened(true);
     let get = poller.get();
     world.drains(0);
-    world.advance(0);
+    world.advance(DRAIN_NOTICE_MS);
     get.is("200 1");
     poller.post_body(&post, Posted::Body(Bytes::from_static(b"40")));
     post.is("400");
