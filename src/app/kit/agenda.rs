@@ -61,6 +61,16 @@ impl<T: Ord + Clone> Agenda<T> {
         self.order.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// Things to do.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
     /// Whether it is to be done.
     pub fn has(&self, thing: &T) -> bool {
         self.times.contains_key(thing)

@@ -8,7 +8,8 @@ use super::audience::Audience;
 use super::scope::Due;
 use super::tables::calls::Left;
 use super::tables::sync::Change;
-use super::tables::{calls, sync, users};
+use super::tables::work::OfAgent;
+use super::tables::{calls, sync, users, work};
 use super::turn::Turn;
 use super::user::User;
 use super::wish::Wait;
@@ -26,6 +27,12 @@ impl Turn<'_> {
                 Due::Call(conversation) => self.on_call_time(&conversation),
                 Due::Gone => self.on_gone(),
                 Due::Reload => self.ask(Job::Read(stored(&self.scope.key)), Wait::Scope),
+                Due::Assign => self.on_rested(),
+                Due::Waiting => self.on_waiting_due(),
+                // The end of the turn tells it.
+                Due::Queue => {}
+                Due::Late => self.look_for_late(),
+                Due::Dropped(agent) => self.on_drop(agent),
                 Due::Silence(conversation, user) => self.stop_typing(&conversation, &user),
             }
         }
@@ -33,6 +40,7 @@ impl Turn<'_> {
 
     /// At the end of every turn: presence is told, too much is forgotten, and the timer is set to what comes next.
     pub(super) fn finish(&mut self) {
+        self.assign_waiting();
         self.tell_news_when_due();
         self.scope.turns += 1;
         self.scope.forget_some(self.shared.is_full());
@@ -55,10 +63,12 @@ impl Turn<'_> {
         let last = outcome.rows::<Change>(1)?.iter().map(|change| change.0).max().unwrap_or(0);
         self.scope.change = self.scope.change.max(last);
         let left: Vec<Left> = outcome.rows(2)?;
+        let (loads, last): (Vec<OfAgent>, Vec<OfAgent>) = (outcome.rows(3)?, outcome.rows(4)?);
         for user in stored {
             self.scope.users.insert(user.id.clone(), user);
         }
         self.resume_calls(left);
+        self.begin_work(loads, last);
         Ok(())
     }
 
@@ -81,6 +91,7 @@ impl Turn<'_> {
             Wait::Stored(message_id) => self.on_taken(&message_id, outcome),
             Wait::Message(wish) => self.on_message_found(*wish, outcome),
             Wait::Changed(change) => self.on_changed(*change, outcome),
+            Wait::Work(lookup) => self.on_lookup(*lookup, outcome),
             Wait::Sync(syncing) => self.on_synced(&syncing, outcome),
             Wait::Listing(listing) => self.on_listed(&listing, outcome),
             Wait::Counting(counting) => self.on_counted(&counting, outcome),
@@ -103,7 +114,8 @@ impl Turn<'_> {
 
 /// The questions that load a scope.
 pub(super) fn stored(scope: &Arc<str>) -> Vec<Statement> {
-    vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope), calls::left(scope)]
+    let [loads, last] = work::loads(scope);
+    vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope), calls::left(scope), loads, last]
 }
 
 /// How long a scope that could not be loaded waits for another try.

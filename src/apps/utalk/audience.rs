@@ -30,6 +30,8 @@ pub(super) enum Audience<'a> {
     Party(&'a Row, Option<&'a Arc<str>>),
     /// Work: those who may read it, in all namespaces, and this user.
     Work(&'a Row, Option<&'a Arc<str>>),
+    /// Those who may read what waits for an agent, in all namespaces.
+    Queue,
     /// One user, in all namespaces.
     User(&'a Arc<str>),
     /// Everybody.
@@ -89,6 +91,7 @@ impl Turn<'_> {
                 rooms.extend(other.map(user));
                 rooms
             }
+            Audience::Queue => vec![self.scope.rooms.whole.clone(), self.scope.rooms.agents.clone()],
             Audience::User(id) => vec![user(id)],
             Audience::People => vec![self.scope.rooms.all.clone()],
             Audience::Lost(before, after) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::audience::Audience;
 use super::conversation::Row;
+use super::queue::Standing;
 use super::tables::conversations;
 use super::turn::Turn;
 use super::who::Asker;
@@ -39,10 +40,17 @@ impl Turn<'_> {
         });
         let Some(conversation) = self.scope.conversation(&id) else { return };
         conversation.is_changing = false;
+        let before = conversation.row.clone();
+        if let Ok(row) = &row {
+            conversation.row = row.clone();
+        }
+        if let Changed::Work(deed) = &change.what {
+            self.work_ended(&id, deed, row.is_ok());
+        }
         match row {
             Ok(row) => {
-                let before = std::mem::replace(&mut conversation.row, row.clone());
-                self.changed(change, &before, &row, outcome);
+                self.moved(&id, &Standing::of(&before, self.settings), &Standing::of(&row, self.settings));
+                self.changed(change, &before, row, outcome);
             }
             Err(error) => {
                 let fail = self.store_failed(&error);
@@ -53,14 +61,18 @@ impl Turn<'_> {
     }
 
     /// The change is on disk: the one who has asked is told first.
-    fn changed(&mut self, change: Change, before: &Row, row: &Row, outcome: &Outcome) {
+    fn changed(&mut self, change: Change, before: &Row, mut row: Row, outcome: &Outcome) {
         let Change { asker, what, number, .. } = change;
         match what {
-            Changed::Read { place, at } => self.has_read(&asker, row, place, at, number, outcome),
-            Changed::Edited => self.answer(&asker, "conversation", &row.shown(row.unread())),
+            Changed::Read { place, at } => self.has_read(&asker, &row, place, at, number, outcome),
+            Changed::Edited => {
+                self.answer(&asker, "conversation", &row.shown(row.unread()));
+                self.tell_withdrawn(before, &row);
+            }
+            Changed::Work(deed) => self.has_worked(&asker, before, &mut row, &deed, outcome),
         }
-        self.tell_lost(before, row);
-        self.tell_updated(row);
+        self.tell_lost(before, &row);
+        self.tell_updated(&row);
     }
 
     /// Those who may not read it any more are told, and are out of the room.

@@ -52,6 +52,7 @@ impl Turn<'_> {
 
     /// Keeps what a token says of its user, where that is new.
     fn know(&mut self, who: &Who, name: Option<&str>) {
+        self.doubt(&who.user);
         let name: Option<Arc<str>> = name.map(Arc::from);
         let known = self.scope.users.get_mut(&who.user);
         let user = match known {

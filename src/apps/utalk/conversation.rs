@@ -55,6 +55,8 @@ pub(crate) struct Row {
     pub last_inbound_at: Option<WallMillis>,
     /// Since when a customer waits for an answer.
     pub unanswered_at: Option<WallMillis>,
+    /// It was an agent's who has gone: it is before others that wait.
+    pub ahead: bool,
     /// The pending escalation, and whom it is offered to; nobody: anybody.
     pub offer: Option<Arc<str>>,
     pub offer_to: Option<Arc<str>>,
@@ -87,6 +89,7 @@ impl Row {
             last_message: None,
             last_inbound_at: None,
             unanswered_at: None,
+            ahead: false,
             offer: None,
             offer_to: None,
             created_at: now,

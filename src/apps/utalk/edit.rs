@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::conversation::{Row, Status};
+use super::tables::escalations;
 use super::turn::{Turn, access_denied};
 use super::who::Asker;
 use super::wish::{Changed, Edit};
@@ -21,7 +22,12 @@ impl Turn<'_> {
         match edited {
             Err(fail) => self.refuse(&asker, &fail),
             Ok((row, false)) => self.answer(&asker, "conversation", &row.shown(row.unread())),
-            Ok((row, true)) => self.amend(asker, &row, Changed::Edited, Vec::new()),
+            Ok((row, true)) => {
+                let is_over = row.status == Status::Closed;
+                let end = || escalations::end(&self.scope.key, id, Some(&asker.who.user), self.now.wall);
+                let also = is_over.then(end).into_iter().collect();
+                self.amend(asker, &row, Changed::Edited, also);
+            }
         }
     }
 
@@ -36,7 +42,7 @@ impl Turn<'_> {
 /// The row as it is to be, and whether that is another one.
 fn edited(row: Row, edit: Edit) -> Result<(Row, bool), Fail> {
     let Edit { status, customer_name, priority, tags } = edit;
-    let after = Row {
+    let mut after = Row {
         status: status.unwrap_or(row.status),
         customer_name: customer_name.or_else(|| row.customer_name.clone()),
         priority: priority.unwrap_or(row.priority),
@@ -45,6 +51,9 @@ fn edited(row: Row, edit: Edit) -> Result<(Row, bool), Fail> {
     };
     if !may_become(row.status, after.status) {
         return Err(Fail::new("INVALID_TRANSITION", "Cambio de estado no permitido"));
+    }
+    if after.status == Status::Closed {
+        (after.offer, after.offer_to, after.ahead) = (None, None, false);
     }
     let differs = after != row;
     Ok((after, differs))

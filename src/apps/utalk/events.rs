@@ -53,6 +53,12 @@ impl Events for Table {
         row("join:conversation", Run::Later(|turn, event| wish(turn, event, "join:conversation", What::Join))),
         row("leave:conversation", Run::Later(|turn, event| turn.on_leave(event))),
         row("presence:set", Run::Later(|turn, event| turn.on_presence_set(event))),
+        row("agent:takeover", Run::Later(|turn, event| turn.on_takeover(event))),
+        row("agent:return-to-bot", Run::Later(|turn, event| turn.on_return(event))),
+        row("agent:transfer", Run::Later(|turn, event| turn.on_transfer(event))),
+        row("escalation:start", Run::Later(|turn, event| turn.on_escalation(event))),
+        row("escalation:accept", Run::Later(|turn, event| turn.on_verdict(event, "escalation:accept"))),
+        row("escalation:reject", Run::Later(|turn, event| turn.on_verdict(event, "escalation:reject"))),
         #[cfg(test)]
         row(
             "test:assign",
@@ -177,7 +183,7 @@ impl Turn<'_> {
     }
 
     /// Asks something of a conversation on behalf of an event's sender, which is answered now or later.
-    fn wish_of(&mut self, event: &Event, conversation: std::sync::Arc<str>, what: What) -> Option<Value> {
+    pub(super) fn wish_of(&mut self, event: &Event, conversation: std::sync::Arc<str>, what: What) -> Option<Value> {
         let asker = self.asker(event)?;
         self.wish(Wish { asker, conversation, what });
         None

@@ -3,7 +3,8 @@
 //!
 //! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
-//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `agenda` → `tables`.
+//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `agenda`; the work
+//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep` → `tables`.
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
@@ -23,6 +24,8 @@ mod counters;
 mod dispatch;
 mod early;
 mod edit;
+mod escalate;
+pub(crate) mod escalation;
 mod events;
 mod hooked;
 mod hooks;
@@ -38,14 +41,18 @@ mod perform;
 mod presence;
 mod provider;
 mod pulse;
+pub(crate) mod queue;
 mod read;
 mod receipts;
 mod rules;
 mod scope;
 mod send;
 pub(crate) mod settings;
+mod sweep;
 mod sync;
 pub(crate) mod tables;
+mod take;
+mod task;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -54,6 +61,7 @@ pub(crate) mod user;
 mod webhook;
 mod who;
 mod wish;
+mod work;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -65,6 +73,7 @@ use self::accounts::Accounts;
 use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
 use self::scope::Scope;
 use self::settings::Settings;
+use self::sweep::Sweep;
 use self::tables::calls::Unfinished;
 use self::turn::{Shared, Turn};
 use self::who::{home_of, scope_of};
@@ -111,12 +120,15 @@ pub struct Utalk {
     shared: Shared,
     /// CONNECTs that were refused on their socket's shard since the last tick.
     refused: Cell<u64>,
+    sweep: Sweep,
 }
 
 impl Utalk {
     pub fn new(settings: Settings) -> Utalk {
         let (scopes, timers, accounts) = (BTreeMap::new(), BTreeMap::new(), Accounts::new());
-        Utalk { settings, scopes, timers, accounts, shared: Shared::new(), refused: Cell::new(0) }
+        let mut shared = Shared::new();
+        let sweep = Sweep::new(shared.token());
+        Utalk { settings, scopes, timers, accounts, shared, refused: Cell::new(0), sweep }
     }
 
     /// Runs one turn of a scope that is loaded; `false` if it is not.
@@ -230,6 +242,8 @@ impl Application for Utalk {
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         let scope = self.scope_of_input(&input).unwrap_or_default();
         match input {
+            AppInput::Timer { token } if self.sweep.is(token) => self.sweep.look(cx.now, &self.settings, fx),
+            AppInput::Done { token, outcome } if self.sweep.is(token) => self.sweep.on_found(&outcome, fx),
             AppInput::Connect(connect) => {
                 self.turn(cx, &scope, fx, |turn| turn.on_connect(&connect));
             }
@@ -239,6 +253,7 @@ impl Application for Utalk {
             AppInput::Started => {
                 self.shared.operation.on_started(cx, &self.settings, fx);
                 self.look_for_left(fx);
+                self.sweep.look(cx.now, &self.settings, fx);
             }
             AppInput::Said { note, .. } => {
                 let Shared { operation, next_token, .. } = &mut self.shared;

@@ -7,6 +7,7 @@ use super::conversation::Horizon;
 use super::edit::not_found;
 use super::memory::Conversation;
 use super::tables::conversations::{self, ReaderRow};
+use super::task::Task;
 use super::turn::Turn;
 use super::wish::{Wait, What, Wish};
 use crate::app::job::{Job, Outcome};
@@ -79,6 +80,7 @@ impl Turn<'_> {
             What::Receive(inbound) => self.receive(asker, &conversation, inbound),
             What::Read(reading) => self.read(asker, &conversation, reading),
             What::Edit(edit) => self.edit(asker, &conversation, edit),
+            What::Work(task) => self.perform_task(asker, &conversation, task),
             #[cfg(test)]
             What::Assign(agent) => self.assign_for_test(asker, &conversation, agent),
             What::Tell(told) => self.tell_fate(&told),
@@ -101,6 +103,10 @@ impl Turn<'_> {
             What::Send(draft) | What::Reply(draft) => {
                 let message_id = draft.message_id.clone();
                 self.refuse_message(&wish.asker, &message_id, &wish.conversation, fail);
+            }
+            What::Work(Task::Take(take)) => {
+                self.not_taken(&wish.conversation, take);
+                self.refuse(&wish.asker, fail);
             }
             _ => self.refuse(&wish.asker, fail),
         }

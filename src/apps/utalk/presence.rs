@@ -25,6 +25,7 @@ use crate::base::ids::SocketRef;
 impl Turn<'_> {
     /// Something of a user's presence changes: `was` is how it was before.
     pub(super) fn note(&mut self, user: &Arc<str>, by: Option<SocketRef>, was: (bool, Presence)) {
+        self.doubt(user);
         self.scope.news.entry(user.clone()).or_insert(News { by, was });
     }
 
@@ -51,6 +52,7 @@ impl Turn<'_> {
 
     fn gone(&mut self, user: &Arc<str>, seen: Presence) {
         self.note(user, None, (true, seen));
+        self.expect_drop(user);
         let at = self.now.wall;
         if let Some(known) = self.scope.users.get_mut(user) {
             known.last_seen = Some(at);

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::user::{Presence as Chosen, User};
 use super::who::{Role, Who};
 use super::wish::{Hooked, Sending, Waiting};
+use super::work::Work;
 use crate::app::Token;
 use crate::app::effect::Room;
 use crate::app::kit::agenda::{Agenda, Timer};
@@ -48,6 +49,7 @@ pub(super) struct Scope {
     pub early: Early,
     /// Webhooks that are not answered yet.
     pub hooked: BTreeMap<ReqId, Hooked>,
+    pub work: Work,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
     /// The last change number that was given.
@@ -94,6 +96,16 @@ pub(super) enum Due {
     Reload,
     /// A conversation goes on with its call of the provider.
     Call(Arc<str>),
+    /// The rest after a failure is over.
+    Assign,
+    /// Those who wait are asked for again.
+    Waiting,
+    /// `queue:updated` is told.
+    Queue,
+    /// Somebody may have waited for too long.
+    Late,
+    /// An agent may have gone for good.
+    Dropped(Arc<str>),
     /// Somebody's typing in a conversation stops: conversation, user.
     Silence(Arc<str>, Arc<str>),
 }
@@ -134,6 +146,7 @@ impl Scope {
             outgoing: Outgoing::new(OUTGOING_MAX),
             early: Early::default(),
             hooked: BTreeMap::new(),
+            work: Work::default(),
             agenda: Agenda::default(),
             timer: Timer::new(timer),
             change: 0,
@@ -207,7 +220,7 @@ impl Scope {
         }
     }
 
-    /// Whether there is nobody, and nothing on its way or due.
+    /// Whether there is nobody, and nothing on its way or due but what [`super::sweep`] finds in time.
     pub(super) fn is_idle(&self) -> bool {
         self.seats.is_empty()
             && self.jobs == 0
@@ -216,7 +229,7 @@ impl Scope {
             && self.sends.is_empty()
             && self.outgoing.len() == 0
             && self.hooked.is_empty()
-            && self.agenda.deadline().is_none()
+            && self.agenda.len() == usize::from(self.agenda.has(&Due::Late))
     }
 
     /// Forgets one of the conversations that were used least lately, where there are too many or `is_full` says that memory is; those on their

@@ -14,6 +14,7 @@ use super::memory::Conversation;
 use super::message::{Direction, Kind, Message, Status};
 use super::payload::Draft;
 use super::perform::busy;
+use super::queue::Standing;
 use super::rules;
 use super::tables::conversations::{self, Advanced};
 use super::tables::messages;
@@ -209,19 +210,31 @@ impl Turn<'_> {
                 let row: Row = outcome.rows(moved)?.into_iter().next().ok_or_else(missing)?;
                 let Row { last_seq, last_inbound, rev, change, .. } = row;
                 if let Some(conversation) = self.scope.conversation(&message.conversation) {
-                    conversation.row = row;
+                    let before = std::mem::replace(&mut conversation.row, row.clone());
+                    let (before, after) = (Standing::of(&before, self.settings), Standing::of(&row, self.settings));
+                    self.moved(&message.conversation, &before, &after);
                 }
                 of(Advanced { last_seq, last_inbound, rev, change })
             }
             direction => {
                 let advanced: Advanced = outcome.rows(moved)?.into_iter().next().ok_or_else(missing)?;
+                let settings = self.settings;
+                let mut moves = None;
                 if let Some(conversation) = self.scope.conversation(&message.conversation) {
                     let row = &mut conversation.row;
                     row.last_seq = advanced.last_seq;
                     if direction == Direction::Outbound {
                         (row.rev, row.change, row.updated_at) = (advanced.rev, advanced.change, now);
-                        (row.last_message, row.unanswered_at) = (Some(message.as_last()), None);
+                        row.last_message = Some(message.as_last());
+                        if row.unanswered_at.is_some() {
+                            let before = Standing::of(row, settings);
+                            (row.unanswered_at, row.ahead) = (None, false);
+                            moves = Some((before, Standing::of(row, settings)));
+                        }
                     }
+                }
+                if let Some((before, after)) = moves {
+                    self.moved(&message.conversation, &before, &after);
                 }
                 of(advanced)
             }
@@ -254,6 +267,9 @@ impl Turn<'_> {
             self.stop_typing(&message.conversation, &author);
         }
         self.tell_new(&message, creates, &by);
+        if message.direction == Direction::Inbound {
+            self.listen(&message);
+        }
         if message.status == Status::Pending {
             self.dispatch(message);
         }

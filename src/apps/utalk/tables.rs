@@ -7,10 +7,12 @@
 pub(crate) mod accounts;
 pub(crate) mod calls;
 pub(crate) mod conversations;
+pub(crate) mod escalations;
 pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod sync;
 pub(crate) mod users;
+pub(crate) mod work;
 
 use crate::app::settings::Word;
 use crate::app::sql::{Migration, Row, RowError, Tables};
@@ -56,6 +58,10 @@ pub(crate) const TABLES: Tables = Tables {
         lists::MESSAGES_COUNT,
         lists::FIGURES,
         lists::LOADS,
+        escalations::BEGIN,
+        escalations::DECIDE,
+        escalations::END,
+        escalations::BY_ID,
         messages::ADD,
         messages::BY_MESSAGE_ID,
         messages::BY_EITHER_ID,
@@ -72,6 +78,15 @@ pub(crate) const TABLES: Tables = Tables {
         users::PUT,
         users::CHOOSE,
         users::SEEN,
+        work::LOADS,
+        work::LAST_GIVEN,
+        work::GIVE,
+        work::WAITING,
+        work::WAITING_COUNT,
+        work::LATE_BOT,
+        work::LATE_AGENT,
+        work::OF_AGENT,
+        work::LATE_SCOPES,
     ],
 };
 
@@ -104,6 +119,7 @@ CREATE TABLE ut_conversations (
     last_message {text},
     last_inbound_at {int},
     unanswered_at {int},
+    ahead {int} NOT NULL,
     offer {text},
     offer_to {text},
     created_at {int} NOT NULL,
@@ -114,6 +130,11 @@ CREATE TABLE ut_conversations (
 CREATE INDEX ut_conversations_change ON ut_conversations (scope, change);
 CREATE INDEX ut_conversations_begun ON ut_conversations (scope, created_at);
 CREATE INDEX ut_conversations_assigned ON ut_conversations (scope, assigned, status) WHERE assigned IS NOT NULL;
+CREATE INDEX ut_conversations_active ON ut_conversations (scope, assigned) WHERE assigned IS NOT NULL AND status <> 'closed';
+CREATE INDEX ut_conversations_waiting ON ut_conversations (scope, bot_enabled, ahead, unanswered_at)
+    WHERE unanswered_at IS NOT NULL AND assigned IS NULL AND status <> 'closed';
+CREATE INDEX ut_conversations_late ON ut_conversations (unanswered_at, scope)
+    WHERE unanswered_at IS NOT NULL AND (status = 'open' OR status = 'pending');
 
 CREATE TABLE ut_messages (
     scope {text} NOT NULL,
@@ -194,6 +215,7 @@ CREATE TABLE ut_escalations (
     to_agent {text},
     status {text} NOT NULL,
     notes {text},
+    rejection {text},
     created_at {int} NOT NULL,
     decided_at {int},
     decided_by {text},

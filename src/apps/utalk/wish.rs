@@ -10,6 +10,7 @@ use super::conversation::{Priority, Status};
 use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
+use super::task::{Deed, Lookup, Task};
 use super::user::Presence;
 use super::webhook::Receipt;
 use super::who::{Asker, Back};
@@ -42,6 +43,8 @@ pub(super) enum What {
     Open(Opening),
     /// Others are told what has become of a message.
     Tell(Box<Told>),
+    /// The work of agents.
+    Work(Task),
     /// To this agent, without rules.
     #[cfg(test)]
     Assign(Arc<str>),
@@ -126,6 +129,7 @@ pub(super) struct Change {
 pub(super) enum Changed {
     Read { place: Place, at: WallMillis },
     Edited,
+    Work(Box<Deed>),
 }
 
 /// A receipt, and who has brought it.
@@ -181,6 +185,8 @@ pub(super) enum Wait {
     Listing(Box<Listing>),
     Made(Box<Made>),
     Counting(Counting),
+    /// For the work of agents.
+    Work(Box<Lookup>),
     /// A user's row, by id.
     User(Arc<str>),
     Chosen {

@@ -32,6 +32,7 @@ impl FromRow for Row {
             last_message: row.get("last_message")?,
             last_inbound_at: row.get("last_inbound_at")?,
             unanswered_at: row.get("unanswered_at")?,
+            ahead: row.get("ahead")?,
             offer: row.get("offer")?,
             offer_to: row.get("offer_to")?,
             created_at: row.get("created_at")?,
@@ -112,7 +113,7 @@ pub(crate) fn amend(scope: &Arc<str>, row: &Row, change: u64, now: WallMillis) -
     let statement = statement.bind(row.status.word()).bind(row.assigned.as_ref()).bind(row.assigned_at);
     let statement = statement.bind(row.bot_enabled).bind(row.customer_name.as_ref());
     let statement = statement.bind(row.priority.word()).bind(&row.tags);
-    statement.bind(row.offer.as_ref()).bind(row.offer_to.as_ref()).touching(1)
+    statement.bind(row.offer.as_ref()).bind(row.offer_to.as_ref()).bind(row.ahead).touching(1)
 }
 
 /// The conversation and how far its readers are.
@@ -129,20 +130,21 @@ pub(crate) fn move_horizon(scope: &Arc<str>, id: &Arc<str>, reader: &Arc<str>, t
 /// See [`create`].
 pub(crate) const CREATE: &str = "
 INSERT INTO ut_conversations (scope, id, channel, customer, ours, status, bot_enabled, customer_name, priority, tags,
-    last_seq, last_inbound, read_seq, read_inbound, rev, change, created_at, updated_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, 0, ?11, ?12, ?13, ?13)
+    last_seq, last_inbound, read_seq, read_inbound, ahead, rev, change, created_at, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, 0, 0, ?11, ?12, ?13, ?13)
 ON CONFLICT (scope, id) DO NOTHING";
 
 /// See [`advance`].
 pub(crate) const ADVANCE: &str = "
 UPDATE ut_conversations SET last_seq = last_seq + 1, rev = rev + 1, change = ?3, last_message = ?4, updated_at = ?5,
-    unanswered_at = NULL
+    unanswered_at = NULL, ahead = 0
 WHERE scope = ?1 AND id = ?2 RETURNING last_seq, last_inbound, rev, change";
 
 /// See [`receive`].
 pub(crate) const RECEIVE: &str = "
 UPDATE ut_conversations SET last_seq = last_seq + 1, last_inbound = last_inbound + 1, rev = rev + 1, change = ?3,
-    last_message = ?4, updated_at = ?5, last_inbound_at = ?5, unanswered_at = coalesce(unanswered_at, ?5),
+    last_message = ?4, updated_at = ?5, last_inbound_at = ?5,
+    unanswered_at = CASE WHEN status = 'closed' THEN ?5 ELSE coalesce(unanswered_at, ?5) END,
     assigned = CASE WHEN status = 'closed' THEN NULL ELSE assigned END,
     assigned_at = CASE WHEN status = 'closed' THEN NULL ELSE assigned_at END,
     bot_enabled = CASE WHEN status = 'closed' THEN 1 ELSE bot_enabled END,
@@ -165,7 +167,7 @@ WHERE scope = ?1 AND id = ?2 RETURNING *";
 pub(crate) const AMEND: &str = "
 UPDATE ut_conversations SET rev = rev + 1, change = ?3, updated_at = ?4, status = ?5,
     closed_at = CASE WHEN ?5 = 'closed' THEN coalesce(closed_at, ?4) ELSE NULL END, assigned = ?6, assigned_at = ?7,
-    bot_enabled = ?8, customer_name = ?9, priority = ?10, tags = ?11, offer = ?12, offer_to = ?13
+    bot_enabled = ?8, customer_name = ?9, priority = ?10, tags = ?11, offer = ?12, offer_to = ?13, ahead = ?14
 WHERE scope = ?1 AND id = ?2 RETURNING *";
 
 /// See [`load`].

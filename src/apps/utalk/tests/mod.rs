@@ -10,4 +10,7 @@ mod provider;
 mod reading;
 mod rest;
 mod rest_conversations;
+mod work;
+mod work_escalations;
+mod work_queue;
 mod world;

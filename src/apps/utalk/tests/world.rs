@@ -10,6 +10,7 @@ use crate::app::event::Args;
 use crate::app::identity::{AuthMethod, AuthMode, AuthSettings, Claims, Identity};
 use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
 use crate::apps::utalk::conversation::Row;
+use crate::apps::utalk::escalation::Escalation;
 use crate::apps::utalk::message::Message;
 use crate::apps::utalk::settings::Settings;
 use crate::apps::utalk::{Utalk, tables};
@@ -123,6 +124,10 @@ impl World {
 
     pub(super) fn conversations(&self) -> Vec<Row> {
         self.store.rows(Statement::new("SELECT * FROM ut_conversations ORDER BY scope, id"))
+    }
+
+    pub(super) fn escalations(&self) -> Vec<Escalation> {
+        self.store.rows(Statement::new("SELECT * FROM ut_escalations ORDER BY scope, created_at, id"))
     }
 
     pub(super) fn count(&self, sql: &'static str) -> u64 {
