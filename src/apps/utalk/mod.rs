@@ -15,6 +15,7 @@
 mod accounts;
 mod agenda;
 mod alarm;
+mod asks;
 mod audience;
 mod calls;
 mod change;

@@ -1,11 +1,11 @@
-//! Who waits for an agent, who is free, and who gets whom. Plain values: what the rows on disk say comes in, the next pair comes out.
+//! The queue of conversations that wait, the bench of agents who are free, and the next pair of both. Plain values: what the rows on disk say comes in, the next pair comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::conversation::{Row, Status};
 use super::settings::{Assignment, Bot, Settings};
-use crate::base::time::WallMillis;
+use crate::base::time::{Millis, WallMillis};
 
 /// A conversation's place in the queue, the next first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -265,6 +265,23 @@ impl Bench {
     pub(super) fn first(&self) -> Option<Arc<str>> {
         self.order.first().map(|(_, agent)| agent.clone())
     }
+}
+
+/// What a scope knows of the work of its agents.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub loads: Loads,
+    pub queue: Queue,
+    pub bench: Bench,
+    /// Users of whom it is to be found out whether they are on the bench.
+    pub doubtful: BTreeSet<Arc<str>>,
+    /// When somebody will have waited for too long next.
+    pub late_at: Option<WallMillis>,
+    /// Nothing is assigned until the store has had a rest.
+    pub rests: bool,
+    /// What `queue:updated` has told last, and when.
+    pub told: (u64, Vec<(Arc<str>, WallMillis)>),
+    pub told_at: Option<Millis>,
 }
 
 /// How many it has, and when it was last given one.

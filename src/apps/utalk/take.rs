@@ -1,4 +1,4 @@
-//! Who has a conversation: it is taken, assigned, handed on, given back. Whose it is, is state, and of two who want it at once one gets it: changes of
+//! A conversation is taken, assigned, handed on, given back. The agent it belongs to is state, and of two who want it at once one gets it: changes of
 //! a conversation wait for each other, and each is judged by the row that the last one has left.
 
 use std::sync::Arc;

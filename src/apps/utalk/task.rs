@@ -5,15 +5,9 @@ use std::sync::Arc;
 
 use super::escalation::{Escalation, Reason};
 use super::message::Message;
-use super::payload::{Fields, Why};
-use super::turn::Turn;
 use super::who::Asker;
-use super::wish::What;
-use crate::app::event::Event;
-use crate::app::kit::ack::Fail;
 use crate::app::settings::words;
 use crate::base::time::WallMillis;
-use serde_json::Value;
 
 words! {
     /// Why a conversation goes back to the bot.
@@ -101,9 +95,9 @@ pub(super) enum Lookup {
     Decided { asker: Asker, verdict: Verdict },
     /// The one that is pending already, for the one who wants to begin one.
     Pending(Asker),
-    /// Who waits for an agent.
+    /// The conversations that wait for an agent.
     Waiting,
-    /// Whose customers have waited for too long.
+    /// The conversations whose customers have waited for too long.
     Late,
     /// The unanswered conversations of an agent who has gone.
     Dropped(Arc<str>),
@@ -133,63 +127,3 @@ impl Via {
 pub(super) fn told(at: Option<WallMillis>) -> Option<String> {
     at.map(|at| at.to_string())
 }
-
-impl Turn<'_> {
-    /// `agent:takeover`.
-    pub(super) fn on_takeover(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
-        let fields = Fields::of("agent:takeover", event)?;
-        let conversation = fields.conversation()?;
-        let (reason, force) = (fields.text("reason", REASON_CHARS_MAX)?, fields.switch("force")?);
-        let take = Take { agent: None, reason, via: Via::Takeover { force } };
-        Ok(self.wish_of(event, conversation, What::Work(Task::Take(take))))
-    }
-
-    /// `agent:return-to-bot`.
-    pub(super) fn on_return(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
-        let fields = Fields::of("agent:return-to-bot", event)?;
-        let conversation = fields.conversation()?;
-        if fields.word::<Return>("reason")?.is_none() {
-            return Err(fields.wrong("reason", Why::Missing));
-        }
-        Ok(self.wish_of(event, conversation, What::Work(Task::Return)))
-    }
-
-    /// `agent:transfer`.
-    pub(super) fn on_transfer(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
-        let fields = Fields::of("agent:transfer", event)?;
-        let (conversation, agent) = (fields.conversation()?, fields.filled("toAgent", AGENT_CHARS_MAX)?);
-        let note = fields.text("note", self.settings.text_chars_max)?.filter(|note| !note.trim().is_empty());
-        let take = Take { agent: Some(agent), reason: None, via: Via::Transfer { note } };
-        Ok(self.wish_of(event, conversation, What::Work(Task::Take(take))))
-    }
-
-    /// `escalation:start`.
-    pub(super) fn on_escalation(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
-        let fields = Fields::of("escalation:start", event)?;
-        let conversation = fields.conversation()?;
-        let reason = fields.word("reason")?.unwrap_or(Reason::Manual);
-        let to = fields.text("toAgent", AGENT_CHARS_MAX)?.filter(|agent| !agent.is_empty());
-        let notes = fields.text("notes", self.settings.text_chars_max)?;
-        let task = Task::Escalate(Escalate { reason, to, notes });
-        Ok(self.wish_of(event, conversation, What::Work(task)))
-    }
-
-    /// `escalation:accept`, `escalation:reject`.
-    pub(super) fn on_verdict(&mut self, event: &Event, name: &str) -> Result<Option<Value>, Fail> {
-        let fields = Fields::of(name, event)?;
-        let escalation = fields.filled("id", AGENT_CHARS_MAX)?;
-        let verdict = match name {
-            "escalation:accept" => Verdict::Accept,
-            _ => Verdict::Reject(fields.text("reason", REASON_CHARS_MAX)?),
-        };
-        if let Some(asker) = self.asker(event) {
-            self.decide(asker, &escalation, verdict);
-        }
-        Ok(None)
-    }
-}
-
-/// Characters of a reason.
-const REASON_CHARS_MAX: usize = 500;
-/// Characters of an id or an e-mail.
-const AGENT_CHARS_MAX: usize = 320;

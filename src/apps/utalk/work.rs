@@ -1,6 +1,5 @@
 //! The work of agents in a scope: what changes of conversations mean to it, who gets those that wait, and whose customers have waited for too long.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,7 +7,7 @@ use serde_json::json;
 use super::audience::Audience;
 use super::conversation::Row;
 use super::escalation::Reason;
-use super::queue::{Bench, Loads, Queue, Standing};
+use super::queue::Standing;
 use super::receipts::nobody;
 use super::rules;
 use super::scope::Due;
@@ -22,24 +21,7 @@ use super::wish::{Wait, What, Wish};
 use crate::app::effect::Delivery;
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
-use crate::base::time::{Millis, WallMillis};
-
-/// What a scope knows of the work of its agents.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    pub loads: Loads,
-    pub queue: Queue,
-    pub bench: Bench,
-    /// Users of whom it is to be found out whether they are on the bench.
-    pub doubtful: BTreeSet<Arc<str>>,
-    /// When somebody will have waited for too long next.
-    late_at: Option<WallMillis>,
-    /// Nothing is assigned until the store has had a rest.
-    rests: bool,
-    /// What `queue:updated` has told last, and when.
-    told: (u64, Vec<(Arc<str>, WallMillis)>),
-    told_at: Option<Millis>,
-}
+use crate::base::time::WallMillis;
 
 impl Turn<'_> {
     /// Does a task of the work of agents.

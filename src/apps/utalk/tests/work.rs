@@ -1,4 +1,4 @@
-//! Who has a conversation: takeover, return, transfer, and what others hear of it, in which order.
+//! Takeover, return, transfer: an agent gets a conversation, and others hear of it, in order.
 
 use serde_json::{Value, json};
 
