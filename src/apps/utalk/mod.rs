@@ -9,9 +9,6 @@
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
 
-// What HTTP, webhooks and the work of agents will call is here already.
-#![allow(dead_code)]
-
 mod accounts;
 mod agenda;
 mod alarm;
@@ -86,7 +83,7 @@ use crate::app::kit::breaker;
 use crate::app::metric::Metric;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
-use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally, Token};
+use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
 
 /// Its line in the table of applications.
@@ -258,11 +255,7 @@ impl Application for Utalk {
             }
             AppInput::Said { note, .. } => {
                 let Shared { operation, next_token, .. } = &mut self.shared;
-                let token = || {
-                    *next_token += 1;
-                    Token(*next_token)
-                };
-                operation.on_said(cx, &self.settings, &note, token, fx);
+                operation.on_said(cx, &self.settings, &note, next_token, fx);
             }
             AppInput::Disconnect { socket, reason, .. } => {
                 self.shared.operation.tick.errors.timeout += u64::from(reason == CloseReason::PingTimeout);

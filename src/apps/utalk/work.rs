@@ -320,7 +320,10 @@ impl Turn<'_> {
     }
 }
 
-fn waiting_of(outcome: &Outcome, parts: usize) -> Result<(Vec<(Arc<str>, super::queue::Place)>, u64), JobError> {
+/// Conversations by their places, and how many there are in all.
+type WaitingOnes = (Vec<(Arc<str>, super::queue::Place)>, u64);
+
+fn waiting_of(outcome: &Outcome, parts: usize) -> Result<WaitingOnes, JobError> {
     let mut all = Vec::new();
     for part in 0..parts {
         let rows: Vec<Unanswered> = outcome.rows(part)?;

@@ -9,6 +9,7 @@ mod messages;
 mod page;
 pub(in crate::apps::utalk) mod users;
 pub(in crate::apps::utalk) mod wants;
+mod work;
 
 use std::sync::Arc;
 
@@ -56,6 +57,17 @@ pub(crate) const HTTP: Http = Http {
         of_one(json(put("amend", "/api/conversations/{id}", "Its customer's name, its priority, its tags."))),
         of_one(json(put("set-status", "/api/conversations/{id}/status", "It is open, pending or closed."))),
         of_one(json(put("set-priority", "/api/conversations/{id}/priority", "How urgent it is."))),
+        of_one(json(post("assign", "/api/conversations/{id}/assign", "An agent gets it."))),
+        of_one(json(put("assign-again", "/api/conversations/{id}/assign", "An agent gets it."))),
+        of_one(put("unassign", "/api/conversations/{id}/unassign", "It is nobody's any more.")),
+        of_one(json(post("transfer", "/api/conversations/{id}/transfer", "It is handed on to another agent."))),
+        of_one(post("return-to-bot", "/api/conversations/{id}/return-to-bot", "It is the bot's again.")),
+        json(post("escalate", "/api/escalate", "An escalation begins.")),
+        Route { params: &[ESCALATION], ..post("accept", "/api/escalations/{id}/accept", "An escalation is accepted.") },
+        Route {
+            params: &[ESCALATION],
+            ..json(post("reject", "/api/escalations/{id}/reject", "An escalation is rejected."))
+        },
         of_one(put("read-all", "/api/conversations/{id}/read-all", "All of it is read.")),
         of_one(get("assigned-agents", "/api/conversations/{id}/assigned-agents", "Whom it is assigned to.")),
         Route {
@@ -111,6 +123,7 @@ const CURSOR: Param = Param { name: "cursor", doc: "Where the page before has en
 
 const CONVERSATIONS: &str = "/api/conversations";
 const CONVERSATION: Param = Param { name: "id", doc: "Id of a conversation", default: None };
+const ESCALATION: Param = Param { name: "id", doc: "Id of an escalation", default: None };
 const MESSAGE: Param = Param { name: "mid", doc: "Id or messageId of a message", default: None };
 const LISTED: &[Param] = &[
     Param { name: "status", doc: "open, pending, escalated, closed, or all", default: None },
@@ -243,6 +256,22 @@ impl Turn<'_> {
                     return Err(forbidden());
                 }
                 self.set_message_status(asker, call, body(call)?)?;
+            }
+            "assign" | "assign-again" | "transfer" => {
+                writer(asker)?;
+                self.work_route(asker, call, body(call)?)?;
+            }
+            "unassign" | "return-to-bot" => {
+                writer(asker)?;
+                self.work_route(asker, call, Map::new())?;
+            }
+            "escalate" => {
+                writer(asker)?;
+                self.escalate_route(asker, body(call)?)?;
+            }
+            "accept" | "reject" => {
+                writer(asker)?;
+                self.verdict_route(asker, call, if call.route.name == "accept" { Map::new() } else { body(call)? })?;
             }
             "create-user" => {
                 admin(asker)?;
