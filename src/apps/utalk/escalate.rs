@@ -19,8 +19,8 @@ use crate::app::effect::Delivery;
 use crate::app::job::{Job, Outcome};
 use crate::app::kit::ack::Fail;
 
-/// The conversation, and whom it is to be offered to.
-type Escalating = (Row, Option<Arc<str>>);
+/// A conversation, and the agent it is offered to; nobody: anybody.
+type Offer = (Row, Option<Arc<str>>);
 
 impl Turn<'_> {
     /// An escalation begins; while one is pending, that is the answer.
@@ -40,7 +40,7 @@ impl Turn<'_> {
     }
 
     /// The row, and the agent it goes to; `None`: there is no reason to any more.
-    fn judge_escalate(&self, asker: &Asker, row: Option<Row>, escalate: &Escalate) -> Result<Option<Escalating>, Fail> {
+    fn judge_escalate(&self, asker: &Asker, row: Option<Row>, escalate: &Escalate) -> Result<Option<Offer>, Fail> {
         let row = row.ok_or_else(|| unknown(asker))?;
         if matches!(asker.back, Back::Nobody) {
             return Ok(Some((row, None)).filter(|(row, _)| self.has_reason(row, escalate.reason)));

@@ -240,8 +240,7 @@ impl Application for Utalk {
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         let scope = self.scope_of_input(&input).unwrap_or_default();
         match input {
-            AppInput::Timer { token } if self.sweep.is(token) => self.sweep.look(cx.now, &self.settings, fx),
-            AppInput::Done { token, outcome } if self.sweep.is(token) => self.sweep.on_found(&outcome, fx),
+            input if self.sweep.has_heard(&input, cx.now, &self.settings, fx) => {}
             AppInput::Connect(connect) => {
                 self.turn(cx, &scope, fx, |turn| turn.on_connect(&connect));
             }

@@ -28,7 +28,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// The place of one who waits since then.
+    /// What it means under these settings.
     pub(super) fn of(row: &Row, settings: &Settings) -> Standing {
         Standing {
             active: row.assigned.clone().filter(|_| row.status != Status::Closed),

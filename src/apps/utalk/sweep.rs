@@ -6,6 +6,7 @@ use super::tables::work::{Late, late_scopes};
 use super::who::home_of;
 use crate::app::Token;
 use crate::app::effect::{Effect, Effects};
+use crate::app::event::AppInput;
 use crate::app::job::{Job, Outcome};
 use crate::base::time::{Now, WallMillis};
 
@@ -21,9 +22,14 @@ impl Sweep {
         Sweep { token }
     }
 
-    /// Whether a timer or a job is of it.
-    pub(super) fn is(&self, token: Token) -> bool {
-        self.token == token
+    /// Whether this is its own timer, or what its question has come to: it goes on then.
+    pub(super) fn has_heard(&self, input: &AppInput, now: Now, settings: &Settings, fx: &mut Effects) -> bool {
+        match input {
+            AppInput::Timer { token } if *token == self.token => self.look(now, settings, fx),
+            AppInput::Done { token, outcome } if *token == self.token => self.on_found(outcome, fx),
+            _ => return false,
+        }
+        true
     }
 
     /// Asks who will have waited for too long before it looks again; nothing where nobody ever has.
@@ -38,7 +44,7 @@ impl Sweep {
     }
 
     /// They are woken, and some time later it looks again.
-    pub(super) fn on_found(&self, outcome: &Outcome, fx: &mut Effects) {
+    fn on_found(&self, outcome: &Outcome, fx: &mut Effects) {
         let scopes: Vec<Late> = outcome.rows(0).unwrap_or_default();
         fx.0.extend(scopes.iter().map(|scope| Effect::Wake { home: home_of(scope.0.to_string()) }));
         fx.push(Effect::Timer { token: self.token, after_ms: LOOK_MS });

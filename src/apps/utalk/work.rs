@@ -7,7 +7,8 @@ use serde_json::json;
 use super::audience::Audience;
 use super::conversation::Row;
 use super::escalation::Reason;
-use super::queue::Standing;
+use super::perform::busy;
+use super::queue::{HELD_MAX, Place, Standing};
 use super::receipts::nobody;
 use super::rules;
 use super::scope::Due;
@@ -17,7 +18,7 @@ use super::task::{Deed, Lookup, Take, Task, Via};
 use super::turn::Turn;
 use super::user::{Account, Presence};
 use super::who::{Asker, Back, Role};
-use super::wish::{Wait, What, Wish};
+use super::wish::{Changed, Wait, What, Wish};
 use crate::app::effect::Delivery;
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
@@ -158,7 +159,7 @@ impl Turn<'_> {
     /// A conversation that was next still waits, and the agent it goes to is still free: it has been counted as one of its own.
     pub(super) fn must_wait(&self, row: &Row, agent: &Arc<str>) -> Result<(), Fail> {
         let waits = Standing::of(row, self.settings).waits.is_some();
-        if waits && self.is_free(agent, 1) { Ok(()) } else { Err(super::perform::busy()) }
+        if waits && self.is_free(agent, 1) { Ok(()) } else { Err(busy()) }
     }
 
     /// Nobody has got a conversation that somebody was to get.
@@ -269,7 +270,7 @@ impl Turn<'_> {
             return;
         }
         let after = Row { assigned: None, assigned_at: None, ahead: true, ..row };
-        self.amend(nobody(Back::Nobody), &after, super::wish::Changed::Work(Box::new(Deed::Released)), Vec::new());
+        self.amend(nobody(Back::Nobody), &after, Changed::Work(Box::new(Deed::Released)), Vec::new());
         // Should it not come to the disk, it is tried again.
         self.scope.agenda.add(self.now.mono + REST_MS, Due::Dropped(agent.clone()));
     }
@@ -320,10 +321,10 @@ impl Turn<'_> {
     }
 }
 
-/// Conversations by their places, and how many there are in all.
-type WaitingOnes = (Vec<(Arc<str>, super::queue::Place)>, u64);
+/// The first of those who wait, in their order.
+type Places = Vec<(Arc<str>, Place)>;
 
-fn waiting_of(outcome: &Outcome, parts: usize) -> Result<WaitingOnes, JobError> {
+fn waiting_of(outcome: &Outcome, parts: usize) -> Result<(Places, u64), JobError> {
     let mut all = Vec::new();
     for part in 0..parts {
         let rows: Vec<Unanswered> = outcome.rows(part)?;
@@ -331,7 +332,7 @@ fn waiting_of(outcome: &Outcome, parts: usize) -> Result<WaitingOnes, JobError> 
     }
     let total = outcome.rows::<Count>(parts)?.first().map_or(0, |count| count.0);
     all.sort_by_key(|(_, place)| *place);
-    all.truncate(super::queue::HELD_MAX);
+    all.truncate(HELD_MAX);
     Ok((all, total))
 }
 
