@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::uri::PathAndQuery;
+use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -25,7 +25,7 @@ use crate::app::route::shell::{Given, Speakable};
 use crate::app::route::{Body, Call, Place, Refused, Who};
 use crate::app::{AuthFailure, Home};
 use crate::base::ids::ListenerId;
-use crate::base::limit::{CALL_HOMES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::base::limit::{CALL_HOMES_MAX, NAME_BYTES_MAX, TOKEN_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::base::percent;
 
 /// Answers what is for an application; everything else goes on.
@@ -58,6 +58,7 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         values,
         query: parts.uri.query().unwrap_or("").to_owned(),
         target: parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+        host: host(&parts).to_owned(),
         chosen: api.settings.of(owned.row.name),
         user_agent: user_agent(&parts.headers),
         dialect: dialect(api, owned.row.name, parts.extensions.get()),
@@ -85,6 +86,15 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         Ok(Place::Each(homes)) => each(api, owned, &call, homes).await,
         Err(refused) => refuse(http, &refused),
     }
+}
+
+/// What the asker calls us: by `Host`, or as HTTP/2 says it.
+fn host(parts: &Parts) -> &str {
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    named
+        .or_else(|| parts.uri.authority().map(Authority::as_str))
+        .filter(|host| host.len() <= NAME_BYTES_MAX)
+        .unwrap_or("")
 }
 
 /// What is spoken to an application on the listener of a request.

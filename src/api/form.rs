@@ -234,7 +234,7 @@ fn fault(error: multer::Error) -> Fault {
 
 const NO_FORM: Refused =
     Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "this path takes a file, as Content-Type: multipart/form-data");
-const NO_FILE: Fault = Fault::Malformed("there is no file");
+const NO_FILE: Fault = Fault::NoFile;
 
 #[cfg(test)]
 mod tests;

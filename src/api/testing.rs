@@ -266,7 +266,7 @@ impl Answers for Script {
 
 fn take() -> Take {
     let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
-    Take { shelf: "s", id, at: WallMillis(0), bytes_max: 30, kinds: IMAGES }
+    Take { shelf: "s", id, at: WallMillis(0), bytes_max: 30, kinds: IMAGES, bounds: &[] }
 }
 
 /// A store for one file.

@@ -33,6 +33,9 @@ impl Refused {
     pub const NO_STORE: Refused = Refused::new(503, "STORE_UNAVAILABLE", "the store does not answer");
     /// Its home has not answered in time.
     pub const NO_ANSWER: Refused = Refused::new(504, "NO_ANSWER", "the application did not answer in time");
+    /// An upload without a file, and one whose request is too large whatever is in it.
+    pub const NO_FILE: Refused = Refused::new(400, "VALIDATION", "there is no file");
+    pub const LARGE_FILE: Refused = Refused::new(413, "PAYLOAD_TOO_LARGE", "the file is larger than this path takes");
 
     pub const fn new(status: u16, code: &'static str, text: &'static str) -> Refused {
         Refused { status, code, text }

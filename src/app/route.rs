@@ -143,6 +143,8 @@ pub struct Call {
     pub query: String,
     /// Path and query as they were received, which is what a signature is of; empty in what a shell asks.
     pub target: String,
+    /// What the asker calls us, as its request says; empty in what a shell asks.
+    pub host: String,
     /// See [`Call::settings`].
     pub chosen: Option<Arc<dyn Any + Send + Sync>>,
     /// Whom the token stands for, where the route asks for one.
@@ -248,6 +250,7 @@ impl Call {
             values: Vec::new(),
             query: String::new(),
             target: String::new(),
+            host: String::new(),
             chosen: None,
             identity: None,
             dialect: None,
@@ -301,7 +304,13 @@ impl Call {
         let values: usize = self.values.iter().map(String::len).sum();
         let headers: usize = self.headers.iter().map(|(_, value)| value.len()).sum();
         let form = self.form.as_ref().map_or(0, |form| form.size_bytes());
-        form + values + headers + self.query.len() + self.target.len() + self.user_agent.len() + self.body.len()
+        form + values
+            + headers
+            + self.query.len()
+            + self.target.len()
+            + self.host.len()
+            + self.user_agent.len()
+            + self.body.len()
     }
 }
 

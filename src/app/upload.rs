@@ -23,6 +23,8 @@ pub struct Take {
     pub bytes_max: u64,
     /// One of none of these kinds is refused.
     pub kinds: &'static [Kind],
+    /// Bytes of some kinds, by how their types begin (`image/`), where they have a bound of their own below `bytes_max`.
+    pub bounds: &'static [(&'static str, u64)],
 }
 
 /// What a home hears of a file that it takes.
@@ -46,6 +48,8 @@ pub enum Fault {
     Slow,
     /// The request is none as `multipart/form-data` is written; why.
     Malformed(&'static str),
+    /// It is one, and nothing in it is a file.
+    NoFile,
     TooLarge,
     /// Its bytes are of none of the kinds that are taken, whatever it is called.
     WrongKind,
@@ -58,6 +62,7 @@ pub enum Fault {
 pub struct Inspector {
     bytes_max: u64,
     kinds: &'static [Kind],
+    bounds: &'static [(&'static str, u64)],
     declared: String,
     head: Vec<u8>,
     bytes: u64,
@@ -70,7 +75,8 @@ impl Fault {
             Fault::Gone => Refused::new(400, "VALIDATION", "the body did not arrive whole"),
             Fault::Slow => Refused::new(408, "TIMEOUT", "the body did not arrive in time"),
             Fault::Malformed(why) => Refused::new(400, "VALIDATION", why),
-            Fault::TooLarge => Refused::new(413, "PAYLOAD_TOO_LARGE", "the file is larger than this path takes"),
+            Fault::NoFile => Refused::NO_FILE,
+            Fault::TooLarge => Refused::LARGE_FILE,
             Fault::WrongKind => {
                 Refused::new(415, "UNSUPPORTED_MEDIA_TYPE", "the file is of no kind that this path takes")
             }
@@ -88,7 +94,8 @@ impl Inspector {
     /// For a file that is taken so, on a route with this bound; `declared` is what its sender says it is.
     pub fn new(take: &Take, route_bytes_max: u64, declared: &str) -> Inspector {
         let bytes_max = take.bytes_max.min(route_bytes_max);
-        Inspector { bytes_max, kinds: take.kinds, declared: declared.to_owned(), head: Vec::new(), bytes: 0 }
+        let (kinds, bounds) = (take.kinds, take.bounds);
+        Inspector { bytes_max, kinds, bounds, declared: declared.to_owned(), head: Vec::new(), bytes: 0 }
     }
 
     /// The next bytes.
@@ -102,7 +109,13 @@ impl Inspector {
         }
         let is_open = self.head.len() < KIND_HEAD_BYTES;
         self.head.extend(bytes.iter().take(KIND_HEAD_BYTES - self.head.len()));
-        if is_open && self.head.len() == KIND_HEAD_BYTES { self.on_end().map(drop) } else { Ok(()) }
+        if !is_open || self.head.len() < KIND_HEAD_BYTES {
+            return Ok(());
+        }
+        let mime = self.kind()?;
+        let of_kind = self.bounds.iter().filter(|(begin, _)| mime.starts_with(begin)).map(|(_, bytes_max)| *bytes_max);
+        self.bytes_max = of_kind.fold(self.bytes_max, u64::min);
+        if self.bytes > self.bytes_max { Err(Fault::TooLarge) } else { Ok(()) }
     }
 
     /// Its kind, when all of it has come.
@@ -110,6 +123,10 @@ impl Inspector {
     /// # Errors
     /// It is of another kind than those that are taken.
     pub fn on_end(&self) -> Result<&'static str, Fault> {
+        self.kind()
+    }
+
+    fn kind(&self) -> Result<&'static str, Fault> {
         judge(&self.head, &self.declared, self.kinds).ok_or(Fault::WrongKind)
     }
 
@@ -126,7 +143,7 @@ mod tests {
 
     fn inspect(pieces: &[&[u8]], bytes_max: u64, route: u64) -> Result<&'static str, Fault> {
         let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
-        let take = Take { shelf: "s", id, at: WallMillis(0), bytes_max, kinds: IMAGES };
+        let take = Take { shelf: "s", id, at: WallMillis(0), bytes_max, kinds: IMAGES, bounds: &[] };
         let mut inspector = Inspector::new(&take, route, "image/gif");
         pieces.iter().try_for_each(|piece| inspector.on_bytes(piece))?;
         inspector.on_end()
@@ -147,6 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_may_have_a_bound_of_its_own() {
+        let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
+        let gif = b"GIF89a and more than sixteen bytes";
+        for (bounds, expected) in [
+            (&[("image/", 34)][..], Ok(())),
+            (&[("image/", 33)], Err(Fault::TooLarge)),
+            (&[("image/", 3)], Err(Fault::TooLarge)),
+            (&[("image/", 99), ("audio/", 1)], Ok(())),
+        ] {
+            let take = Take { shelf: "s", id, at: WallMillis(0), bytes_max: 34, kinds: IMAGES, bounds };
+            for size in 1..=gif.len() {
+                let mut inspector = Inspector::new(&take, u64::MAX, "");
+                let come = gif.chunks(size).try_for_each(|piece| inspector.on_bytes(piece));
+                assert_eq!(come, expected, "{bounds:?} {size}");
+            }
+        }
+    }
+
+    #[test]
     fn what_lies_is_refused_before_the_rest_of_it_has_come() {
         let take = Take {
             shelf: "s",
@@ -154,6 +190,7 @@ mod tests {
             at: WallMillis(0),
             bytes_max: u64::MAX,
             kinds: IMAGES,
+            bounds: &[],
         };
         let mut inspector = Inspector::new(&take, u64::MAX, "image/png");
         assert_eq!(inspector.on_bytes(b"<!doctype html>"), Ok(()));
@@ -167,6 +204,7 @@ mod tests {
             (Fault::Gone, 400),
             (Fault::Slow, 408),
             (Fault::Malformed("why"), 400),
+            (Fault::NoFile, 400),
             (Fault::TooLarge, 413),
             (Fault::WrongKind, 415),
             (store(JobErrorKind::Full), 507),

@@ -306,7 +306,7 @@ mod tests {
 
     fn take() -> Answer {
         let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
-        Answer::Take(Take { shelf: "s", id, at: WallMillis(0), bytes_max: 9, kinds: IMAGES })
+        Answer::Take(Take { shelf: "s", id, at: WallMillis(0), bytes_max: 9, kinds: IMAGES, bounds: &[] })
     }
 
     /// A call whose home takes its file.

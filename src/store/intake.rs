@@ -115,7 +115,7 @@ mod tests {
 
     fn begin(places: &Arc<Gauge>) -> (Result<Intake, JobError>, Inbox) {
         let id = Sid::parse("abcdefghijklmnopqrst").unwrap();
-        let take = Take { shelf: "s", id, at: WallMillis(0), bytes_max: 9, kinds: IMAGES };
+        let take = Take { shelf: "s", id, at: WallMillis(0), bytes_max: 9, kinds: IMAGES, bounds: &[] };
         let (librarian, inbox) = channel();
         (Intake::begin(take, places, &Gauge::new(99, 99), &librarian), inbox)
     }

@@ -19,6 +19,8 @@ pub(super) struct Coming {
     /// Of the route.
     bytes_max: u64,
     declared: String,
+    /// What its request says that it has.
+    total: Option<u64>,
     taken: Option<Taken>,
 }
 
@@ -35,7 +37,7 @@ impl World {
     pub(crate) fn uploads(&mut self, row: &'static Row, target: &str, identity: Option<Arc<Identity>>, form: Form) {
         let (route, call) = found(row, "POST", target, identity);
         let Body::Upload { bytes_max } = route.body else { panic!("{target} takes no file") };
-        self.coming = Some(Coming { bytes_max, declared: form.declared.clone(), taken: None });
+        self.coming = Some(Coming { bytes_max, declared: form.declared.clone(), total: None, taken: None });
         self.calls(row, Call { form: Some(Box::new(form)), ..call });
     }
 
@@ -44,13 +46,19 @@ impl World {
         self.coming.as_ref().is_some_and(|coming| coming.taken.is_some())
     }
 
+    /// The request has said how much comes.
+    pub(crate) fn announces(&mut self, bytes: u64) {
+        self.coming.as_mut().expect("no file comes").total = Some(bytes);
+    }
+
     /// More of the file comes, and its home hears so.
     pub(crate) fn brings(&mut self, bytes: &[u8]) {
+        let total = self.coming.as_ref().and_then(|coming| coming.total);
         let taken = self.taken().expect("nobody takes a file");
         match taken.inspector.on_bytes(bytes) {
             Ok(()) => {
                 taken.pieces.push(Bytes::copy_from_slice(bytes));
-                let news = News::Progress { bytes: taken.inspector.bytes(), total: None };
+                let news = News::Progress { bytes: taken.inspector.bytes(), total };
                 let req = taken.req;
                 self.input(AppInput::Upload { req, news });
             }

@@ -73,7 +73,10 @@ impl Album {
                 self.changes = (name == "changed").then_some(req);
                 let bytes_max = if name == "large" { 90_000 } else { 60_000 };
                 let (id, at) = (cx.rng.sid(), cx.now.wall);
-                return Effect::Take { req, take: Take { shelf: SHELF.name, id, at, bytes_max, kinds: IMAGES } };
+                return Effect::Take {
+                    req,
+                    take: Take { shelf: SHELF.name, id, at, bytes_max, kinds: IMAGES, bounds: &[] },
+                };
             }
         };
         Effect::Reply { req, reply }

@@ -9,7 +9,11 @@ mod packed;
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use serde_json::{Map, Value};
+use sha2::Sha256;
 
 pub use self::mint::{Subject, Unminted};
 pub use self::packed::{Claims, Identity};
@@ -161,6 +165,20 @@ impl Authenticator {
     /// There is no secret to sign with, as in `dev` mode where none is set, or nobody would take a token of these claims.
     pub fn mint(&self, subject: Subject<'_>, now: WallMillis) -> Result<String, Unminted> {
         self.verifier.as_ref().ok_or(Unminted::NoSecret)?.mint(subject, now)
+    }
+
+    /// A signature of a text that is none of a token (it has a byte that no token has): by it we know our own word again, after a restart
+    /// and on every shard. Where there is no secret, as in `dev` mode, anybody could make it.
+    pub fn sign(&self, text: &str) -> String {
+        let secret = self.verifier.as_ref().map_or("", |verifier| verifier.secret.expose());
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key may have any length");
+        mac.update(text.as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+
+    /// Whether [`Authenticator::sign`] has made it.
+    pub fn has_signed(&self, text: &str, signature: &str) -> bool {
+        Secret::new(self.sign(text)).matches(signature)
     }
 }
 

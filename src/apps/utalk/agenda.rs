@@ -90,6 +90,12 @@ impl Turn<'_> {
             Wait::Written(message_id) => self.on_written(&message_id, outcome),
             Wait::Stored(message_id) => self.on_taken(&message_id, outcome),
             Wait::Message(wish) => self.on_message_found(*wish, outcome),
+            Wait::Media(req, storing) => self.on_media_written(req, &storing, outcome),
+            Wait::Attached(attached) => {
+                let (asker, id, attaching) = *attached;
+                self.on_attached(&asker, &id, attaching, outcome);
+            }
+            Wait::Looking(looking) => self.on_media_found(*looking, outcome),
             Wait::Changed(change) => self.on_changed(*change, outcome),
             Wait::Work(lookup) => self.on_lookup(*lookup, outcome),
             Wait::Sync(syncing) => self.on_synced(&syncing, outcome),

@@ -88,7 +88,9 @@ impl Turn<'_> {
             Outcome::Written(_) => {
                 head.stage = Stage::Calling;
                 head.message.tries += 1;
-                let fetch = request::of(settings, &self.scope.key, &head.message.message);
+                let message = head.message.message.clone();
+                let file = message.media.as_ref().map(|id| self.address(id, &format!("{}/utalk", settings.public_url)));
+                let fetch = request::of(settings, &self.scope.key, &message, file.as_deref().unwrap_or_default());
                 self.ask(Job::Fetch(fetch), Wait::Called(conversation.clone(), self.now.mono));
             }
             Outcome::Conflict { .. } => self.look_at_call(conversation),

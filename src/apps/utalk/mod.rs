@@ -3,7 +3,7 @@
 //!
 //! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
-//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `agenda`; the work
+//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `media` (of `file`s), `agenda`; the work
 //! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep` → `tables`.
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
@@ -25,10 +25,12 @@ mod edit;
 mod escalate;
 pub(crate) mod escalation;
 mod events;
+mod file;
 mod hooked;
 mod hooks;
 mod http;
 mod inbound;
+mod media;
 mod memory;
 pub(crate) mod message;
 mod numbers;
@@ -81,10 +83,12 @@ use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::kit::breaker;
 use crate::app::metric::Metric;
+use crate::app::route::Call;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 use crate::base::close::CloseReason;
+use crate::base::ids::ReqId;
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
@@ -96,7 +100,7 @@ pub const ROW: Row = Row {
     metrics: counters::METRICS,
     ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Utalk::new(settings.clone())) };
-        Box::new(Chosen { hosts: Settings::hosts, ..Chosen::of(build) })
+        Box::new(Chosen { hosts: Settings::hosts, shelves: media::shelves, ..Chosen::of(build) })
     })
 };
 
@@ -152,6 +156,7 @@ impl Utalk {
                 _ => None,
             },
             AppInput::Wake { home: Home::Tenant(scope) } => Some(scope.clone()),
+            AppInput::Upload { req, .. } => self.shared.uploads.get(req).map(|scope| scope.to_string()),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|scope| scope.to_string()),
             _ => None,
         }
@@ -176,6 +181,14 @@ impl Utalk {
                 self.shared.starting = Some(token);
                 fx.push(Effect::Timer { token, after_ms: LOOK_AGAIN_MS });
             }
+        }
+    }
+
+    /// A call that is of no scope: a login, or a signed URL.
+    fn on_open_call(&mut self, cx: &mut Context<'_>, req: ReqId, call: &Call, fx: &mut Effects) {
+        match http::is_login(&call.home) {
+            true => self.accounts.on_call(cx, (&self.settings, &mut self.shared), (req, call), fx),
+            false => media::on_signed(cx, req, call, fx),
         }
     }
 
@@ -276,9 +289,10 @@ impl Application for Utalk {
             AppInput::Timer { .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_timer());
             }
-            AppInput::Call { req, call } if http::is_login(&call.home) => {
-                self.accounts.on_call(cx, (&self.settings, &mut self.shared), (req, &call), fx);
+            AppInput::Upload { req, news } => {
+                self.turn(cx, &scope, fx, |turn| turn.on_news(req, news));
             }
+            AppInput::Call { req, call } if scope.is_empty() => self.on_open_call(cx, req, &call, fx),
             AppInput::Call { req, call } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_call(req, &call));
             }

@@ -83,6 +83,9 @@ impl Turn<'_> {
             What::Work(task) => self.perform_task(asker, &conversation, task),
             #[cfg(test)]
             What::Assign(agent) => self.assign_for_test(asker, &conversation, agent),
+            What::Bring(wanted) => self.bring(asker, &conversation, wanted),
+            What::Attach(attaching) => self.attach(asker, &conversation, attaching),
+            What::ShowMedia(shown) => self.show_media(&asker, &conversation, &shown),
             What::Tell(told) => self.tell_fate(&told),
         }
     }
@@ -131,6 +134,9 @@ impl What {
                 | What::Reply(_)
                 | What::Show(_)
                 | What::Open(_)
+                | What::Bring(_)
+                | What::Attach(_)
+                | What::ShowMedia(_)
         )
     }
 }

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use crate::app::kit::ack::Fail;
 use crate::base::hex::hex;
+use crate::base::ids::Sid;
 use crate::base::rng::Rng;
 
 /// An id of ours: `msg_` and a UUID of version 7 (RFC 9562) that rises with the scope's change numbers, whose time and count it has.
@@ -36,6 +39,28 @@ pub(super) fn uuid_v4(rng: &mut Rng) -> String {
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
+/// The id of a file whose blob is found by this: `media_` and a UUID of version 4 of the same random bits.
+pub(super) fn media_id(blob: Sid) -> Arc<str> {
+    let bits = URL_SAFE_NO_PAD.decode(blob.as_str()).expect("twenty characters are fifteen bytes");
+    let digits = hex(&bits);
+    let parts = [&digits[..8], &digits[8..12], &digits[12..15], &digits[15..18], &digits[18..]];
+    format!("media_{}-{}-4{}-8{}-{}", parts[0], parts[1], parts[2], parts[3], parts[4]).into()
+}
+
+/// What the blob of a file is found by; `None`: this is no id of a file.
+pub(super) fn blob_id(media: &str) -> Option<Sid> {
+    let parts: Vec<&str> = media.strip_prefix("media_")?.split('-').collect();
+    let [first, second, third, fourth, fifth] = parts[..] else { return None };
+    let digits = [first, second, third.strip_prefix('4')?, fourth.strip_prefix('8')?, fifth].concat();
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if !digits.bytes().all(is_digit) || digits.len() != 30 {
+        return None;
+    }
+    let bits: Vec<u8> = (0..30).step_by(2).filter_map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect();
+    let blob = Sid::parse(&URL_SAFE_NO_PAD.encode(bits))?;
+    (&*media_id(blob) == media).then_some(blob)
+}
+
 /// The key under which events of which the last one counts replace each other.
 pub(super) fn key(parts: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -53,6 +78,10 @@ pub(super) fn delivery_failed(code: &str, reason: Option<&str>) -> Fail {
     }
 }
 
+/// An upload in which there is nothing to keep …
+pub(super) const NO_FILE: &str = "Falta el archivo";
+/// … and one that is too much.
+pub(super) const FILE_TOO_LARGE: &str = "El archivo es demasiado grande";
 /// Codes of failures that a message's row has, with what clients are told; the first is what another is.
 const FAILURES: [(&str, &str); 2] = [
     ("DELIVERY_FAILED", "No se pudo entregar el mensaje"),
@@ -62,6 +91,24 @@ const FAILURES: [(&str, &str); 2] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_a_file_is_that_of_its_blob_and_back() {
+        let mut rng = Rng::from_seed([2; 32]);
+        for _ in 0..100 {
+            let blob = rng.sid();
+            let id = media_id(blob);
+            assert_eq!((id.len(), &id[20..21], &id[25..26]), (42, "4", "8"), "{id}");
+            assert_eq!(blob_id(&id), Some(blob));
+            for bad in
+                [&id[1..], &id[..41], &id.to_uppercase(), &id.replace('-', ""), &id.replacen('-', "", 1), "media_", ""]
+            {
+                assert_eq!(blob_id(bad), None, "{bad}");
+            }
+        }
+        assert_eq!(blob_id("media_00000000-0000-1000-8000-000000000000"), None);
+        assert_eq!(blob_id("media_éééé-0000-4000-8000-000000000000"), None);
+    }
 
     #[test]
     fn ids_rise_with_changes_and_are_uuids_of_version_7() {

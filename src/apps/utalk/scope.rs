@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::early::Early;
+use super::file::Uploading;
 use super::memory::Conversation;
 use super::message::Message;
 use super::outgoing::{Call, OUTGOING_MAX, Outgoing};
@@ -50,6 +51,8 @@ pub(super) struct Scope {
     /// Webhooks that are not answered yet.
     pub hooked: BTreeMap<ReqId, Hooked>,
     pub work: Work,
+    /// Files on their way.
+    pub uploads: BTreeMap<ReqId, Uploading>,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
     /// The last change number that was given.
@@ -147,6 +150,7 @@ impl Scope {
             early: Early::default(),
             hooked: BTreeMap::new(),
             work: Work::default(),
+            uploads: BTreeMap::new(),
             agenda: Agenda::default(),
             timer: Timer::new(timer),
             change: 0,
@@ -229,6 +233,7 @@ impl Scope {
             && self.sends.is_empty()
             && self.outgoing.len() == 0
             && self.hooked.is_empty()
+            && self.uploads.is_empty()
             && self.agenda.len() == usize::from(self.agenda.has(&Due::Late))
     }
 

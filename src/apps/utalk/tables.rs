@@ -9,6 +9,7 @@ pub(crate) mod calls;
 pub(crate) mod conversations;
 pub(crate) mod escalations;
 pub(crate) mod lists;
+pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod sync;
 pub(crate) mod users;
@@ -62,6 +63,10 @@ pub(crate) const TABLES: Tables = Tables {
         escalations::DECIDE,
         escalations::END,
         escalations::BY_ID,
+        media::ADD,
+        media::BY_ID,
+        media::OF_CONVERSATION,
+        media::COUNT,
         messages::ADD,
         messages::BY_MESSAGE_ID,
         messages::BY_EITHER_ID,

@@ -18,6 +18,7 @@ use crate::app::job::{Job, JobError};
 use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::kit::breaker::Breaker;
 use crate::app::sql::Statement;
+use crate::base::ids::ReqId;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     /// The look for what the last process has left, until it has come back.
     pub starting: Option<Token>,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
+    /// The scope of each file on its way.
+    pub uploads: BTreeMap<ReqId, Arc<str>>,
     pub next_token: u64,
     pub operation: Operation,
     /// Bytes of messages in memory, of all scopes.
@@ -39,7 +42,7 @@ impl Shared {
     pub(super) fn new() -> Shared {
         let (counts, waiting, operation) = (Counts::default(), BTreeMap::new(), Operation::new(OPERATION));
         let (next_token, breaker, starting) = (OPERATION.0, None, None);
-        Shared { counts, waiting, next_token, operation, remembered: 0, breaker, starting }
+        Shared { counts, waiting, uploads: BTreeMap::new(), next_token, operation, remembered: 0, breaker, starting }
     }
 
     /// Whether scopes hold more messages than they should.

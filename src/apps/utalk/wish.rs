@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::conversation::{Priority, Status};
+use super::file::{Attaching, Bringing, Looking, Media, Shown, Storing};
 use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
@@ -15,7 +16,7 @@ use super::user::Presence;
 use super::webhook::Receipt;
 use super::who::{Asker, Back};
 use crate::app::kit::ack::Fail;
-use crate::base::ids::SocketRef;
+use crate::base::ids::{ReqId, SocketRef};
 use crate::base::time::{Millis, WallMillis};
 
 /// Somebody asks something of a conversation.
@@ -37,6 +38,12 @@ pub(super) enum What {
     Edit(Edit),
     /// As `Send`, into a conversation that is there.
     Reply(Draft),
+    /// A file may come.
+    Bring(Bringing),
+    /// Files of it become a message.
+    Attach(Attaching),
+    /// A file of it is shown.
+    ShowMedia(Box<(Media, Shown, Arc<str>)>),
     /// It is shown.
     Show(Show),
     /// It is made, unless it is there.
@@ -179,6 +186,12 @@ pub(super) enum Wait {
     Stored(Arc<str>),
     /// The message that a wish is about.
     Message(Box<Wish>),
+    /// A file's row is written.
+    Media(ReqId, Box<Storing>),
+    /// Files that are to be one message are looked for.
+    Attached(Box<(Asker, Arc<str>, Attaching)>),
+    /// A file is looked for.
+    Looking(Box<Looking>),
     Changed(Box<Change>),
     Sync(Box<Syncing>),
     Account(Box<Accounting>),

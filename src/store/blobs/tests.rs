@@ -166,7 +166,7 @@ fn f09_a_blob_on_a_full_disk_is_answered_full_and_leaves_nothing_behind() {
 
 /// A file that comes in pieces, to be blob number `n`.
 fn coming(n: u64) -> Slot {
-    let take = Take { shelf: SHELF, id: id(n), at: WallMillis(n), bytes_max: 100, kinds: IMAGES };
+    let take = Take { shelf: SHELF, id: id(n), at: WallMillis(n), bytes_max: 100, kinds: IMAGES, bounds: &[] };
     Slot::new(Mutex::new(Upload { take, state: State::Awaited }))
 }
 

@@ -16,12 +16,14 @@ use crate::app::settings::Word;
 use crate::apps::utalk::audience::Audience;
 use crate::apps::utalk::conversation::{Row, Status};
 use crate::apps::utalk::edit::not_found;
+use crate::apps::utalk::file::Media;
 use crate::apps::utalk::memory::Conversation;
 use crate::apps::utalk::message::{Direction, Kind, Message};
 use crate::apps::utalk::payload::{Draft, Fields, Why, instant};
 use crate::apps::utalk::rules;
 use crate::apps::utalk::tables::conversations;
 use crate::apps::utalk::tables::lists::{self, Count};
+use crate::apps::utalk::tables::media;
 use crate::apps::utalk::tables::sync::Change as ChangeRow;
 use crate::apps::utalk::turn::{Turn, access_denied};
 use crate::apps::utalk::who::{Asker, Back, Role, scope_parts};
@@ -72,6 +74,10 @@ impl Turn<'_> {
                 let agents: Vec<Value> = row.assigned.iter().map(|agent| self.shown_agent(agent, &row)).collect();
                 self.answer(&asker, "", &json!({"assignedAgents": agents}));
             }
+            Show::Files { limit, base } => {
+                let questions = media::of_conversation(&self.scope.key, id, limit);
+                self.ask(Job::Read(questions), Wait::Listing(Box::new(Listing::Files { asker, base })));
+            }
             Show::Messages { narrowed, below, limit } => {
                 let below = below.unwrap_or(i64::MAX as u64).min(i64::MAX as u64);
                 let questions = lists::messages((&self.scope.key, id), &narrowed, below, limit + 1);
@@ -117,14 +123,26 @@ impl Turn<'_> {
 
     /// The store has answered for a list.
     pub(in crate::apps::utalk) fn on_listed(&mut self, listing: &Listing, outcome: &Outcome) {
-        let (Listing::Conversations { asker, .. } | Listing::Messages { asker, .. }) = listing;
-        match listed(listing, outcome) {
+        let (Listing::Conversations { asker, .. } | Listing::Messages { asker, .. } | Listing::Files { asker, .. }) =
+            listing;
+        let listed = match listing {
+            Listing::Files { base, .. } => self.files(base, outcome),
+            _ => listed(listing, outcome),
+        };
+        match listed {
             Ok(data) => self.answer(asker, "", &data),
             Err(error) => {
                 let fail = self.store_failed(&error);
                 self.refuse(asker, &fail);
             }
         }
+    }
+
+    fn files(&self, base: &str, outcome: &Outcome) -> Result<Value, JobError> {
+        let files: Vec<Media> = outcome.rows(0)?;
+        let count = outcome.rows::<Count>(1)?.first().map_or(0, |count| count.0);
+        let files: Vec<_> = files.iter().map(|media| self.shown_media(media, base)).collect();
+        Ok(json!({"files": files, "count": count}))
     }
 
     /// `POST /api/conversations`: the conversation with a customer, by its number and ours.
@@ -227,6 +245,7 @@ fn listed(listing: &Listing, outcome: &Outcome) -> Result<Value, JobError> {
             let shown: Vec<_> = rows.iter().map(|row| row.shown(row.unread())).collect();
             Ok(json!({"conversations": shown, "pagination": pagination(list, last.map(|last| [last]), total)}))
         }
+        Listing::Files { .. } => Ok(Value::Null),
         Listing::Messages { limit, list, .. } => {
             let mut messages: Vec<Message> = outcome.rows(0)?;
             let total = outcome.rows::<Count>(1)?.first().map_or(0, |count| count.0);

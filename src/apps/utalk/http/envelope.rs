@@ -8,6 +8,7 @@ use crate::app::kit::ack::Fail;
 use crate::app::reply::{Content, Reply};
 use crate::app::route::Refused;
 use crate::apps::utalk::payload::INVALID_EVENT;
+use crate::apps::utalk::rules::{FILE_TOO_LARGE, NO_FILE};
 use crate::base::time::WallMillis;
 
 /// 200 with what came of it, or a refusal.
@@ -48,6 +49,17 @@ pub(in crate::apps::utalk) fn message_and_conversation(result: Result<&Value, &F
     answered(status, Ok(&data), now)
 }
 
+/// The same with what is attached.
+pub(in crate::apps::utalk) fn message_and_files(result: Result<&Value, &Fail>, now: WallMillis) -> Reply {
+    let Ok(value) = result else { return done(result, now) };
+    let status = if value["duplicate"] == json!(true) { 200 } else { 201 };
+    let attachments = &value["message"]["metadata"]["attachments"];
+    let data = json!({
+        "message": value["message"], "conversation": value["conversation"], "attachments": attachments,
+    });
+    answered(status, Ok(&data), now)
+}
+
 fn answered(status: u16, result: Result<&Value, &Fail>, now: WallMillis) -> Reply {
     match result {
         Ok(data) => {
@@ -76,6 +88,13 @@ pub(in crate::apps::utalk) fn refusal(fail: &Fail, now: WallMillis) -> Reply {
 
 /// What the daemon refuses on our behalf, with the codes that clients of ours know.
 pub(super) fn refused(refused: &Refused, now: WallMillis) -> String {
+    if let Some((code, text)) = match *refused {
+        Refused::NO_FILE => Some(("NO_FILE", NO_FILE)),
+        Refused::LARGE_FILE => Some(("FILE_TOO_LARGE", FILE_TOO_LARGE)),
+        _ => None,
+    } {
+        return json!(error(refused.status, code, text, None, now)).to_string();
+    }
     let code = match *refused {
         Refused::NO_TOKEN | Refused::NO_TOKEN_OR_QUERY => "MISSING_AUTHORIZATION_HEADER",
         Refused::ENDED_TOKEN => "TOKEN_EXPIRED",
@@ -227,6 +246,16 @@ mod tests {
             let value: Value = serde_json::from_str(&refused(&why, NOW)).unwrap();
             assert_eq!((&value["error"]["code"], &value["success"]), (&json!(code), &json!(false)));
             assert!(value["timestamp"].is_string() && value["message"] == json!(why.text), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_upload_as_a_whole_has_our_words() {
+        for (why, code, text) in
+            [(Refused::NO_FILE, "NO_FILE", NO_FILE), (Refused::LARGE_FILE, "FILE_TOO_LARGE", FILE_TOO_LARGE)]
+        {
+            let value: Value = serde_json::from_str(&refused(&why, NOW)).unwrap();
+            assert_eq!((&value["error"]["code"], &value["message"]), (&json!(code), &json!(text)));
         }
     }
 

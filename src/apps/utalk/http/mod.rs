@@ -5,6 +5,7 @@
 pub(in crate::apps::utalk) mod conversations;
 pub(in crate::apps::utalk) mod envelope;
 pub(in crate::apps::utalk) mod figures;
+mod media;
 mod messages;
 mod page;
 pub(in crate::apps::utalk) mod users;
@@ -21,6 +22,7 @@ use self::wants::Show;
 use super::accounts;
 use super::connect::is_access;
 use super::events::too_often;
+use super::file::Shown;
 use super::hooks;
 use super::payload::{Why, wrong};
 use super::settings::Settings;
@@ -92,6 +94,29 @@ pub(crate) const HTTP: Http = Http {
             ],
             ..get("kpis-conversations", "/api/kpis/conversations", "What became of the conversations of a time.")
         },
+        json(post("send-files", "/api/messages/send-with-file-ids", "Sends files that were brought before.")),
+        Route {
+            body: Body::Upload { bytes_max: FILE_BYTES_MAX },
+            ..post("upload", "/api/media/upload", "Fields conversationId, messageId?, type?, then a file.")
+        },
+        Route { params: &[MEDIA], ..get("media", "/api/media/{id}", "A file, with a URL of its bytes.") },
+        Route { params: &[MEDIA], ..get("media-download", "/api/media/{id}/download", "To the bytes of a file.") },
+        Route { params: &[MEDIA], ..get("media-file", "/api/media/file/{id}/download", "The bytes of a file.") },
+        Route {
+            params: &[CONVERSATION, LIMIT],
+            ..get("media-of", "/api/media/conversation/{id}", "Files of a conversation, the newest first.")
+        },
+        Route {
+            bare: Bare::AtRoot,
+            params: &[
+                MEDIA,
+                Param { name: "exp", doc: "When the URL ends, in seconds since 1970", default: None },
+                Param { name: "sig", doc: "Our signature", default: None },
+            ],
+            ..Route::new("signed-media", Method::Get, "/media/{id}", "The bytes of a file, by a signed URL.", |_| {
+                Ok(Place::At(Home::Local))
+            })
+        },
         get("kpis-agents", "/api/kpis/agents", "What agents have to do."),
         Route { params: &[LIMIT, CURSOR], ..get("team", "/api/team", "The people of a workspace, the newest first.") },
         hooks::from_twilio("webhook_twilio_inbound", "/webhooks/twilio/whatsapp"),
@@ -117,6 +142,7 @@ pub(crate) const HTTP: Http = Http {
     ..Http::NONE
 };
 
+const MEDIA: Param = Param { name: "id", doc: "Id of a file", default: None };
 const USER: Param = Param { name: "id", doc: "Id or e-mail of a user", default: None };
 const LIMIT: Param = Param { name: "limit", doc: "So many at most, 1 to 100", default: None };
 const CURSOR: Param = Param { name: "cursor", doc: "Where the page before has ended", default: None };
@@ -257,21 +283,10 @@ impl Turn<'_> {
                 }
                 self.set_message_status(asker, call, body(call)?)?;
             }
-            "assign" | "assign-again" | "transfer" => {
+            "assign" | "assign-again" | "transfer" | "unassign" | "return-to-bot" | "escalate" | "accept"
+            | "reject" => {
                 writer(asker)?;
-                self.work_route(asker, call, body(call)?)?;
-            }
-            "unassign" | "return-to-bot" => {
-                writer(asker)?;
-                self.work_route(asker, call, Map::new())?;
-            }
-            "escalate" => {
-                writer(asker)?;
-                self.escalate_route(asker, body(call)?)?;
-            }
-            "accept" | "reject" => {
-                writer(asker)?;
-                self.verdict_route(asker, call, if call.route.name == "accept" { Map::new() } else { body(call)? })?;
+                self.work_routes(asker, call)?;
             }
             "create-user" => {
                 admin(asker)?;
@@ -281,6 +296,18 @@ impl Turn<'_> {
                 admin(asker)?;
                 self.set_status(asker, call, body(call)?)?;
             }
+            "upload" => {
+                writer(asker)?;
+                self.upload(asker, call)?;
+            }
+            "send-files" => {
+                writer(asker)?;
+                self.send_files(asker, call, body(call)?)?;
+            }
+            "media" => self.media(asker, call, Shown::Row),
+            "media-download" => self.media(asker, call, Shown::Address),
+            "media-file" => self.media(asker, call, Shown::Bytes),
+            "media-of" => self.wish(What::Show(self.files_wanted(call)?).of(asker, conversation_of(call)?)),
             "team" => {
                 staff(asker)?;
                 self.team(asker, call)?;
@@ -288,6 +315,17 @@ impl Turn<'_> {
             other => unreachable!("no route is called {other}"),
         }
         Ok(())
+    }
+
+    /// Routes about the work of agents.
+    fn work_routes(&mut self, asker: &Asker, call: &Call) -> Result<(), Fail> {
+        match call.route.name {
+            "unassign" | "return-to-bot" => self.work_route(asker, call, Map::new()),
+            "escalate" => self.escalate_route(asker, body(call)?),
+            "accept" => self.verdict_route(asker, call, Map::new()),
+            "reject" => self.verdict_route(asker, call, body(call)?),
+            _ => self.work_route(asker, call, body(call)?),
+        }
     }
 
     /// Routes of those who may write.
@@ -355,10 +393,13 @@ fn forbidden() -> Fail {
 const LIMITED: &[(&str, &str)] = &[
     ("send", messages::SEND),
     ("reply", messages::SEND),
+    ("send-files", messages::SEND),
     ("read", "conversation:read"),
     ("read-all", "conversation:read"),
 ];
 /// Users whose calls are counted.
 const CALLERS_MAX: usize = 10_000;
 /// Bytes of a body: a message with its metadata, with room.
+/// Bytes of a file, whatever is configured.
+const FILE_BYTES_MAX: u64 = 10_737_418_240;
 const BODY_BYTES_MAX: usize = 256 * 1024;

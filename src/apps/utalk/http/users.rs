@@ -201,7 +201,7 @@ impl Turn<'_> {
 type Newest = Reverse<(u64, u64)>;
 
 /// Why a job has not done what was asked.
-pub(super) fn failure_of(outcome: &Outcome) -> crate::app::job::JobError {
+pub(in crate::apps::utalk) fn failure_of(outcome: &Outcome) -> crate::app::job::JobError {
     match outcome {
         Outcome::Failed(error) => error.clone(),
         _ => crate::app::job::JobError::new(JobErrorKind::Unavailable, "an answer to something else"),

@@ -13,6 +13,8 @@ pub(in crate::apps::utalk) enum Show {
     Row,
     /// Whom it is assigned to.
     Agents,
+    /// Its newest files; URLs begin so.
+    Files { limit: usize, base: Arc<str> },
     /// A page of its messages.
     Messages { narrowed: NarrowedMessages, below: Option<u64>, limit: usize },
 }
@@ -41,6 +43,7 @@ pub(in crate::apps::utalk) struct Made {
 pub(in crate::apps::utalk) enum Listing {
     Conversations { asker: Asker, limit: usize, list: String },
     Messages { asker: Asker, limit: usize, list: String },
+    Files { asker: Asker, base: Arc<str> },
 }
 
 /// What a list of conversations is narrowed to; empty: not by that.

@@ -10,8 +10,8 @@ use crate::apps::utalk::message::{Kind, Message};
 use crate::apps::utalk::numbers;
 use crate::apps::utalk::settings::{ProviderKind, Settings};
 
-/// The request about a message.
-pub(in super::super) fn of(settings: &Settings, scope: &str, message: &Message) -> Fetch {
+/// The request about a message, whose file, if it has one, is at `file`.
+pub(in super::super) fn of(settings: &Settings, scope: &str, message: &Message, file: &str) -> Fetch {
     let provider = &settings.provider;
     let base_url = match provider.kind {
         _ if !provider.base_url.is_empty() => &*provider.base_url,
@@ -28,9 +28,8 @@ pub(in super::super) fn of(settings: &Settings, scope: &str, message: &Message) 
     };
     let parties = Parties::of(&message.conversation, settings);
     let metadata: Value = serde_json::from_str(&message.metadata).unwrap_or_default();
-    let url = message.media.as_deref().map(|media| file_url(settings, media)).unwrap_or_default();
     let to = numbers::callable(&parties.customer).unwrap_or_default();
-    let content = content(message, &metadata, &url);
+    let content = content(message, &metadata, file);
     let outbound = Outbound { id: &message.id, scope, from: &parties.ours, to, content };
     match provider.kind {
         ProviderKind::Whatsapp => cloud::request(&account, &outbound),
@@ -55,11 +54,6 @@ fn content<'a>(message: &'a Message, metadata: &'a Value, url: &'a str) -> Conte
         }
         _ => Content::Text(text),
     }
-}
-
-/// Where the provider fetches a file of ours.
-fn file_url(settings: &Settings, media: &str) -> String {
-    format!("{}/utalk/media/{media}", settings.public_url)
 }
 
 /// What came of it.

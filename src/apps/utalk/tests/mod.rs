@@ -2,6 +2,7 @@
 
 mod events;
 mod hooks;
+mod media;
 mod messages;
 mod operation;
 mod people;

@@ -10,6 +10,7 @@ use crate::app::AuthFailure;
 use crate::app::identity::{AuthMode, AuthSettings, Authenticator, Identity, Subject};
 use crate::app::job::JobErrorKind;
 use crate::app::route::Refused;
+use crate::apps::utalk::media;
 use crate::apps::utalk::settings::Settings;
 use crate::apps::utalk::tables::TABLES;
 use crate::apps::utalk::{ROW, Utalk};
@@ -47,8 +48,8 @@ impl Rest {
     pub(super) fn with(settings: Settings) -> Rest {
         let auth =
             AuthSettings { mode: AuthMode::Jwt, jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() };
-        let shared = settings.clone();
-        let mut world = testing::World::of(move || Utalk::new(settings.clone()), &[&TABLES], &[]);
+        let (shared, shelves) = (settings.clone(), media::shelves(&settings));
+        let mut world = testing::World::of(move || Utalk::new(settings.clone()), &[&TABLES], &shelves);
         world.settings = Some(Arc::new(shared));
         world.trusts(&auth);
         Rest { world, authenticator: Authenticator::new(&auth) }
@@ -61,7 +62,7 @@ impl Rest {
         self.authenticator.mint(Subject { sub, role, claims, ttl_s: 600 }, self.now.wall).unwrap()
     }
 
-    fn identity(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
+    pub(super) fn identity(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {
         self.authenticator.verify(token, self.now.wall)
     }
 
