@@ -1,5 +1,5 @@
 //! A password made unreadable, or one held against what was made of it, as a value. In the shell `hashing` carries it out: that
-//! takes milliseconds and megabytes on purpose. An application pushes a [`Hash`] as a job and hears
+//! takes milliseconds and megabytes on purpose. An application pushes a [`enum@Hash`] as a job and hears
 //! [`Outcome::Hashed`](super::job::Outcome::Hashed), or why not: `Busy` where too many wait, `Invalid` for what is none.
 
 use crate::base::secret::Secret;

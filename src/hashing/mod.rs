@@ -1,4 +1,4 @@
-//! Layer 7: hashes of passwords. In come [`Hash`]es as values, out goes what came of them, each once. A few threads
+//! Layer 7: hashes of passwords. In come [`enum@Hash`]es as values, out goes what came of them, each once. A few threads
 //! do it, so that none of it slows a shard, and so that no number of logins takes more memory and cores than is written in
 //! [`crate::base::limit`]. It knows no application.
 
