@@ -120,7 +120,7 @@ impl Turn<'_> {
 
 /// The questions that load a scope.
 pub(super) fn stored(scope: &Arc<str>) -> Vec<Statement> {
-    let [loads, last] = work::loads(scope);
+    let [loads, last] = work::agents(scope);
     vec![users::of_scope(scope), Statement::new(sync::LAST_CHANGES).bind(scope), calls::left(scope), loads, last]
 }
 

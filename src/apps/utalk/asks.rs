@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::escalation::Reason;
 use super::payload::{Fields, Why};
+use super::settings::Settings;
 use super::task::{Escalate, Return, Take, Task, Verdict, Via};
 use super::turn::Turn;
 use super::wish::What;
@@ -34,8 +35,7 @@ impl Turn<'_> {
     pub(super) fn on_transfer(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         let fields = Fields::of("agent:transfer", event)?;
         let (conversation, agent) = (fields.conversation()?, fields.filled("toAgent", AGENT_CHARS_MAX)?);
-        let note = fields.text("note", self.settings.text_chars_max)?.filter(|note| !note.trim().is_empty());
-        let take = Take { agent: Some(agent), reason: None, via: Via::Transfer { note } };
+        let take = Take { agent: Some(agent), reason: None, via: fields.transfer(self.settings)? };
         Ok(self.wish_of(event, conversation, What::Work(Task::Take(take))))
     }
 
@@ -43,10 +43,7 @@ impl Turn<'_> {
     pub(super) fn on_escalation(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         let fields = Fields::of("escalation:start", event)?;
         let conversation = fields.conversation()?;
-        let reason = fields.word("reason")?.unwrap_or(Reason::Manual);
-        let to = fields.text("toAgent", AGENT_CHARS_MAX)?.filter(|agent| !agent.is_empty());
-        let notes = fields.text("notes", self.settings.text_chars_max)?;
-        let task = Task::Escalate(Escalate { reason, to, notes });
+        let task = fields.escalation("toAgent", self.settings)?;
         Ok(self.wish_of(event, conversation, What::Work(task)))
     }
 
@@ -56,7 +53,7 @@ impl Turn<'_> {
         let escalation = fields.filled("id", AGENT_CHARS_MAX)?;
         let verdict = match name {
             "escalation:accept" => Verdict::Accept,
-            _ => Verdict::Reject(fields.text("reason", REASON_CHARS_MAX)?),
+            _ => fields.rejection()?,
         };
         if let Some(asker) = self.asker(event) {
             self.decide(asker, &escalation, verdict);
@@ -65,7 +62,28 @@ impl Turn<'_> {
     }
 }
 
+impl Fields<'_> {
+    /// An escalation; `agent` is what the field of whom it is offered to is called.
+    pub(super) fn escalation(&self, agent: &'static str, settings: &Settings) -> Result<Task, Fail> {
+        let reason = self.word("reason")?.unwrap_or(Reason::Manual);
+        let to = self.text(agent, AGENT_CHARS_MAX)?.filter(|agent| !agent.is_empty());
+        let notes = self.text("notes", settings.text_chars_max)?;
+        Ok(Task::Escalate(Escalate { reason, to, notes }))
+    }
+
+    /// That an escalation is rejected, and why.
+    pub(super) fn rejection(&self) -> Result<Verdict, Fail> {
+        Ok(Verdict::Reject(self.text("reason", REASON_CHARS_MAX)?))
+    }
+
+    /// How a conversation is handed on: with what is noted for the next one.
+    pub(super) fn transfer(&self, settings: &Settings) -> Result<Via, Fail> {
+        let note = self.text("note", settings.text_chars_max)?.filter(|note| !note.trim().is_empty());
+        Ok(Via::Transfer { note })
+    }
+}
+
 /// Characters of a reason.
-const REASON_CHARS_MAX: usize = 500;
+pub(super) const REASON_CHARS_MAX: usize = 500;
 /// Characters of an id or an e-mail.
-const AGENT_CHARS_MAX: usize = 320;
+pub(super) const AGENT_CHARS_MAX: usize = 320;

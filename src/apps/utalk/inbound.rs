@@ -7,7 +7,7 @@ use serde_json::json;
 use super::audience::Audience;
 use super::conversation::Row;
 use super::memory::Conversation;
-use super::message::{Direction, Message, Status};
+use super::message::Message;
 use super::perform::busy;
 use super::rules;
 use super::turn::Turn;
@@ -30,30 +30,8 @@ impl Turn<'_> {
             self.scope.conversations.insert(id.clone(), Conversation::new(fresh, false));
         }
         let change = self.scope.next_change(self.now);
-        let message = Message {
-            id: rules::message_id(change, self.rng),
-            message_id: draft.message_id,
-            conversation: id.clone(),
-            seq: 0,
-            inbound: 0,
-            kind: draft.kind,
-            text: draft.text,
-            media: draft.media,
-            metadata: draft.metadata,
-            sender,
-            author: None,
-            direction: Direction::Inbound,
-            status: Status::Received,
-            error: None,
-            reason: None,
-            attempt: 0,
-            sid,
-            sent_at: None,
-            delivered_at: None,
-            read_at: None,
-            created_at: self.now.wall,
-            change,
-        };
+        let id_of_ours = rules::message_id(change, self.rng);
+        let message = Message { sid, ..draft.into_message(id_of_ours, id, sender, change, self.now.wall) };
         let (message, askers) = (Arc::new(message), vec![asker]);
         self.hand_over(Sending { message, askers, has_media: false, creates: false, name });
     }

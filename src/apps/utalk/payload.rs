@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::message::Kind;
+use super::message::{Direction, Kind, Message, Status};
 use super::settings::Settings;
 use super::user::Presence;
 use crate::app::event::Event;
 use crate::app::kit::ack::Fail;
 use crate::app::settings::Word;
+use crate::base::time::WallMillis;
 
 /// The fields of a payload.
 pub(super) struct Fields<'a> {
@@ -34,6 +35,44 @@ pub(super) struct Draft {
     pub media: Option<Arc<str>>,
     /// JSON object.
     pub metadata: Arc<str>,
+}
+
+impl Draft {
+    /// The message that it becomes, as a customer's that has come in: without numbers, and nobody has done anything with it. What goes out says
+    /// otherwise.
+    pub(super) fn into_message(
+        self,
+        id: Arc<str>,
+        conversation: &Arc<str>,
+        sender: Arc<str>,
+        change: u64,
+        at: WallMillis,
+    ) -> Message {
+        Message {
+            id,
+            message_id: self.message_id,
+            conversation: conversation.clone(),
+            seq: 0,
+            inbound: 0,
+            kind: self.kind,
+            text: self.text,
+            media: self.media,
+            metadata: self.metadata,
+            sender,
+            author: None,
+            direction: Direction::Inbound,
+            status: Status::Received,
+            error: None,
+            reason: None,
+            attempt: 0,
+            sid: None,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+            created_at: at,
+            change,
+        }
+    }
 }
 
 /// What `sync:state` asks for.
@@ -273,6 +312,7 @@ fn is_uuid_v4(text: &str) -> bool {
 pub(super) const INVALID_EVENT: &str = "INVALID_EVENT";
 /// What the payload as a whole is called.
 const PAYLOAD: &str = "payload";
-const MESSAGE_ID_CHARS_MAX: usize = 128;
+/// Characters of an id of ours or of a client.
+pub(super) const MESSAGE_ID_CHARS_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 const SYNC_LIMIT_MAX: u32 = 500;

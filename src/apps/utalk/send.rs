@@ -104,30 +104,13 @@ impl Turn<'_> {
         by: Carrier,
     ) -> Arc<Message> {
         let change = self.scope.next_change(self.now);
-        let is_sent = by == Carrier::Nobody;
+        let (is_sent, is_note) = (by == Carrier::Nobody, draft.kind == Kind::Note);
         Arc::new(Message {
-            id: rules::message_id(change, self.rng),
-            message_id: draft.message_id,
-            conversation: id.clone(),
-            seq: 0,
-            inbound: 0,
-            kind: draft.kind,
-            text: draft.text,
-            media: draft.media,
-            metadata: draft.metadata,
-            sender,
             author: Some(asker.who.user.clone()),
-            direction: if draft.kind == Kind::Note { Direction::Internal } else { Direction::Outbound },
+            direction: if is_note { Direction::Internal } else { Direction::Outbound },
             status: if is_sent { Status::Sent } else { Status::Pending },
-            error: None,
-            reason: None,
-            attempt: 0,
-            sid: None,
             sent_at: is_sent.then_some(self.now.wall),
-            delivered_at: None,
-            read_at: None,
-            created_at: self.now.wall,
-            change,
+            ..draft.into_message(rules::message_id(change, self.rng), id, sender, change, self.now.wall)
         })
     }
 

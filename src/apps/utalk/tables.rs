@@ -58,7 +58,6 @@ pub(crate) const TABLES: Tables = Tables {
         lists::MESSAGES,
         lists::MESSAGES_COUNT,
         lists::FIGURES,
-        lists::LOADS,
         escalations::BEGIN,
         escalations::DECIDE,
         escalations::END,

@@ -9,6 +9,7 @@ use super::audience::Audience;
 use super::conversation::{Row, Status};
 use super::escalation::{Stage, as_accepted, as_rejected};
 use super::message::{Direction, Kind, Message, Status as Sent};
+use super::payload::Draft;
 use super::rules;
 use super::tables::conversations::{self, Advanced};
 use super::tables::escalations::{self, Decision};
@@ -151,29 +152,20 @@ impl Turn<'_> {
         let change = self.scope.next_change(self.now);
         self.scope.in_flight.remove(&change);
         let id = rules::message_id(change, self.rng);
-        Arc::new(Message {
+        let draft = Draft {
             message_id: id.trim_start_matches("msg_").into(),
-            id,
-            conversation: conversation.clone(),
-            seq: 0,
-            inbound: 0,
             kind: Kind::Note,
             text: Some(text.clone()),
             media: None,
             metadata: "{}".into(),
-            sender: asker.who.user.clone(),
-            author: Some(asker.who.user.clone()),
+        };
+        let (author, at) = (asker.who.user.clone(), self.now.wall);
+        Arc::new(Message {
+            author: Some(author.clone()),
             direction: Direction::Internal,
             status: Sent::Sent,
-            error: None,
-            reason: None,
-            attempt: 0,
-            sid: None,
-            sent_at: Some(self.now.wall),
-            delivered_at: None,
-            read_at: None,
-            created_at: self.now.wall,
-            change,
+            sent_at: Some(at),
+            ..draft.into_message(id, conversation, author, change, at)
         })
     }
 

@@ -9,7 +9,7 @@ mod stage;
 mod text;
 pub mod utalk;
 
-use super::kind::{Cx, Scenario};
+use super::kind::{Cx, Own, Scenario, own};
 use crate::auth::Minter;
 use crate::clock::{Nanos, Pace, SECOND_NS};
 use crate::lines::Lines;
@@ -23,6 +23,17 @@ pub use stage::{Casting, Stage, Who};
 const RATE_PER_CLIENT: f64 = 0.2;
 /// Before the start this long is waited for an answer.
 const PATIENCE_NS: Nanos = 10 * SECOND_NS;
+
+/// How much a mix does.
+const RATE: Own = own(
+    "rate",
+    "Actions per second, in all, whatever the answers do (open loop); 0: one of each client in five seconds",
+);
+/// What a mix that makes its own tokens signs them with.
+const JWT_SECRET: Own = own(
+    "jwt-secret",
+    "Key that the clients' tokens are signed with (HS256); without it a token is a name, as development mode takes it",
+);
 
 /// The roles there are, and what they do.
 pub struct Script {

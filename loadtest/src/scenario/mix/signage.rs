@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::text::{CODE, contains, number_after, text_after};
-use super::{Action, Play, Role, Script, Stage, Who};
+use super::{Action, JWT_SECRET, Play, RATE, Role, Script, Stage, Who};
 use crate::auth::Minter;
 use crate::clock::Nanos;
 use crate::lines::Lines;
@@ -29,15 +29,9 @@ pub const KIND: Kind = Kind {
 };
 
 const OWN: &[Own] = &[
-    own(
-        "rate",
-        "Actions per second, in all, whatever the answers do (open loop); 0: one of each client in five seconds",
-    ),
+    RATE,
     own("role", "How many clients are admins, admin=COUNT, instead of one in a hundred; all others are players"),
-    own(
-        "jwt-secret",
-        "Key that the clients' tokens are signed with (HS256); without it a token is a name, as development mode takes it",
-    ),
+    JWT_SECRET,
 ];
 
 const ADMIN: usize = 0;

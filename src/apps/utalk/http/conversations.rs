@@ -322,6 +322,13 @@ pub(super) fn conversation_id(text: &str) -> Arc<str> {
     id.into()
 }
 
+/// The same of a body's `conversationId`, where it has one.
+pub(super) fn decode_id(body: &mut Map<String, Value>) {
+    if let Some(Value::String(id)) = body.get_mut("conversationId") {
+        *id = conversation_id(id).to_string();
+    }
+}
+
 impl What {
     /// Something that is asked of a conversation as HTTP asks it.
     pub(super) fn of(self, asker: &Asker, conversation: Arc<str>) -> Wish {

@@ -9,7 +9,8 @@ use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
 use crate::app::settings::Word as _;
 use crate::apps::utalk::payload::instant;
-use crate::apps::utalk::tables::lists::{self, Figures, Load};
+use crate::apps::utalk::tables::lists::{self, Figures};
+use crate::apps::utalk::tables::work::{self, OfAgent};
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::{Asker, Role};
 use crate::apps::utalk::wish::Wait;
@@ -28,7 +29,7 @@ impl Turn<'_> {
 
     /// `GET /api/kpis/agents`.
     pub(super) fn count_agents(&mut self, asker: &Asker) {
-        let question = lists::loads(&self.scope.key);
+        let question = work::loads(&self.scope.key);
         self.ask(Job::Read(vec![question]), Wait::Counting(Counting::Agents(asker.clone())));
     }
 
@@ -48,8 +49,8 @@ impl Turn<'_> {
     }
 
     fn agents(&self, outcome: &Outcome) -> Result<Value, JobError> {
-        let loads: Vec<Load> = outcome.rows(0)?;
-        let active = |id: &str| loads.iter().find(|load| *load.agent == *id).map_or(0, |load| load.active);
+        let loads: Vec<OfAgent> = outcome.rows(0)?;
+        let active = |id: &str| loads.iter().find(|load| *load.agent == *id).map_or(0, |load| load.number);
         let agents = self.scope.users.values().filter(|user| *user.role == *Role::Agent.word());
         let shown = agents.map(|user| {
             json!({

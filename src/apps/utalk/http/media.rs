@@ -15,7 +15,7 @@ use crate::apps::utalk::edit::not_found;
 use crate::apps::utalk::file::{Attaching, Bringing, Looking, Shown, kind_of_word};
 use crate::apps::utalk::media::base_of;
 use crate::apps::utalk::message::Kind;
-use crate::apps::utalk::payload::{Fields, Why, conversation_fault, wrong};
+use crate::apps::utalk::payload::{Fields, MESSAGE_ID_CHARS_MAX, Why, conversation_fault, wrong};
 use crate::apps::utalk::rules;
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::Asker;
@@ -118,7 +118,6 @@ fn file_name(text: &str) -> String {
 
 /// Of one message.
 const ATTACHMENTS_MAX: usize = 10;
-const MESSAGE_ID_CHARS_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::conversations::conversation_id;
+use super::conversations::{conversation_id, decode_id};
 use super::envelope;
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
@@ -19,9 +19,7 @@ use crate::apps::utalk::wish::{Reading, What};
 impl Turn<'_> {
     /// `POST /api/messages`: as `message:send`.
     pub(super) fn send_message(&mut self, asker: &Asker, mut body: Map<String, Value>) -> Result<(), Fail> {
-        if let Some(Value::String(id)) = body.get_mut("conversationId") {
-            *id = conversation_id(id).to_string();
-        }
+        decode_id(&mut body);
         let (conversation, draft) = Fields::new(SEND, body).draft(self.settings)?;
         self.wish(What::Send(draft).of(&asker.answered(envelope::message), conversation));
         Ok(())

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::conversations::conversation_id;
+use super::conversations::decode_id;
 use super::envelope;
 use super::messages::conversation_of;
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
-use crate::apps::utalk::escalation::Reason;
+use crate::apps::utalk::asks::{AGENT_CHARS_MAX, REASON_CHARS_MAX};
 use crate::apps::utalk::payload::{Fields, Why};
-use crate::apps::utalk::task::{Escalate, Take, Task, Verdict, Via};
+use crate::apps::utalk::task::{Take, Task, Verdict, Via};
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::Asker;
 use crate::apps::utalk::wish::What;
@@ -29,8 +29,7 @@ impl Turn<'_> {
             "transfer" => {
                 let agent = agent_of(&fields, &["toAgent", "targetAgentEmail"])?;
                 let reason = fields.text("reason", REASON_CHARS_MAX)?.filter(|reason| !reason.is_empty());
-                let note = fields.text("note", self.settings.text_chars_max)?.filter(|note| !note.trim().is_empty());
-                Task::Take(Take { agent: Some(agent), reason, via: Via::Transfer { note } })
+                Task::Take(Take { agent: Some(agent), reason, via: fields.transfer(self.settings)? })
             }
             "return-to-bot" => Task::Return,
             _ => Task::Release,
@@ -41,15 +40,10 @@ impl Turn<'_> {
 
     /// `POST /api/escalate`.
     pub(super) fn escalate_route(&mut self, asker: &Asker, mut body: Map<String, Value>) -> Result<(), Fail> {
-        if let Some(Value::String(id)) = body.get_mut("conversationId") {
-            *id = conversation_id(id).to_string();
-        }
+        decode_id(&mut body);
         let fields = Fields::new("escalate", body);
         let conversation = fields.conversation()?;
-        let reason = fields.word("reason")?.unwrap_or(Reason::Manual);
-        let to = fields.text("agentId", AGENT_CHARS_MAX)?.filter(|agent| !agent.is_empty());
-        let notes = fields.text("notes", self.settings.text_chars_max)?;
-        let task = Task::Escalate(Escalate { reason, to, notes });
+        let task = fields.escalation("agentId", self.settings)?;
         self.wish(What::Work(task).of(&asker.answered(envelope::created), conversation));
         Ok(())
     }
@@ -59,7 +53,7 @@ impl Turn<'_> {
         let fields = Fields::new(call.route.name, body);
         let verdict = match call.route.name {
             "accept" => Verdict::Accept,
-            _ => Verdict::Reject(fields.text("reason", REASON_CHARS_MAX)?),
+            _ => fields.rejection()?,
         };
         let escalation: Arc<str> = call.param("id").into();
         self.decide(asker.answered(envelope::created), &escalation, verdict);
@@ -76,6 +70,3 @@ fn agent_of(fields: &Fields<'_>, names: &[&'static str]) -> Result<Arc<str>, Fai
     }
     Err(fields.wrong(names[0], Why::Missing))
 }
-
-const REASON_CHARS_MAX: usize = 500;
-const AGENT_CHARS_MAX: usize = 320;

@@ -37,19 +37,6 @@ impl FromRow for Figures {
     }
 }
 
-/// How many conversations an agent has.
-pub(crate) struct Load {
-    pub agent: Arc<str>,
-    pub active: u64,
-}
-
-impl FromRow for Load {
-    const TABLE: &'static str = "ut_conversations";
-    fn from_row(row: &mut SqlRow<'_>) -> Result<Load, RowError> {
-        Ok(Load { agent: row.get("assigned")?, active: row.get("active")? })
-    }
-}
-
 fn narrow(statement: Statement, to: &Narrowed) -> Statement {
     let search: String = to.search.to_lowercase().chars().flat_map(escaped).collect();
     let statement = statement.bind(&to.status).bind(&to.channel).bind(&to.assigned);
@@ -82,11 +69,6 @@ pub(crate) fn messages(
 /// Figures about what began at `from` or later, and before `to`.
 pub(crate) fn figures(scope: &Arc<str>, from: u64, to: u64) -> Statement {
     Statement::new(FIGURES).bind(scope).bind(from).bind(to)
-}
-
-/// How many conversations each agent has that are not closed.
-pub(crate) fn loads(scope: &Arc<str>) -> Statement {
-    Statement::new(LOADS).bind(scope)
 }
 
 /// A character as a pattern has it.
@@ -147,8 +129,3 @@ SELECT count(*) AS total, coalesce(sum(CASE WHEN c.status = 'closed' THEN 1 ELSE
     coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM ut_escalations e WHERE e.scope = c.scope AND e.conversation_id = c.id)
         THEN 1 ELSE 0 END), 0) AS escalated
 FROM ut_conversations c WHERE c.scope = ?1 AND c.created_at >= ?2 AND c.created_at < ?3";
-
-/// Scope.
-pub(crate) const LOADS: &str = "
-SELECT assigned, count(*) AS active FROM ut_conversations
-WHERE scope = ?1 AND assigned IS NOT NULL AND status <> 'closed' GROUP BY assigned";

@@ -62,8 +62,13 @@ impl FromRow for Count {
 }
 
 /// Active conversations by agent, and when agents were last given one.
-pub(crate) fn loads(scope: &str) -> [Statement; 2] {
-    [LOADS, LAST_GIVEN].map(|sql| Statement::new(sql).bind(scope))
+pub(crate) fn agents(scope: &str) -> [Statement; 2] {
+    [loads(scope), Statement::new(LAST_GIVEN).bind(scope)]
+}
+
+/// Active conversations by agent.
+pub(crate) fn loads(scope: &str) -> Statement {
+    Statement::new(LOADS).bind(scope)
 }
 
 /// An agent is given a conversation now.
@@ -107,7 +112,7 @@ pub(crate) const LOADS: &str = "
 SELECT assigned AS agent, count(*) AS number FROM ut_conversations
 WHERE scope = ?1 AND assigned IS NOT NULL AND status <> 'closed' GROUP BY assigned";
 
-/// See [`loads`].
+/// See [`agents`].
 pub(crate) const LAST_GIVEN: &str = "
 SELECT id AS agent, assigned_at AS number FROM ut_users WHERE scope = ?1 AND assigned_at IS NOT NULL
 ORDER BY assigned_at DESC LIMIT 100000";

@@ -13,6 +13,7 @@ use crate::apps::utalk::conversation::Row;
 use crate::apps::utalk::escalation::Escalation;
 use crate::apps::utalk::message::Message;
 use crate::apps::utalk::settings::Settings;
+pub(super) use crate::apps::utalk::who::{ADMIN, AGENT, APP};
 use crate::apps::utalk::{Utalk, tables};
 use crate::base::ids::NspIndex;
 use crate::base::secret::Secret;
@@ -36,10 +37,6 @@ impl DerefMut for World {
         &mut self.world
     }
 }
-
-pub(super) const APP: NspIndex = NspIndex(0);
-pub(super) const AGENT: NspIndex = NspIndex(1);
-pub(super) const ADMIN: NspIndex = NspIndex(2);
 
 /// A conversation with a customer, and one of the web.
 pub(super) const CUSTOMER: &str = "conv_+1234567890_+0987654321";
