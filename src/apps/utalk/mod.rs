@@ -74,10 +74,9 @@ use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
 use self::scope::Scope;
 use self::settings::Settings;
 use self::sweep::Sweep;
-use self::tables::calls::Unfinished;
 use self::turn::{Shared, Turn};
 use self::who::{home_of, scope_of};
-use crate::app::effect::{Effect, Effects};
+use crate::app::effect::Effects;
 use crate::app::event::{AppInput, Connect};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
@@ -108,9 +107,6 @@ const NAMESPACES: &[&str] = &["/app", "/agent", "/admin"];
 
 /// Scopes that one shard holds; beyond that, those that nobody is in are forgotten.
 const SCOPES_MAX: usize = 4_096;
-
-/// Until the store is asked again what the last process has left.
-const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// The application: its settings, the scopes at home here, and what it waits for.
 pub struct Utalk {
@@ -159,28 +155,6 @@ impl Utalk {
             AppInput::Upload { req, .. } => self.shared.uploads.get(req).map(|scope| scope.to_string()),
             AppInput::Timer { token } => self.timers.get(&token.0).map(|scope| scope.to_string()),
             _ => None,
-        }
-    }
-
-    /// The process has begun: which scopes have messages that the last one has not settled?
-    fn look_for_left(&mut self, fx: &mut Effects) {
-        let token = self.shared.token();
-        self.shared.starting = Some(token);
-        fx.push(Effect::Job { job: Job::Read(vec![tables::calls::unfinished()]), token: Some(token) });
-    }
-
-    /// Each of them goes on at its home.
-    fn on_left(&mut self, outcome: &Outcome, fx: &mut Effects) {
-        match outcome.rows::<Unfinished>(0) {
-            Ok(scopes) => {
-                self.shared.starting = None;
-                fx.0.extend(scopes.iter().map(|scope| Effect::Wake { home: home_of(scope.0.to_string()) }));
-            }
-            Err(_) => {
-                let token = self.shared.token();
-                self.shared.starting = Some(token);
-                fx.push(Effect::Timer { token, after_ms: LOOK_AGAIN_MS });
-            }
         }
     }
 
@@ -262,7 +236,6 @@ impl Application for Utalk {
             }
             AppInput::Started => {
                 self.shared.operation.on_started(cx, &self.settings, fx);
-                self.look_for_left(fx);
                 self.sweep.look(cx.now, &self.settings, fx);
             }
             AppInput::Said { note, .. } => {
@@ -279,8 +252,6 @@ impl Application for Utalk {
             AppInput::Expiring { socket, in_ms: 0, .. } => {
                 self.turn(cx, &scope, fx, |turn| turn.on_expired(socket));
             }
-            AppInput::Timer { token } if self.shared.starting == Some(token) => self.look_for_left(fx),
-            AppInput::Done { token, outcome } if self.shared.starting == Some(token) => self.on_left(&outcome, fx),
             AppInput::Timer { token } if scope.is_empty() => {
                 self.shared.operation.tick.errors.connection += self.refused.take();
                 let active = self.scopes.values().map(|scope| scope.seats.len() as u64).sum();

@@ -27,8 +27,6 @@ pub(super) struct Shared {
     pub counts: Counts,
     /// Of the provider, once it was asked.
     pub breaker: Option<Breaker>,
-    /// The look for what the last process has left, until it has come back.
-    pub starting: Option<Token>,
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     /// The scope of each file on its way.
     pub uploads: BTreeMap<ReqId, Arc<str>>,
@@ -41,8 +39,8 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new() -> Shared {
         let (counts, waiting, operation) = (Counts::default(), BTreeMap::new(), Operation::new(OPERATION));
-        let (next_token, breaker, starting) = (OPERATION.0, None, None);
-        Shared { counts, waiting, uploads: BTreeMap::new(), next_token, operation, remembered: 0, breaker, starting }
+        let (next_token, breaker) = (OPERATION.0, None);
+        Shared { counts, waiting, uploads: BTreeMap::new(), next_token, operation, remembered: 0, breaker }
     }
 
     /// Whether scopes hold more messages than they should.

@@ -21,16 +21,6 @@ pub(crate) struct Fate {
     pub at: WallMillis,
 }
 
-/// A scope with messages that the provider has to be asked about.
-pub(crate) struct Unfinished(pub Arc<str>);
-
-impl FromRow for Unfinished {
-    const TABLE: &'static str = "ut_messages";
-    fn from_row(row: &mut SqlRow<'_>) -> Result<Unfinished, RowError> {
-        Ok(Unfinished(row.get("scope")?))
-    }
-}
-
 /// A message that the last process has not settled.
 pub(crate) struct Left {
     pub message: Message,

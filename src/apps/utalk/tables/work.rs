@@ -42,12 +42,12 @@ impl Unanswered {
 }
 
 /// A scope with something to do.
-pub(crate) struct Late(pub Arc<str>);
+pub(crate) struct ScopeOf(pub Arc<str>);
 
-impl FromRow for Late {
+impl FromRow for ScopeOf {
     const TABLE: &'static str = "scopes";
-    fn from_row(row: &mut SqlRow<'_>) -> Result<Late, RowError> {
-        Ok(Late(row.get("scope")?))
+    fn from_row(row: &mut SqlRow<'_>) -> Result<ScopeOf, RowError> {
+        Ok(ScopeOf(row.get("scope")?))
     }
 }
 
