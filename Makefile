@@ -13,7 +13,7 @@ SIOD    := $(BUILT)/debug/siod
 TARGET  := $(shell rustc -vV | sed -n 's/^host: //p')
 SUITES  :=
 
-.PHONY: test setup fuzz setup-fuzz deny lint doc unit binary clients node python oracle conformance run dist clean autobahn peers compare
+.PHONY: test setup fuzz setup-fuzz deny lint doc unit binary clients node python kills oracle conformance run dist clean autobahn peers compare
 
 test: setup lint doc unit clients
 	@echo "make test: everything passed"
@@ -45,6 +45,11 @@ node: binary $(CLIENTS)/node_modules/.package-lock.json
 
 python: binary $(VENV)/installed
 	SIOD_BIN=$(SIOD) $(VENV)/bin/python $(CLIENTS)/python/run.py
+
+# utalk is killed under load so often, and what it has acknowledged is looked for; `make test` does it twenty times.
+KILLS   := 200
+kills: binary $(CLIENTS)/node_modules/.package-lock.json
+	SIOD_BIN=$(SIOD) SIOD_KILLS=$(KILLS) node --test --test-reporter spec $(CLIENTS)/kills.test.mjs
 
 # The same tests against the official Node server: are the tests themselves right?
 oracle: $(CLIENTS)/node_modules/.package-lock.json $(VENV)/installed
