@@ -8,11 +8,13 @@ use std::sync::Arc;
 use super::memory;
 use crate::api;
 use crate::app::Application;
-use crate::app::identity::Authenticator;
+use crate::app::identity::{AuthSettings, Authenticator};
 use crate::app::link::paths::LinkPaths;
 use crate::app::table::{Configured, Row};
+use crate::base::hex::hex;
 use crate::base::ids::{AppId, ListenerId, NspId, NspIndex};
 use crate::base::limit::{EngineLimits, Limits};
+use crate::base::secret::Secret;
 use crate::config::{self, AuthMode, Config, Cors};
 use crate::hub::namespace::Namespaces;
 use crate::net::core::{Listening, Route};
@@ -88,7 +90,7 @@ impl Plan {
             engines: config.listeners.iter().map(|listener| listener.engine.clone()).collect(),
             namespaces,
             dialects,
-            authenticator: Authenticator::new(&config.auth),
+            authenticator: Authenticator::new(&auth(&config.auth)),
         };
         Ok(Plan {
             shard_config: Arc::new(shard_config),
@@ -252,6 +254,13 @@ fn shard_count(configured: u16) -> u16 {
     }
 }
 
+/// Without a secret, which is only in development, what this process signs is good for as long as it lives.
+fn auth(auth: &AuthSettings) -> AuthSettings {
+    let is_none = auth.jwt_secret.is_empty();
+    let jwt_secret = if is_none { Secret::new(hex(&random::<32>())) } else { auth.jwt_secret.clone() };
+    AuthSettings { jwt_secret, ..auth.clone() }
+}
+
 /// Bounds of the process are divided among the shards; those left open are settled.
 fn limits_of_a_shard(limits: &Limits, shards: u16) -> Limits {
     let total = match limits.outbox_total_bytes_max {
@@ -282,4 +291,21 @@ fn both_loopbacks(addr: SocketAddr) -> Vec<SocketAddr> {
         _ => return vec![addr],
     };
     vec![addr, SocketAddr::new(other, addr.port())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::identity::Subject;
+    use crate::base::time::WallMillis;
+
+    #[test]
+    fn without_a_secret_each_process_has_its_own() {
+        const NOW: WallMillis = WallMillis(1_755_684_000_000);
+        let [one, other] = [(); 2].map(|()| Authenticator::new(&auth(&AuthSettings::default())));
+        let token = one.mint(Subject { sub: "ana", ttl_s: 60, ..Subject::default() }, NOW).unwrap();
+        assert!(one.claims(&token, NOW).is_ok() && other.claims(&token, NOW).is_err());
+        let secret = AuthSettings { jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() };
+        assert_eq!(auth(&secret), secret);
+    }
 }

@@ -18,7 +18,7 @@ impl Turn<'_> {
     /// Hands a change to the store. The first statement must give the conversation's row back; wishes that change it too wait.
     pub(super) fn change(&mut self, change: Change, write: Vec<Statement>) {
         let Some(conversation) = self.scope.conversation(&change.conversation) else { return };
-        conversation.is_changing = true;
+        conversation.changing += 1;
         self.write(write, Wait::Changed(Box::new(change)));
     }
 
@@ -39,7 +39,7 @@ impl Turn<'_> {
             rows.into_iter().next().ok_or_else(missing)
         });
         let Some(conversation) = self.scope.conversation(&id) else { return };
-        conversation.is_changing = false;
+        conversation.changing -= 1;
         let before = conversation.row.clone();
         if let Ok(row) = &row {
             conversation.row = row.clone();
@@ -76,7 +76,7 @@ impl Turn<'_> {
     }
 
     /// Those who may not read it any more are told, and are out of the room.
-    fn tell_lost(&mut self, before: &Row, row: &Row) {
+    pub(super) fn tell_lost(&mut self, before: &Row, row: &Row) {
         let payload = serde_json::json!({"conversationId": row.id, "reason": "access_lost"});
         self.tell(&Audience::Lost(before, row), &[], Delivery::Must, "left:conversation", &payload);
         let joined = self.scope.joined.get(&row.id).into_iter().flatten().copied();

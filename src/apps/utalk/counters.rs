@@ -18,10 +18,11 @@ pub(super) const METRICS: &[Family] = &[
     Family::counter(
         "utalk_webhooks_total",
         &["result"],
-        "Messages and receipts that webhooks brought, by what came of them.",
+        "Messages and receipts that webhooks brought, by what came of them; refused: whole webhooks that were not believed or said nothing.",
     ),
     Family::histogram("utalk_provider_seconds", Buckets::MILLISECONDS, "How long the provider takes to answer."),
     Family::gauge("utalk_provider_breaker_open", &[], "Whether the provider is not asked for a while."),
+    Family::gauge("utalk_queue_waiting", &[], "Conversations that wait for an agent."),
     Family::gauge("utalk_sockets", &["namespace"], "Sockets now."),
     Family::gauge("utalk_scopes", &[], "Workspaces in memory."),
 ];
@@ -53,7 +54,7 @@ impl Counts {
     }
 
     /// The samples of a scrape; `sockets` by namespace.
-    pub(super) fn metrics(&self, scopes: usize, sockets: [usize; 3], out: &mut Vec<Metric>) {
+    pub(super) fn metrics(&self, scopes: usize, waiting: u64, sockets: [usize; 3], out: &mut Vec<Metric>) {
         let messages = self.messages.iter();
         out.extend(messages.map(|((way, status), count)| Metric::count("utalk_messages_total", [way, status], *count)));
         let webhooks = self.webhooks.iter();
@@ -68,6 +69,7 @@ impl Counts {
             ("utalk_room_limit_exceeded_total", self.rooms_full),
             ("utalk_store_failures_total", self.store_failures),
             ("utalk_scopes", scopes as u64),
+            ("utalk_queue_waiting", waiting),
         ] {
             out.push(Metric::count(name, [], value));
         }

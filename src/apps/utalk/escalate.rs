@@ -43,7 +43,7 @@ impl Turn<'_> {
     fn judge_escalate(&self, asker: &Asker, row: Option<Row>, escalate: &Escalate) -> Result<Option<Offer>, Fail> {
         let row = row.ok_or_else(|| unknown(asker))?;
         if matches!(asker.back, Back::Nobody) {
-            return Ok(Some((row, None)).filter(|(row, _)| self.has_reason(row, escalate.reason)));
+            return Ok(Some((row, None)).filter(|(row, _)| self.is_late(row)));
         }
         if !row.is_writable(&asker.who, self.settings) {
             return Err(access_denied());
@@ -55,38 +55,45 @@ impl Turn<'_> {
         Ok(Some((row, to)))
     }
 
-    /// Whether what the daemon has seen still holds.
-    fn has_reason(&self, row: &Row, reason: Reason) -> bool {
-        match reason {
-            Reason::Timeout => Standing::of(row, self.settings).late.is_some_and(|at| at <= self.now.wall),
-            _ => row.bot_enabled && row.offer.is_none() && row.status != Status::Closed,
-        }
+    /// Whether its customer still waits for too long.
+    fn is_late(&self, row: &Row) -> bool {
+        Standing::of(row, self.settings).late.is_some_and(|at| at <= self.now.wall)
     }
 
     fn begin_escalation(&mut self, asker: Asker, row: Row, to: Option<Arc<str>>, escalate: Escalate) {
-        let mut id = "escalation_".to_owned();
-        let change = self.scope.next_change(self.now);
-        self.scope.in_flight.remove(&change);
-        rules::uuid_v7(change, self.rng, &mut id);
         let from_agent = match (asker.back, asker.who.role) {
             (Back::Nobody, _) => row.assigned.clone(),
             (_, Role::Bot) => None,
             _ => Some(asker.who.user.clone()),
         };
         let escalation = Escalation {
-            id: id.into(),
-            conversation: row.id.clone(),
-            reason: escalate.reason,
             from_agent,
             to_agent: to.clone(),
-            stage: Stage::Pending,
             notes: escalate.notes,
-            created_at: self.now.wall,
+            ..self.new_escalation(&row.id, escalate.reason)
         };
         let offer = Some(escalation.id.clone());
         let after = Row { status: Status::Escalated, bot_enabled: false, offer, offer_to: to, ..row };
         let begin = escalations::begin(&self.scope.key, &escalation);
         self.amend(asker, &after, Changed::Work(Box::new(Deed::Escalated(escalation))), vec![begin]);
+    }
+
+    /// One that begins now, of nobody and offered to anybody.
+    fn new_escalation(&mut self, conversation: &Arc<str>, reason: Reason) -> Escalation {
+        let mut id = "escalation_".to_owned();
+        let change = self.scope.next_change(self.now);
+        self.scope.in_flight.remove(&change);
+        rules::uuid_v7(change, self.rng, &mut id);
+        Escalation {
+            id: id.into(),
+            conversation: conversation.clone(),
+            reason,
+            from_agent: None,
+            to_agent: None,
+            stage: Stage::Pending,
+            notes: None,
+            created_at: self.now.wall,
+        }
     }
 
     /// It is on disk.
@@ -162,17 +169,27 @@ impl Turn<'_> {
         self.tell(&Audience::Work(row, to), &by, Delivery::Must, "escalation:rejected", &payload);
     }
 
-    /// A customer has written: some words are for people.
-    pub(super) fn listen(&mut self, message: &Message) {
+    /// The escalation that a word of a customer begins.
+    pub(super) fn escalation_by_word(&mut self, message: &Message) -> Option<Box<Escalation>> {
         let text = message.text.as_deref().unwrap_or_default();
-        if has_keyword(text, &self.settings.escalation_keywords) {
-            self.escalate_by_itself(&message.conversation, Reason::Keyword);
-        }
+        let is_for_people = has_keyword(text, &self.settings.escalation_keywords);
+        is_for_people.then(|| Box::new(self.new_escalation(&message.conversation, Reason::Keyword)))
     }
 
-    /// The daemon escalates, if there is still a reason to when the conversation is at hand.
-    pub(super) fn escalate_by_itself(&mut self, conversation: &Arc<str>, reason: Reason) {
-        let task = Task::Escalate(Escalate { reason, to: None, notes: None });
+    /// It has begun with its message.
+    pub(super) fn escalated_by_word(&mut self, escalation: Escalation, row: Row) {
+        let Some(conversation) = self.scope.conversation(&row.id) else { return };
+        let before = std::mem::replace(&mut conversation.row, row.clone());
+        self.moved(&row.id, &Standing::of(&before, self.settings), &Standing::of(&row, self.settings));
+        let escalation = Escalation { from_agent: row.assigned.clone(), ..escalation };
+        self.has_escalated(&nobody(Back::Nobody), &row, &escalation);
+        self.tell_lost(&before, &row);
+        self.tell_updated(&row);
+    }
+
+    /// The daemon escalates, if a customer still waits for too long when the conversation is at hand.
+    pub(super) fn escalate_late(&mut self, conversation: &Arc<str>) {
+        let task = Task::Escalate(Escalate { reason: Reason::Timeout, to: None, notes: None });
         self.wish(Wish { asker: nobody(Back::Nobody), conversation: conversation.clone(), what: What::Work(task) });
     }
 }

@@ -6,6 +6,7 @@ use super::settings::Settings;
 use super::webhook::signature::{self, Fault, FromTwilio};
 use super::webhook::{Notice, meta, twilio};
 use super::who::{home_of, scope_key};
+use crate::app::Home;
 use crate::app::route::{Bare, Body, Call, Method, Param, Place, Refused, Route};
 
 /// A webhook of Twilio: messages of customers, and receipts of ours.
@@ -59,7 +60,27 @@ pub(super) fn told(call: &Call, settings: &Settings, scope: &str) -> Vec<Notice>
     }
 }
 
+/// Why a webhook is not taken, where it is one that is not.
+pub(super) fn refused(call: &Call) -> Option<Refused> {
+    let judge = match call.route.name {
+        "webhook_whatsapp" => judge_whatsapp,
+        "webhook_messenger" => judge_messenger,
+        name if name.starts_with("webhook_twilio") => judge_twilio,
+        _ => return None,
+    };
+    judge(call).err()
+}
+
+/// One that is not taken reaches no scope, but it is counted: where it has come.
+fn counted(judged: Result<Place, Refused>) -> Result<Place, Refused> {
+    Ok(judged.unwrap_or(Place::At(Home::Local)))
+}
+
 fn of_twilio(call: &Call) -> Result<Place, Refused> {
+    counted(judge_twilio(call))
+}
+
+fn judge_twilio(call: &Call) -> Result<Place, Refused> {
     let settings = settings(call)?;
     let host = call.header(HOST).map(String::from_utf8_lossy).unwrap_or_default();
     let base = if settings.public_url.is_empty() { format!("http://{host}") } else { settings.public_url.clone() };
@@ -71,7 +92,7 @@ fn of_twilio(call: &Call) -> Result<Place, Refused> {
         settings: call.header(TWILIO_SETTINGS),
     };
     let webhooks = &settings.webhooks;
-    request.judge(&webhooks.twilio_auth_tokens, &webhooks.twilio_signing_keys).map_err(refused)?;
+    request.judge(&webhooks.twilio_auth_tokens, &webhooks.twilio_signing_keys).map_err(refusal)?;
     let told = twilio::read(&call.query, &call.body).map_err(|why| Refused::new(400, "VALIDATION_ERROR", why))?;
     let is_receipt = !matches!(told.notice, Some(Notice::Message(_)));
     let given = call.query_value("s").filter(|scope| is_receipt && scope.contains('/'));
@@ -79,10 +100,18 @@ fn of_twilio(call: &Call) -> Result<Place, Refused> {
 }
 
 pub(super) fn of_whatsapp(call: &Call) -> Result<Place, Refused> {
-    of_meta(call, meta::whatsapp)
+    counted(judge_whatsapp(call))
 }
 
 pub(super) fn of_messenger(call: &Call) -> Result<Place, Refused> {
+    counted(judge_messenger(call))
+}
+
+fn judge_whatsapp(call: &Call) -> Result<Place, Refused> {
+    of_meta(call, meta::whatsapp)
+}
+
+fn judge_messenger(call: &Call) -> Result<Place, Refused> {
     of_meta(call, meta::messenger)
 }
 
@@ -90,7 +119,7 @@ pub(super) fn of_messenger(call: &Call) -> Result<Place, Refused> {
 fn of_meta(call: &Call, read: fn(&[u8]) -> Vec<meta::Told>) -> Result<Place, Refused> {
     let settings = settings(call)?;
     signature::judge_hub(&settings.webhooks.hub_app_secrets, call.header(HUB_SIGNATURE), &call.body)
-        .map_err(refused)?;
+        .map_err(refusal)?;
     let mut scopes: Vec<String> = read(&call.body).iter().map(|told| scope_of(&told.ours, settings)).collect();
     scopes.sort_unstable();
     scopes.dedup();
@@ -128,7 +157,7 @@ fn settings(call: &Call) -> Result<&Settings, Refused> {
     call.settings().ok_or(Refused::new(500, "INTERNAL_ERROR", "Error interno"))
 }
 
-fn refused(fault: Fault) -> Refused {
+fn refusal(fault: Fault) -> Refused {
     match fault {
         Fault::Missing => Refused::new(400, "SIGNATURE_MISSING", "Falta la firma del webhook"),
         Fault::Wrong => Refused::new(403, "SIGNATURE_INVALID", "La firma del webhook no es válida"),

@@ -32,8 +32,13 @@ impl Turn<'_> {
         let change = self.scope.next_change(self.now);
         let id_of_ours = rules::message_id(change, self.rng);
         let message = Message { sid, ..draft.into_message(id_of_ours, id, sender, change, self.now.wall) };
+        let escalation = self.escalation_by_word(&message);
+        if let Some(conversation) = self.scope.conversation(id).filter(|_| escalation.is_some()) {
+            // A change that is asked for meanwhile would be judged by what the conversation was.
+            conversation.changing += 1;
+        }
         let (message, askers) = (Arc::new(message), vec![asker]);
-        self.hand_over(Sending { message, askers, has_media: false, creates: false, name });
+        self.hand_over(Sending { message, askers, has_media: false, creates: false, name, escalation });
     }
 
     /// An assigned agent that has no socket in the room is told that there is something new.

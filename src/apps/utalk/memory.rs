@@ -19,8 +19,8 @@ pub(super) struct Conversation {
     pub horizons: BTreeMap<Arc<str>, Horizon>,
     /// Writes on their way.
     pub in_flight: u32,
-    /// A change of its fields is on its way; others wait for it.
-    pub is_changing: bool,
+    /// Changes of its fields on their way; others wait for them.
+    pub changing: u32,
     pub waiting: VecDeque<Wish>,
     /// When it was last asked for, in turns of the scope.
     pub used: u64,
@@ -34,7 +34,7 @@ impl Conversation {
             ring: VecDeque::new(),
             horizons: BTreeMap::new(),
             in_flight: 0,
-            is_changing: false,
+            changing: 0,
             waiting: VecDeque::new(),
             used: 0,
         }
@@ -60,7 +60,7 @@ impl Conversation {
 
     /// Whether it can be forgotten: all that is known of it is on disk.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && !self.is_changing && self.waiting.is_empty()
+        self.in_flight == 0 && self.changing == 0 && self.waiting.is_empty()
     }
 }
 

@@ -76,12 +76,13 @@ use self::settings::Settings;
 use self::sweep::Sweep;
 use self::turn::{Shared, Turn};
 use self::who::{home_of, scope_of};
-use crate::app::effect::Effects;
+use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Connect};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::kit::breaker;
 use crate::app::metric::Metric;
+use crate::app::reply::{Content, Reply};
 use crate::app::route::Call;
 use crate::app::settings::Chosen;
 use crate::app::table::Row;
@@ -158,11 +159,16 @@ impl Utalk {
         }
     }
 
-    /// A call that is of no scope: a login, or a signed URL.
+    /// A call that is of no scope: a login, a webhook that is not believed, or a signed URL.
     fn on_open_call(&mut self, cx: &mut Context<'_>, req: ReqId, call: &Call, fx: &mut Effects) {
-        match http::is_login(&call.home) {
-            true => self.accounts.on_call(cx, (&self.settings, &mut self.shared), (req, call), fx),
-            false => media::on_signed(cx, req, call, fx),
+        if http::is_login(&call.home) {
+            self.accounts.on_call(cx, (&self.settings, &mut self.shared), (req, call), fx);
+        } else if let Some(refused) = hooks::refused(call) {
+            self.shared.counts.webhook("refused");
+            let content = Content::Json((http::HTTP.error)(&refused, cx.now.wall));
+            fx.push(Effect::Reply { req, reply: Reply { status: refused.status, content } });
+        } else {
+            media::on_signed(cx, req, call, fx);
         }
     }
 
@@ -296,7 +302,8 @@ impl Application for Utalk {
                 *sum += count;
             }
         }
-        self.shared.counts.metrics(self.scopes.len(), sockets, out);
+        let waiting = self.scopes.values().map(|scope| scope.work.queue.len()).sum();
+        self.shared.counts.metrics(self.scopes.len(), waiting, sockets, out);
         self.shared.operation.metrics(out);
         let is_open = self.shared.breaker.is_some_and(|breaker| breaker.state() == breaker::State::Open);
         out.push(Metric::count("utalk_provider_breaker_open", [], is_open.into()));

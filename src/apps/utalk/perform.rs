@@ -55,7 +55,7 @@ impl Turn<'_> {
     fn perform(&mut self, wish: Wish) {
         if wish.what.changes()
             && let Some(conversation) = self.scope.conversation(&wish.conversation)
-            && conversation.is_changing
+            && conversation.changing > 0
         {
             match conversation.waiting.len() < WISHES_MAX {
                 true => conversation.waiting.push_back(wish),
@@ -93,7 +93,7 @@ impl Turn<'_> {
     /// What has waited for a change that has ended is performed, until another one begins.
     pub(super) fn go_on(&mut self, id: &Arc<str>) {
         while let Some(conversation) = self.scope.conversations.get_mut(id)
-            && !conversation.is_changing
+            && conversation.changing == 0
             && let Some(wish) = conversation.waiting.pop_front()
         {
             self.perform(wish);

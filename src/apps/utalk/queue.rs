@@ -171,10 +171,15 @@ impl Queue {
         }
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> u64 {
+        self.order.len() as u64 + self.beyond
+    }
+
     /// How many wait, and the first of them with the times since when.
     pub(super) fn shown(&self) -> (u64, Vec<(Arc<str>, WallMillis)>) {
         let first = self.order.iter().take(SHOWN_MAX).map(|(place, id)| (id.clone(), place.since));
-        (self.order.len() as u64 + self.beyond, first.collect())
+        (self.len(), first.collect())
     }
 }
 

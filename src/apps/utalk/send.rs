@@ -17,7 +17,7 @@ use super::perform::busy;
 use super::queue::Standing;
 use super::rules;
 use super::tables::conversations::{self, Advanced};
-use super::tables::messages;
+use super::tables::{escalations, messages};
 use super::turn::{Turn, access_denied};
 use super::who::{Asker, Role};
 use super::wish::{Sending, Wait};
@@ -55,7 +55,8 @@ impl Turn<'_> {
         let (carrier, sender) = (Carrier::of(row, draft.kind, settings), sender_of(row, draft.kind, &asker));
         let Some(asker) = self.join_sending(asker, id, &draft)? else { return Ok(()) };
         let message = self.message_of(id, draft, sender, &asker, carrier);
-        let sending = Sending { message, askers: vec![asker], has_media: false, creates: false, name: None };
+        let sending =
+            Sending { message, askers: vec![asker], has_media: false, creates: false, name: None, escalation: None };
         if closed {
             self.ask_first(sending);
             return Ok(());
@@ -138,12 +139,30 @@ impl Turn<'_> {
             Direction::Internal => conversations::annotate(&scope, id),
         });
         write.push(messages::add(&scope, &message));
+        if let Some(escalation) = &sending.escalation {
+            write.extend(escalations::begin_by_word(&scope, escalation, message.change, now));
+        }
         self.scope.sends.insert(message.message_id.clone(), sending);
         self.write(write, Wait::Written(message.message_id.clone()));
     }
 
     /// A message was written, or was not.
     pub(super) fn on_written(&mut self, message_id: &Arc<str>, outcome: &Outcome) {
+        let Some(sending) = self.scope.sends.get_mut(message_id) else { return };
+        let (escalation, id) = (sending.escalation.take(), sending.message.conversation.clone());
+        let at = usize::from(sending.has_media) + usize::from(sending.creates) + ESCALATED_AT;
+        self.written(message_id, outcome);
+        let Some(escalation) = escalation else { return };
+        if let Some(conversation) = self.scope.conversation(&id) {
+            conversation.changing -= 1;
+        }
+        if let Some(row) = outcome.rows::<Row>(at).ok().and_then(|rows| rows.into_iter().next()) {
+            self.escalated_by_word(*escalation, row);
+        }
+        self.go_on(&id);
+    }
+
+    fn written(&mut self, message_id: &Arc<str>, outcome: &Outcome) {
         let Some(sending) = self.scope.sends.get(message_id) else { return };
         let (message, has_media, creates) = (sending.message.clone(), sending.has_media, sending.creates);
         self.scope.in_flight.remove(&message.change);
@@ -250,9 +269,6 @@ impl Turn<'_> {
             self.stop_typing(&message.conversation, &author);
         }
         self.tell_new(&message, creates, &by);
-        if message.direction == Direction::Inbound {
-            self.listen(&message);
-        }
         if message.status == Status::Pending {
             self.dispatch(message);
         }
@@ -414,5 +430,7 @@ fn window_closed() -> Fail {
     Fail::new("WINDOW_CLOSED", "La ventana de 24h está cerrada o falta plantilla aprobada")
 }
 
+/// The conversation as an escalation has left it, behind the first statement about it: the message, the escalation.
+const ESCALATED_AT: usize = 3;
 /// Those who wait for one message.
 const JOINED_MAX: usize = 64;

@@ -59,6 +59,8 @@ pub(crate) const TABLES: Tables = Tables {
         lists::MESSAGES_COUNT,
         lists::FIGURES,
         escalations::BEGIN,
+        escalations::BEGIN_BY_WORD,
+        escalations::OFFER,
         escalations::DECIDE,
         escalations::END,
         escalations::BY_ID,

@@ -71,14 +71,23 @@ impl Turn<'_> {
                 return Ok(Judged::Already(row));
             }
             Via::Takeover { force: true } if who.role == Role::Admin => {}
-            Via::Takeover { .. } | Via::Assign if row.assigned.is_some() && !is_own => return Err(already_assigned()),
-            Via::Takeover { .. } | Via::Assign => {}
+            _ if row.assigned.is_some() && !is_own => return Err(already_assigned()),
+            Via::Takeover { .. } | Via::Assign | Via::Open => {}
         }
         if !is_at_work && !matches!(take.via, Via::Queue) {
             let role = if agent == who.user { who.role } else { self.role_of(&agent) };
             self.must_have_room(&agent, role)?;
         }
         Ok(Judged::Gets { row, agent, is_more: !is_at_work })
+    }
+
+    /// Whom a conversation may be made for: by id or e-mail, with room for one more.
+    pub(super) fn may_be_given(&self, asker: &Asker, agent: &Arc<str>) -> Result<Arc<str>, Fail> {
+        if !may_take(asker, &Via::Open) {
+            return Err(access_denied());
+        }
+        let agent = self.staff(agent)?;
+        self.must_have_room(&agent, self.role_of(&agent)).map(|()| agent)
     }
 
     /// An agent has a capacity, an admin has none.
@@ -229,6 +238,7 @@ impl Turn<'_> {
             Via::Accept(escalation) => {
                 self.answer(asker, "escalation:accepted", &as_accepted(escalation, id, row.updated_at));
             }
+            Via::Open => self.answer(asker, "", &json!({"created": true, "data": row.shown(row.unread())})),
             Via::Queue => {}
         }
     }
@@ -293,7 +303,7 @@ fn may_take(asker: &Asker, via: &Via) -> bool {
     let role = asker.who.role;
     match via {
         Via::Takeover { .. } | Via::Accept(_) | Via::Transfer { .. } => matches!(role, Role::Agent | Role::Admin),
-        Via::Assign => matches!(role, Role::Agent | Role::Service | Role::Admin),
+        Via::Assign | Via::Open => matches!(role, Role::Agent | Role::Service | Role::Admin),
         Via::Queue => true,
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum Via {
     Takeover { force: bool },
     /// Somebody assigns it.
     Assign,
+    /// It has just been made for this agent.
+    Open,
     /// The one who has it, or an admin, hands it on, with a note for the staff.
     Transfer { note: Option<Arc<str>> },
     /// This escalation is accepted.
@@ -115,7 +117,7 @@ impl Via {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Via::Takeover { .. } => "manual_assignment",
-            Via::Assign => "assignment",
+            Via::Assign | Via::Open => "assignment",
             Via::Transfer { .. } => "transfer",
             Via::Accept(_) => "escalation",
             Via::Queue => "queue",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::conversation::{Priority, Status};
+use super::escalation::Escalation;
 use super::file::{Attaching, Bringing, Looking, Media, Shown, Storing};
 use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
@@ -119,6 +120,8 @@ pub(super) struct Sending {
     pub creates: bool,
     /// What a customer calls itself.
     pub name: Option<Arc<str>>,
+    /// It begins with the message, if a bot has the conversation then.
+    pub escalation: Option<Box<Escalation>>,
 }
 
 /// A change of a conversation's fields on its way to the disk. The first statement gives the row back.

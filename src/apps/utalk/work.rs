@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::audience::Audience;
 use super::conversation::Row;
-use super::escalation::Reason;
 use super::perform::busy;
 use super::queue::{HELD_MAX, Place, Standing};
 use super::receipts::nobody;
@@ -311,7 +310,7 @@ impl Turn<'_> {
                     break;
                 }
                 some = true;
-                self.escalate_by_itself(&id, Reason::Timeout);
+                self.escalate_late(&id);
             }
             // More may be due, and what does not come to the disk is tried again.
             if some || is_full {

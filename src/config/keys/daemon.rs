@@ -81,7 +81,7 @@ pub(crate) const AUTH: &[Key<Config>] = &[
     field!(mode in auth: word(),
         "dev: any token, or none, is somebody with every role; loopback only.\njwt: only tokens signed with jwt_secret (HS256)."),
     field!(jwt_secret in auth: secret(any),
-        "Key of HS256, at least 32 bytes in jwt mode. Better kept out of this file:\nSIOD__AUTH__JWT_SECRET=… in the environment."),
+        "Key of HS256, at least 32 bytes in jwt mode. Better kept out of this file:\nSIOD__AUTH__JWT_SECRET=… in the environment.\nEmpty, in dev: one of this process alone, so tokens of logins end with it."),
     field!(jwt_issuer in auth: text(any_text), "The \"iss\" a token must carry; empty: any or none."),
     field!(jwt_audience in auth: text(any_text), "The \"aud\" a token must name; empty: any or none."),
     field!(jwt_leeway_s in auth: int(0..=600, "seconds"), "How far \"nbf\" and \"iat\" may lie in the future; \"exp\" is exact."),

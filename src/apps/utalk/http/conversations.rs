@@ -13,6 +13,7 @@ use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
 use crate::app::settings::Word;
+use crate::apps::utalk::asks::AGENT_CHARS_MAX;
 use crate::apps::utalk::audience::Audience;
 use crate::apps::utalk::conversation::{Row, Status};
 use crate::apps::utalk::edit::not_found;
@@ -25,6 +26,7 @@ use crate::apps::utalk::tables::conversations;
 use crate::apps::utalk::tables::lists::{self, Count};
 use crate::apps::utalk::tables::media;
 use crate::apps::utalk::tables::sync::Change as ChangeRow;
+use crate::apps::utalk::task::{Take, Task, Via};
 use crate::apps::utalk::turn::{Turn, access_denied};
 use crate::apps::utalk::who::{Asker, Back, Role, scope_parts};
 use crate::apps::utalk::wish::{Edit, Wait, What, Wish};
@@ -151,6 +153,7 @@ impl Turn<'_> {
         let phone = fields.filled("customerPhone", PHONE_CHARS_MAX)?;
         let customer = phone_of(&phone).ok_or_else(|| fields.wrong("customerPhone", Why::Invalid))?;
         let customer_name = fields.text("customerName", NAME_CHARS_MAX)?;
+        let agent = fields.text("assignedTo", AGENT_CHARS_MAX)?.filter(|agent| !agent.is_empty());
         let text = fields.text("initialMessage", self.settings.text_chars_max)?;
         let id: Arc<str> = match self.number_of_ours() {
             Some(ours) => format!("conv_{customer}_{ours}").into(),
@@ -163,7 +166,7 @@ impl Turn<'_> {
             media: None,
             metadata: "{}".into(),
         });
-        let opening = Opening { customer, customer_name, first };
+        let opening = Opening { customer, customer_name, agent, first };
         self.wish(What::Open(opening).of(&asker.answered(envelope::created_or_found), id));
         Ok(())
     }
@@ -187,8 +190,12 @@ impl Turn<'_> {
                 return self.refuse(&asker, &access_denied());
             }
             let row = row.clone();
-            return self.opened(&asker, &row, false, opening.first);
+            return self.opened(&asker, &row, None, opening.first);
         }
+        let agent = match opening.agent.map(|agent| self.may_be_given(&asker, &agent)).transpose() {
+            Ok(agent) => agent,
+            Err(fail) => return self.refuse(&asker, &fail),
+        };
         let number = self.scope.next_change(self.now);
         let fresh = Row {
             change: number,
@@ -200,13 +207,13 @@ impl Turn<'_> {
         let mut conversation = Conversation::new(fresh, false);
         conversation.in_flight += 1;
         self.scope.conversations.insert(id.clone(), conversation);
-        let made = Made { asker, id: id.clone(), number, first: opening.first };
+        let made = Made { asker, id: id.clone(), number, agent, first: opening.first };
         self.write(write, Wait::Made(Box::new(made)));
     }
 
     /// A conversation was made, or was not.
     pub(in crate::apps::utalk) fn on_made(&mut self, made: Made, outcome: &Outcome) {
-        let Made { asker, id, number, first } = made;
+        let Made { asker, id, number, agent, first } = made;
         self.scope.in_flight.remove(&number);
         let Some(conversation) = self.scope.conversations.get_mut(&id) else { return };
         conversation.in_flight -= 1;
@@ -221,11 +228,18 @@ impl Turn<'_> {
             let audience = Audience::Readers(&row);
             self.tell(&audience, &[], Delivery::Must, "conversation:new", &row.shown(row.unread()));
         }
-        self.opened(&asker, &row, is_first, first);
+        self.opened(&asker, &row, Some(agent).filter(|_| is_first), first);
     }
 
-    fn opened(&mut self, asker: &Asker, row: &Row, created: bool, first: Option<Draft>) {
-        self.answer(asker, "", &json!({"created": created, "data": row.shown(row.unread())}));
+    /// It is there; `made`: it was made, for this agent if there is one, who gets it before anybody is answered.
+    fn opened(&mut self, asker: &Asker, row: &Row, made: Option<Option<Arc<str>>>, first: Option<Draft>) {
+        match &made {
+            Some(Some(agent)) => {
+                let take = Take { agent: Some(agent.clone()), reason: None, via: Via::Open };
+                self.wish(What::Work(Task::Take(take)).of(asker, row.id.clone()));
+            }
+            _ => self.answer(asker, "", &json!({"created": made.is_some(), "data": row.shown(row.unread())})),
+        }
         if let Some(first) = first {
             let asker = Asker { who: asker.who.clone(), back: Back::Nobody };
             self.wish(What::Send(first).of(&asker, row.id.clone()));

@@ -290,7 +290,7 @@ impl Turn<'_> {
             }
             "create-user" => {
                 admin(asker)?;
-                self.create_user(&asker.answered(envelope::created), body(call)?)?;
+                self.create_user(&asker.answered(envelope::created), call, body(call)?)?;
             }
             "user-status" => {
                 admin(asker)?;

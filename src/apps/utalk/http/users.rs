@@ -11,6 +11,7 @@ use super::wants::Accounting;
 use crate::app::hash::{Hash, Hashed};
 use crate::app::job::{Job, JobErrorKind, Outcome};
 use crate::app::kit::ack::Fail;
+use crate::app::kit::audit::{self, Actor, Entry};
 use crate::app::route::Call;
 use crate::app::settings::Word as _;
 use crate::apps::utalk::accounts;
@@ -93,7 +94,7 @@ impl Turn<'_> {
     }
 
     /// `POST /api/auth/create-user`: an account of this scope.
-    pub(super) fn create_user(&mut self, asker: &Asker, body: Map<String, Value>) -> Result<(), Fail> {
+    pub(super) fn create_user(&mut self, asker: &Asker, call: &Call, body: Map<String, Value>) -> Result<(), Fail> {
         let fields = Fields::new("create-user", body);
         let email = fields.filled("email", usize::MAX)?;
         let email = accounts::email(&email).ok_or_else(|| fields.wrong("email", Why::Invalid))?;
@@ -121,7 +122,9 @@ impl Turn<'_> {
             is_stored: true,
         };
         let hash = Hash::Make { password: Secret::new(&*password) };
-        let hashing = Accounting::Hashing { asker: asker.clone(), user };
+        let details = json!({"email": user.email, "role": user.role});
+        let log = self.log_of(asker, call, "create_user", &user.id).details(&details);
+        let hashing = Accounting::Hashing { asker: asker.clone(), user, log };
         self.ask(Job::Hash(hash), Wait::Account(Box::new(hashing)));
         Ok(())
     }
@@ -137,9 +140,18 @@ impl Turn<'_> {
         if status != Account::Active {
             write.push(tables::end_of_user(&self.scope.key, &user));
         }
+        let log = self.log_of(asker, call, "set_status", &user).details(&json!({"status": status.word()}));
+        write.extend([log.add(), audit::trim(audit::ROWS_MAX)]);
         let wait = Accounting::Status { asker: asker.clone(), user, status };
         self.write(write, Wait::Account(Box::new(wait)));
         Ok(())
+    }
+
+    /// What is kept of a change of an account: who has made it, from where, of whom.
+    fn log_of(&self, asker: &Asker, call: &Call, action: &str, user: &str) -> Entry {
+        let (sub, ip) = (asker.who.user.to_string(), call.ip.to_string());
+        let actor = Actor { sub, ip, user_agent: call.user_agent.clone() };
+        Entry::new(self.now.wall, LOG, &actor, action, &format!("{}/{user}", self.scope.key))
     }
 
     /// A user of the scope by id, or by e-mail.
@@ -154,8 +166,9 @@ impl Turn<'_> {
     /// What came of an account.
     pub(in crate::apps::utalk) fn on_accounting(&mut self, accounting: Accounting, outcome: &Outcome) {
         match (accounting, outcome) {
-            (Accounting::Hashing { asker, user }, Outcome::Hashed(Hashed::Made(phc))) => {
-                let write = vec![tables::create(&self.scope.key, &user, &phc.as_str().into())];
+            (Accounting::Hashing { asker, user, log }, Outcome::Hashed(Hashed::Made(phc))) => {
+                let create = tables::create(&self.scope.key, &user, &phc.as_str().into());
+                let write = vec![create, log.add(), audit::trim(audit::ROWS_MAX)];
                 self.write(write, Wait::Account(Box::new(Accounting::Creating { asker, user })));
             }
             (Accounting::Hashing { asker, .. }, Outcome::Failed(error)) if error.kind == JobErrorKind::Busy => {
@@ -211,3 +224,5 @@ pub(in crate::apps::utalk) fn failure_of(outcome: &Outcome) -> crate::app::job::
 /// A password has at most so many characters, each of up to four bytes, within what can be hashed.
 const PASSWORD_CHARS_MAX: usize = crate::base::limit::HASH_PASSWORD_BYTES_MAX / 4;
 const NAME_CHARS_MAX: usize = 120;
+/// Ours among the entries of the log.
+pub(in crate::apps::utalk) const LOG: &str = "utalk";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::kit::audit::Entry;
 use crate::apps::utalk::payload::Draft;
 use crate::apps::utalk::user::{Account, User};
 use crate::apps::utalk::who::Asker;
@@ -24,6 +25,8 @@ pub(in crate::apps::utalk) enum Show {
 pub(in crate::apps::utalk) struct Opening {
     pub customer: Arc<str>,
     pub customer_name: Option<Arc<str>>,
+    /// Whom it is for, by id or e-mail.
+    pub agent: Option<Arc<str>>,
     /// What is sent into it when it is there.
     pub first: Option<Draft>,
 }
@@ -35,6 +38,7 @@ pub(in crate::apps::utalk) struct Made {
     pub id: Arc<str>,
     /// The number of the change.
     pub number: u64,
+    pub agent: Option<Arc<str>>,
     pub first: Option<Draft>,
 }
 
@@ -71,8 +75,8 @@ pub(crate) struct NarrowedMessages {
 /// An account on its way to the disk.
 #[derive(Debug)]
 pub(in crate::apps::utalk) enum Accounting {
-    /// Its password is being hashed.
-    Hashing { asker: Asker, user: User },
+    /// Its password is being hashed; the log of who has done it.
+    Hashing { asker: Asker, user: User, log: Entry },
     /// It is being written.
     Creating { asker: Asker, user: User },
     /// Whether it may come in changes.

@@ -42,6 +42,13 @@ pub(crate) fn begin(scope: &Arc<str>, escalation: &Escalation) -> Statement {
     statement.bind(escalation.notes.as_ref()).bind(escalation.created_at).touching(1)
 }
 
+/// It begins with a word of a customer, if a bot has the conversation then, whose row as it is after that is given back.
+pub(crate) fn begin_by_word(scope: &Arc<str>, escalation: &Escalation, change: u64, now: WallMillis) -> [Statement; 2] {
+    let of = |sql| Statement::new(sql).bind(scope).bind(&escalation.conversation).bind(&escalation.id);
+    let begin = of(BEGIN_BY_WORD).bind(escalation.reason.word()).bind(escalation.stage.word());
+    [begin.bind(escalation.created_at), of(OFFER).bind(change).bind(now)]
+}
+
 /// It is pending no longer.
 pub(crate) fn decide(scope: &Arc<str>, decision: &Decision<'_>) -> Statement {
     let statement = Statement::new(DECIDE).bind(scope).bind(decision.id).bind(decision.stage.word());
@@ -62,6 +69,18 @@ pub(crate) fn by_id(scope: &Arc<str>, id: &Arc<str>) -> Statement {
 pub(crate) const BEGIN: &str = "
 INSERT INTO ut_escalations (scope, id, conversation_id, reason, from_agent, to_agent, status, notes, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+/// See [`begin_by_word`].
+pub(crate) const BEGIN_BY_WORD: &str = "
+INSERT INTO ut_escalations (scope, id, conversation_id, reason, from_agent, to_agent, status, notes, created_at)
+SELECT ?1, ?3, ?2, ?4, assigned, NULL, ?5, NULL, ?6 FROM ut_conversations
+WHERE scope = ?1 AND id = ?2 AND bot_enabled = 1 AND offer IS NULL AND status <> 'closed'";
+
+/// See [`begin_by_word`].
+pub(crate) const OFFER: &str = "
+UPDATE ut_conversations SET status = 'escalated', bot_enabled = 0, offer = ?3, offer_to = NULL, rev = rev + 1,
+    change = ?4, updated_at = ?5
+WHERE scope = ?1 AND id = ?2 AND bot_enabled = 1 AND offer IS NULL AND status <> 'closed' RETURNING *";
 
 /// See [`decide`].
 pub(crate) const DECIDE: &str = "

@@ -145,6 +145,7 @@ fn what_is_not_signed_reaches_no_home() {
     world.requests_with(&ROW, "POST", "/utalk/webhooks/twilio/whatsapp", |call| call.body = form.into());
     assert_eq!(world.replies.last().unwrap().1["error"]["code"], json!("WEBHOOK_NOT_CONFIGURED"));
     assert_eq!(world.messages().len(), 0);
+    assert_eq!(world.metric("utalk_webhooks_total", "refused"), 13.0);
 }
 
 /// Behind a proxy that speaks TLS, an operator says what is called from outside.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::app::AuthFailure;
 use crate::app::identity::{AuthMode, AuthSettings, Authenticator, Identity, Subject};
 use crate::app::job::JobErrorKind;
+use crate::app::kit::audit::{self, Entry};
 use crate::app::route::Refused;
 use crate::apps::utalk::media;
 use crate::apps::utalk::settings::Settings;
@@ -372,4 +373,22 @@ fn the_daemons_own_refusals_speak_as_ours() {
     let now = crate::base::time::WallMillis(0);
     let text = (ROW.http.error)(&Refused::ENDED_TOKEN, now);
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["error"]["code"], json!("TOKEN_EXPIRED"));
+}
+
+#[test]
+fn changes_of_accounts_are_kept_with_who_made_them_from_where() {
+    let mut rest = Rest::new();
+    let (admin, agent) = (rest.token("w1", "boss", "admin"), rest.token("w1", "ana", "agent"));
+    let id = rest.create("ana@x").1["data"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(rest.create("ana@x").0, 409);
+    let status = |status: &str| json!({"status": status});
+    assert_eq!(rest.call(&agent, "PUT", "/api/users/ana@x/status", status("banned")).0, 403);
+    assert_eq!(rest.call(&admin, "PUT", "/api/users/ana@x/status", status("banned")).0, 200);
+    let log: Vec<Entry> = rest.store.rows(audit::newest("utalk", 9));
+    let shown: Vec<_> = log.iter().map(|it| (&*it.action, &*it.actor, &*it.target, &*it.ip, &*it.outcome)).collect();
+    let target = format!("t/w1/{id}");
+    let by = |action| (action, "boss", &*target, "10.0.0.4", "success");
+    assert_eq!(shown, [by("set_status"), by("create_user")]);
+    assert_eq!(serde_json::from_str::<Value>(&log[0].details).unwrap(), json!({"status": "banned"}));
+    assert!(!format!("{log:?}").contains("correct horse"));
 }

@@ -455,3 +455,36 @@ fn while_the_store_is_down_http_says_so_and_goes_on_afterwards() {
     rest.store.down = false;
     assert_eq!(rest.call(&agent, "POST", "/api/messages", text(ONE, "m2", "x")).1["data"]["seq"], json!(2));
 }
+
+#[test]
+fn a_conversation_is_opened_for_an_agent_or_not_at_all() {
+    let mut rest = Rest::with(Settings { agent_conversations_max: 1, ..Settings::default() });
+    let (ana, bot) = (rest.token("w1", "ana", "agent"), rest.token("w1", "b", "bot"));
+    let socket = rest.joins(&ana, 0);
+    rest.heard(socket);
+    let body =
+        |phone: &str, agent: &str| json!({"customerPhone": phone, "assignedTo": agent, "initialMessage": "hola"});
+    for (token, agent, expected) in
+        [(&ana, "nobody@x", (404, "AGENT_NOT_FOUND")), (&bot, "ana", (403, "ACCESS_DENIED"))]
+    {
+        let answer = rest.call(token, "POST", "/api/conversations", body("+34911222333", agent));
+        assert_eq!(refused(&answer), expected);
+    }
+    assert_eq!(rest.gets(&ana, "/api/conversations")["conversations"], json!([]), "nothing was made");
+    let (status, answer) = rest.call(&ana, "POST", "/api/conversations", body("+34911222333", "ANA@x"));
+    let data = &answer["data"];
+    assert_eq!((status, &data["assignedAgent"], &data["botEnabled"]), (201, &json!("ana"), &json!(false)));
+    let heard = rest.heard(socket);
+    let names: Vec<&str> = heard.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["conversation:new", "conversation:assigned", "conversation:updated", "message:new", "conversation:updated"];
+    assert_eq!(names, expected);
+    assert_eq!((&heard[1].1["agentId"], &heard[1].1["reason"]), (&json!("ana"), &json!("assignment")));
+    let full = rest.call(&ana, "POST", "/api/conversations", body("+34911222444", "ana"));
+    assert_eq!(refused(&full), (409, "AGENT_NOT_AVAILABLE"));
+    // One that is there stays whose it is.
+    let bea = rest.token("w1", "bea", "agent");
+    rest.joins(&bea, 0);
+    let again = rest.call(&ana, "POST", "/api/conversations", body("+34911222333", "bea"));
+    assert_eq!((again.0, &again.1["data"]["assignedAgent"]), (200, &json!("ana")));
+}

@@ -255,3 +255,32 @@ fn a_timer_waits_for_a_store_that_fails() {
     world.pass(10_000);
     assert_eq!(stages(&world), ["pending"]);
 }
+
+#[test]
+fn a_word_escalates_in_the_write_of_its_message_and_changes_meanwhile_see_it() {
+    let (mut world, [a, _, _, root]) = world(Settings::default());
+    let batches = world.store.batches;
+    world.customer_says(root, CUSTOMER, "¡Urgente!");
+    assert_eq!((world.store.batches - batches, stages(&world)), (1, vec!["pending".to_owned()]));
+    world.asks(a, "agent:takeover", json!({"conversationId": CUSTOMER}));
+    world.asks(a, "agent:return-to-bot", json!({"conversationId": CUSTOMER, "reason": "manual"}));
+    world.forget(&[a, root]);
+    // Nothing has come back of the message when somebody takes the conversation, before whom another change is on its way.
+    world.store.hangs = true;
+    world.send(root, "conversation:read", json!({"conversationId": CUSTOMER, "messageId": "SM2"}));
+    world.customer_says(root, CUSTOMER, "Es urgente");
+    world.send(a, "agent:takeover", json!({"conversationId": CUSTOMER}));
+    world.store.hangs = false;
+    while world.answer() {}
+    assert_eq!(stages(&world), ["completed", "accepted"]);
+    let row = &world.conversations()[0];
+    assert_eq!((row.assigned.as_deref(), row.offer.as_deref(), row.status.word()), (Some("a"), None, "open"));
+    // Neither does a repeat escalate, nor one that fails.
+    world.asks(a, "agent:return-to-bot", json!({"conversationId": CUSTOMER, "reason": "manual"}));
+    world.store.down = true;
+    world.customer_says(root, CUSTOMER, "urgente");
+    world.store.down = false;
+    assert_eq!(stages(&world), ["completed", "completed"]);
+    world.send(a, "agent:takeover", json!({"conversationId": CUSTOMER}));
+    assert_eq!(world.conversations()[0].assigned.as_deref(), Some("a"), "changes go on");
+}

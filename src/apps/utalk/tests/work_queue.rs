@@ -47,6 +47,7 @@ fn acceptance_11_two_agents_have_room_for_two_and_a_close_makes_room_for_the_thi
     for id in [a, b, root] {
         assert_eq!(queue(&mut world, id), (1, vec![customer(3)]));
     }
+    assert_eq!(world.metric("utalk_queue_waiting", ""), 1.0);
     let assigned = json!({"conversationId": customer(1), "status": "closed"});
     world.forget(&[a, b, root]);
     world.send(a, "test:edit", assigned);
