@@ -1,6 +1,7 @@
 //! Layer 5½: the applications, one folder each. Nothing outside this folder names one of them: everybody else has them from
 //! [`TABLE`].
 
+pub mod iot;
 pub mod lab;
 pub mod signage;
 pub mod utalk;

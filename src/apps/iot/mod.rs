@@ -1,0 +1,5 @@
+//! Plugs, clouds, and never an invented value.
+
+#![allow(dead_code)]
+
+pub(crate) mod wire;
