@@ -202,7 +202,7 @@ pub const LINK_ADMIT_TIMEOUT_MS: u64 = 10_000;
 /// Blobs of one shelf, however small; the oldest make room.
 pub const SHELF_BLOBS_MAX: usize = 1_000_000;
 /// Jobs, and about so many bytes, of one group commit.
-pub const STORE_GROUP_JOBS_MAX: usize = 512;
+pub const STORE_GROUP_JOBS_MAX: usize = 2_048;
 pub const STORE_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A write that a locked database has kept waiting this long is answered `busy`.
 pub const STORE_BUSY_TIMEOUT_MS: u64 = 2_000;

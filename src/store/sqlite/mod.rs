@@ -2,7 +2,7 @@
 //! commit that returns is on disk. It knows no table: what it runs are statements, values of whoever asks.
 //!
 //! `open` (refuse what is not ours, untouched; create; pragmas) → `migrate` (numbered steps of every owner) → `write` (one
-//! group, one transaction, a savepoint for each write) → `statement` (values in, rows out).
+//! group, one transaction, each write whole or not at all) → `statement` (values in, rows out).
 
 mod migrate;
 mod open;

@@ -31,6 +31,10 @@ pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
     assert_eq!(mode, "wal", "a file on disk takes WAL mode");
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What a savepoint copies would otherwise go through a file of its own from the first large write on.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }
 
@@ -188,5 +192,9 @@ const WRITER_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 const READER_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// A WAL that a burst has made larger is cut back to this.
 const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
+/// A checkpoint moves a page once, however often it was written since the last one: 32 MiB of pages of 4 KiB.
+const WAL_CHECKPOINT_PAGES: i64 = 8_192;
+/// Pages that a group changes stay in memory up to its commit.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// More than all applications have together.
 const STATEMENTS_CACHED_MAX: usize = 512;
