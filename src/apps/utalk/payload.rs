@@ -1,7 +1,9 @@
 //! What clients send, as types. In: an event's first argument. Out: what it asks for, or which field is wrong and why.
 
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::message::{Direction, Kind, Message, Status};
@@ -16,6 +18,35 @@ use crate::base::time::WallMillis;
 pub(super) struct Fields<'a> {
     event: &'a str,
     fields: Map<String, Value>,
+}
+
+/// The fields of a JSON object. One that is there twice makes it none: who reads the first and who reads the last would see different things.
+pub(super) struct Unique(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Unique, D::Error> {
+        from.deserialize_map(EachOnce)
+    }
+}
+
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if fields.insert(name, value).is_some() {
+                return Err(A::Error::custom("a field is there twice"));
+            }
+        }
+        Ok(Unique(fields))
+    }
 }
 
 /// What may be wrong with a field.
@@ -89,10 +120,10 @@ impl<'a> Fields<'a> {
     /// The fields of an event of this name.
     ///
     /// # Errors
-    /// Where its first argument is no object.
+    /// Where its first argument is no object, or has a field twice.
     pub(super) fn of(name: &'a str, event: &Event) -> Result<Fields<'a>, Fail> {
-        match event.args.parse::<Value>(0) {
-            Some(Value::Object(fields)) => Ok(Fields { event: name, fields }),
+        match event.args.parse(0) {
+            Some(Unique(fields)) => Ok(Fields { event: name, fields }),
             None if event.args.is_empty() => Err(wrong(name, PAYLOAD, Why::Missing)),
             _ => Err(wrong(name, PAYLOAD, Why::Invalid)),
         }

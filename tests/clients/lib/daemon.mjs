@@ -34,8 +34,8 @@ export async function startDaemon(config, options = {}) {
   }, options);
 }
 
-async function start(args, { env = {}, bin = BIN } = {}) {
-  const daemon = new Daemon(env, bin);
+async function start(args, { env = {}, bin = BIN, shell } = {}) {
+  const daemon = new Daemon(env, bin, shell);
   [daemon.port, daemon.adminPort] = await freePorts(2);
   daemon.args = args(daemon.port, daemon);
   try {
@@ -48,9 +48,11 @@ async function start(args, { env = {}, bin = BIN } = {}) {
 }
 
 class Daemon {
-  constructor(env, bin) {
+  /** `shell` is what a shell does that becomes the daemon then. */
+  constructor(env, bin, shell) {
     this.env = env;
     this.bin = bin;
+    this.shell = shell;
     this.dir = mkdtempSync(join(tmpdir(), "siod-test-"));
     this.log = "";
   }
@@ -66,7 +68,9 @@ class Daemon {
   async spawn() {
     const [command, args] = ORACLE
       ? [process.execPath, [join(HERE, "oracle.mjs"), `127.0.0.1:${this.port}`]]
-      : [this.bin, this.args];
+      : this.shell
+        ? ["sh", ["-c", `${this.shell}; exec "$0" "$@"`, this.bin, ...this.args]]
+        : [this.bin, this.args];
     this.child = spawn(command, args, { cwd: this.dir, env: { ...process.env, ...this.env }, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     this.child.on("error", (error) => (this.log += `cannot start ${command}: ${error.message}\n`));

@@ -11,9 +11,9 @@ export class Served {
   relays = [];
 
   /** Starts it; [`endRunning`] ends it behind the test. */
-  static async start(config) {
+  static async start(config, options) {
     const served = new this();
-    served.daemon = await startDaemon(config);
+    served.daemon = await startDaemon(config, options);
     running = served;
     return served;
   }

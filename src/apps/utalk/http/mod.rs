@@ -24,7 +24,7 @@ use super::connect::is_access;
 use super::events::too_often;
 use super::file::Shown;
 use super::hooks;
-use super::payload::{Why, wrong};
+use super::payload::{Unique, Why, wrong};
 use super::settings::Settings;
 use super::turn::Turn;
 use super::user::Account;
@@ -368,7 +368,8 @@ impl Asker {
 
 /// The object that a call brings.
 fn body(call: &Call) -> Result<Map<String, Value>, Fail> {
-    call.json().ok_or_else(|| wrong(call.route.name, "body", Why::Invalid))
+    let fields = call.json().map(|Unique(fields)| fields);
+    fields.ok_or_else(|| wrong(call.route.name, "body", Why::Invalid))
 }
 
 fn admin(asker: &Asker) -> Result<(), Fail> {

@@ -1,11 +1,10 @@
-//! What is refused before anything happens: size, rate, shape; and two scopes beside each other.
+//! What is refused before anything happens: size, rate, shape.
 
 use serde_json::{Value, json};
 
-use super::world::{APP, CUSTOMER, Id, WEB, World, text_of};
+use super::world::{WEB, World, text_of};
+use crate::app::event::Args;
 use crate::apps::utalk::settings::Settings;
-use crate::base::close::CloseReason;
-use crate::base::rng::Rng;
 
 #[test]
 fn a_payload_is_refused_with_the_first_field_that_is_wrong() {
@@ -152,89 +151,38 @@ fn all_events_of_a_socket_together_are_limited_where_that_is_set() {
     assert_eq!((&told["code"], &told["details"]["limit"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(3)));
 }
 
-/// People of both scopes have the same ids, and so have their conversations and messages; what they write says where it is from.
-fn act(world: &mut World, rng: &mut Rng, workspace: &str, people: &mut [Id]) {
-    let at = rng.below(people.len() as u32) as usize;
-    let (id, user) = (people[at], format!("{workspace}-{at}"));
-    let conversation = [WEB, CUSTOMER, "conv_other"][rng.below(3) as usize];
-    let message_id = format!("m{}", rng.below(40));
-    let about = json!({"conversationId": conversation});
-    let roles = ["agent", "admin", "bot", "viewer"];
-    match rng.below(14) {
-        0..=3 => {
-            world.send(id, "message:send", text_of(&message_id, conversation, &format!("{workspace} {message_id}")))
-        }
-        4 => world.send(id, "test:inbound", text_of(&message_id, conversation, workspace)),
-        5 => world.send(id, "join:conversation", about),
-        6 => world.send(id, "leave:conversation", about),
-        7 => world.send(id, "typing:start", about),
-        8 => world.send(id, "conversation:read", json!({"conversationId": conversation, "messageId": message_id})),
-        9 => world.send(id, "sync:state", json!({"syncId": workspace, "lastSync": "2025-08-20T10:00:00.000Z"})),
-        10 => {
-            let status = ["online", "busy", "offline"][rng.below(3) as usize];
-            world.send(id, "presence:set", json!({"status": status}));
-        }
-        11 => world.send(id, "test:assign", json!({"conversationId": conversation, "agentId": user})),
-        12 => {
-            world.leaves(id, CloseReason::TransportClose);
-            people[at] = world.of_workspace(workspace, &user, roles[at % roles.len()], APP);
-        }
-        _ => world.send(
-            id,
-            "message:send",
-            json!({"messageId": message_id, "conversationId": conversation, "type": "note", "text": workspace}),
-        ),
-    }
-}
-
-/// What people of the first scope hear, event by event, while people of as many other scopes act as well.
-fn heard_beside(others: usize, seed: u8) -> Vec<Vec<(String, Value)>> {
-    let mut world = World::with(Settings { events_per_minute: [].into(), ..Settings::default() });
-    let mut ours = Rng::from_seed([seed; 32]);
-    let mut theirs = Rng::from_seed([seed + 1; 32]);
-    let workspaces: Vec<String> = (1..=others + 1).map(|n| format!("w{n}")).collect();
-    let mut people: Vec<Vec<Id>> = Vec::new();
-    for workspace in &workspaces {
-        let roles = ["agent", "admin", "bot", "viewer"].into_iter().enumerate();
-        people.push(
-            roles.map(|(at, role)| world.of_workspace(workspace, &format!("{workspace}-{at}"), role, APP)).collect(),
-        );
-    }
-    let mut heard = Vec::new();
-    for step in 0..300 {
-        act(&mut world, &mut ours, "w1", &mut people[0]);
-        for (workspace, people) in workspaces.iter().zip(&mut people).skip(1) {
-            act(&mut world, &mut theirs, workspace, people);
-        }
-        if step % 10 == 0 {
-            world.pass(700);
-        }
-        let told = people[0].clone().into_iter().flat_map(|id| world.heard(id)).collect();
-        heard.push(told);
-        for id in people.iter().skip(1).flatten() {
-            for (name, payload) in world.heard(*id) {
-                assert!(!payload.to_string().contains("w1"), "{name} {payload}");
-            }
-        }
-    }
-    heard
-}
-
+/// JSON as it is hard to read: what cannot be kept as it is meant is no payload, and the next one works.
 #[test]
-fn two_scopes_know_nothing_of_each_other() {
-    for seed in [1, 5, 9] {
-        let (alone, beside) = (heard_beside(0, seed), heard_beside(1, seed));
-        let names = |heard: &[(String, Value)]| heard.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        for (step, (alone, beside)) in alone.iter().zip(&beside).enumerate() {
-            assert_eq!(
-                names(alone),
-                names(beside),
-                "seed {seed}, step {step}: the same is heard, whoever else is there"
-            );
-            for (name, payload) in beside {
-                assert!(!payload.to_string().contains("w2"), "{name} {payload}");
-            }
+fn t22_unusual_json_is_kept_as_it_is_meant_or_refused() {
+    let mut world = World::with(Settings { events_per_minute: [].into(), ..Settings::default() });
+    let a = world.person("a", "agent");
+    world.forget(&[a]);
+    let number = "7".repeat(400);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for (more, kept) in [
+        (r#""metadata":{"n":18446744073709551615,"m":-9223372036854775808,"f":0.1,"e":1e300}"#, true),
+        (r#""metadata":{"same":1,"same":2}"#, true),
+        (r#""metadata":{"n":1e400}"#, false),
+        (r#""metadata":{"n":1E+99999999}"#, false),
+        (&format!(r#""metadata":{{"n":{number}}}"#), false),
+        (&format!(r#""metadata":{{"n":{deep}}}"#), false),
+        (r#""messageId":"another""#, false),
+        (r#""conversationId":"conv_other""#, false),
+        (r#""text":"Hola""#, false),
+    ] {
+        let payload =
+            format!(r#"{{"messageId":"{}","conversationId":"{WEB}","text":"Hola",{more}}}"#, world.messages().len());
+        let before = world.messages().len();
+        world.event(a, Args::written("message:send", [payload.as_bytes()].into_iter()), None);
+        assert_eq!(world.messages().len() - before, usize::from(kept), "{}", &payload[..payload.len().min(200)]);
+        if !kept {
+            assert_eq!(world.hears(a, "error")["details"], json!({"event": "message:send", "path": "payload"}));
         }
-        assert!(alone.iter().map(Vec::len).sum::<usize>() > 500, "they have heard something");
+        world.forget(&[a]);
     }
+    let metadata: Value = serde_json::from_str(&world.messages()[0].metadata).unwrap();
+    assert_eq!(metadata.to_string(), r#"{"n":18446744073709551615,"m":-9223372036854775808,"f":0.1,"e":1e+300}"#);
+    let lone = format!(r#"{{"messageId":"lone","conversationId":"{WEB}","text":"a\ud800b"}}"#);
+    world.event(a, Args::written("message:send", [lone.as_bytes()].into_iter()), None);
+    assert_eq!(world.messages().last().unwrap().text.as_deref(), Some("a\u{fffd}b"), "as browsers show it");
 }

@@ -11,6 +11,7 @@ mod provider;
 mod reading;
 mod rest;
 mod rest_conversations;
+mod scopes;
 mod work;
 mod work_escalations;
 mod work_queue;

@@ -14,7 +14,7 @@ use crate::apps::utalk::escalation::Escalation;
 use crate::apps::utalk::message::Message;
 use crate::apps::utalk::settings::Settings;
 pub(super) use crate::apps::utalk::who::{ADMIN, AGENT, APP};
-use crate::apps::utalk::{Utalk, tables};
+use crate::apps::utalk::{Utalk, media, tables};
 use crate::base::ids::NspIndex;
 use crate::base::secret::Secret;
 use crate::testing;
@@ -48,7 +48,8 @@ impl World {
     }
 
     pub(super) fn with(settings: Settings) -> World {
-        let mut world = testing::World::of(move || Utalk::new(settings.clone()), &[&tables::TABLES], &[]);
+        let shelves = media::shelves(&settings);
+        let mut world = testing::World::of(move || Utalk::new(settings.clone()), &[&tables::TABLES], &shelves);
         world.trusts(&auth());
         World { world, messages: 0 }
     }
