@@ -19,6 +19,7 @@ mod change;
 mod connect;
 pub(crate) mod conversation;
 mod counters;
+mod dialect;
 mod dispatch;
 mod early;
 mod edit;
@@ -96,6 +97,7 @@ pub const ROW: Row = Row {
     ping_timeout_ms: Some(60_000),
     connect_timeout_ms: Some(5_000),
     tables: Some(&tables::TABLES),
+    dialects: dialect::DIALECTS,
     http: http::HTTP,
     metrics: counters::METRICS,
     ..Row::new("utalk", "Customer chat: conversations of agents, bots and customers.", NAMESPACES, || {

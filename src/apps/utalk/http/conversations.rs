@@ -320,7 +320,7 @@ fn phone_of(text: &str) -> Option<Arc<str>> {
 }
 
 /// The id of a conversation as clients write it in a path: decoded until nothing changes, with the `+` back that a blank was.
-pub(super) fn conversation_id(text: &str) -> Arc<str> {
+pub(in crate::apps::utalk) fn conversation_id(text: &str) -> Arc<str> {
     let mut id = text.to_owned();
     for _ in 0..DECODED_MAX {
         let decoded = crate::base::percent::decode_segment(&id).into_owned();
