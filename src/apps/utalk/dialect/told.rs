@@ -20,6 +20,7 @@ pub(super) fn message(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `conversation:new`.
 pub(super) fn created(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     let conversation = shape::conversation(&ours, &beside);
@@ -27,6 +28,7 @@ pub(super) fn created(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `message:sent`.
 pub(super) fn sent(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     // Beside it is the whole message, for `message:sent` does not tell its text.
@@ -36,6 +38,7 @@ pub(super) fn sent(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `message:delivered`.
 pub(super) fn delivered(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, _) = read_of(all, aside);
     all[0].set(
@@ -47,6 +50,7 @@ pub(super) fn delivered(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     );
 }
 
+/// `message:read`: the reader by its e-mail, where that is known.
 pub(super) fn read(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     let ids = [&beside["ids"], &ours["ids"]].into_iter().find(|ids| ids.is_array()).cloned();
@@ -59,6 +63,7 @@ pub(super) fn read(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `message:error`: flat, its text as `error`.
 pub(super) fn message_error(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, _) = read_of(all, aside);
     let error = &ours["error"];
@@ -71,6 +76,7 @@ pub(super) fn message_error(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     );
 }
 
+/// `conversation:updated`: beside it are the names of the fields that have changed.
 pub(super) fn updated(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     let theirs = shape::conversation(&ours, &beside);
@@ -118,6 +124,7 @@ pub(super) fn joined(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     *all = vec![Said::new("conversation-joined", &joined), Said::new("websocket:state-synced", &synced)];
 }
 
+/// `conversation:read:acknowledged`.
 pub(super) fn has_read(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     let ids = if beside["ids"].is_array() { beside["ids"].clone() } else { json!([ours["messageId"]]) };
@@ -129,6 +136,7 @@ pub(super) fn has_read(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `typing:start`.
 pub(super) fn typing(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, _) = read_of(all, aside);
     let email = if ours["email"].is_null() { &ours["userId"] } else { &ours["email"] };
@@ -147,6 +155,7 @@ pub(super) fn typing_stop(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all.push(Said { name: "stop-typing".into(), ..all[0].clone() });
 }
 
+/// `state:synced`.
 pub(super) fn synced(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, beside) = read_of(all, aside);
     let conversations = ours["conversations"].as_array().cloned().unwrap_or_default();
@@ -166,6 +175,7 @@ pub(super) fn synced(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     all[0].set(0, &payload);
 }
 
+/// `presence:update`.
 pub(super) fn presence(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let (ours, _) = read_of(all, aside);
     let (email, status, role) = (&ours["email"], &ours["status"], &ours["role"]);
