@@ -67,12 +67,14 @@ pub enum Effect {
         timeout_ms: u64,
         token: Token,
     },
-    /// The answer to an event that asked for one. `args` is JSON text of the arguments without brackets.
+    /// The answer to an event that asked for one. `args` is JSON text of the arguments without brackets; `beside` is what clients of a
+    /// dialect are told beside, as of an [`Emission`].
     Ack {
         socket: SocketRef,
         id: u64,
         args: Bytes,
         attachments: Vec<Bytes>,
+        beside: Option<Arc<String>>,
     },
     /// The file of an upload may come; what becomes of it is told by `AppInput::Upload`. A reply before its end breaks it off.
     Take {
@@ -146,6 +148,16 @@ pub enum Effect {
 #[derive(Debug, Default)]
 pub struct Effects(pub Vec<Effect>);
 
+impl Effect {
+    /// The ack, with what only clients of a dialect are told.
+    pub fn beside(mut self, text: Option<Arc<String>>) -> Effect {
+        if let Effect::Ack { beside, .. } = &mut self {
+            *beside = text;
+        }
+        self
+    }
+}
+
 impl Effects {
     /// Adds any effect.
     pub fn push(&mut self, effect: Effect) {
@@ -183,7 +195,7 @@ impl Effects {
     pub fn ack(&mut self, socket: SocketRef, id: Option<u64>, arg: &impl Serialize) {
         if let Some(id) = id {
             let args = Bytes::from(serde_json::to_vec(arg).expect("our own types serialise to JSON"));
-            self.push(Effect::Ack { socket, id, args, attachments: Vec::new() });
+            self.push(Effect::Ack { socket, id, args, attachments: Vec::new(), beside: None });
         }
     }
 

@@ -95,7 +95,7 @@ pub trait Application: Send {
     fn home(&self, identity: &Identity) -> Home;
 
     /// The dialect of a socket, by its name among those of the application's row; `configured` is that of its listener. Asked on
-    /// the socket's shard when it has been admitted, and pure. Unless an application says otherwise, its listeners decide.
+    /// the socket's shard when it has been admitted or refused, and pure. Unless an application says otherwise, its listeners decide.
     fn dialect(&self, _: &Asked<'_>, configured: Option<&'static str>) -> Option<&'static str> {
         configured
     }

@@ -116,4 +116,10 @@ impl Emission {
         self.beside = Some(Arc::new(serde_json::to_string(more).expect("our own types serialise to JSON")));
         self
     }
+
+    /// The first argument; `None` where there is none.
+    pub(crate) fn arg(&self) -> Option<serde_json::Value> {
+        let array: Vec<serde_json::Value> = serde_json::from_slice(&self.array).ok()?;
+        array.into_iter().nth(1)
+    }
 }

@@ -7,8 +7,9 @@ use super::Shard;
 use super::send::Variants;
 use crate::app::effect::{Delivery, Emission};
 use crate::app::event::Args;
-use crate::app::kit::dialect::{Answers, Aside, Dialect};
-use crate::base::ids::{AppId, DialectId, ListenerId, NspId};
+use crate::app::kit::dialect::{Answers, Aside, Dialect, Heard};
+use crate::app::{AuthFailure, Refusal};
+use crate::base::ids::{AppId, DialectId, Key, ListenerId, NspId};
 use crate::base::limit::ACK_ID_DIGITS_MAX;
 use crate::socketio::ack::AckKey;
 
@@ -51,6 +52,13 @@ impl Dialects {
         self.of(app).get(usize::from(id.0.checked_sub(1)?))
     }
 
+    /// A CONNECT_ERROR as those say it that speak this; `why`: what was wrong with the token, where that was it.
+    pub(super) fn refuse(&self, app: AppId, id: DialectId, refusal: &mut Refusal, why: Option<AuthFailure>) {
+        if let Some(change) = self.get(app, id).and_then(|dialect| dialect.refused) {
+            change(refusal, why);
+        }
+    }
+
     fn of(&self, app: AppId) -> &'static [Dialect] {
         self.apps.get(usize::from(app.0)).copied().unwrap_or_default()
     }
@@ -58,19 +66,38 @@ impl Dialects {
 
 impl Shard {
     /// What a socket has said, in its application's words. The ack id gets the row by which its ack is to be translated, so that
-    /// nobody has to remember it. `None`: it is not to be heard.
+    /// nobody has to remember it. `None`: no home hears it, and it has been answered.
     pub(super) fn translate_event(
         &mut self,
-        app: AppId,
-        dialect: DialectId,
-        args: Args,
-        ack: Option<u64>,
+        (app, nsp): (AppId, NspId),
+        (socket, dialect): (Key, DialectId),
+        (args, ack): (Args, Option<u64>),
     ) -> Option<(Args, Option<u64>)> {
         let Some(dialect) = self.config.dialects.get(app, dialect) else { return Some((args, ack)) };
         let mut aside = Aside { now: self.now, rng: &mut self.rng, beside: None };
-        let (args, answers) = dialect.hear(args, &mut aside)?;
-        let marked = ack.zip(answers).map(|(id, Answers(row))| id | (u64::from(row) + 1) << ROW_SHIFT);
-        Some((args, marked.or(ack)))
+        match dialect.hear(args, &mut aside) {
+            Heard::Home(args, answers) => {
+                let marked = ack.zip(answers).map(|(id, Answers(row))| id | (u64::from(row) + 1) << ROW_SHIFT);
+                Some((args, marked.or(ack)))
+            }
+            Heard::Nobody(told) => {
+                self.tell_at_once((app, nsp), socket, told, ack);
+                None
+            }
+        }
+    }
+
+    /// Answers what no home hears: with these events, and an ack that says what the first of them does.
+    fn tell_at_once(&mut self, (app, nsp): (AppId, NspId), socket: Key, told: Vec<Emission>, ack: Option<u64>) {
+        let reply = told.first().and_then(Emission::arg).unwrap_or_default();
+        if !told.is_empty() {
+            self.deliver(&[socket.slot], Variants::of_events(nsp, told, None), Delivery::Must);
+        }
+        if let Some(id) = ack {
+            let args = self.homes.apps[usize::from(app.0)].app().ack_style().good(reply);
+            self.stats.outcomes[usize::from(nsp.0)].acked += 1;
+            self.deliver(&[socket.slot], Variants::of_ack(nsp, id, args.into(), Vec::new()), Delivery::Must);
+        }
     }
 
     /// The ack to what was heard, as its socket says it: its id, arguments and attachments.
@@ -78,13 +105,12 @@ impl Shard {
         &mut self,
         app: AppId,
         dialect: DialectId,
-        marked: u64,
-        args: Bytes,
-        attachments: Vec<Bytes>,
+        (marked, args, attachments): (u64, Bytes, Vec<Bytes>),
+        beside: Option<&str>,
     ) -> (u64, Bytes, Vec<Bytes>) {
         let row = (marked >> ROW_SHIFT).checked_sub(1).map(|row| Answers(row as u8));
         let id = marked & ((1 << ROW_SHIFT) - 1);
-        let mut aside = Aside { now: self.now, rng: &mut self.rng, beside: None };
+        let mut aside = Aside { now: self.now, rng: &mut self.rng, beside };
         let dialect = self.config.dialects.get(app, dialect);
         let answer = dialect.zip(row).and_then(|(dialect, row)| dialect.answer(row, &args, &attachments, &mut aside));
         let (args, attachments) = answer.unwrap_or((args, attachments));

@@ -8,13 +8,13 @@ use super::Shard;
 use super::io::{AckWanted, Directive, Mail, Output, Purpose, Receivers};
 use super::peer::{Socket, Timer};
 use super::send::Variants;
-use crate::app::Home;
 use crate::app::effect::{Effect, Emission, Target, Token};
 use crate::app::event::{AckAnswer, AppInput};
 use crate::app::home::{Decision, Flow, Speaker};
 use crate::app::link::{LinkId, LinkOrder};
 use crate::app::note::Note;
 use crate::app::reply::Answer;
+use crate::app::{Home, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::{AppId, DialectId, Key, NspId, ReqId, ShardId, SocketRef};
 use crate::base::limit::NOTE_BYTES_MAX;
@@ -96,8 +96,8 @@ impl Shard {
                 self.homes.asked.insert((app, id), AskedFor { token, shards_left, answers: Vec::new(), missing: 0 });
                 self.stage_send(app, target, event, Default::default(), Some(AckWanted { id, timeout_ms }));
             }
-            Effect::Ack { socket, id, args, attachments } => {
-                self.stage(socket, Directive::Ack { socket: socket.key, id, args, attachments });
+            Effect::Ack { socket, id, args, attachments, beside } => {
+                self.stage(socket, Directive::Ack { socket: socket.key, id, args, attachments, beside });
             }
             Effect::Join { socket, room } => self.stage(socket, Directive::Join { socket: socket.key, room }),
             Effect::Leave { socket, room } => self.stage(socket, Directive::Leave { socket: socket.key, room }),
@@ -208,9 +208,10 @@ impl Shard {
                 Directive::Identify { socket, identity } => self.identify(app, socket, identity),
                 Directive::Release { socket } => self.release(socket),
                 Directive::Expire { socket } => self.expire(socket),
-                Directive::Refuse { socket, message, data } => self.refuse_socket(socket, &message, data.as_deref()),
-                Directive::Ack { socket, id, args, attachments } => {
-                    self.send_ack(app, socket, id, args, attachments);
+                Directive::Refuse { socket, message, data } => self.refuse_socket(socket, Refusal { message, data }),
+                Directive::Ack { socket, id, args, attachments, beside } => {
+                    let beside = beside.as_ref().map(|text| text.as_str());
+                    self.send_ack(app, socket, (id, args, attachments), beside);
                 }
                 Directive::Join { socket, room } => {
                     if let Some(nsp) = self.accepted_in(socket) {
@@ -269,13 +270,12 @@ impl Shard {
     }
 
     /// An ack to its socket.
-    fn send_ack(&mut self, app: AppId, key: Key, id: u64, args: Bytes, attachments: Vec<Bytes>) {
+    fn send_ack(&mut self, app: AppId, key: Key, mut ack: (u64, Bytes, Vec<Bytes>), beside: Option<&str>) {
         let Some(socket) = self.members.sockets.get(key).filter(|socket| socket.accepted) else { return };
         let (nsp, dialect) = (socket.nsp_id(), socket.dialect);
         self.stats.outcomes[usize::from(nsp.0)].acked += 1;
-        let mut ack = (id, args, attachments);
         if dialect != DialectId::NONE {
-            ack = self.translate_ack(app, dialect, ack.0, ack.1, ack.2);
+            ack = self.translate_ack(app, dialect, ack, beside);
         }
         let (id, args, attachments) = ack;
         self.deliver(&[key.slot], Variants::of_ack(nsp, id, args, attachments), Default::default());
@@ -350,15 +350,17 @@ impl Shard {
         self.send_packet(peer_key, |out| encode::connected(out, name, &sid));
     }
 
-    fn refuse_socket(&mut self, key: Key, message: &str, data: Option<&str>) {
+    fn refuse_socket(&mut self, key: Key, mut refusal: Refusal) {
         if self.is_accepted(key) {
             return;
         }
         let Some(socket) = self.remove_socket(key) else { return };
         self.stats.outcomes[usize::from(socket.nsp.id.0)].refused += 1;
         let config = self.config.clone();
+        config.dialects.refuse(config.namespaces.owner(socket.nsp_id()), socket.dialect, &mut refusal, None);
         let name = socket.wire_name(config.namespaces.names());
-        self.send_packet(socket.peer, |out| encode::connect_error(out, name, message, data));
+        let Refusal { message, data } = &refusal;
+        self.send_packet(socket.peer, |out| encode::connect_error(out, name, message, data.as_deref()));
     }
 
     fn disconnect_socket(&mut self, key: Key, close: bool) {

@@ -257,6 +257,7 @@ pub enum Directive {
         id: u64,
         args: Bytes,
         attachments: Vec<Bytes>,
+        beside: Option<Arc<String>>,
     },
     Join {
         socket: Key,

@@ -32,15 +32,19 @@ impl Shard {
         let auth = mended.as_deref().unwrap_or(auth.as_bytes());
         let asked = Asked { auth, handshake: &peer.handshake };
         let verified = self.config.authenticator.identify(&asked, self.now.wall);
+        let why = verified.as_ref().err().copied();
         let app = self.config.namespaces.owner(nsp.id);
-        match self.homes.apps[usize::from(app.0)].app().admit(verified, &asked) {
-            Ok(identity) => {
-                let configured = self.config.dialects.configured(peer.listener, app);
-                let dialect = self.homes.apps[usize::from(app.0)].app().dialect(&asked, configured);
-                self.ask_home(key, nsp, dialect, identity, Bytes::copy_from_slice(auth));
-            }
-            Err(Refusal { message, data }) => {
+        let application = self.homes.apps[usize::from(app.0)].app();
+        let configured = self.config.dialects.configured(peer.listener, app);
+        let admitted = application.admit(verified, &asked);
+        let dialect = application.dialect(&asked, configured);
+        match admitted {
+            Ok(identity) => self.ask_home(key, nsp, dialect, identity, Bytes::copy_from_slice(auth)),
+            Err(mut refusal) => {
                 self.stats.outcomes[usize::from(nsp.id.0)].refused += 1;
+                let dialects = &self.config.dialects;
+                dialects.refuse(app, dialects.id(app, dialect), &mut refusal, why);
+                let Refusal { message, data } = refusal;
                 let name = super::peer::wire_name(nsp, self.config.namespaces.names()).to_owned();
                 self.send_packet(key, |out| encode::connect_error(out, &name, &message, data.as_deref()));
             }
@@ -103,8 +107,8 @@ impl Shard {
         let mut heard = (Args::new(message.array, message.scan.elements, message.attachments), message.id);
         if dialect != DialectId::NONE {
             let app = self.config.namespaces.owner(nsp);
-            let Some(translated) = self.translate_event(app, dialect, heard.0, heard.1) else { return };
-            heard = translated;
+            let Some(ours) = self.translate_event((app, nsp), (message.socket, dialect), heard) else { return };
+            heard = ours;
         }
         let (args, ack) = heard;
         let socket = SocketRef { shard: self.id, key: message.socket };

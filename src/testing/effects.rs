@@ -7,14 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::dialects::refused_in;
 use super::{Asker, Client, Id, Question, World, socket};
-use crate::app::Context;
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{AppInput, Connect};
 use crate::app::home::{Decision, Flow, HomeState, Speaker};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
 use crate::app::reply::{Content, Reply};
+use crate::app::{Context, Refusal};
 use crate::base::close::CloseReason;
 use crate::base::ids::SocketRef;
 use crate::base::limit::NOTE_BYTES_MAX;
@@ -114,6 +115,8 @@ impl World {
                 self.inputs.push_back(AppInput::Said { home, note });
             }
             Effect::Refuse { socket, message, data } => {
+                let dialect = self.client(socket).dialect;
+                let Refusal { message, data } = refused_in(dialect, Refusal { message, data }, None);
                 let data = data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
                 self.client(socket).refused = Some((message, data));
             }
@@ -123,8 +126,8 @@ impl World {
                 let (due, asked) = (self.now.mono + timeout_ms, asked.into_iter().collect());
                 self.questions.push(Question { token, due, asked, answers: Vec::new(), missing });
             }
-            Effect::Ack { socket, id, args, .. } => {
-                let value = self.answer_of(socket.key.slot, id, &args);
+            Effect::Ack { socket, id, args, beside, .. } => {
+                let value = self.answer_of(socket.key.slot, id, &args, beside.as_ref().map(|text| text.as_str()));
                 self.client(socket).acks.push((id, value));
             }
             Effect::Take { req, take } => self.take(req, take),

@@ -223,11 +223,13 @@ impl World {
         let handshake = Handshake::new(ip, query, "UA", "");
         let auth = Bytes::from(auth.to_string());
         let asked = Asked { auth: &auth, handshake: &handshake };
+        let why = verified.as_ref().err().copied();
         let admitted = self.home.app().admit(verified, &asked);
         let dialect = self.dialect_of(&asked);
         let identity = match admitted {
             Ok(identity) => identity,
             Err(refusal) => {
+                let refusal = dialects::refused_in(dialect, refusal, why);
                 let data = refusal.data.map(|data| serde_json::from_str(&data).unwrap()).unwrap_or_default();
                 self.clients.insert(id, Client { refused: Some((refusal.message, data)), ..Client::default() });
                 return id;

@@ -232,6 +232,8 @@ fn clients_of_a_dialect_are_told_in_their_words_and_heard_in_ours() {
         Dialect {
             name: "old",
             strict: true,
+            refused: None,
+            acked: None,
             words: &[
                 Word { fields: &[("for", "candidate")], ..Word::told("vote", "ballot") },
                 Word::heard("rename", "become"),
@@ -243,7 +245,7 @@ fn clients_of_a_dialect_are_told_in_their_words_and_heard_in_ours() {
                 Word::heard("hush", ""),
             ],
         },
-        Dialect { name: "mute", strict: false, words: &[Word::told("vote", "")] },
+        Dialect { name: "mute", strict: false, refused: None, acked: None, words: &[Word::told("vote", "")] },
     ];
     let mut world = World::of(|| Poll, &[&TABLES], &[]);
     let join = |world: &mut World, spoken| {

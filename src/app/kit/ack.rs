@@ -49,8 +49,12 @@ words! {
 impl AckStyle {
     /// The ack `ack` of a client that asked for one, with a reply: an object, or null where there is nothing to say.
     pub fn reply(self, socket: SocketRef, ack: Option<u64>, reply: Value) -> Option<Effect> {
-        let id = ack?;
-        let args = match (self, reply) {
+        Some(effect(socket, ack?, self.good(reply)))
+    }
+
+    /// The arguments of such an ack, without brackets.
+    pub(crate) fn good(self, reply: Value) -> String {
+        match (self, reply) {
             (AckStyle::Result, reply) => {
                 let mut good = json!({"ok": true});
                 if let (Value::Object(good), Value::Object(reply)) = (&mut good, reply) {
@@ -59,8 +63,7 @@ impl AckStyle {
                 good.to_string()
             }
             (AckStyle::Node, reply) => format!("null,{reply}"),
-        };
-        Some(effect(socket, id, args))
+        }
     }
 
     /// The same with an error: a [`Fail`], or what the application makes of one.
@@ -75,7 +78,7 @@ impl AckStyle {
 }
 
 fn effect(socket: SocketRef, id: u64, args: String) -> Effect {
-    Effect::Ack { socket, id, args: Bytes::from(args), attachments: Vec::new() }
+    Effect::Ack { socket, id, args: Bytes::from(args), attachments: Vec::new(), beside: None }
 }
 
 #[cfg(test)]

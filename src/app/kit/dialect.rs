@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::app::effect::Emission;
 use crate::app::event::Args;
+use crate::app::{AuthFailure, Refusal};
 use crate::base::json::scan_array;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
@@ -26,6 +27,10 @@ pub struct Dialect {
     /// Our names that are spelled otherwise here mean nothing from its clients: such an event reaches its home as
     /// `<dialect>/<name>`, which no table of events has.
     pub strict: bool,
+    /// Changes a CONNECT_ERROR; beside it is what was wrong with the token, where that was it.
+    pub refused: Option<fn(&mut Refusal, Option<AuthFailure>)>,
+    /// Changes every ack, behind what the word of its event has made of it.
+    pub acked: Option<fn(&mut Said, &mut Aside<'_>)>,
 }
 
 /// One event and what it is called there.
@@ -41,7 +46,8 @@ pub struct Word {
     pub ack: &'static [Field],
     /// Changes what a client has said.
     pub heard: Option<fn(&mut Said, &mut Aside<'_>)>,
-    /// Changes what clients are told: as one event, none or several.
+    /// Changes what clients are told: as one event, none or several. Of a word that no home hears: makes of what a client has said
+    /// what it is told at once.
     pub told: Option<fn(&mut Vec<Said>, &mut Aside<'_>)>,
     /// Changes the ack that answers the event; its name is the event's.
     pub acked: Option<fn(&mut Said, &mut Aside<'_>)>,
@@ -66,7 +72,7 @@ pub struct Aside<'a> {
     pub now: Now,
     /// Each shard draws for itself.
     pub rng: &'a mut Rng,
-    /// What the home has said beside an event that clients are told ([`Emission::beside`]); JSON text.
+    /// What the home has said beside an event or ack that clients are told ([`Emission::beside`]); JSON text.
     pub beside: Option<&'a str>,
 }
 
@@ -74,28 +80,38 @@ pub struct Aside<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answers(pub u8);
 
+/// Who hears what a client has said.
+#[derive(Debug)]
+pub enum Heard {
+    /// Its home does, in our words; its ack is translated by the row.
+    Home(Args, Option<Answers>),
+    /// Nobody does: its client is told this at once, in its own words, and the first argument of the first is what its ack says.
+    Nobody(Vec<Emission>),
+}
+
 impl Dialect {
-    /// What a client has said, in our words, and the row that its ack is translated by. `None`: it is not to be heard.
-    pub fn hear(&self, args: Args, aside: &mut Aside<'_>) -> Option<(Args, Option<Answers>)> {
+    /// What a client has said, in our words, and the row that its ack is translated by.
+    pub fn hear(&self, args: Args, aside: &mut Aside<'_>) -> Heard {
         let name = args.name();
         let index = self.words.iter().position(|word| word.way != Way::Told && word.theirs == name && !name.is_empty());
-        let Some(word) = index.map(|index| &self.words[index]) else {
+        let wordless = self.acked.is_some().then_some(WORDLESS);
+        let Some((index, word)) = index.map(|index| (index, &self.words[index])) else {
             let is_ours = |word: &Word| word.ours == name && word.theirs != name;
             if self.strict && !name.is_empty() && self.words.iter().any(is_ours) {
                 let foreign = format!("{}/{name}", self.name);
-                return Some((args.named(&foreign), None));
+                return Heard::Home(args.named(&foreign), wordless);
             }
-            return Some((args, None));
+            return Heard::Home(args, wordless);
         };
         if word.ours.is_empty() {
-            return None;
+            return Heard::Nobody(word.at_once(&args, aside));
         }
         let has_answers = !word.ack.is_empty() || word.acked.is_some();
-        let answers = index.filter(|_| has_answers).map(|index| Answers(index as u8));
+        let answers = if has_answers { Some(Answers(index as u8)) } else { wordless };
         if word.fields.is_empty() && word.heard.is_none() {
-            return Some((args.named(word.ours), answers));
+            return Heard::Home(args.named(word.ours), answers);
         }
-        let Some(mut said) = Said::of_args(word.ours, &args) else { return Some((args, None)) };
+        let Some(mut said) = Said::of_args(word.ours, &args) else { return Heard::Home(args, wordless) };
         said.rename(word.fields, |(ours, theirs)| (theirs, ours));
         if let Some(change) = word.heard {
             change(&mut said, aside);
@@ -105,7 +121,7 @@ impl Dialect {
             || placeholders(heard.array(), heard.attachments().len())
                 == placeholders(args.array(), args.attachments().len());
         // An attachment without its stand-in would break whom it is relayed to.
-        Some(if is_sound { (heard, answers) } else { (args, None) })
+        if is_sound { Heard::Home(heard, answers) } else { Heard::Home(args, wordless) }
     }
 
     /// What clients are told, in their words, as one packet after the other; `None`: as it is.
@@ -140,10 +156,12 @@ impl Dialect {
         attachments: &[Bytes],
         aside: &mut Aside<'_>,
     ) -> Option<(Bytes, Vec<Bytes>)> {
-        let word = self.words.get(usize::from(row))?;
-        let mut said = Said::of_answer(word.ours, args, attachments)?;
-        said.rename(word.ack, |(ours, theirs)| (ours, theirs));
-        if let Some(change) = word.acked {
+        let word = self.words.get(usize::from(row));
+        let mut said = Said::of_answer(word.map_or("", |word| word.ours), args, attachments)?;
+        if let Some(word) = word {
+            said.rename(word.ack, |(ours, theirs)| (ours, theirs));
+        }
+        for change in word.and_then(|word| word.acked).into_iter().chain(self.acked) {
             change(&mut said, aside);
         }
         Some(said.into_answer())
@@ -168,8 +186,8 @@ impl Dialect {
                 twice(&format!("the field of {}", word.theirs), &mut fields.iter().map(|(_, theirs)| *theirs));
             }
         }
-        if self.words.len() > usize::from(u8::MAX) {
-            faults.push(format!("{}: more than {} words", self.name, u8::MAX));
+        if self.words.len() > usize::from(WORDLESS.0) {
+            faults.push(format!("{}: more than {} words", self.name, WORDLESS.0));
         }
         faults
     }
@@ -182,7 +200,7 @@ impl Word {
         Word { ours, theirs, way: Way::Both, fields, ack, heard: None, told: None, acked: None }
     }
 
-    /// Clients say `theirs` and mean `ours`; an empty `ours`: nobody hears it.
+    /// Clients say `theirs` and mean `ours`; an empty `ours`: no home hears it.
     pub const fn heard(theirs: &'static str, ours: &'static str) -> Word {
         Word { way: Way::Heard, ..Word::both(ours, theirs) }
     }
@@ -191,7 +209,18 @@ impl Word {
     pub const fn told(ours: &'static str, theirs: &'static str) -> Word {
         Word { way: Way::Told, ..Word::both(ours, theirs) }
     }
+
+    /// What a client is told at once that has said this.
+    fn at_once(&self, args: &Args, aside: &mut Aside<'_>) -> Vec<Emission> {
+        let Some((change, said)) = self.told.zip(Said::of_args(self.theirs, args)) else { return Vec::new() };
+        let mut all = vec![said];
+        change(&mut all, aside);
+        all.into_iter().map(Said::into_emission).collect()
+    }
 }
+
+/// Stands for the row of an event that no word is about; one less than what the bits of an ack's id could hold.
+const WORDLESS: Answers = Answers(u8::MAX - 1);
 
 /// How many stand-ins of attachments a text has; `None`: one of them is of no attachment.
 fn placeholders(array: &[u8], attachments: usize) -> Option<usize> {

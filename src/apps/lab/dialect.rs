@@ -9,6 +9,8 @@ pub(crate) const DIALECTS: &[Dialect] = &[
     Dialect {
         name: "loud",
         strict: true,
+        refused: None,
+        acked: None,
         words: &[
             Word { fields: &[("text", "TEXT"), ("from.name", "WHO")], ..Word::both("bcast", "SHOUT") },
             Word { ack: &[("text", "TEXT")], ..Word::heard("ECHO", "echo") },
@@ -16,9 +18,10 @@ pub(crate) const DIALECTS: &[Dialect] = &[
             Word { told: Some(twice), ..Word::told("message-back", "BACK") },
             Word::told("auth", ""),
             Word::heard("HUSH", ""),
+            Word { told: Some(answered), ..Word::heard("ASK", "") },
         ],
     },
-    Dialect { name: "quiet", strict: false, words: &[Word::both("bcast", "whisper")] },
+    Dialect { name: "quiet", strict: false, refused: None, acked: None, words: &[Word::both("bcast", "whisper")] },
 ];
 
 /// What a handshake asks for by `dialect` in its auth object or query, `none` being a choice, too; else what its listener has.
@@ -30,6 +33,10 @@ pub(super) fn chosen(asked: &Asked<'_>, configured: Option<&'static str>) -> Opt
         Some(name) => DIALECTS.iter().map(|dialect| dialect.name).find(|known| *known == name).or(configured),
         None => configured,
     }
+}
+
+fn answered(said: &mut Vec<Said>, _: &mut Aside<'_>) {
+    said[0].name = "ANSWER".into();
 }
 
 fn twice(said: &mut Vec<Said>, _: &mut Aside<'_>) {

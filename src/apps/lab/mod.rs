@@ -102,7 +102,13 @@ impl Lab {
             name @ ("join" | "leave" | "room") => self.on_room(name, &event, fx),
             "echo" | "message-with-ack" => {
                 if let Some(id) = ack {
-                    fx.push(Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec() });
+                    fx.push(Effect::Ack {
+                        socket,
+                        id,
+                        args: args.raw_all(),
+                        attachments: args.attachments().to_vec(),
+                        beside: None,
+                    });
                 }
             }
             "message" => relay(Target::Socket(socket), "message-back", args, fx),
@@ -133,7 +139,7 @@ impl Lab {
             }
         }
         if let Some(id) = ack {
-            fx.push(Effect::Ack { socket, id, args: Bytes::new(), attachments: Vec::new() });
+            fx.push(Effect::Ack { socket, id, args: Bytes::new(), attachments: Vec::new(), beside: None });
         }
     }
 }

@@ -7,12 +7,15 @@
 //! | `whole/<scope>`, `agents/<scope>`, `bots/<scope>` | by role: those who read all, agents and viewers, bots |
 //! | `user/<scope>/<id>` | one user's sockets |
 //! | `joined/<scope>/<id>` | those that have joined a conversation |
+//! | `hyphen/<room>` | those in a room who speak the dialect |
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::conversation::Row;
+use super::dialect::Beside;
+use super::hyphen::room_of_speakers;
 use super::scope::Scope;
 use super::settings::AgentSees;
 use super::turn::Turn;
@@ -34,6 +37,8 @@ pub(super) enum Audience<'a> {
     Queue,
     /// One user, in all namespaces.
     User(&'a Arc<str>),
+    /// Those who have joined a conversation.
+    Room(&'a Arc<str>),
     /// Everybody.
     People,
     /// Those who could read what was the first, and cannot read what is the second.
@@ -53,16 +58,56 @@ impl Turn<'_> {
         event: &str,
         payload: &impl Serialize,
     ) {
+        self.tell_beside(audience, except, delivery, (event, payload), None);
+    }
+
+    /// The same, with what those are told beside who speak the dialect.
+    pub(super) fn tell_beside(
+        &mut self,
+        audience: &Audience<'_>,
+        except: &[SocketRef],
+        delivery: Delivery,
+        (event, payload): (&str, &impl Serialize),
+        beside: Option<&Beside>,
+    ) {
+        let make = || emission(event, payload, beside);
+        self.spread(audience, except, delivery, make, false);
+    }
+
+    /// Tells a fact to those of its audience who speak the dialect, and to nobody else.
+    pub(super) fn tell_speakers(
+        &mut self,
+        audience: &Audience<'_>,
+        except: &[SocketRef],
+        (event, payload): (&str, &impl Serialize),
+        beside: Option<&Beside>,
+    ) {
+        if self.has_speakers() {
+            self.spread(audience, except, Delivery::Must, || emission(event, payload, beside), true);
+        }
+    }
+
+    fn spread(
+        &mut self,
+        audience: &Audience<'_>,
+        except: &[SocketRef],
+        delivery: Delivery,
+        make: impl Fn() -> Emission,
+        to_speakers: bool,
+    ) {
         let mut emission = None;
         for nsp in NAMESPACES {
             if !self.scope.has_others(nsp, except) {
                 continue;
             }
-            let (rooms, without) = self.rooms(audience, nsp);
+            let (mut rooms, without) = self.rooms(audience, nsp);
             if rooms.is_empty() {
                 continue;
             }
-            let event = emission.get_or_insert_with(|| Emission::new(event, payload)).clone();
+            if to_speakers {
+                rooms.iter_mut().for_each(|room| *room = room_of_speakers(room));
+            }
+            let event = emission.get_or_insert_with(&make).clone();
             let target = Target::Rooms { nsp, rooms, except: without, except_sockets: except.to_vec() };
             self.fx.push(Effect::Emit { target, event, delivery });
         }
@@ -93,6 +138,7 @@ impl Turn<'_> {
             }
             Audience::Queue => vec![self.scope.rooms.whole.clone(), self.scope.rooms.agents.clone()],
             Audience::User(id) => vec![user(id)],
+            Audience::Room(id) => self.joined(id),
             Audience::People => vec![self.scope.rooms.all.clone()],
             Audience::Lost(before, after) => {
                 let after = self.readers(after);
@@ -125,6 +171,12 @@ impl Turn<'_> {
         let somebody = self.scope.joined.contains_key(conversation);
         somebody.then(|| self.scope.room_of_conversation(conversation)).into_iter().collect()
     }
+}
+
+/// An event, and what it says beside.
+pub(super) fn emission(event: &str, payload: &impl Serialize, beside: Option<&Beside>) -> Emission {
+    let emission = Emission::new(event, payload);
+    if let Some(beside) = beside { emission.beside(beside) } else { emission }
 }
 
 impl Scope {

@@ -7,9 +7,9 @@ use super::conversation::Row;
 use super::queue::Standing;
 use super::tables::conversations;
 use super::turn::Turn;
-use super::who::Asker;
+use super::who::{Asker, Who};
 use super::wish::{Change, Changed, Wait};
-use crate::app::effect::{Delivery, Effect};
+use crate::app::effect::Delivery;
 use crate::app::job::{JobError, JobErrorKind, Outcome};
 use crate::app::sql::Statement;
 use crate::base::ids::SocketRef;
@@ -64,7 +64,7 @@ impl Turn<'_> {
     fn changed(&mut self, change: Change, before: &Row, mut row: Row, outcome: &Outcome) {
         let Change { asker, what, number, .. } = change;
         match what {
-            Changed::Read { place, at } => self.has_read(&asker, &row, place, at, number, outcome),
+            Changed::Read { place, at, marks } => self.has_read(&asker, &row, (place, at, marks), number, outcome),
             Changed::Edited => {
                 self.answer(&asker, "conversation", &row.shown(row.unread()));
                 self.tell_withdrawn(before, &row);
@@ -72,7 +72,7 @@ impl Turn<'_> {
             Changed::Work(deed) => self.has_worked(&asker, before, &mut row, &deed, outcome),
         }
         self.tell_lost(before, &row);
-        self.tell_updated(&row);
+        self.tell_updated(Some(before), &row);
     }
 
     /// Those who may not read it any more are told, and are out of the room.
@@ -80,15 +80,16 @@ impl Turn<'_> {
         let payload = serde_json::json!({"conversationId": row.id, "reason": "access_lost"});
         self.tell(&Audience::Lost(before, row), &[], Delivery::Must, "left:conversation", &payload);
         let joined = self.scope.joined.get(&row.id).into_iter().flatten().copied();
-        let is_lost = |socket: &SocketRef| {
-            self.scope.seats.get(socket).is_some_and(|seat| !row.is_readable(&seat.who, self.settings))
+        let lost = |socket: SocketRef| {
+            let who = &self.scope.seats.get(&socket)?.who;
+            (!row.is_readable(who, self.settings)).then(|| (socket, who.clone()))
         };
-        let lost: Vec<SocketRef> = joined.filter(is_lost).collect();
-        lost.into_iter().for_each(|socket| self.out_of_room(socket, &row.id));
+        let lost: Vec<(SocketRef, Arc<Who>)> = joined.filter_map(lost).collect();
+        lost.into_iter().for_each(|(socket, who)| self.out_of_room(socket, &row.id, &who));
     }
 
     /// A socket is out of a conversation's room.
-    pub(super) fn out_of_room(&mut self, socket: SocketRef, id: &Arc<str>) {
+    pub(super) fn out_of_room(&mut self, socket: SocketRef, id: &Arc<str>, who: &Who) {
         let Some(joined) = self.scope.joined.get_mut(id) else { return };
         if !joined.remove(&socket) {
             return;
@@ -100,6 +101,7 @@ impl Turn<'_> {
             seat.joined.retain(|joined| joined != id);
         }
         let room = self.scope.room_of_conversation(id);
-        self.fx.push(Effect::Leave { socket, room });
+        self.leave(socket, room);
+        self.tell_room(id, socket, who, false);
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::dialect::EMAIL_REQUIRED;
+use super::hyphen::is_email;
 use super::payload::Fields;
 use super::scope::Seat;
 use super::tables::users;
@@ -14,7 +16,7 @@ use super::wish::Wait;
 use crate::app::AuthFailure;
 use crate::app::effect::{Delivery, Effect, Emission, Room, Target};
 use crate::app::event::{Connect, Event};
-use crate::app::identity::Identity;
+use crate::app::identity::{AuthMethod, Identity};
 use crate::app::kit::ack::Fail;
 use crate::app::kit::rate::Meter;
 use crate::base::ids::{NspIndex, SocketRef};
@@ -24,14 +26,15 @@ impl Turn<'_> {
     /// A client asks to come in.
     pub(super) fn on_connect(&mut self, connect: &Connect) {
         let who = Who::of(&connect.identity);
-        if let Err((message, code)) = self.judge(&who, connect.nsp) {
+        let judged = self.judge(&who, connect.nsp).and_then(|()| must_have_email(connect));
+        if let Err((message, code)) = judged {
             self.shared.operation.tick.errors.connection += 1;
             return self.fx.refuse(connect.socket, message, Some(json!({"code": code})));
         }
         self.shared.operation.tick.opened += 1;
         self.fx.accept(connect.socket);
         self.know(&who, connect.identity.name());
-        self.seat(connect.socket, connect.nsp, who);
+        self.seat(connect, who);
     }
 
     fn judge(&self, who: &Who, nsp: NspIndex) -> Result<(), (&'static str, &'static str)> {
@@ -94,17 +97,21 @@ impl Turn<'_> {
         }
     }
 
-    fn seat(&mut self, socket: SocketRef, nsp: NspIndex, who: Who) {
-        for room in self.rooms_of(&who) {
-            self.fx.join(socket, room);
-        }
+    fn seat(&mut self, connect: &Connect, who: Who) {
+        let Connect { socket, nsp, dialect, .. } = *connect;
+        let (rooms, who, speaks) = (self.rooms_of(&who), Arc::new(who), dialect.is_some());
         self.scope.counts[usize::from(nsp.0)] += 1;
-        let user = who.user.clone();
-        let was = (self.scope.here.is_here(&user), self.scope.seen_as(&user));
-        let seat = Seat { who: Arc::new(who), nsp, meter: Meter::default(), joined: Vec::new() };
+        self.scope.speakers += usize::from(speaks);
+        let user = &who.user;
+        let was = (self.scope.here.is_here(user), self.scope.seen_as(user));
+        let seat = Seat { who: who.clone(), nsp, meter: Meter::default(), speaks, joined: Vec::new() };
         self.scope.seats.insert(socket, seat);
-        self.scope.here.join(&user, socket);
-        self.note(&user, Some(socket), was);
+        rooms.into_iter().for_each(|room| self.enter(socket, room));
+        self.scope.here.join(user, socket);
+        self.note(user, Some(socket), was);
+        if speaks {
+            self.greet(socket, who);
+        }
     }
 
     fn rooms_of(&self, who: &Who) -> [Room; 3] {
@@ -115,8 +122,9 @@ impl Turn<'_> {
     pub(super) fn on_disconnect(&mut self, socket: SocketRef) {
         let Some(seat) = self.scope.seats.remove(&socket) else { return };
         self.scope.counts[usize::from(seat.nsp.0)] -= 1;
+        self.scope.speakers -= usize::from(seat.speaks);
         for id in &seat.joined {
-            self.out_of_room(socket, id);
+            self.out_of_room(socket, id, &seat.who);
         }
         let user = &seat.who.user;
         let of_user = self.scope.typing.range((user.clone(), "".into())..).take_while(|((of, _), _)| of == user);
@@ -170,8 +178,8 @@ impl Turn<'_> {
         let was = std::mem::replace(&mut was.who, Arc::new(who.clone()));
         let (left, entered) = (self.scope.room_of_role(was.role), self.scope.room_of_role(who.role));
         if left != entered {
-            self.fx.push(Effect::Leave { socket, room: left });
-            self.fx.join(socket, entered);
+            self.leave(socket, left);
+            self.enter(socket, entered);
         }
         self.know(&who, identity.name());
         self.leave_unreadable(socket, &who);
@@ -185,7 +193,7 @@ impl Turn<'_> {
             let conversation = self.scope.conversation(&id);
             if !conversation.is_some_and(|conversation| conversation.row.is_readable(who, settings)) {
                 self.fx.emit(socket, "left:conversation", &json!({"conversationId": id, "reason": "access_lost"}));
-                self.out_of_room(socket, &id);
+                self.out_of_room(socket, &id, who);
             }
         }
     }
@@ -197,6 +205,16 @@ impl Turn<'_> {
             self.fx.emit(socket, "user:expelled", &payload);
             self.fx.push(Effect::Disconnect { socket, close: false });
         }
+    }
+}
+
+/// People have no name in the dialect but their e-mail. In development nobody has one.
+fn must_have_email(connect: &Connect) -> Result<(), (&'static str, &'static str)> {
+    let identity = &connect.identity;
+    let is_named = connect.dialect.is_none() || identity.method == AuthMethod::Dev;
+    match is_named || identity.email().is_some_and(is_email) {
+        true => Ok(()),
+        false => Err((AUTHENTICATION_FAILED, EMAIL_REQUIRED)),
     }
 }
 

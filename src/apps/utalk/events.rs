@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::payload::{Fields, INVALID_EVENT};
+use super::payload::{Fields, INVALID_EVENT, MESSAGE_ID_CHARS_MAX};
 use super::turn::Turn;
 use super::who::{Asker, Back};
 use super::wish::{Reading, What, Wish};
@@ -45,8 +45,11 @@ impl Events for Table {
             Run::Later(|turn, event| {
                 let fields = Fields::of("conversation:read", event)?;
                 let conversation = fields.conversation()?;
-                let message = Some(fields.filled("messageId", 128)?);
-                Ok(turn.wish_of(event, conversation, What::Read(Reading { message, found: None })))
+                let asked = match turn.scope.speaks(event.socket) {
+                    true => fields.ids("messageIds", "messageId")?,
+                    false => vec![fields.filled("messageId", MESSAGE_ID_CHARS_MAX)?],
+                };
+                Ok(turn.wish_of(event, conversation, What::Read(Reading { asked, found: None })))
             }),
         ),
         row("sync:state", Run::Later(|turn, event| turn.on_sync(event))),

@@ -140,6 +140,10 @@ impl Turn<'_> {
             self.store_failed(&super::http::users::failure_of(outcome));
             return self.refuse(asker, &storage_error());
         }
+        self.scope.base = base.clone();
+        if self.has_speakers() {
+            self.remember_file(media);
+        }
         if let (Some(by), Some(row)) = (&media.uploaded_by, self.row_of(&media.conversation)) {
             let parties = (&media.conversation, by);
             self.tell_progress(req, parties, media.message.as_ref(), 100, (media.bytes, media.bytes));

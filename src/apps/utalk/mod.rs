@@ -30,6 +30,7 @@ mod file;
 mod hooked;
 mod hooks;
 mod http;
+mod hyphen;
 mod inbound;
 mod media;
 mod memory;

@@ -167,6 +167,26 @@ impl<'a> Fields<'a> {
         text.ok_or_else(|| self.wrong(path, Why::Missing))
     }
 
+    /// Ids of messages: of several, else of the one.
+    ///
+    /// # Errors
+    /// Where there is none, or what is there is none.
+    pub(super) fn ids(&self, several: &str, one: &str) -> Result<Vec<Arc<str>>, Fail> {
+        let ids = match self.value(several) {
+            None => return Ok(vec![self.filled(one, MESSAGE_ID_CHARS_MAX)?]),
+            Some(Value::Array(ids)) => ids,
+            Some(_) => return Err(self.wrong(several, Why::Invalid)),
+        };
+        if ids.len() > IDS_MAX {
+            return Err(self.wrong(several, Why::TooLong));
+        }
+        let texts = ids.iter().map(|id| id.as_str().filter(|id| !id.is_empty() && !id.contains('\0')));
+        let ids: Option<Vec<&str>> = texts.collect();
+        let ids = ids.filter(|ids| !ids.is_empty() && ids.iter().all(|id| !is_longer(id, MESSAGE_ID_CHARS_MAX)));
+        let ids = ids.ok_or_else(|| self.wrong(several, Why::Invalid))?;
+        Ok(ids.into_iter().map(Arc::from).collect())
+    }
+
     /// One of the words of an enum; `None` where it is left out.
     ///
     /// # Errors
@@ -345,5 +365,7 @@ pub(super) const INVALID_EVENT: &str = "INVALID_EVENT";
 const PAYLOAD: &str = "payload";
 /// Characters of an id of ours or of a client.
 pub(super) const MESSAGE_ID_CHARS_MAX: usize = 128;
+/// Messages that are read at once.
+const IDS_MAX: usize = 500;
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 const SYNC_LIMIT_MAX: u32 = 500;

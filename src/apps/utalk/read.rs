@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::audience::Audience;
 use super::conversation::{Horizon, Row};
+use super::dialect::Beside;
 use super::message::{Direction, Message, Status};
 use super::tables::conversations;
 use super::tables::messages::{self, Marked};
@@ -27,18 +28,19 @@ impl Turn<'_> {
             return self.refuse(&asker, &access_denied());
         }
         let (read_seq, last) = (row.read_seq, last_of(row));
-        let place = match (&reading.found, &reading.message) {
-            (Some(place), _) => Some(place.clone()),
-            (None, None) => Some(last),
-            (None, Some(message)) => conversation.message(message).map(|message| Place::of(message)),
+        let here: Vec<_> =
+            reading.asked.iter().filter_map(|asked| Some((asked, &**conversation.message(asked)?))).collect();
+        let place = match reading.found {
+            Some(place) => place,
+            None if reading.asked.is_empty() => last,
+            None => match Place::of(here.iter().copied()).filter(|_| here.len() == reading.asked.len()) {
+                Some(place) => place,
+                None => return self.look_for(asker, id, reading),
+            },
         };
-        let Some(mut place) = place else { return self.look_for(asker, id, reading) };
-        if let Some(asked) = reading.message {
-            place.asked = asked;
-        }
         let horizon = self.horizon(id, &asker.who.user);
         if place.seq <= horizon.seq {
-            return self.acknowledge_read(&asker, id, &place, horizon.at);
+            return self.acknowledge_read(&asker, id, &place, horizon);
         }
         let (number, at, scope) = (self.scope.next_change(self.now), self.now.wall, self.scope.key.clone());
         let to = Horizon { seq: place.seq, inbound: place.inbound, at };
@@ -46,28 +48,34 @@ impl Turn<'_> {
             conversations::read(&scope, id, number, to),
             conversations::move_horizon(&scope, id, &asker.who.user, to),
         ];
-        if place.seq > read_seq {
+        let marks = place.seq > read_seq;
+        if marks {
             let from = (read_seq + 1).max(place.seq.saturating_sub(MARKED_MAX - 1));
             write.push(messages::mark_read(&scope, id, (from, place.seq), number, at));
         }
-        let what = Changed::Read { place, at };
+        if self.has_speakers() {
+            write.push(messages::passed(&scope, id, (horizon.seq, place.seq)));
+        }
+        let what = Changed::Read { place, at, marks };
         self.change(Change { asker, conversation: id.clone(), number, what }, write);
     }
 
-    /// The message is not in memory.
+    /// A message is not in memory.
     fn look_for(&mut self, asker: Asker, id: &Arc<str>, reading: Reading) {
-        let Some(message) = reading.message.clone() else { return };
-        let question = messages::by_either_id(&self.scope.key, id, &message);
+        let look = |asked: &Arc<str>| messages::by_either_id(&self.scope.key, id, asked);
+        let questions = reading.asked.iter().map(look).collect();
         let wish = Wish { asker, conversation: id.clone(), what: What::Read(reading) };
-        self.ask(Job::Read(vec![question]), Wait::Message(Box::new(wish)));
+        self.ask(Job::Read(questions), Wait::Message(Box::new(wish)));
     }
 
-    /// The message that somebody has read was looked for.
+    /// What somebody has read was looked for.
     pub(super) fn on_message_found(&mut self, wish: Wish, outcome: &Outcome) {
-        let found: Result<Vec<Message>, _> = outcome.rows(0);
         let Wish { asker, conversation, what } = wish;
         let What::Read(reading) = what else { return };
-        match found.map(|rows| rows.first().map(Place::of)) {
+        let all = reading.asked.iter().enumerate();
+        let found: Result<Vec<_>, _> =
+            all.map(|(at, asked)| Ok((asked, outcome.rows::<Message>(at)?.into_iter().next()))).collect();
+        match found.map(|found| Place::of(found.iter().filter_map(|(asked, it)| Some((*asked, it.as_ref()?))))) {
             Err(error) => {
                 let fail = self.store_failed(&error);
                 self.refuse(&asker, &fail);
@@ -80,9 +88,15 @@ impl Turn<'_> {
         }
     }
 
-    fn acknowledge_read(&mut self, asker: &Asker, id: &Arc<str>, place: &Place, at: WallMillis) {
+    /// The time is that of the horizon as it is; its seq tells which of the messages were read before.
+    fn acknowledge_read(&mut self, asker: &Asker, id: &Arc<str>, place: &Place, Horizon { seq, at, .. }: Horizon) {
         let reply = json!({"conversationId": id, "messageId": place.asked, "readAt": at.to_string()});
-        self.answer(asker, "conversation:read:acknowledged", &reply);
+        let beside = self.is_speaker(asker).then(|| Beside {
+            ids: place.known.iter().map(|(id, _)| id.to_string()).collect(),
+            updated: place.known.iter().filter(|(_, known)| *known > seq).count(),
+            ..Beside::default()
+        });
+        self.answer_beside(asker, "conversation:read:acknowledged", &reply, beside.as_ref());
     }
 
     /// A horizon has moved: its reader is told, and those who are in the conversation.
@@ -90,12 +104,12 @@ impl Turn<'_> {
         &mut self,
         asker: &Asker,
         row: &Row,
-        place: Place,
-        at: WallMillis,
+        (place, at, marks): (Place, WallMillis, bool),
         change: u64,
         outcome: &Outcome,
     ) {
-        let marked: Vec<Marked> = outcome.rows(2).unwrap_or_default();
+        let marked: Vec<Marked> = if marks { outcome.rows(2).unwrap_or_default() } else { Vec::new() };
+        let was = self.horizon(&row.id, &asker.who.user);
         if let Some(conversation) = self.scope.conversation(&row.id) {
             let to = Horizon { seq: place.seq, inbound: place.inbound, at };
             conversation.horizons.insert(asker.who.user.clone(), to);
@@ -109,10 +123,15 @@ impl Turn<'_> {
                 *message = Arc::new(read);
             }
         }
-        self.acknowledge_read(asker, &row.id, &place, at);
+        self.acknowledge_read(asker, &row.id, &place, Horizon { at, ..was });
         let payload = read_payload(row, &place, at, &asker.who.user, marked);
         let by: Vec<_> = asker.socket().into_iter().collect();
-        self.tell(&Audience::Party(row, None), &by, Delivery::Must, "message:read", &payload);
+        let beside = self.beside_people(&[&asker.who.user]).map(|beside| {
+            let passed: Vec<Marked> = outcome.rows(2 + usize::from(marks)).unwrap_or_default();
+            Beside { ids: passed.iter().rev().map(|message| message.id.to_string()).collect(), ..beside }
+        });
+        let fact = ("message:read", &payload);
+        self.tell_beside(&Audience::Party(row, None), &by, Delivery::Must, fact, beside.as_ref());
     }
 }
 
@@ -139,7 +158,8 @@ fn read_payload(row: &Row, place: &Place, at: WallMillis, reader: &str, mut mark
 fn last_of(row: &Row) -> Place {
     let last: Value = row.last_message.as_deref().and_then(|last| serde_json::from_str(last).ok()).unwrap_or_default();
     let id: Arc<str> = last["id"].as_str().unwrap_or_default().into();
-    Place { message_id: id.clone(), asked: id.clone(), id, seq: row.last_seq, inbound: row.last_inbound }
+    let (seq, inbound, known) = (row.last_seq, row.last_inbound, Vec::new());
+    Place { message_id: id.clone(), asked: id.clone(), id, seq, inbound, known }
 }
 
 /// Messages whose own rows say that they are read; of older ones it follows from their conversation's.

@@ -139,7 +139,10 @@ impl Turn<'_> {
                 ("message:read", payload)
             }
         };
-        self.tell(&Audience::Party(&row, message.author.as_ref()), by, Delivery::Must, event, &payload);
+        let is_sent = matches!(came, Came::Sent);
+        let beside = if is_sent { self.beside_whole(&row, message) } else { self.beside_people(&[]) };
+        let audience = Audience::Party(&row, message.author.as_ref());
+        self.tell_beside(&audience, by, Delivery::Must, (event, &payload), beside.as_ref());
     }
 }
 

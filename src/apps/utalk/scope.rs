@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::early::Early;
-use super::file::Uploading;
+use super::file::{Media, Uploading};
 use super::memory::Conversation;
 use super::message::Message;
 use super::outgoing::{Call, OUTGOING_MAX, Outgoing};
@@ -31,6 +31,8 @@ pub(super) struct Scope {
     pub callers: BTreeMap<Arc<str>, Meter>,
     /// Sockets in each namespace.
     pub counts: [usize; 3],
+    /// Those among all that speak the dialect.
+    pub speakers: usize,
     /// Users by their sockets in all namespaces.
     pub here: Presence<Arc<str>>,
     /// Changes of presence that have not been told.
@@ -53,6 +55,9 @@ pub(super) struct Scope {
     pub work: Work,
     /// Files on their way.
     pub uploads: BTreeMap<ReqId, Uploading>,
+    /// Files that are told of, for those who speak the dialect; and where URLs began when one was last brought.
+    pub files: BTreeMap<Arc<str>, Media>,
+    pub base: Arc<str>,
     pub agenda: Agenda<Due>,
     pub timer: Timer,
     /// The last change number that was given.
@@ -75,6 +80,8 @@ pub(super) struct Seat {
     pub who: Arc<Who>,
     pub nsp: NspIndex,
     pub meter: Meter,
+    /// It speaks the dialect.
+    pub speaks: bool,
     /// Conversations that it has joined.
     pub joined: Vec<Arc<str>>,
 }
@@ -138,6 +145,7 @@ impl Scope {
             seats: BTreeMap::new(),
             callers: BTreeMap::new(),
             counts: [0; 3],
+            speakers: 0,
             here: Presence::new(settings.presence_grace_ms),
             news: BTreeMap::new(),
             told_at: None,
@@ -151,6 +159,8 @@ impl Scope {
             hooked: BTreeMap::new(),
             work: Work::default(),
             uploads: BTreeMap::new(),
+            files: BTreeMap::new(),
+            base: "/utalk".into(),
             agenda: Agenda::default(),
             timer: Timer::new(timer),
             change: 0,
@@ -180,6 +190,11 @@ impl Scope {
     /// The room of the sockets that have joined a conversation.
     pub(super) fn room_of_conversation(&self, conversation: &str) -> Room {
         format!("joined/{}/{conversation}", self.key).into()
+    }
+
+    /// Whether a socket speaks the dialect.
+    pub(super) fn speaks(&self, socket: SocketRef) -> bool {
+        self.speakers > 0 && self.seats.get(&socket).is_some_and(|seat| seat.speaks)
     }
 
     /// The number of a change that is handed to the store now; when the write has ended, however, it goes from `in_flight`. Numbers tell times: what

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::audience::Audience;
 use super::conversation::{Row, WHATSAPP};
 use super::dispatch::Carrier;
+use super::file::Media;
 use super::memory::Conversation;
 use super::message::{Direction, Kind, Message, Status};
 use super::payload::Draft;
@@ -173,6 +174,10 @@ impl Turn<'_> {
             creates && !conversation.is_stored
         });
         let moved = usize::from(has_media) + usize::from(creates);
+        if has_media && self.has_speakers() {
+            let files: Vec<Media> = outcome.rows(0).unwrap_or_default();
+            files.iter().for_each(|media| self.remember_file(media));
+        }
         let result = match outcome {
             Outcome::Conflict { statement: 0 } if has_media => {
                 Err(Fail::new("MEDIA_NOT_FOUND", "El archivo no existe"))
@@ -190,7 +195,7 @@ impl Turn<'_> {
             outcome => self.settle(&message, moved, outcome).map_err(|error| self.store_failed(&error)),
         };
         match result {
-            Ok(message) => self.on_stored(message, is_first),
+            Ok((message, before)) => self.on_stored(message, before.as_ref(), is_first),
             Err(fail) => {
                 self.forget_unstored(&message.conversation);
                 self.end_sending(message_id, &Err(fail));
@@ -198,8 +203,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Brings memory to where the disk is. The message as it is there.
-    fn settle(&mut self, message: &Arc<Message>, moved: usize, outcome: &Outcome) -> Result<Arc<Message>, JobError> {
+    /// Brings memory to where the disk is. The message as it is there; and, where a customer has sent it, its conversation as it was.
+    fn settle(
+        &mut self,
+        message: &Arc<Message>,
+        moved: usize,
+        outcome: &Outcome,
+    ) -> Result<(Arc<Message>, Option<Row>), JobError> {
+        let mut was = None;
         let missing = || JobError::new(JobErrorKind::Unavailable, "no row came of a write");
         let of = |advanced: Advanced| Message {
             seq: advanced.last_seq,
@@ -213,8 +224,9 @@ impl Turn<'_> {
                 let Row { last_seq, last_inbound, rev, change, .. } = row;
                 if let Some(conversation) = self.scope.conversation(&message.conversation) {
                     let before = std::mem::replace(&mut conversation.row, row.clone());
-                    let (before, after) = (Standing::of(&before, self.settings), Standing::of(&row, self.settings));
-                    self.moved(&message.conversation, &before, &after);
+                    let (then, after) = (Standing::of(&before, self.settings), Standing::of(&row, self.settings));
+                    self.moved(&message.conversation, &then, &after);
+                    was = Some(before);
                 }
                 of(Advanced { last_seq, last_inbound, rev, change })
             }
@@ -246,7 +258,7 @@ impl Turn<'_> {
         }
         let written = Arc::new(written);
         self.scope.remember(written.clone());
-        Ok(written)
+        Ok((written, was))
     }
 
     /// A conversation that no write has made is none, once nothing of it is on its way.
@@ -258,7 +270,7 @@ impl Turn<'_> {
     }
 
     /// The message is on disk: the one who has sent it is told first, then all others; then it goes on its way.
-    fn on_stored(&mut self, message: Arc<Message>, creates: bool) {
+    fn on_stored(&mut self, message: Arc<Message>, before: Option<&Row>, creates: bool) {
         self.shared.counts.message(message.direction.word(), message.status.word());
         let by = match message.status {
             Status::Pending => self.sockets_of(&message.message_id),
@@ -268,33 +280,43 @@ impl Turn<'_> {
             let author = author.clone();
             self.stop_typing(&message.conversation, &author);
         }
-        self.tell_new(&message, creates, &by);
+        self.tell_new(&message, (before, creates), &by);
         if message.status == Status::Pending {
             self.dispatch(message);
         }
     }
 
     /// `conversation:new` where there was none, `message:new`, `conversation:updated`.
-    fn tell_new(&mut self, message: &Arc<Message>, creates: bool, by: &[SocketRef]) {
+    fn tell_new(&mut self, message: &Arc<Message>, (before, creates): (Option<&Row>, bool), by: &[SocketRef]) {
         let Some(row) = self.scope.conversation(&message.conversation).map(|it| it.row.clone()) else { return };
         if creates {
-            let audience = Audience::Readers(&row);
-            self.tell(&audience, &[], Delivery::Must, "conversation:new", &row.shown(row.unread()));
+            self.tell_conversation(&row);
         }
         let is_note = message.direction == Direction::Internal;
         let audience = if is_note { Audience::Staff(&row) } else { Audience::Readers(&row) };
-        self.tell(&audience, by, Delivery::Must, "message:new", &message.as_new());
+        let beside = self.beside_new(&row, message, creates);
+        self.tell_beside(&audience, by, Delivery::Must, ("message:new", &message.as_new()), beside.as_ref());
         if message.direction == Direction::Inbound {
             self.notify_absent(&row);
         }
         if !is_note {
-            self.tell_updated(&row);
+            self.tell_updated(before, &row);
         }
     }
 
-    /// `conversation:updated`, to all who may read it.
-    pub(super) fn tell_updated(&mut self, row: &Row) {
-        self.tell(&Audience::Readers(row), &[], Delivery::Must, "conversation:updated", &row.shown(row.unread()));
+    /// `conversation:new`, to all who may read it.
+    pub(super) fn tell_conversation(&mut self, row: &Row) {
+        let (beside, fact) = (self.beside_row(row), ("conversation:new", &row.shown(row.unread())));
+        self.tell_beside(&Audience::Readers(row), &[], Delivery::Must, fact, beside.as_ref());
+    }
+
+    /// `conversation:updated`, to all who may read it; `before` is unknown where one of ours has sent a message.
+    pub(super) fn tell_updated(&mut self, before: Option<&Row>, row: &Row) {
+        if let Some(before) = before {
+            self.tell_unassigned(before, row);
+        }
+        let (beside, fact) = (self.beside_update(before, row), ("conversation:updated", &row.shown(row.unread())));
+        self.tell_beside(&Audience::Readers(row), &[], Delivery::Must, fact, beside.as_ref());
     }
 
     /// The write has found the messageId taken: it is the same message again, or another one.
@@ -370,7 +392,10 @@ impl Turn<'_> {
                 });
                 self.answer(asker, "", &sent);
             }
-            _ => self.answer(asker, "message:sent", &message.as_sent(duplicate)),
+            _ => {
+                let beside = self.is_speaker(asker).then(|| self.beside_stored(message)).flatten();
+                self.answer_beside(asker, "message:sent", &message.as_sent(duplicate), beside.as_ref());
+            }
         }
     }
 

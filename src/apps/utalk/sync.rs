@@ -142,7 +142,9 @@ impl Turn<'_> {
         if let Some(total) = total {
             reply["onlineTotal"] = total.into();
         }
-        self.answer(asker, "state:synced", &reply);
+        let rows = found.conversations.iter().map(|seen| &seen.row);
+        let beside = self.is_speaker(asker).then(|| self.beside_sync(rows));
+        self.answer_beside(asker, "state:synced", &reply, beside.as_ref());
     }
 
     fn list_of(&self, asker: &Asker) -> String {

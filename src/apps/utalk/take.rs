@@ -198,7 +198,9 @@ impl Turn<'_> {
                 "reason": taken.reason,
                 "fromAgent": before.assigned.as_ref().filter(|agent| **agent != taken.agent),
             });
-            self.tell(&Audience::Work(row, None), &[], Delivery::Must, "conversation:assigned", &payload);
+            let beside = self.beside_people(&[&taken.agent]);
+            let fact = ("conversation:assigned", &payload);
+            self.tell_beside(&Audience::Work(row, None), &[], Delivery::Must, fact, beside.as_ref());
         }
         if let Some(note) = &taken.note {
             self.has_noted(row, note, outcome);
@@ -215,7 +217,9 @@ impl Turn<'_> {
         let note = Arc::new(Message { seq: last_seq, inbound: last_inbound, ..Message::clone(note) });
         self.scope.remember(note.clone());
         self.shared.counts.message(note.direction.word(), note.status.word());
-        self.tell(&Audience::Staff(row), &[], Delivery::Must, "message:new", &note.as_new());
+        let beside = self.beside_message(row, &note);
+        let fact = ("message:new", &note.as_new());
+        self.tell_beside(&Audience::Staff(row), &[], Delivery::Must, fact, beside.as_ref());
     }
 
     fn acknowledge_take(&mut self, asker: &Asker, before: &Row, row: &Row, via: &Via) {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
+use super::audience::emission;
 use super::counters::Counts;
+use super::dialect::Beside;
 use super::operation::Operation;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::who::{Asker, Back};
 use super::wish::Wait;
-use crate::app::effect::{Effect, Effects, Token};
+use crate::app::effect::{Delivery, Effect, Effects, Target, Token};
 use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobError};
 use crate::app::kit::ack::{AckStyle, Fail};
@@ -82,16 +84,33 @@ impl Turn<'_> {
 
     /// Answers: to a socket by the named reply and an ack, to a call by its reply.
     pub(super) fn answer(&mut self, asker: &Asker, event: &str, reply: &impl Serialize) {
+        self.answer_beside(asker, event, reply, None);
+    }
+
+    /// The same, with what those are told beside who speak the dialect.
+    pub(super) fn answer_beside(
+        &mut self,
+        asker: &Asker,
+        event: &str,
+        reply: &impl Serialize,
+        beside: Option<&Beside>,
+    ) {
         match asker.back {
             Back::Socket { socket, ack, at } => {
                 self.shared.operation.tick.latencies.add(self.now.mono.since(at));
-                self.fx.emit(socket, event, reply);
+                let event = emission(event, reply, beside);
+                let beside = event.beside.clone();
+                self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery: Delivery::Must });
                 if ack.is_some() {
-                    self.fx.0.extend(AckStyle::Result.reply(socket, ack, json!(reply)));
+                    let ack = AckStyle::Result.reply(socket, ack, json!(reply));
+                    self.fx.0.extend(ack.map(|ack| ack.beside(beside)));
                 }
             }
-            Back::Call { req, form } => {
-                let reply = form(Ok(&json!(reply)), self.now.wall);
+            Back::Call { req, form, is_speaker } => {
+                let mut reply = form(Ok(&json!(reply)), self.now.wall);
+                if is_speaker {
+                    self.respell(&mut reply);
+                }
                 self.fx.push(Effect::Reply { req, reply });
             }
             Back::Part { req } => self.part_is_done(req, Ok(&json!(reply))),
@@ -116,7 +135,7 @@ impl Turn<'_> {
                 tick.errors.message += 1;
                 self.fx.0.extend(AckStyle::Result.refusal(socket, ack, fail));
             }
-            Back::Call { req, form } => {
+            Back::Call { req, form, .. } => {
                 let reply = form(Err(fail), self.now.wall);
                 self.fx.push(Effect::Reply { req, reply });
             }

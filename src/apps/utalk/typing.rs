@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::audience::Audience;
+use super::dialect::Beside;
 use super::payload::Fields;
 use super::scope::Due;
 use super::turn::{Turn, access_denied};
 use super::who::{Asker, Back, Who};
-use crate::app::effect::{Delivery, Effect};
+use crate::app::effect::Delivery;
 use crate::app::event::Event;
 use crate::app::kit::ack::Fail;
 use crate::base::ids::SocketRef;
@@ -81,16 +82,18 @@ impl Turn<'_> {
             joined.insert(socket);
             seat.joined.push(id.clone());
             let room = self.scope.room_of_conversation(id);
-            self.fx.push(Effect::Join { socket, room });
+            self.enter(socket, room);
+            self.tell_room(id, socket, &asker.who, true);
         }
-        self.answer(asker, "joined:conversation", &json!({"conversationId": id}));
+        let beside = self.is_speaker(asker).then(|| Beside { online: [self.online_in(id)].into(), ..self.side(None) });
+        self.answer_beside(asker, "joined:conversation", &json!({"conversationId": id}), beside.as_ref());
     }
 
     /// `leave:conversation`; a room that one is not in is left, too.
     pub(super) fn on_leave(&mut self, event: &Event) -> Result<Option<Value>, Fail> {
         let id = Fields::of("leave:conversation", event)?.conversation()?;
         let Some(asker) = self.asker(event) else { return Ok(None) };
-        self.out_of_room(event.socket, &id);
+        self.out_of_room(event.socket, &id, &asker.who);
         self.answer(&asker, "left:conversation", &json!({"conversationId": id}));
         Ok(None)
     }

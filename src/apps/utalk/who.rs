@@ -94,8 +94,8 @@ pub(super) enum Back {
         /// When the event came.
         at: Millis,
     },
-    /// By a reply that `form` makes of what came of it.
-    Call { req: ReqId, form: Form },
+    /// By a reply that `form` makes of what came of it, in the dialect where the one who asks speaks it.
+    Call { req: ReqId, form: Form, is_speaker: bool },
     /// To a webhook of which it is one part.
     Part { req: ReqId },
     /// Nowhere: the daemon itself has asked.
@@ -109,6 +109,11 @@ impl Asker {
     /// Whether it asks by HTTP.
     pub(super) fn is_call(&self) -> bool {
         matches!(self.back, Back::Call { .. })
+    }
+
+    /// Whether it asks by HTTP, where the dialect is spoken.
+    pub(super) fn is_speaker_by_http(&self) -> bool {
+        matches!(self.back, Back::Call { is_speaker: true, .. })
     }
 
     /// The socket that asks, if it is one.

@@ -82,8 +82,8 @@ pub(super) struct Inbound {
 /// Up to which message somebody has read.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
-    /// As it was asked for: our id, or its messageId. `None`: the last one.
-    pub message: Option<Arc<str>>,
+    /// As they were asked for, each by our id or its messageId; the highest of those that are known counts. None: the last one.
+    pub asked: Vec<Arc<str>>,
     /// The message, once it was looked for.
     pub found: Option<Place>,
 }
@@ -97,14 +97,22 @@ pub(super) struct Place {
     pub asked: Arc<str>,
     pub seq: u64,
     pub inbound: u64,
+    /// What was asked for and is known, with its seq.
+    pub known: Vec<(Arc<str>, u64)>,
 }
 
 impl Place {
-    /// The place of a message.
-    pub(super) fn of(message: &Message) -> Place {
-        let Message { id, message_id, seq, inbound, .. } = message;
-        let asked = message_id.clone();
-        Place { id: id.clone(), message_id: message_id.clone(), asked, seq: *seq, inbound: *inbound }
+    /// The place of the highest of these messages, each with the id by which it was asked for; `None`: there is none.
+    pub(super) fn of<'m>(found: impl Iterator<Item = (&'m Arc<str>, &'m Message)>) -> Option<Place> {
+        let mut highest: Option<(&Arc<str>, &Message)> = None;
+        let mut known = Vec::new();
+        for (asked, message) in found {
+            known.push((asked.clone(), message.seq));
+            highest = highest.filter(|(_, highest)| highest.seq >= message.seq).or(Some((asked, message)));
+        }
+        let (asked, Message { id, message_id, seq, inbound, .. }) = highest?;
+        let (id, message_id, asked) = (id.clone(), message_id.clone(), asked.clone());
+        Some(Place { id, message_id, asked, seq: *seq, inbound: *inbound, known })
     }
 }
 
@@ -137,7 +145,12 @@ pub(super) struct Change {
 /// What is changed.
 #[derive(Debug)]
 pub(super) enum Changed {
-    Read { place: Place, at: WallMillis },
+    /// Messages of the horizon are marked where it moves that of everybody.
+    Read {
+        place: Place,
+        at: WallMillis,
+        marks: bool,
+    },
     Edited,
     Work(Box<Deed>),
 }

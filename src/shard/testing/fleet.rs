@@ -159,7 +159,13 @@ impl Fleet {
             }
             "echo" => {
                 if let Some(id) = ack {
-                    fx.push(Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec() });
+                    fx.push(Effect::Ack {
+                        socket,
+                        id,
+                        args: args.raw_all(),
+                        attachments: args.attachments().to_vec(),
+                        beside: None,
+                    });
                 }
             }
             "kick" => fx.push(Effect::Disconnect { socket, close: option == json!(true) }),

@@ -20,6 +20,8 @@ const PAIRS: u16 = 3;
 const FLEET: &[Dialect] = &[Dialect {
     name: "pairs",
     strict: false,
+    refused: None,
+    acked: None,
     words: &[
         Word { told: Some(second), ..Word::told("said", "one") },
         Word { told: Some(second), ..Word::told("question", "asked") },
@@ -158,8 +160,15 @@ fn what_a_dialect_does_not_say_is_not_heard() {
     // Our name for what is spelled otherwise is nobody's where the dialect is strict, and ours where it is not.
     loud.sends(r#"421["bcast",1]"#);
     loud.gets(r#"431[{"ok":false,"error":{"code":"UNKNOWN_EVENT",*"#);
-    loud.sends(r#"422["HUSH",1]"#);
+    loud.sends(r#"42["HUSH",1]"#);
     loud.gets_nothing();
+    loud.sends(r#"422["HUSH",1]"#);
+    loud.gets(r#"432[{"ok":true}]"#);
+    loud.sends(r#"42["ASK",{"TEXT":1}]"#);
+    loud.gets(r#"42["ANSWER",{"TEXT":1}]"#);
+    loud.sends(r#"423["ASK",{"TEXT":1}]"#);
+    loud.gets(r#"42["ANSWER",{"TEXT":1}]"#);
+    loud.gets(r#"433[{"ok":true,"TEXT":1}]"#);
     quiet.sends(r#"42["bcast",1]"#);
     quiet.gets(r#"42["whisper",1]"#);
 }
@@ -300,7 +309,8 @@ fn for_a_slow_reader_pairs_are_dropped_and_replaced_whole() {
 
 #[test]
 fn a_question_told_as_two_is_answered_once_and_one_that_is_not_told_is_missing_at_once() {
-    const SILENT: &[Dialect] = &[Dialect { name: "pairs", strict: false, words: &[Word::told("question", "")] }];
+    const SILENT: &[Dialect] =
+        &[Dialect { name: "pairs", strict: false, refused: None, acked: None, words: &[Word::told("question", "")] }];
     for shards in [1, 2, 4] {
         let world = world(shards);
         let pairs = fleet(&world, PAIRS);

@@ -10,6 +10,8 @@ use crate::base::time::WallMillis;
 static HYPHEN: Dialect = Dialect {
     name: "hyphen",
     strict: true,
+    refused: None,
+    acked: None,
     words: &[
         Word { fields: &[("text", "content"), ("from.id", "sender")], ..Word::both("message:new", "new-message") },
         Word { ack: &[("id", "messageId")], ..Word::heard("say", "message:send") },
@@ -21,8 +23,14 @@ static HYPHEN: Dialect = Dialect {
         Word { told: Some(only_beside), ..Word::told("read", "was-read") },
         Word::told("user:connected", ""),
         Word::heard("ping", ""),
+        Word { told: Some(echoed), ..Word::heard("hello", "") },
     ],
 };
+
+fn echoed(said: &mut Vec<Said>, aside: &mut Aside<'_>) {
+    let asked: Option<Value> = said[0].arg(0);
+    said[0] = Said::new("hello-back", &json!({"asked": asked, "at": aside.now.wall.0}));
+}
 
 fn louder(said: &mut Said, aside: &mut Aside<'_>) {
     said.name.push('!');
@@ -52,7 +60,8 @@ fn args(array: &str, attachments: Vec<Bytes>) -> Args {
 
 /// What is heard of an array, and the row that its ack goes by.
 fn heard(dialect: &Dialect, array: &str) -> Option<(String, Option<Answers>)> {
-    let (args, answers) = dialect.hear(args(array, Vec::new()), &mut aside(&mut Rng::from_seed([0; 32])))?;
+    let heard = dialect.hear(args(array, Vec::new()), &mut aside(&mut Rng::from_seed([0; 32])));
+    let Heard::Home(args, answers) = heard else { return None };
     let text = String::from_utf8(args.array().to_vec()).unwrap();
     let found = scan_array(args.array(), 0).unwrap().elements;
     let raws: Vec<&[u8]> = (0..args.len()).filter_map(|index| args.raw(index)).collect();
@@ -135,6 +144,8 @@ fn members_may_change_places() {
     static SWAP: Dialect = Dialect {
         name: "swap",
         strict: false,
+        refused: None,
+        acked: None,
         words: &[Word { fields: &[("a", "b"), ("b", "a"), ("c.d", "c.e"), ("c", "f")], ..Word::both("x", "y") }],
     };
     assert_eq!(told(&SWAP, &emission(r#"["x",{"a":1,"b":2}]"#)), [r#"["y",{"b":1,"a":2}]"#]);
@@ -149,6 +160,37 @@ fn one_event_is_told_as_two_or_not_at_all() {
     let event = Emission::new("read", &1).beside(&json!(["m1", "m2"]));
     assert_eq!(told(&HYPHEN, &event), [r#"["was-read",["m1","m2"]]"#]);
     assert_eq!(heard(&HYPHEN, r#"["ping",1]"#), None);
+}
+
+#[test]
+fn what_no_home_hears_is_answered_at_once() {
+    let mut rng = Rng::from_seed([0; 32]);
+    for (said, expected) in [
+        (r#"["hello",{"a":1}]"#, vec![r#"["hello-back",{"asked":{"a":1},"at":7}]"#]),
+        (r#"["hello"]"#, vec![r#"["hello-back",{"asked":null,"at":7}]"#]),
+        (r#"["ping",1]"#, vec![]),
+    ] {
+        let Heard::Nobody(told) = HYPHEN.hear(args(said, Vec::new()), &mut aside(&mut rng)) else { panic!("{said}") };
+        let told: Vec<String> = told.iter().map(|event| String::from_utf8(event.array.to_vec()).unwrap()).collect();
+        assert_eq!(told, expected, "{said}");
+    }
+}
+
+#[test]
+fn a_dialect_changes_every_ack_behind_its_word() {
+    static POLITE: Dialect =
+        Dialect { name: "polite", strict: true, refused: None, acked: Some(louder), words: HYPHEN.words };
+    let mut rng = Rng::from_seed([0; 32]);
+    for (said, expected) in [
+        (r#"["say",1]"#, r#"{"loud":{"messageId":1},"at":7}"#),
+        (r#"["shout",1]"#, r#"{"loud":{"loud":{"messageId":1},"at":7},"at":7}"#),
+        (r#"["typing",1]"#, r#"{"loud":{"id":1},"at":7}"#),
+        (r#"["another",1]"#, r#"{"loud":{"id":1},"at":7}"#),
+    ] {
+        let (_, answers) = heard(&POLITE, said).unwrap();
+        let (answer, _) = POLITE.answer(answers.unwrap(), br#"{"id":1}"#, &[], &mut aside(&mut rng)).unwrap();
+        assert_eq!(answer, expected, "{said}");
+    }
 }
 
 #[test]
@@ -173,7 +215,7 @@ fn a_function_sees_our_words_of_what_is_heard() {
 
 #[test]
 fn our_name_for_what_is_spelled_otherwise_is_nobodys_where_a_dialect_is_strict() {
-    static LAX: Dialect = Dialect { name: "lax", strict: false, words: HYPHEN.words };
+    static LAX: Dialect = Dialect { name: "lax", strict: false, refused: None, acked: None, words: HYPHEN.words };
     for (said, strict, lax) in [
         ("message:send", "hyphen/message:send", "message:send"),
         ("typing", "hyphen/typing", "typing"),
@@ -195,7 +237,8 @@ fn an_attachment_never_parts_from_its_stand_in() {
         // The field would be left out, so the event stays as it came.
         (format!(r#"["enter",{{"roomId":{stand_in}}}]"#), format!(r#"["enter",{{"roomId":{stand_in}}}]"#)),
     ] {
-        let (heard, _) = HYPHEN.hear(args(&said, data.clone()), &mut aside(&mut rng)).unwrap();
+        let heard = HYPHEN.hear(args(&said, data.clone()), &mut aside(&mut rng));
+        let Heard::Home(heard, _) = heard else { panic!("{said} is for its home") };
         assert_eq!((heard.array(), heard.attachments()), (expected.as_bytes(), &data[..]));
     }
     let event = |array: String| Emission { attachments: data.clone(), ..emission(&array) };
@@ -210,7 +253,8 @@ fn a_bad_table_says_what_is_wrong() {
     const A: Word = Word::both("a", "x");
     const SAME_FIELD: Word = Word { fields: &[("f", "g"), ("h", "g")], ..Word::both("b", "y") };
     const SAME_ACK: Word = Word { ack: &[("f", "g"), ("f", "h")], ..Word::both("b", "y") };
-    let faults = |words: &'static [Word]| Dialect { name: "d", strict: false, words }.faults();
+    let faults =
+        |words: &'static [Word]| Dialect { name: "d", strict: false, refused: None, acked: None, words }.faults();
     assert_eq!(faults(HYPHEN.words), Vec::<String>::new());
     const GOOD: &[Word] = &[A, Word::heard("z", "a"), Word::told("b", ""), Word::told("c", "")];
     assert_eq!(faults(GOOD), Vec::<String>::new());
@@ -242,7 +286,8 @@ fn bijection(order: &[usize], nested: bool) -> &'static Dialect {
     }
     let fields: &'static [Field] = fields.leak();
     let words = pairs(OURS, THEIRS).into_iter().map(|(ours, theirs)| Word { fields, ..Word::both(ours, theirs) });
-    let dialect = Dialect { name: "d", strict: false, words: words.collect::<Vec<_>>().leak() };
+    let dialect =
+        Dialect { name: "d", strict: false, refused: None, acked: None, words: words.collect::<Vec<_>>().leak() };
     assert_eq!(dialect.faults(), Vec::<String>::new());
     Box::leak(Box::new(dialect))
 }

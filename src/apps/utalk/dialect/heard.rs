@@ -6,6 +6,7 @@ use super::shape;
 use crate::app::kit::dialect::{Aside, Said};
 use crate::apps::utalk::http::conversations::conversation_id;
 use crate::apps::utalk::rules::uuid_v4;
+use crate::base::rng::Rng;
 
 /// An event about a conversation, whose id may be percent-encoded; rooms have no names of their own with us.
 pub(super) fn in_conversation(said: &mut Said, _: &mut Aside<'_>) {
@@ -14,28 +15,22 @@ pub(super) fn in_conversation(said: &mut Said, _: &mut Aside<'_>) {
     });
 }
 
-/// `new-message`: it gets an id where its client gives none, and is then a new one each time.
-pub(super) fn message(said: &mut Said, aside: &mut Aside<'_>) {
-    change(said, |fields| {
-        if fields.get("messageId").is_none_or(Value::is_null) {
-            fields.insert("messageId".into(), uuid_v4(aside.rng).into());
-        }
-        if let Some(kind) = fields.get("type").and_then(Value::as_str).map(shape::kind_heard) {
-            fields.insert("type".into(), kind.into());
-        }
-    });
+/// `new-message`.
+pub(super) fn new_message(said: &mut Said, aside: &mut Aside<'_>) {
+    change(said, |fields| message(fields, aside.rng));
 }
 
-/// Messages that were read. Our ids rise, so the highest of them is the latest; ids of clients do not, and the last one named counts.
-pub(super) fn read(said: &mut Said, _: &mut Aside<'_>) {
-    change(said, |fields| {
-        let Some(Value::Array(ids)) = fields.remove("messageIds") else { return };
-        let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
-        let ours = ids.iter().filter(|id| id.starts_with("msg_")).max();
-        if let Some(id) = ours.or(ids.last()) {
-            fields.insert("messageId".into(), json!(id));
-        }
-    });
+/// A message: it gets an id where its client gives none, and is then a new one each time.
+pub(in crate::apps::utalk) fn message(fields: &mut Map<String, Value>, rng: &mut Rng) {
+    if let Some(content) = fields.remove("content") {
+        fields.entry("text").or_insert(content);
+    }
+    if fields.get("messageId").is_none_or(Value::is_null) {
+        fields.insert("messageId".into(), uuid_v4(rng).into());
+    }
+    if let Some(kind) = fields.get("type").and_then(Value::as_str).map(shape::kind_heard) {
+        fields.insert("type".into(), kind.into());
+    }
 }
 
 /// `sync-state`: a snapshot, whatever time or version is named.

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Beside;
+
 /// A type as its clients say it, in our word.
-pub(super) fn kind_heard(kind: &str) -> &str {
+pub(in crate::apps::utalk) fn kind_heard(kind: &str) -> &str {
     match kind {
         "document" | "video" => "file",
         "voice" => "audio",
@@ -11,31 +13,43 @@ pub(super) fn kind_heard(kind: &str) -> &str {
     }
 }
 
+/// A status as its clients say it, in our word.
+pub(in crate::apps::utalk) fn status_heard(status: &str) -> &str {
+    if status == "resolved" { "closed" } else { status }
+}
+
 /// A type in their word.
-pub(super) fn kind_told(kind: &str) -> &str {
+fn kind_told(kind: &str) -> &str {
     if kind == "file" { "document" } else { kind }
 }
 
-/// A message. `sender.email` and `recipient` come from beside, as does the file.
-pub(super) fn message(ours: &Value, beside: &Value) -> Value {
-    let kind = kind_told(ours["type"].as_str().unwrap_or("text"));
-    let is_inbound = ours["direction"] == "inbound";
-    let file = &beside["file"];
-    let texts = [&ours["text"], &file["name"]].into_iter().filter_map(Value::as_str);
-    let content = texts.filter(|text| !text.is_empty()).map(str::to_owned).next();
-    let status = if ours["status"] == "pending" { json!("queued") } else { ours["status"].clone() };
-    let agent = [&beside["email"], &ours["agentId"], &ours["sender"]].into_iter().find_map(Value::as_str);
-    let sender = match is_inbound {
-        true => ours["sender"].as_str().unwrap_or_default().to_owned(),
-        false => format!("agent:{}", agent.unwrap_or_default()),
-    };
-    let recipient = if is_inbound { &beside["ours"] } else { &beside["customer"] };
+/// A message.
+pub(in crate::apps::utalk) fn message(ours: &Value, beside: &Beside) -> Value {
     let mut metadata: Map<String, Value> = ours["metadata"].as_object().cloned().unwrap_or_default();
-    metadata.entry("attachments").or_insert_with(|| file.as_object().map_or(json!([]), |file| json!([file])));
+    let attached = metadata.get("attachments").and_then(Value::as_array).filter(|attached| !attached.is_empty());
+    // Several files make another message than one that is of a file.
+    let kind = match attached {
+        Some(_) => "message_with_files",
+        None => kind_told(ours["type"].as_str().unwrap_or("text")),
+    };
+    let file = attached.and_then(|attached| attached.first()).unwrap_or(&beside.file).clone();
+    let texts = [&ours["text"], &file["name"]].into_iter().filter_map(Value::as_str);
+    let content = texts.map(str::to_owned).find(|text| !text.is_empty()).unwrap_or_else(|| format!("[{kind}]"));
+    if attached.is_none() {
+        metadata.insert("attachments".into(), if file.is_null() { json!([]) } else { json!([file]) });
+    }
+    let is_inbound = ours["direction"] == "inbound";
+    let author = if ours["agentId"].is_null() { &ours["sender"] } else { &ours["agentId"] };
+    let sender = match is_inbound {
+        true => ours["sender"].clone(),
+        false => format!("agent:{}", beside.email(author).as_str().unwrap_or_default()).into(),
+    };
+    let recipient = if is_inbound { &beside.ours } else { &beside.customer };
+    let status = if ours["status"] == "pending" { json!("queued") } else { ours["status"].clone() };
     json!({
         "id": ours["id"],
         "conversationId": ours["conversationId"],
-        "content": content.unwrap_or_else(|| format!("[{kind}]")),
+        "content": content,
         "type": kind,
         "direction": ours["direction"],
         "status": status,
@@ -52,20 +66,21 @@ pub(super) fn message(ours: &Value, beside: &Value) -> Value {
 }
 
 /// A conversation: ours, with what they call its fields.
-pub(super) fn conversation(ours: &Value, beside: &Value) -> Value {
+pub(in crate::apps::utalk) fn conversation(ours: &Value, beside: &Beside) -> Value {
     let Some(fields) = ours.as_object() else { return ours.clone() };
     let customer = ours["participants"].get(0).cloned().unwrap_or_default();
+    let agent = beside.person(&ours["assignedAgent"]);
     let mut theirs = fields.clone();
-    let last = last_message(&ours["lastMessage"]);
+    let last = last_message(&ours["lastMessage"], beside);
     theirs.extend([
         ("customerPhone".to_owned(), customer.clone()),
         ("contact".to_owned(), json!({"name": ours["customerName"], "phoneNumber": customer})),
-        ("assignedTo".to_owned(), beside["assignedTo"].clone()),
-        ("assignedToName".to_owned(), beside["assignedToName"].clone()),
+        ("assignedTo".to_owned(), beside.email(&ours["assignedAgent"])),
+        ("assignedToName".to_owned(), agent.map(|agent| agent.name.as_str()).into()),
         ("lastMessageAt".to_owned(), last["timestamp"].clone()),
         ("lastMessage".to_owned(), last),
-        ("workspaceId".to_owned(), beside["workspaceId"].clone()),
-        ("tenantId".to_owned(), beside["tenantId"].clone()),
+        ("workspaceId".to_owned(), beside.workspace_id.as_str().into()),
+        ("tenantId".to_owned(), beside.tenant_id.as_str().into()),
     ]);
     if ours["status"] == "escalated" {
         theirs.insert("status".into(), "pending".into());
@@ -74,7 +89,7 @@ pub(super) fn conversation(ours: &Value, beside: &Value) -> Value {
 }
 
 /// The last message of a conversation; null where there is none.
-pub(super) fn last_message(ours: &Value) -> Value {
+fn last_message(ours: &Value, beside: &Beside) -> Value {
     if ours.is_null() {
         return Value::Null;
     }
@@ -83,7 +98,7 @@ pub(super) fn last_message(ours: &Value) -> Value {
     json!({
         "messageId": ours["id"],
         "content": text.map_or_else(|| format!("[{kind}]"), str::to_owned),
-        "sender": ours["sender"],
+        "sender": beside.email(&ours["sender"]),
         "direction": ours["direction"],
         "timestamp": ours["createdAt"],
         "timestampISO": ours["createdAt"],

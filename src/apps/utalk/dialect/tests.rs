@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::DIALECTS;
 use crate::app::effect::Emission;
 use crate::app::event::Args;
-use crate::app::kit::dialect::Aside;
+use crate::app::kit::dialect::{Aside, Heard};
 use crate::base::rng::Rng;
 use crate::base::time::{Now, WallMillis};
 
@@ -15,7 +15,7 @@ fn heard(name: &str, payload: &Value) -> (String, Value) {
     let mut aside = Aside { now: Now::default(), rng: &mut rng, beside: None };
     let text = payload.to_string();
     let args = Args::written(name, [text.as_bytes()].into_iter());
-    let (args, _) = DIALECTS[0].hear(args, &mut aside).expect("an event");
+    let Heard::Home(args, _) = DIALECTS[0].hear(args, &mut aside) else { panic!("{name} is for its home") };
     (args.name().into_owned(), args.parse(0).unwrap_or_default())
 }
 
@@ -48,8 +48,8 @@ fn what_clients_say_is_heard_in_our_words() {
         assert_eq!(heard(theirs, &room), (ours.to_owned(), expected.clone()), "{theirs}");
     }
     for theirs in ["mark-read", "message-read", "messages:read"] {
-        let said = json!({"conversationId": "conv_a", "messageIds": ["msg_1", "msg_3", "x", "msg_2"]});
-        let expected = json!({"conversationId": "conv_a", "messageId": "msg_3"});
+        let said = json!({"conversationId": "conv_%2Ba", "messageIds": ["msg_1", "x"]});
+        let expected = json!({"conversationId": "conv_+a", "messageIds": ["msg_1", "x"]});
         assert_eq!(heard(theirs, &said), ("conversation:read".to_owned(), expected), "{theirs}");
     }
     let invisible = heard("user-status-change", &json!({"status": "invisible"}));
@@ -102,7 +102,10 @@ fn events_are_told_in_their_words() {
         ("message:error", &of("a"), json!({}), &["message-error"]),
         ("conversation:updated", &of("a"), json!({}), &["conversation-event"]),
         ("conversation:assigned", &json!({"agentId": "a"}), json!({}), &["conversation-assigned", "agent-assigned"]),
-        ("conversation:assigned", &of("a"), json!({}), &["conversation-unassigned", "agent-unassigned"]),
+        ("conversation:unassigned", &of("a"), json!({}), &["conversation-unassigned", "agent-unassigned"]),
+        ("room:entered", &of("a"), json!({}), &["user-online"]),
+        ("room:left", &of("a"), json!({}), &["user-offline"]),
+        ("system:notification", &json!({"type": "maintenance"}), json!({}), &["server-shutdown"]),
         ("joined:conversation", &of("a"), json!({}), &["conversation-joined", "websocket:state-synced"]),
         ("left:conversation", &of("a"), json!({}), &["conversation-left"]),
         ("conversation:read:acknowledged", &of("a"), json!({}), &["message-read-ack"]),
@@ -129,8 +132,9 @@ fn a_message_is_told_whole() {
         "direction": "outbound", "status": "pending", "mediaId": "x", "metadata": {"a": 1}, "seq": 1, "agentId": "u",
         "createdAt": "t",
     });
+    let people = json!({"u": {"email": "u@x", "name": "U", "role": "agent"}});
     let file = json!({"name": "a.pdf", "url": "http://x/media/x"});
-    let all = told("message:new", &ours, &json!({"email": "u@x", "customer": "+1", "file": file}));
+    let all = told("message:new", &ours, &json!({"people": people, "customer": "+1", "file": file}));
     let sender = json!({"identifier": "agent:u@x", "type": "agent"});
     let expected = json!({
         "id": "msg_1", "conversationId": "conv_a", "content": "a.pdf", "type": "document", "direction": "outbound",

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::envelope;
+use super::hyphen::skipped;
 use super::page::{Page, pagination, wrong};
 use super::users::failure_of;
 use super::wants::{Listing, Made, Narrowed, NarrowedMessages, Opening, Show, UNASSIGNED};
-use crate::app::effect::Delivery;
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
 use crate::app::settings::Word;
 use crate::apps::utalk::asks::AGENT_CHARS_MAX;
-use crate::apps::utalk::audience::Audience;
 use crate::apps::utalk::conversation::{Row, Status};
+use crate::apps::utalk::dialect::shape;
 use crate::apps::utalk::edit::not_found;
 use crate::apps::utalk::file::Media;
 use crate::apps::utalk::memory::Conversation;
@@ -37,7 +37,10 @@ impl Turn<'_> {
         let text = |name: &str| call.query_value(name).filter(|text| !text.is_empty());
         let status = match text("status").filter(|word| word != "all") {
             None => String::new(),
-            Some(word) => Status::of(&word).ok_or_else(|| wrong("status"))?.word().to_owned(),
+            Some(word) => {
+                let word = if call.dialect.is_some() { shape::status_heard(&word) } else { &word };
+                Status::of(word).ok_or_else(|| wrong("status"))?.word().to_owned()
+            }
         };
         let assigned = match text("assignedTo") {
             None => String::new(),
@@ -54,7 +57,8 @@ impl Turn<'_> {
         let list = format!("conversations/{}/{}/{narrowed:?}", self.scope.key, asker.who.user);
         let page = Page::<1>::of(call, &list)?;
         let below = page.place.map_or(i64::MAX as u64, |[below]| below.min(i64::MAX as u64));
-        let questions = lists::conversations(&self.filter_of(asker), &narrowed, below, page.limit + 1);
+        let skipped = skipped(call, page.limit)?;
+        let questions = lists::conversations(&self.filter_of(asker), &narrowed, below, (skipped, page.limit + 1));
         let (asker, limit) = (asker.clone(), page.limit);
         self.ask(Job::Read(questions), Wait::Listing(Box::new(Listing::Conversations { asker, limit, list })));
         Ok(())
@@ -82,7 +86,8 @@ impl Turn<'_> {
             }
             Show::Messages { narrowed, below, limit } => {
                 let below = below.unwrap_or(i64::MAX as u64).min(i64::MAX as u64);
-                let questions = lists::messages((&self.scope.key, id), &narrowed, below, limit + 1);
+                let with_files = asker.is_speaker_by_http();
+                let questions = lists::messages((&self.scope.key, id), &narrowed, below, limit + 1, with_files);
                 let list = list_of_messages(&self.scope.key, id, &narrowed);
                 self.ask(Job::Read(questions), Wait::Listing(Box::new(Listing::Messages { asker, limit, list })));
             }
@@ -110,7 +115,10 @@ impl Turn<'_> {
         };
         let kind = match text("type") {
             None => String::new(),
-            Some(word) => Kind::of(&word).ok_or_else(|| wrong("type"))?.word().to_owned(),
+            Some(word) => {
+                let word = if call.dialect.is_some() { shape::kind_heard(&word) } else { &word };
+                Kind::of(word).ok_or_else(|| wrong("type"))?.word().to_owned()
+            }
         };
         let direction = match text("direction") {
             None => String::new(),
@@ -127,6 +135,10 @@ impl Turn<'_> {
     pub(in crate::apps::utalk) fn on_listed(&mut self, listing: &Listing, outcome: &Outcome) {
         let (Listing::Conversations { asker, .. } | Listing::Messages { asker, .. } | Listing::Files { asker, .. }) =
             listing;
+        if asker.is_speaker_by_http() && matches!(listing, Listing::Messages { .. }) {
+            let files: Vec<Media> = outcome.rows(2).unwrap_or_default();
+            files.iter().for_each(|media| self.remember_file(media));
+        }
         let listed = match listing {
             Listing::Files { base, .. } => self.files(base, outcome),
             _ => listed(listing, outcome),
@@ -225,8 +237,7 @@ impl Turn<'_> {
         let is_first = !std::mem::replace(&mut conversation.is_stored, true);
         let row = conversation.row.clone();
         if is_first {
-            let audience = Audience::Readers(&row);
-            self.tell(&audience, &[], Delivery::Must, "conversation:new", &row.shown(row.unread()));
+            self.tell_conversation(&row);
         }
         self.opened(&asker, &row, Some(agent).filter(|_| is_first), first);
     }

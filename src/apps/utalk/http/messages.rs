@@ -59,7 +59,7 @@ impl Turn<'_> {
 
     /// `PUT /api/conversations/{id}/messages/{mid}/read`, and `…/read-all` without a message.
     pub(super) fn read_messages(&mut self, asker: &Asker, id: Arc<str>, message: Option<&str>) {
-        let reading = Reading { message: message.map(Arc::from), found: None };
+        let reading = Reading { asked: message.into_iter().map(Arc::from).collect(), found: None };
         self.wish(What::Read(reading).of(asker, id));
     }
 }

@@ -1,10 +1,11 @@
 //! What utalk answers by HTTP: the table of routes, where each is decided, and how a call comes to the same functions as an event of a
-//! socket. `envelope` is the form of every answer, `page` that of lists; `users`, `conversations`, `messages` and
+//! socket. `envelope` is the form of every answer, `page` that of lists, `hyphen` that of the dialect; `users`, `conversations`, `messages` and
 //! `figures` are what is asked about those, `wants` is that as values.
 
 pub(in crate::apps::utalk) mod conversations;
 pub(in crate::apps::utalk) mod envelope;
 pub(in crate::apps::utalk) mod figures;
+mod hyphen;
 mod media;
 mod messages;
 mod page;
@@ -21,6 +22,7 @@ use self::messages::conversation_of;
 use self::wants::Show;
 use super::accounts;
 use super::connect::is_access;
+use super::dialect::{heard_message, shape};
 use super::events::too_often;
 use super::file::Shown;
 use super::hooks;
@@ -118,6 +120,10 @@ pub(crate) const HTTP: Http = Http {
             })
         },
         get("kpis-agents", "/api/kpis/agents", "What agents have to do."),
+        Route {
+            home: of_speakers,
+            ..get("permissions", "/api/module-permissions/my-permissions", "What clients of the dialect may do.")
+        },
         Route { params: &[LIMIT, CURSOR], ..get("team", "/api/team", "The people of a workspace, the newest first.") },
         hooks::from_twilio("webhook_twilio_inbound", "/webhooks/twilio/whatsapp"),
         hooks::from_twilio("webhook_twilio_status", "/webhooks/twilio/status"),
@@ -156,6 +162,7 @@ const LISTED: &[Param] = &[
     Param { name: "channel", doc: "whatsapp, web, …", default: None },
     Param { name: "assignedTo", doc: "Id or e-mail of an agent, me, or unassigned", default: None },
     Param { name: "search", doc: "What a name, number or id has in it", default: None },
+    Param { name: "page", doc: "In the dialect: the number of a page, from 1", default: None },
     LIMIT,
     CURSOR,
 ];
@@ -218,6 +225,11 @@ fn of_scope(call: &Call) -> Result<Place, Refused> {
     Ok(Place::At(home_of(scope_of(identity, settings))))
 }
 
+/// The same of a route that is there for the dialect alone.
+fn of_speakers(call: &Call) -> Result<Place, Refused> {
+    if call.dialect.is_some() { of_scope(call) } else { Err(Refused::NOT_FOUND) }
+}
+
 /// Whether a call is about no scope, but about a login.
 pub(super) fn is_login(home: &Home) -> bool {
     accounts::is_home(home)
@@ -227,7 +239,8 @@ impl Turn<'_> {
     /// A call of somebody with a token, or of a webhook, which has none.
     pub(super) fn on_call(&mut self, req: ReqId, call: &Call) {
         let Some(identity) = call.identity.as_deref() else { return self.on_webhook(req, call) };
-        let asker = Asker { who: Arc::new(Who::of(identity)), back: Back::Call { req, form: envelope::done } };
+        let back = Back::Call { req, form: envelope::done, is_speaker: call.dialect.is_some() };
+        let asker = Asker { who: Arc::new(Who::of(identity)), back };
         let user = self.scope.users.get(&asker.who.user);
         if user.is_some_and(|user| user.status != Account::Active) {
             return self.refuse(&asker, &accounts::inactive());
@@ -304,6 +317,7 @@ impl Turn<'_> {
                 writer(asker)?;
                 self.send_files(asker, call, body(call)?)?;
             }
+            "permissions" => self.permissions(asker),
             "media" => self.media(asker, call, Shown::Row),
             "media-download" => self.media(asker, call, Shown::Address),
             "media-file" => self.media(asker, call, Shown::Bytes),
@@ -328,12 +342,27 @@ impl Turn<'_> {
         }
     }
 
+    /// A message that a call brings.
+    fn message_body(&mut self, call: &Call) -> Result<Map<String, Value>, Fail> {
+        let mut body = body(call)?;
+        if call.dialect.is_some() {
+            heard_message(&mut body, self.rng);
+        }
+        Ok(body)
+    }
+
     /// Routes of those who may write.
     fn write_route(&mut self, asker: &Asker, call: &Call) -> Result<(), Fail> {
         match call.route.name {
-            "send" => self.send_message(asker, body(call)?),
+            "send" => {
+                let body = self.message_body(call)?;
+                self.send_message(asker, body)
+            }
             "open" => self.open_conversation(asker, body(call)?),
-            "reply" => self.reply_message(asker, conversation_of(call)?, body(call)?),
+            "reply" => {
+                let body = self.message_body(call)?;
+                self.reply_message(asker, conversation_of(call)?, body)
+            }
             "read-all" => {
                 self.read_messages(asker, conversation_of(call)?, None);
                 Ok(())
@@ -343,10 +372,14 @@ impl Turn<'_> {
                 Ok(())
             }
             route => {
+                let mut body = body(call)?;
+                if let (Some(_), Some(Value::String(status))) = (call.dialect, body.get_mut("status")) {
+                    *status = shape::status_heard(status).to_owned();
+                }
                 let edit = match route {
-                    "set-status" => edit_of("status", body(call)?)?,
-                    "set-priority" => edit_of("priority", body(call)?)?,
-                    _ => edit_without_status(body(call)?)?,
+                    "set-status" => edit_of("status", body)?,
+                    "set-priority" => edit_of("priority", body)?,
+                    _ => edit_without_status(body)?,
                 };
                 self.wish(What::Edit(edit).of(asker, conversation_of(call)?));
                 Ok(())
@@ -359,7 +392,7 @@ impl Asker {
     /// The same, whose call is answered in this form.
     pub(super) fn answered(&self, form: Form) -> Asker {
         let back = match self.back {
-            Back::Call { req, .. } => Back::Call { req, form },
+            Back::Call { req, is_speaker, .. } => Back::Call { req, form, is_speaker },
             back => back,
         };
         Asker { who: self.who.clone(), back }

@@ -43,27 +43,35 @@ fn narrow(statement: Statement, to: &Narrowed) -> Statement {
     statement.bind(format!("%{search}%"))
 }
 
-/// One page of conversations below a change, the newest first; where it ends if the store looks no further; and how many there are in all.
-pub(crate) fn conversations(filter: &Filter, narrowed: &Narrowed, below: u64, limit: usize) -> Vec<Statement> {
+/// One page of conversations below a change and behind so many that are skipped, the newest first; where it ends if the store looks no further; and how many there are in all.
+pub(crate) fn conversations(
+    filter: &Filter,
+    narrowed: &Narrowed,
+    below: u64,
+    (skipped, limit): (u64, usize),
+) -> Vec<Statement> {
     let end = Statement::new(CONVERSATIONS_END).bind(&filter.scope).bind(below);
     let page = filter.bind(CONVERSATIONS, (below, 0)).bind(limit as u64);
     let count = filter.bind(CONVERSATIONS_COUNT, (i64::MAX as u64, 0)).bind(0_u64);
-    vec![narrow(page, narrowed), end, narrow(count, narrowed)]
+    vec![narrow(page, narrowed).bind(skipped), end, narrow(count, narrowed)]
 }
 
-/// One page of a conversation's messages below a seq, the newest first; and how many there are in all.
+/// One page of a conversation's messages below a seq, the newest first; how many there are in all; and the files of the page.
 pub(crate) fn messages(
     (scope, conversation): (&Arc<str>, &Arc<str>),
     narrowed: &NarrowedMessages,
     below: u64,
     limit: usize,
+    with_files: bool,
 ) -> Vec<Statement> {
     let of = |sql| {
         let statement = Statement::new(sql).bind(scope).bind(conversation).bind(narrowed.public);
         let statement = statement.bind(&narrowed.kind).bind(&narrowed.direction);
         statement.bind(narrowed.between.0).bind(narrowed.between.1)
     };
-    vec![of(MESSAGES).bind(below).bind(limit as u64), of(MESSAGES_COUNT)]
+    let page = |sql| of(sql).bind(below).bind(limit as u64);
+    let files = with_files.then(|| page(FILES));
+    [page(MESSAGES), of(MESSAGES_COUNT)].into_iter().chain(files).collect()
 }
 
 /// Figures about what began at `from` or later, and before `to`.
@@ -92,7 +100,7 @@ pub(crate) const CONVERSATIONS: &str = concat!(
 ) c WHERE ",
     readable!(),
     narrowed!(),
-    " ORDER BY c.change DESC LIMIT ?8"
+    " ORDER BY c.change DESC LIMIT ?8 OFFSET ?13"
 );
 
 /// Scope, the change it is below.
@@ -118,6 +126,13 @@ macro_rules! of_messages {
 
 /// As the count, and the seq it is below, and a limit.
 pub(crate) const MESSAGES: &str = concat!("SELECT *", of_messages!(), " AND seq < ?8 ORDER BY seq DESC LIMIT ?9");
+
+/// The files of such a page.
+pub(crate) const FILES: &str = concat!(
+    "SELECT f.* FROM (SELECT media_id",
+    of_messages!(),
+    " AND seq < ?8 ORDER BY seq DESC LIMIT ?9) m JOIN ut_media f ON f.scope = ?1 AND f.id = m.media_id"
+);
 
 /// Scope, conversation, and what the list is narrowed to.
 pub(crate) const MESSAGES_COUNT: &str = concat!("SELECT count(*) AS total", of_messages!());

@@ -85,6 +85,11 @@ pub(crate) fn mark_read(
     Statement::new(MARK_READ).bind(scope).bind(conversation).bind(from).bind(to).bind(change).bind(at)
 }
 
+/// The newest messages with a seq beyond the first and up to the second, without notes.
+pub(crate) fn passed(scope: &Arc<str>, conversation: &Arc<str>, (beyond, to): (u64, u64)) -> Statement {
+    Statement::new(PASSED).bind(scope).bind(conversation).bind(beyond).bind(to)
+}
+
 /// The file must be one of the conversation.
 pub(crate) fn use_media(scope: &Arc<str>, conversation: &Arc<str>, media: &Arc<str>, at: WallMillis) -> Statement {
     Statement::new(USE_MEDIA).bind(scope).bind(media).bind(conversation).bind(at).touching(1)
@@ -112,6 +117,11 @@ UPDATE ut_messages SET status = 'read', read_at = ?6, change = ?5
 WHERE scope = ?1 AND conversation_id = ?2 AND seq >= ?3 AND seq <= ?4 AND direction = 'inbound' AND status = 'received'
 RETURNING id, seq";
 
+/// See [`passed`].
+pub(crate) const PASSED: &str = "
+SELECT id, seq FROM ut_messages
+WHERE scope = ?1 AND conversation_id = ?2 AND seq > ?3 AND seq <= ?4 AND direction <> 'internal' ORDER BY seq DESC LIMIT 100";
+
 /// See [`use_media`].
 pub(crate) const USE_MEDIA: &str =
-    "UPDATE ut_media SET used_at = ?4 WHERE scope = ?1 AND id = ?2 AND conversation_id = ?3";
+    "UPDATE ut_media SET used_at = ?4 WHERE scope = ?1 AND id = ?2 AND conversation_id = ?3 RETURNING *";
