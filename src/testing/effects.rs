@@ -214,6 +214,7 @@ impl World {
         // What is told in each dialect, by its name: once, however many speak it.
         let own = self.in_words_of(None, event);
         self.encodings.push(own[0].0.clone());
+        self.besides += usize::from(event.beside.is_some());
         let mut spelled: BTreeMap<&str, Vec<(String, Value)>> = BTreeMap::from([("", own)]);
         let hit = self.clients.iter().filter(|(id, client)| client.open && is_hit(target, **id, client));
         for id in hit.map(|(id, _)| *id).collect::<Vec<Id>>() {

@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub lingering: bool,
     /// Names of emitted events, one for each encoding.
     pub encodings: Vec<String>,
+    /// How many of them said something beside.
+    pub besides: usize,
     /// How often a timer was due.
     pub timers_run: usize,
     next: Id,
@@ -165,6 +167,7 @@ impl World {
             alerts: Vec::new(),
             lingering: false,
             encodings: Vec::new(),
+            besides: 0,
             timers_run: 0,
             next: 0,
             settings: None,
@@ -318,6 +321,7 @@ impl World {
     /// As [`World::requests`], after `say` has put into the call what else it says: a body, headers.
     pub(crate) fn requests_with(&mut self, row: &'static Row, method: &str, target: &str, say: impl FnOnce(&mut Call)) {
         let (_, mut call) = found(row, method, target, None);
+        call.dialect = self.spoken;
         say(&mut call);
         self.calls(row, call);
     }

@@ -212,7 +212,7 @@ impl Turn<'_> {
 fn must_have_email(connect: &Connect) -> Result<(), (&'static str, &'static str)> {
     let identity = &connect.identity;
     let is_named = connect.dialect.is_none() || identity.method == AuthMethod::Dev;
-    match is_named || identity.email().is_some_and(is_email) {
+    match is_named || is_email(identity.email().unwrap_or(identity.sub())) {
         true => Ok(()),
         false => Err((AUTHENTICATION_FAILED, EMAIL_REQUIRED)),
     }

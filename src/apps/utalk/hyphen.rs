@@ -183,6 +183,14 @@ impl Turn<'_> {
     }
 }
 
+impl Person {
+    /// Somebody of whom only a token is known.
+    pub(super) fn of(who: &Who) -> Person {
+        let email = name_of(who).to_owned();
+        Person { name: email.clone(), email, role: who.role.word().to_owned() }
+    }
+}
+
 /// What somebody is called in the dialect.
 pub(super) fn name_of(who: &Who) -> &str {
     who.email.as_deref().unwrap_or(&who.user)

@@ -109,7 +109,7 @@ impl Turn<'_> {
             Back::Call { req, form, is_speaker } => {
                 let mut reply = form(Ok(&json!(reply)), self.now.wall);
                 if is_speaker {
-                    self.respell(&mut reply);
+                    self.respell(&asker.who, &mut reply);
                 }
                 self.fx.push(Effect::Reply { req, reply });
             }

@@ -9,6 +9,7 @@
 //! | `twice ARG` | two volatile `said` in one list, to the sender |
 //! | `ask {timeout, me} ARG` | `question ARG` to all (`me`: to the sender) with acks; the sender then gets `result {answers, missing}` |
 //! | `echo …` | acks its arguments |
+//! | `ack-beside MORE` | acks 1, with more beside |
 //! | `kick CLOSE` | ends the socket, or the whole connection |
 //! | `timer MS`, `cancel` | a timer; when due the sender gets `rang` |
 //! | `save`, `work` | a commit, then `saved` or `unsaved`; a job, then `worked` |
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
@@ -156,6 +158,12 @@ impl Fleet {
                 let event = Emission::relay("question", &rest(&args), args.attachments().to_vec());
                 let timeout_ms = option["timeout"].as_u64().unwrap_or(1000);
                 fx.push(Effect::EmitWithAck { target, event, timeout_ms, token });
+            }
+            "ack-beside" => {
+                let more = Emission::bare("").beside(&option).beside;
+                let args = Bytes::from_static(b"1");
+                let effect = |id| Effect::Ack { socket, id, args, attachments: Vec::new(), beside: more };
+                fx.0.extend(ack.map(effect));
             }
             "echo" => {
                 if let Some(id) = ack {

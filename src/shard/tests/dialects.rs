@@ -3,10 +3,13 @@
 use std::sync::mpsc::channel;
 
 use super::apps;
+use crate::app::identity::{AuthMode, AuthSettings, jwt};
 use crate::app::kit::dialect::{Aside, Dialect, Said, Word};
+use crate::app::{AuthFailure, Refusal};
 use crate::apps::lab::{self, Lab};
 use crate::base::ids::{AppId, ListenerId};
 use crate::base::limit::Limits;
+use crate::base::secret::Secret;
 use crate::shard::testing::fleet::Fleet;
 use crate::shard::testing::{Peer, Poller, Setup, World};
 use crate::socketio::envelope::made;
@@ -20,14 +23,24 @@ const PAIRS: u16 = 3;
 const FLEET: &[Dialect] = &[Dialect {
     name: "pairs",
     strict: false,
-    refused: None,
-    acked: None,
+    refused: Some(with_reason),
+    acked: Some(with_beside),
     words: &[
         Word { told: Some(second), ..Word::told("said", "one") },
         Word { told: Some(second), ..Word::told("question", "asked") },
         Word::told("hello", ""),
     ],
 }];
+
+fn with_reason(refusal: &mut Refusal, why: Option<AuthFailure>) {
+    refusal.message = format!("{} {why:?}", refusal.message);
+}
+
+fn with_beside(said: &mut Said, aside: &mut Aside<'_>) {
+    if let Some(more) = aside.beside {
+        said.set(1, &serde_json::from_str::<serde_json::Value>(more).unwrap());
+    }
+}
 
 fn second(said: &mut Vec<Said>, aside: &mut Aside<'_>) {
     assert!(aside.now.mono.0 > 0, "it knows the time");
@@ -272,6 +285,44 @@ fn what_is_told_as_two_stays_together() {
         assert_eq!(world.sum(|shard| u64::from(shard.members.speakers.iter().sum::<u32>())), 1);
         [pairs, plain].iter().for_each(|peer| peer.hangs_up(false));
         world.assert_empty();
+    }
+}
+
+#[test]
+fn a_refusal_is_spelled_by_its_dialect_whoever_refuses() {
+    for shards in [1, 2] {
+        let auth =
+            AuthSettings { mode: AuthMode::Jwt, jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() };
+        let world = World::with(Setup { auth: auth.clone(), ..setup(shards) }, apps);
+        let ends = Setup::default().wall.as_secs() + 600;
+        let token = jwt::mint(&serde_json::json!({"sub": "t", "exp": ends}), &auth.jwt_secret);
+        let full = format!(r#"{{"token":"{token}","refuse":{{"message":"full"}}}}"#);
+        for (auth, ours, theirs) in [
+            ("{}", "Missing", "Missing Some(Missing)"),
+            (r#"{"token":"x"}"#, "Invalid", "Invalid Some(Invalid)"),
+            (&full, "full", "full None"),
+        ] {
+            for (listener, message) in [(PLAIN, ours), (PAIRS, theirs)] {
+                let peer = world.websocket_with("/fleet-root", |hello| hello.listener = ListenerId(listener));
+                peer.sends(&format!("40{auth}"));
+                let refused = peer.gets("44*");
+                assert!(refused.starts_with(&format!("44{{\"message\":\"{message}\"")), "{refused}");
+                peer.hangs_up(false);
+            }
+        }
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn what_is_said_beside_an_ack_only_dialects_tell() {
+    for shards in [1, 2, 4] {
+        let world = world(shards);
+        let (pairs, plain) = (fleet(&world, PAIRS), fleet(&world, PLAIN));
+        for (peer, expected) in [(&pairs, r#"435[1,{"ids":[7]}]"#), (&plain, "435[1]")] {
+            peer.sends(r#"425["ack-beside",{"ids":[7]}]"#);
+            peer.gets(expected);
+        }
     }
 }
 

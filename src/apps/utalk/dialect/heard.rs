@@ -53,9 +53,14 @@ pub(super) fn status(said: &mut Said, _: &mut Aside<'_>) {
 fn change(said: &mut Said, run: impl FnOnce(&mut Map<String, Value>)) {
     let Some(mut fields) = said.arg::<Map<String, Value>>(0) else { return };
     if let Some(id) = fields.get("conversationId").and_then(Value::as_str) {
-        let id = crate::base::percent::decode_segment(id).into_owned();
-        fields.insert("conversationId".into(), json!(&*conversation_id(&id)));
+        let id = decoded(id);
+        fields.insert("conversationId".into(), id);
     }
     run(&mut fields);
     said.set(0, &fields);
+}
+
+/// The id of a conversation without its percents.
+pub(super) fn decoded(id: &str) -> Value {
+    json!(&*conversation_id(&crate::base::percent::decode_segment(id)))
 }

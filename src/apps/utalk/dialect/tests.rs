@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::DIALECTS;
 use crate::app::effect::Emission;
 use crate::app::event::Args;
-use crate::app::kit::dialect::{Aside, Heard};
+use crate::app::kit::dialect::{Aside, Heard, Way};
 use crate::base::rng::Rng;
 use crate::base::time::{Now, WallMillis};
 
@@ -56,6 +56,23 @@ fn what_clients_say_is_heard_in_our_words() {
     assert_eq!(invisible, ("presence:set".to_owned(), json!({"status": "offline"})));
     let (name, sync) = heard("sync-state", &json!({"timestamp": 1, "reason": "x"}));
     assert!(name == "sync:state" && sync["syncId"].is_string() && sync.as_object().unwrap().len() == 1, "{sync}");
+}
+
+#[test]
+fn the_page_for_client_developers_lists_every_name() {
+    let page = include_str!("../../../../docs/apps/utalk.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("9. ")).expect("a section");
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).collect();
+    for word in DIALECTS[0].words.iter().filter(|word| !word.theirs.is_empty()) {
+        let is_said = |row: &&&str| {
+            let mut cells = row.split(" | ");
+            let cell = if word.way == Way::Heard { cells.next() } else { cells.nth(1) };
+            let name = format!("`{}", word.theirs);
+            cell.is_some_and(|cell| cell.contains(&format!("{name}`")) || cell.contains(&format!("{name} {{")))
+        };
+        let is_same = word.ours == word.theirs;
+        assert!(is_same || rows.iter().find(is_said).is_some(), "{} as {}", word.ours, word.theirs);
+    }
 }
 
 #[test]

@@ -244,7 +244,7 @@ pub(super) fn shutdown(all: &mut Vec<Said>, aside: &mut Aside<'_>) {
 pub(super) fn no_copilot(all: &mut Vec<Said>, _: &mut Aside<'_>) {
     let asked: Value = all[0].arg(0).unwrap_or_default();
     let payload = json!({
-        "conversationId": asked["conversationId"], "response": Value::Null, "error": "Copilot no disponible",
+        "conversationId": asked["conversationId"].as_str().map(super::heard::decoded), "response": Value::Null, "error": "Copilot no disponible",
     });
     all[0] = Said::new("copilot_response", &payload);
 }

@@ -7,35 +7,35 @@ use crate::app::kit::ack::Fail;
 use crate::app::reply::{Content, Reply};
 use crate::app::route::Call;
 use crate::apps::utalk::conversation::Row;
-use crate::apps::utalk::dialect::{Beside, shape};
+use crate::apps::utalk::dialect::{Beside, Person, shape};
 use crate::apps::utalk::hyphen::name_of;
 use crate::apps::utalk::turn::Turn;
-use crate::apps::utalk::who::{Asker, Role};
+use crate::apps::utalk::who::{Asker, Role, Who};
 
 use super::page::wrong;
 
 impl Turn<'_> {
-    /// An answer as its clients read it.
-    pub(in crate::apps::utalk) fn respell(&self, reply: &mut Reply) {
+    /// An answer as its clients read it, to this one of them.
+    pub(in crate::apps::utalk) fn respell(&self, who: &Who, reply: &mut Reply) {
         let Content::Json(text) = &mut reply.content else { return };
         let Ok(mut body) = serde_json::from_str::<Value>(text) else { return };
-        let mut data = self.respelled(body["data"].take());
+        let mut data = self.respelled(who, body["data"].take());
         if !data["conversations"].is_null() && !data["pagination"].is_null() {
             body["pagination"] = data["pagination"].take();
             data = data["conversations"].take();
         }
-        if let Some(agents) = data["assignedAgents"].as_array_mut() {
+        if let Some(Value::Array(agents)) = data.get_mut("assignedAgents") {
             // Who has assigned it is not kept.
             agents.iter_mut().for_each(|agent| agent["assignedBy"] = Value::Null);
-            body["assignedAgents"] = data["assignedAgents"].clone();
+            body["assignedAgents"] = json!(agents);
         }
         body["data"] = data;
         *text = body.to_string();
     }
 
-    fn respelled(&self, mut value: Value) -> Value {
+    fn respelled(&self, who: &Who, mut value: Value) -> Value {
         if let Value::Array(all) = value {
-            return all.into_iter().map(|value| self.respelled(value)).collect();
+            return all.into_iter().map(|value| self.respelled(who, value)).collect();
         }
         let is_with = |names: &[&str]| names.iter().all(|name| value.get(name).is_some());
         if is_with(&["participants", "unreadCount"]) {
@@ -43,11 +43,14 @@ impl Turn<'_> {
             return shape::conversation(&value, &self.side(named.into_iter().filter_map(Value::as_str)));
         }
         if is_with(&["messageId", "direction", "seq"]) {
-            return shape::message(&value, &self.side_of(&value));
+            let mut side = self.side_of(&value);
+            // One who has never had a socket is known by its token alone.
+            side.people.entry(who.user.to_string()).or_insert_with(|| Person::of(who));
+            return shape::message(&value, &side);
         }
         for name in ["message", "messages", "conversation", "conversations"] {
             if let Some(inner) = value.get_mut(name) {
-                *inner = self.respelled(inner.take());
+                *inner = self.respelled(who, inner.take());
             }
         }
         value

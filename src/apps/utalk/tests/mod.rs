@@ -2,6 +2,8 @@
 
 mod events;
 mod hooks;
+mod hyphen;
+mod hyphen_rest;
 mod media;
 mod messages;
 mod operation;
