@@ -9,7 +9,6 @@ import { mint } from "./lib/jwt.mjs";
 import { Served, endRunning } from "./lib/served.mjs";
 import { TRANSPORTS, once, refusal } from "./lib/socketio.mjs";
 import { TOKEN, webhook } from "./lib/twilio.mjs";
-import { until } from "./lib/wait.mjs";
 
 const CUSTOMER = "+1234567890";
 const OURS = "+0987654321";
@@ -149,9 +148,13 @@ describe("the dialect hyphen of utalk", { skip: daemonOnly }, () => {
       assert.equal((await ana.record.next("agent-assigned")).agentEmail, email("ana"));
       const updated = await ana.record.next("conversation-event", ({ updates }) => updates.assignedTo);
       assert.deepEqual([updated.updates.assignedTo, updated.updates.botEnabled], [email("ana"), false]);
+      assert.equal((await other.record.next("conversation-left")).reason, "access_lost");
+      assert.equal((await ana.record.next("user-offline")).email, email("cleo"));
       ana.emit("agent:return-to-bot", { conversationId: ONE, reason: "manual" });
       assert.equal((await ana.record.next("conversation-unassigned")).previousAssignedTo, email("ana"));
       await ana.record.next("agent-unassigned");
+      await ask(other, "join-conversation", { conversationId: ONE });
+      await ana.record.next("user-online");
 
       // What a sync says, and how one wants to be seen.
       const synced = ana.record.next("state-synced");
@@ -247,7 +250,10 @@ describe("the dialect hyphen of utalk", { skip: daemonOnly }, () => {
     assert.deepEqual(permissions.data.permissions.permissions.modules.chat, { read: true, write: true, configure: false });
     const plain = await chat.http(bearer, "GET", "/api/conversations", undefined, chat.plainPort);
     assert.equal(plain.data.conversations[0].assignedAgent, winner);
-    await until("the others are told", () => sockets.every((socket) => socket.record.of("conversation-assigned").length === 1));
+    await mine.record.next("conversation-assigned");
+    for (const other of sockets.filter((socket) => socket !== mine)) {
+      assert.deepEqual(await other.record.next("conversation-left"), { conversationId: ONE, reason: "access_lost" });
+    }
   });
 
   test("a restart changes nothing", async () => {
