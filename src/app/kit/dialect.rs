@@ -80,7 +80,7 @@ pub struct Aside<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answers(pub u8);
 
-/// Who hears what a client has said.
+/// What becomes of what a client has said.
 #[derive(Debug)]
 pub enum Heard {
     /// Its home does, in our words; its ack is translated by the row.

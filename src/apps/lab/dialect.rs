@@ -36,7 +36,7 @@ pub(super) fn chosen(asked: &Asked<'_>, configured: Option<&'static str>) -> Opt
 }
 
 fn answered(said: &mut Vec<Said>, _: &mut Aside<'_>) {
-    said[0].name = "ANSWER".into();
+    *said = vec![Said { name: "ANSWER".into(), ..said[0].clone() }];
 }
 
 fn twice(said: &mut Vec<Said>, _: &mut Aside<'_>) {

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::conversation::Row;
-use super::dialect::Beside;
-use super::hyphen::room_of_speakers;
-use super::scope::Scope;
+use super::dialect::{Beside, emission};
+use super::scope::{Scope, room_of_speakers};
 use super::settings::AgentSees;
 use super::turn::Turn;
 use super::who::{ADMIN, AGENT, APP};
@@ -171,12 +170,6 @@ impl Turn<'_> {
         let somebody = self.scope.joined.contains_key(conversation);
         somebody.then(|| self.scope.room_of_conversation(conversation)).into_iter().collect()
     }
-}
-
-/// An event, and what it says beside.
-pub(super) fn emission(event: &str, payload: &impl Serialize, beside: Option<&Beside>) -> Emission {
-    let emission = Emission::new(event, payload);
-    if let Some(beside) = beside { emission.beside(beside) } else { emission }
 }
 
 impl Scope {

@@ -8,7 +8,7 @@ pub(super) mod shape;
 mod tests;
 mod told;
 
-pub(super) use self::beside::{Beside, Person};
+pub(super) use self::beside::{Beside, Person, emission};
 pub(super) use self::heard::message as heard_message;
 use crate::app::kit::dialect::{Dialect, Word};
 

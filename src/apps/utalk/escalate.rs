@@ -184,7 +184,7 @@ impl Turn<'_> {
         let escalation = Escalation { from_agent: row.assigned.clone(), ..escalation };
         self.has_escalated(&nobody(Back::Nobody), &row, &escalation);
         self.tell_lost(&before, &row);
-        self.tell_updated(&row);
+        self.tell_updated(Some(&before), &row);
     }
 
     /// The daemon escalates, if a customer still waits for too long when the conversation is at hand.

@@ -14,6 +14,7 @@ use super::dialect::{Beside, ENTERED, LEFT, Person, UNASSIGNED};
 use super::file::Media;
 use super::message::{Direction, Message};
 use super::payload::SyncAsked;
+use super::scope::room_of_speakers;
 use super::turn::Turn;
 use super::who::{Asker, Back, Who, scope_parts};
 use crate::app::effect::{Effect, Room};
@@ -73,12 +74,14 @@ impl Turn<'_> {
         self.has_speakers().then(|| self.side(users.iter().copied()))
     }
 
+    /// What an event about a conversation says beside.
     pub(super) fn side_of_row(&self, row: &Row) -> Beside {
         let last: Option<Value> = row.last_message.as_deref().and_then(|last| serde_json::from_str(last).ok());
         let sender = last.as_ref().and_then(|last| last["sender"].as_str());
         self.side(row.assigned.as_deref().into_iter().chain(sender))
     }
 
+    /// What an event about one of its messages says beside: by whom it is, and which file it has.
     pub(super) fn side_of_message(&self, row: &Row, author: Option<&str>, media: Option<&str>) -> Beside {
         let (customer, ours) = (row.customer.to_string(), row.ours.to_string());
         Beside { customer, ours, file: self.file_of(media), ..self.side(author) }
@@ -123,7 +126,7 @@ impl Turn<'_> {
     pub(super) fn online_in(&self, id: &Arc<str>) -> (String, Vec<String>) {
         let joined = self.scope.joined.get(id).into_iter().flatten();
         let seats = joined.filter_map(|socket| self.scope.seats.get(socket));
-        let emails: BTreeSet<&str> = seats.map(|seat| name_of(&seat.who)).collect();
+        let emails: BTreeSet<&str> = seats.map(|seat| seat.who.address()).collect();
         (id.to_string(), emails.into_iter().map(str::to_owned).collect())
     }
 
@@ -169,7 +172,7 @@ impl Turn<'_> {
         if others.any(|other| self.scope.seats.get(other).is_some_and(|seat| seat.who.user == who.user)) {
             return;
         }
-        let payload = json!({"email": name_of(who), "conversationId": id, "timestamp": self.now.wall.to_string()});
+        let payload = json!({"email": who.address(), "conversationId": id, "timestamp": self.now.wall.to_string()});
         let event = if is_in { ENTERED } else { LEFT };
         self.tell_speakers(&Audience::Room(id), &[socket], (event, &payload), None);
     }
@@ -183,27 +186,9 @@ impl Turn<'_> {
     }
 }
 
-impl Person {
-    /// Somebody of whom only a token is known.
-    pub(super) fn of(who: &Who) -> Person {
-        let email = name_of(who).to_owned();
-        Person { name: email.clone(), email, role: who.role.word().to_owned() }
-    }
-}
-
-/// What somebody is called in the dialect.
-pub(super) fn name_of(who: &Who) -> &str {
-    who.email.as_deref().unwrap_or(&who.user)
-}
-
 /// Whether a text could be somebody's e-mail.
 pub(super) fn is_email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-}
-
-/// The room beside a room, of those in it who speak the dialect.
-pub(super) fn room_of_speakers(room: &str) -> Room {
-    format!("hyphen/{room}").into()
 }
 
 /// Names of the fields in which two states of a conversation differ, as the dialect has them.

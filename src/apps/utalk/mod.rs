@@ -4,7 +4,8 @@
 //! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
 //! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `media` (of `file`s), `agenda`; the work
-//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep` → `tables`.
+//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep` → `tables`. Clients that spell its events
+//! otherwise: `dialect` (their table), `hyphen` (what homes say beside).
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.

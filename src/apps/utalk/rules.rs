@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::kit::ack::Fail;
 use crate::base::hex::hex;
 use crate::base::ids::Sid;
+use crate::base::percent::decode_segment;
 use crate::base::rng::Rng;
 
 /// An id of ours: `msg_` and a UUID of version 7 (RFC 9562) that rises with the scope's change numbers, whose time and count it has.
@@ -61,6 +62,23 @@ pub(super) fn blob_id(media: &str) -> Option<Sid> {
     (&*media_id(blob) == media).then_some(blob)
 }
 
+/// The id of a conversation as clients write it in a path: decoded until nothing changes, with the `+` back that a blank was.
+pub(super) fn conversation_id(text: &str) -> Arc<str> {
+    let mut id = text.to_owned();
+    for _ in 0..DECODED_MAX {
+        let decoded = decode_segment(&id).into_owned();
+        if decoded == id {
+            break;
+        }
+        id = decoded;
+    }
+    let mut id = id.replace(' ', "+");
+    while id.contains("++") {
+        id = id.replace("++", "+");
+    }
+    id.into()
+}
+
 /// The key under which events of which the last one counts replace each other.
 pub(super) fn key(parts: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -78,6 +96,8 @@ pub(super) fn delivery_failed(code: &str, reason: Option<&str>) -> Fail {
     }
 }
 
+/// Times that an id is decoded; the first has happened before.
+const DECODED_MAX: usize = 2;
 /// An upload in which there is nothing to keep …
 pub(super) const NO_FILE: &str = "Falta el archivo";
 /// … and one that is too much.
@@ -108,6 +128,16 @@ mod tests {
         }
         assert_eq!(blob_id("media_00000000-0000-1000-8000-000000000000"), None);
         assert_eq!(blob_id("media_éééé-0000-4000-8000-000000000000"), None);
+    }
+
+    #[test]
+    fn an_id_is_decoded_until_it_is_stable_and_blanks_are_pluses() {
+        for text in
+            ["conv_+1_+2", "conv_%2B1_%2B2", "conv_%252B1_%252B2", "conv_ 1_ 2", "conv_++1_+2", "conv_%201_%202"]
+        {
+            assert_eq!(&*conversation_id(text), "conv_+1_+2", "{text}");
+        }
+        assert_eq!(&*conversation_id("conv_a%zz"), "conv_a%zz");
     }
 
     #[test]

@@ -269,6 +269,11 @@ impl Scope {
     }
 }
 
+/// The room beside a room, of those in it who speak the dialect.
+pub(super) fn room_of_speakers(room: &str) -> Room {
+    format!("hyphen/{room}").into()
+}
+
 /// The first change number of a time.
 pub(super) fn change_at(at: WallMillis) -> u64 {
     at.0 << CHANGE_BITS

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::audience::emission;
 use super::counters::Counts;
-use super::dialect::Beside;
+use super::dialect::{Beside, emission};
 use super::operation::Operation;
 use super::scope::Scope;
 use super::settings::Settings;

@@ -75,6 +75,11 @@ impl Who {
     pub(super) fn of(identity: &Identity) -> Who {
         Who { user: identity.sub().into(), email: identity.email().map(Arc::from), role: Role::of(identity) }
     }
+
+    /// The e-mail; without one the user's id.
+    pub(super) fn address(&self) -> &str {
+        self.email.as_deref().unwrap_or(&self.user)
+    }
 }
 
 /// Somebody who asks for something, and where the answer goes.

@@ -159,23 +159,8 @@ impl Fleet {
                 let timeout_ms = option["timeout"].as_u64().unwrap_or(1000);
                 fx.push(Effect::EmitWithAck { target, event, timeout_ms, token });
             }
-            "ack-beside" => {
-                let more = Emission::bare("").beside(&option).beside;
-                let args = Bytes::from_static(b"1");
-                let effect = |id| Effect::Ack { socket, id, args, attachments: Vec::new(), beside: more };
-                fx.0.extend(ack.map(effect));
-            }
-            "echo" => {
-                if let Some(id) = ack {
-                    fx.push(Effect::Ack {
-                        socket,
-                        id,
-                        args: args.raw_all(),
-                        attachments: args.attachments().to_vec(),
-                        beside: None,
-                    });
-                }
-            }
+            "ack-beside" => fx.0.extend(ack.map(|id| ack_beside(socket, id, &option))),
+            "echo" => fx.0.extend(ack.map(|id| echo(socket, id, &args))),
             "kick" => fx.push(Effect::Disconnect { socket, close: option == json!(true) }),
             "timer" => {
                 let token = self.wait(Waiting::Ring(socket));
@@ -246,6 +231,15 @@ impl Fleet {
 /// Somebody of the tenant `sub`, for so long.
 fn named(sub: &str, expires_at_s: Option<u64>) -> Arc<Identity> {
     Arc::new(Claims { sub: sub.to_owned(), expires_at_s, ..Claims::default() }.into())
+}
+
+fn echo(socket: SocketRef, id: u64, args: &Args) -> Effect {
+    Effect::Ack { socket, id, args: args.raw_all(), attachments: args.attachments().to_vec(), beside: None }
+}
+
+fn ack_beside(socket: SocketRef, id: u64, more: &Value) -> Effect {
+    let beside = Emission::bare("").beside(more).beside;
+    Effect::Ack { socket, id, args: Bytes::from_static(b"1"), attachments: Vec::new(), beside }
 }
 
 /// The arguments after the first.

@@ -29,7 +29,7 @@ static HYPHEN: Dialect = Dialect {
 
 fn echoed(said: &mut Vec<Said>, aside: &mut Aside<'_>) {
     let asked: Option<Value> = said[0].arg(0);
-    said[0] = Said::new("hello-back", &json!({"asked": asked, "at": aside.now.wall.0}));
+    *said = vec![Said::new("hello-back", &json!({"asked": asked, "at": aside.now.wall.0}))];
 }
 
 fn louder(said: &mut Said, aside: &mut Aside<'_>) {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::app::effect::Emission;
+
 /// All of it; what an event does not need is left empty.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -29,6 +31,12 @@ pub(in crate::apps::utalk) struct Beside {
     pub changed: Vec<String>,
     /// E-mails of those who are in a conversation's room, by conversation.
     pub online: BTreeMap<String, Vec<String>>,
+}
+
+/// An event, and what it says beside.
+pub(in crate::apps::utalk) fn emission(event: &str, payload: &impl Serialize, beside: Option<&Beside>) -> Emission {
+    let emission = Emission::new(event, payload);
+    if let Some(beside) = beside { emission.beside(beside) } else { emission }
 }
 
 /// A user as others know it.

@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::shape;
 use crate::app::kit::dialect::{Aside, Said};
-use crate::apps::utalk::http::conversations::conversation_id;
-use crate::apps::utalk::rules::uuid_v4;
+use crate::apps::utalk::rules::{conversation_id, uuid_v4};
 use crate::base::rng::Rng;
 
 /// An event about a conversation, whose id may be percent-encoded; rooms have no names of their own with us.

@@ -21,7 +21,7 @@ use crate::apps::utalk::file::Media;
 use crate::apps::utalk::memory::Conversation;
 use crate::apps::utalk::message::{Direction, Kind, Message};
 use crate::apps::utalk::payload::{Draft, Fields, Why, instant};
-use crate::apps::utalk::rules;
+use crate::apps::utalk::rules::{self, conversation_id};
 use crate::apps::utalk::tables::conversations;
 use crate::apps::utalk::tables::lists::{self, Count};
 use crate::apps::utalk::tables::media;
@@ -330,24 +330,7 @@ fn phone_of(text: &str) -> Option<Arc<str>> {
     is_number.then(|| format!("+{digits}").into())
 }
 
-/// The id of a conversation as clients write it in a path: decoded until nothing changes, with the `+` back that a blank was.
-pub(in crate::apps::utalk) fn conversation_id(text: &str) -> Arc<str> {
-    let mut id = text.to_owned();
-    for _ in 0..DECODED_MAX {
-        let decoded = crate::base::percent::decode_segment(&id).into_owned();
-        if decoded == id {
-            break;
-        }
-        id = decoded;
-    }
-    let mut id = id.replace(' ', "+");
-    while id.contains("++") {
-        id = id.replace("++", "+");
-    }
-    id.into()
-}
-
-/// The same of a body's `conversationId`, where it has one.
+/// Decodes a body's `conversationId`, where it has one.
 pub(super) fn decode_id(body: &mut Map<String, Value>) {
     if let Some(Value::String(id)) = body.get_mut("conversationId") {
         *id = conversation_id(id).to_string();
@@ -361,25 +344,8 @@ impl What {
     }
 }
 
-/// Times that an id is decoded; the first has happened before.
-const DECODED_MAX: usize = 2;
 const NAME_CHARS_MAX: usize = 120;
 const PHONE_CHARS_MAX: usize = 32;
 const SEARCH_CHARS_MAX: usize = 200;
 const TAGS_MAX: usize = 50;
 const TAG_CHARS_MAX: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_decoded_until_it_is_stable_and_blanks_are_pluses() {
-        for text in
-            ["conv_+1_+2", "conv_%2B1_%2B2", "conv_%252B1_%252B2", "conv_ 1_ 2", "conv_++1_+2", "conv_%201_%202"]
-        {
-            assert_eq!(&*conversation_id(text), "conv_+1_+2", "{text}");
-        }
-        assert_eq!(&*conversation_id("conv_a%zz"), "conv_a%zz");
-    }
-}

@@ -8,7 +8,6 @@ use crate::app::reply::{Content, Reply};
 use crate::app::route::Call;
 use crate::apps::utalk::conversation::Row;
 use crate::apps::utalk::dialect::{Beside, Person, shape};
-use crate::apps::utalk::hyphen::name_of;
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::{Asker, Role, Who};
 
@@ -25,7 +24,7 @@ impl Turn<'_> {
             data = data["conversations"].take();
         }
         if let Some(Value::Array(agents)) = data.get_mut("assignedAgents") {
-            // Who has assigned it is not kept.
+            // The one who has assigned it is not kept.
             agents.iter_mut().for_each(|agent| agent["assignedBy"] = Value::Null);
             body["assignedAgents"] = json!(agents);
         }
@@ -45,7 +44,7 @@ impl Turn<'_> {
         if is_with(&["messageId", "direction", "seq"]) {
             let mut side = self.side_of(&value);
             // One who has never had a socket is known by its token alone.
-            side.people.entry(who.user.to_string()).or_insert_with(|| Person::of(who));
+            side.people.entry(who.user.to_string()).or_insert_with(|| person_of(who));
             return shape::message(&value, &side);
         }
         for name in ["message", "messages", "conversation", "conversations"] {
@@ -81,13 +80,18 @@ impl Turn<'_> {
         });
         let may = json!({"read": true, "write": write, "configure": configure});
         let permissions = json!({
-            "email": name_of(&asker.who),
+            "email": asker.who.address(),
             "role": role.word(),
             "accessibleModules": [chat],
             "permissions": {"modules": {"chat": may}},
         });
         self.answer(asker, "", &json!({"permissions": permissions}));
     }
+}
+
+fn person_of(who: &Who) -> Person {
+    let email = who.address().to_owned();
+    Person { name: email.clone(), email, role: who.role.word().to_owned() }
 }
 
 /// How many conversations are before the page that is asked for by its number.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::conversations::conversation_id;
 use super::envelope;
 use super::messages::SEND;
 use super::page::Page;
@@ -16,7 +15,7 @@ use crate::apps::utalk::file::{Attaching, Bringing, Looking, Shown, kind_of_word
 use crate::apps::utalk::media::base_of;
 use crate::apps::utalk::message::Kind;
 use crate::apps::utalk::payload::{Fields, MESSAGE_ID_CHARS_MAX, Why, conversation_fault, wrong};
-use crate::apps::utalk::rules;
+use crate::apps::utalk::rules::{self, conversation_id};
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::Asker;
 use crate::apps::utalk::wish::What;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::conversations::{conversation_id, decode_id};
+use super::conversations::decode_id;
 use super::envelope;
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
 use crate::apps::utalk::edit::not_found;
 use crate::apps::utalk::message::Status;
 use crate::apps::utalk::payload::{Fields, Why, conversation_fault};
-use crate::apps::utalk::rules;
+use crate::apps::utalk::rules::{self, conversation_id};
 use crate::apps::utalk::turn::Turn;
 use crate::apps::utalk::who::Asker;
 use crate::apps::utalk::wish::{Reading, What};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use self::conversations::{conversation_id, edit_of, edit_without_status};
+use self::conversations::{edit_of, edit_without_status};
 use self::messages::conversation_of;
 use self::wants::Show;
 use super::accounts;
@@ -27,6 +27,7 @@ use super::events::too_often;
 use super::file::Shown;
 use super::hooks;
 use super::payload::{Unique, Why, wrong};
+use super::rules::conversation_id;
 use super::settings::Settings;
 use super::turn::Turn;
 use super::user::Account;

@@ -210,7 +210,7 @@ fn several_are_read_at_once_and_both_directions_are_told() {
             (&json!("INVALID_EVENT"), &json!("messageIds"))
         );
     }
-    // Who does not speak the dialect names one.
+    // A client that does not speak the dialect names one.
     let plain = world.person("bob", "admin");
     let refused = world.asks(plain, "conversation:read", json!({"conversationId": WEB, "messageIds": [ids[0]]}));
     assert_eq!(refused["error"]["details"]["path"], "messageId");
