@@ -64,9 +64,8 @@ async fn serve(api: &Api, owned: Owned, values: Vec<String>, request: Request) -
         dialect: dialect(api, owned.row.name, parts.extensions.get()),
         ..Call::of(owned.route, ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     };
-    let judged = match identified(api, owned.route.who, &parts.headers, &call.query) {
-        Ok(identity) => {
-            call.identity = identity;
+    let judged = match identified(api, &mut call, &parts.headers) {
+        Ok(()) => {
             if let Body::Upload { bytes_max } = owned.route.body {
                 return upload::serve(api, owned, call, bytes_max, &parts, body, cut).await;
             }
@@ -103,18 +102,42 @@ fn dialect(api: &Api, app: &str, listener: Option<&ListenerId>) -> Option<&'stat
     (owner == app).then_some(dialect)
 }
 
-/// Whom the request's token stands for, where the route wants one.
-fn identified(api: &Api, who: Who, headers: &HeaderMap, query: &str) -> Result<Option<Arc<Identity>>, Refused> {
-    let Who::Token { in_query } = who else { return Ok(None) };
+/// Finds out whom the request's token stands for, where the route wants to know.
+fn identified(api: &Api, call: &mut Call, headers: &HeaderMap) -> Result<(), Refused> {
+    call.identity = match call.route.who {
+        Who::Anybody => None,
+        Who::Token { in_query } => Some(of_token(api, in_query, headers, &call.query)?),
+        Who::Session { cookie } => {
+            let cookie = cookie(call);
+            of_session(api, call, headers, cookie)
+        }
+    };
+    Ok(())
+}
+
+fn of_token(api: &Api, in_query: bool, headers: &HeaderMap, query: &str) -> Result<Arc<Identity>, Refused> {
     let by_query = || in_query.then(|| percent::value(query, "token")).flatten();
     let token = reply::bearer(headers).map(str::to_owned).or_else(by_query).unwrap_or_default();
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
         return Err(if in_query { Refused::NO_TOKEN_OR_QUERY } else { Refused::NO_TOKEN });
     }
-    api.backend.verify(&token).map(Some).map_err(|failure| match failure {
+    api.backend.verify(&token).map_err(|failure| match failure {
         AuthFailure::Expired => Refused::ENDED_TOKEN,
         AuthFailure::Missing | AuthFailure::Invalid => Refused::BAD_TOKEN,
     })
+}
+
+/// Whom the first token that came stands for; a bad one is not mended by a good one further on.
+fn of_session(api: &Api, call: &mut Call, headers: &HeaderMap, cookie: Option<String>) -> Option<Arc<Identity>> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("");
+    call.origin = origin.chars().take(NAME_BYTES_MAX).collect();
+    let said = reply::bearer(headers).map(str::to_owned).or_else(|| percent::value(&call.query, "token"));
+    let token = said.filter(|token| !token.is_empty()).or_else(|| {
+        let token = reply::cookie(headers, &cookie?)?;
+        call.by_cookie = true;
+        Some(token)
+    });
+    api.backend.verify(&token.unwrap_or_default()).ok()
 }
 
 /// Reads the body as the route wants it, within its bound and its time.

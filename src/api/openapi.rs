@@ -39,7 +39,7 @@ fn operation(path: &str, owned: &Owned) -> Value {
     let security = match route.who {
         Who::Anybody => json!([]),
         Who::Token { in_query: false } => json!([{ "bearer": [] }]),
-        Who::Token { in_query: true } => json!([{ "bearer": [] }, { "query": [] }]),
+        Who::Token { in_query: true } | Who::Session { .. } => json!([{ "bearer": [] }, { "query": [] }]),
     };
     operation["security"] = security;
     let kind = match route.body {

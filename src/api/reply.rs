@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::route::Refused;
+use crate::base::percent;
 use crate::base::time::WallMillis;
 
 /// An error of this API: `{"error":{"code","message"}}`.
@@ -44,6 +45,14 @@ pub(super) fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The decoded value of a cookie.
+pub(super) fn cookie(headers: &axum::http::HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|all| all.split(';')).filter_map(|pair| pair.split_once('='));
+    let value = pairs.filter(|(own, _)| own.trim() == name).map(|(_, value)| value.trim().trim_matches('"')).next()?;
+    Some(percent::decode_segment(value).into_owned()).filter(|value| !value.is_empty())
 }
 
 /// The time of the wall, for answers that say when they were given.

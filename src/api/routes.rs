@@ -153,6 +153,7 @@ fn asker(who: Who) -> &'static str {
         Who::Anybody => "",
         Who::Token { in_query: false } => "token",
         Who::Token { in_query: true } => "token, ?token=",
+        Who::Session { .. } => "session",
     }
 }
 

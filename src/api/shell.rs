@@ -50,7 +50,7 @@ impl OfApplication {
     /// The question as a call that has found its home, or why it is none.
     fn call(&self, asker: &Asker, question: Question) -> Result<Call, Refused> {
         let route = self.owned.row.http.route(question.route).ok_or(NO_QUESTION)?;
-        if route.who != Who::Anybody && asker.identity.is_none() {
+        if matches!(route.who, Who::Token { .. }) && asker.identity.is_none() {
             return Err(Refused::NO_TOKEN);
         }
         let bytes_max = match route.body {

@@ -97,18 +97,28 @@ pub struct Handshake {
     pub ip: IpAddr,
     /// The session holds a place of that address, since it came through a proxy; the shell is told when it ends.
     pub holds_place: bool,
-    /// Query, user agent, authorization.
+    /// Query, user agent, authorization, origin.
     texts: Box<str>,
-    /// Where the query ends in `texts`, and where the user agent.
-    ends: [u32; 2],
+    /// Where the query ends in `texts`, where the user agent, and where the authorization.
+    ends: [u32; 3],
 }
 
 impl Handshake {
     /// `query` is without the engine's own parameters and still percent-encoded; its last duplicate wins. `authorization` is
     /// the header's value.
     pub fn new(ip: IpAddr, query: &str, user_agent: &str, authorization: &str) -> Handshake {
-        let ends = [query.len(), query.len() + user_agent.len()].map(|end| end as u32);
-        Handshake { ip, holds_place: false, texts: [query, user_agent, authorization].concat().into_boxed_str(), ends }
+        Handshake::with_origin(ip, query, user_agent, authorization, "")
+    }
+
+    /// The same of a request that a page of this origin has made, where it says so.
+    pub fn with_origin(ip: IpAddr, query: &str, user_agent: &str, authorization: &str, origin: &str) -> Handshake {
+        let mut end = 0;
+        let ends = [query, user_agent, authorization].map(|text| {
+            end += text.len() as u32;
+            end
+        });
+        let texts = [query, user_agent, authorization, origin].concat().into_boxed_str();
+        Handshake { ip, holds_place: false, texts, ends }
     }
 
     pub fn user_agent(&self) -> &str {
@@ -116,7 +126,12 @@ impl Handshake {
     }
 
     pub fn authorization(&self) -> &str {
-        &self.texts[self.ends[1] as usize..]
+        &self.texts[self.ends[1] as usize..self.ends[2] as usize]
+    }
+
+    /// The header `Origin`; empty where the request had none.
+    pub fn origin(&self) -> &str {
+        &self.texts[self.ends[2] as usize..]
     }
 
     /// The decoded value of one query parameter (`+` is a space, last duplicate wins).
@@ -296,8 +311,11 @@ mod tests {
     #[test]
     fn query_values_are_decoded_and_the_last_duplicate_wins() {
         let query = "a=1&deviceId=caf%C3%A9+%41&a=2&broken=%zz%4";
-        let handshake = Handshake::new(IpAddr::from([127, 0, 0, 1]), query, "UA", "Bearer none=1");
+        let handshake =
+            Handshake::with_origin([127, 0, 0, 1].into(), query, "UA", "Bearer none=1", "https://clinic.example");
         assert_eq!((handshake.user_agent(), handshake.authorization()), ("UA", "Bearer none=1"));
+        assert_eq!(handshake.origin(), "https://clinic.example");
+        assert_eq!(Handshake::new([127, 0, 0, 1].into(), query, "UA", "x").origin(), "");
         assert_eq!(handshake.query_value("a").as_deref(), Some("2"));
         assert_eq!(handshake.query_value("deviceId").as_deref(), Some("café A"));
         assert_eq!(handshake.query_value("broken").as_deref(), Some("%zz%4"));

@@ -98,7 +98,7 @@ pub enum Bare {
 }
 
 /// The askers a route lets through. What one of them may ask for is the home's to judge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Who {
     Anybody,
     /// An asker with a token that the daemon accepts, by `Authorization: Bearer` or, where a browser cannot send headers
@@ -106,6 +106,10 @@ pub enum Who {
     Token {
         in_query: bool,
     },
+    /// Everybody, who is known by a token that the daemon accepts: by `Authorization: Bearer`, `?token=`, or the cookie that this names, as
+    /// far as it names one. In development mode nobody needs a token. Where [`Call::identity`] is `None` none came that is good: the home
+    /// says so. A browser sends a cookie whoever makes it ask: [`Call::by_cookie`] and [`Call::origin`] are for judging that.
+    Session { cookie: fn(&Call) -> Option<String> },
 }
 
 /// One parameter, for descriptions and the command line.
@@ -149,6 +153,10 @@ pub struct Call {
     pub chosen: Option<Arc<dyn Any + Send + Sync>>,
     /// Whom the token stands for, where the route asks for one.
     pub identity: Option<Arc<Identity>>,
+    /// That token came by a cookie.
+    pub by_cookie: bool,
+    /// The header `Origin`, where the route asks for a session; empty where none came.
+    pub origin: String,
     /// The dialect of the listener it came by, where that is one of the route's application.
     pub dialect: Option<&'static str>,
     /// What the application's shell has found the asker may do beside that.
@@ -253,6 +261,8 @@ impl Call {
             host: String::new(),
             chosen: None,
             identity: None,
+            by_cookie: false,
+            origin: String::new(),
             dialect: None,
             rights: &[],
             ip,
@@ -309,6 +319,7 @@ impl Call {
             + self.query.len()
             + self.target.len()
             + self.host.len()
+            + self.origin.len()
             + self.user_agent.len()
             + self.body.len()
     }

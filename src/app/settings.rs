@@ -22,11 +22,14 @@ mod access;
 mod nested;
 mod written;
 
+use core::net::IpAddr;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 pub use access::{Access, Entry, Field, Key, Kind, Part, Value, entries, take_keys};
 pub use nested::{Declared, take_rows, take_table};
@@ -251,6 +254,22 @@ pub fn filled(at: &mut String, text: &str) -> Result<(), String> {
 /// What `field` reaches.
 pub const fn reached<T, F>(field: &'static Field<T, F>) -> Access<T> {
     Access::Part(field)
+}
+
+/// A network, or an address, which is a network of one.
+pub fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Addresses and networks.
+///
+/// # Errors
+/// Where one is none.
+pub fn networks(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
+    match list.iter().all(|text| network(text).is_some()) {
+        true => any(at, list),
+        false => Err("must be a list of addresses and networks, such as \"10.1.0.0/16\"".to_owned()),
+    }
 }
 
 /// Whether a part of a URL is free of what would end or split it.

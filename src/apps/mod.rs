@@ -10,7 +10,7 @@ use crate::app::table::Table;
 
 /// The applications of siod: a line each.
 pub static TABLE: Table = Table {
-    rows: &[lab::ROW, signage::ROW, utalk::ROW],
+    rows: &[iot::ROW, lab::ROW, signage::ROW, utalk::ROW],
     // Its clients have this path by heart.
     paths: &[("/api/socket", "iot")],
     fixture: &lab::ROW,

@@ -204,7 +204,8 @@ pub(crate) fn entry(visitor: Visitor, route: &Route, headers: &HeaderMap, query:
     };
     let authorization = text(header::AUTHORIZATION, crate::base::limit::TOKEN_BYTES_MAX + "Bearer ".len());
     let user_agent = text(header::USER_AGENT, USER_AGENT_BYTES_MAX);
-    let mut handshake = Handshake::new(visitor.ip, &query.rest, &user_agent, &authorization);
+    let origin = text(header::ORIGIN, crate::base::limit::NAME_BYTES_MAX);
+    let mut handshake = Handshake::with_origin(visitor.ip, &query.rest, &user_agent, &authorization, &origin);
     handshake.holds_place = visitor.place.is_some();
     let hello = Hello {
         listener: route.engine,

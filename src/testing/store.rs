@@ -62,6 +62,12 @@ impl Store {
         }
     }
 
+    /// Something is on disk already.
+    pub(crate) fn put(&mut self, row: Statement) {
+        let outcomes = self.repository.commit(&[&[row]]).unwrap_or_else(|error| panic!("{}", error.text));
+        assert!(outcomes.iter().all(Outcome::is_written), "{outcomes:?}");
+    }
+
     /// What is on disk, whatever the store is made to say.
     pub(crate) fn rows<T: FromRow>(&self, question: Statement) -> Vec<T> {
         let answer = self.repository.lock().read(&[question]).unwrap_or_else(|error| panic!("{}", error.text));

@@ -89,6 +89,10 @@ impl Identity {
         self.text(Field::Workspace)
     }
 
+    pub fn system_id(&self) -> Option<&str> {
+        self.text(Field::System)
+    }
+
     pub fn device_id(&self) -> Option<&str> {
         self.text(Field::Device)
     }

@@ -276,6 +276,11 @@ impl<K: Ord + Clone, Q> Saving<K, Q> {
         self.rows.is_empty() && self.dirty.is_empty()
     }
 
+    /// Rows that wait to be written, those of keys as well. Those on their way do not count.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.dirty.len()
+    }
+
     /// Keys whose rows are to be written.
     pub fn dirty(&self) -> &BTreeSet<K> {
         &self.dirty

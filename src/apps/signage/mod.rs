@@ -64,7 +64,7 @@ use crate::app::kit::ack::Fail;
 use crate::app::metric::Metric;
 use crate::app::reply::Reply;
 use crate::app::route::Call;
-use crate::app::settings::Chosen;
+use crate::app::settings::{Chosen, network};
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally};
 
@@ -97,7 +97,7 @@ impl Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
         let (counts, waiting) = (Counts::default(), BTreeMap::new());
         let volatile = Volatile::of(&settings.volatile_paths);
-        let legacy = settings.legacy_addresses.iter().filter_map(|text| settings::network(text)).collect();
+        let legacy = settings.legacy_addresses.iter().filter_map(|text| network(text)).collect();
         let shared = Shared { counts, waiting, fleet_token_hash, volatile, legacy, next_token: 0, draining: false };
         Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), shared }
     }

@@ -1,11 +1,7 @@
 //! What an operator may change about signage: `[apps.signage]` of the configuration.
 
-use core::net::IpAddr;
-
-use ipnet::IpNet;
-
 use crate::app::identity::intake;
-use crate::app::settings::{any, any_text, int, is_plain, list, secret, settings, switch, text};
+use crate::app::settings::{any, any_text, int, is_plain, list, networks, secret, settings, switch, text};
 use crate::base::limit;
 use crate::base::secret::Secret;
 
@@ -75,18 +71,6 @@ fn paths(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
         true => any(at, list),
         false => Err(format!("must be a list of at most {PATHS_MAX} paths such as \"system.uptime\"")),
     }
-}
-
-fn networks(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
-    match list.iter().all(|text| network(text).is_some()) {
-        true => any(at, list),
-        false => Err("must be a list of addresses and networks, such as \"10.1.0.0/16\"".to_owned()),
-    }
-}
-
-/// A network, or an address, which is a network of one.
-pub(super) fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn names(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
