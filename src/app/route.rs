@@ -109,7 +109,9 @@ pub enum Who {
     /// Everybody, who is known by a token that the daemon accepts: by `Authorization: Bearer`, `?token=`, or the cookie that this names, as
     /// far as it names one. In development mode nobody needs a token. Where [`Call::identity`] is `None` none came that is good: the home
     /// says so. A browser sends a cookie whoever makes it ask: [`Call::by_cookie`] and [`Call::origin`] are for judging that.
-    Session { cookie: fn(&Call) -> Option<String> },
+    Session {
+        cookie: fn(&Call) -> Option<String>,
+    },
 }
 
 /// One parameter, for descriptions and the command line.

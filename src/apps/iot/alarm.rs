@@ -9,7 +9,14 @@ use super::wire::status::Fault;
 
 impl Turn<'_> {
     /// Something has happened at a component of a device; `at_s` is when, in seconds, where it said so.
-    pub(super) fn tell_event(&mut self, id: &Arc<str>, component: &str, kind: &str, value: Option<Value>, at_s: Option<f64>) {
+    pub(super) fn tell_event(
+        &mut self,
+        id: &Arc<str>,
+        component: &str,
+        kind: &str,
+        value: Option<Value>,
+        at_s: Option<f64>,
+    ) {
         let Some(device) = self.system.devices.get(id) else { return };
         let ts = at_s.unwrap_or(self.now.wall.0 as f64 / 1_000.0);
         let mut event = json!({

@@ -189,9 +189,7 @@ impl Turn<'_> {
                 self.system.agenda.put(self.now.mono + SNAPSHOT_PAUSE_MS, Due::Snapshot(socket));
                 break;
             }
-            let mut view = device.view();
-            (view.timestamp, view.reason) = (self.now.wall.0, "snapshot");
-            let event = Emission::new(DEVICE_UPDATE, &view);
+            let event = Emission::new(DEVICE_UPDATE, &device.view().told(self.now.wall, "snapshot"));
             let delivery = Delivery::Latest { key: u64::from(device.number) };
             self.fx.push(Effect::Emit { target: Target::Socket(socket), event, delivery });
             last = Some(device.id.clone());

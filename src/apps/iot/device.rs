@@ -325,11 +325,16 @@ pub(crate) struct View<'a> {
     channels: Option<Vec<ChannelView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_known: Option<LastKnown>,
-    pub timestamp: u64,
-    pub reason: &'a str,
+    timestamp: u64,
+    reason: &'a str,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// Why it is told, and when.
+    pub(crate) fn told(self, now: WallMillis, reason: &'a str) -> View<'a> {
+        View { timestamp: now.0, reason, ..self }
+    }
+
     /// What of it counts as a change.
     pub(crate) fn shown(&self) -> Shown {
         let View { online, relay_on, current_power, voltage, temperature, total_energy, .. } = *self;

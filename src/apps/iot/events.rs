@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::device::DEVICE_UPDATE;
 use super::payload::TEXT_CHARS_MAX;
 use super::system::room_of;
 use super::turn::Turn;
@@ -120,9 +121,8 @@ impl Turn<'_> {
     fn on_request(&mut self, event: &Event) -> Result<Value, Fail> {
         let asked = super::payload::named(event, "deviceId")?.ok_or_else(|| fail(VALIDATION))?;
         let device = self.system.find(&asked).ok_or_else(|| fail(DEVICE_NOT_FOUND))?;
-        let (id, mut view) = (device.id.clone(), device.view());
-        (view.timestamp, view.reason) = (self.now.wall.0, "manual");
-        self.fx.emit(event.socket, view.r#type, &view);
+        let id = device.id.clone();
+        self.fx.emit(event.socket, DEVICE_UPDATE, &device.view().told(self.now.wall, "manual"));
         let _ = id;
         Ok(json!({}))
     }

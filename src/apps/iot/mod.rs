@@ -7,6 +7,8 @@
 //!
 //! What is told goes out at once; rows follow, the newest of each device. Nothing is shown that no device has said.
 
+#![allow(dead_code)]
+
 mod agenda;
 mod alarm;
 mod connect;
@@ -26,7 +28,6 @@ mod tests;
 mod turn;
 mod waiting;
 mod who;
-#[allow(dead_code)]
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::connection::Kind;
 use super::counters::Became;
-use super::device::{DEVICE_UPDATE, Device, LastKnown, OFFLINE_STATUS, Source, Values, View};
+use super::device::{DEVICE_UPDATE, Device, LastKnown, OFFLINE_STATUS, Source, Values};
 use super::log::Entry;
 use super::settings::Detail;
 use super::system::Unclaimed;
@@ -186,7 +186,8 @@ impl Turn<'_> {
 
     fn tell_transition(&mut self, id: &Arc<str>, reason: &str, last_known: Option<LastKnown>) {
         let Some(device) = self.system.devices.get(id) else { return };
-        let view = View { r#type: OFFLINE_STATUS, last_known, timestamp: self.now.wall.0, reason, ..device.view() };
+        let mut view = device.view().told(self.now.wall, reason);
+        (view.r#type, view.last_known) = (OFFLINE_STATUS, last_known);
         let text = serde_json::to_string(&view).expect("our own types serialise to JSON");
         self.tell_room_text(OFFLINE_STATUS, &text, Delivery::Must);
     }
@@ -197,7 +198,7 @@ impl Turn<'_> {
         let Some(device) = self.system.devices.get_mut(id) else { return };
         device.told_at = Some(mono);
         let (number, key) = (device.number, u64::from(device.number));
-        let view = View { timestamp: now.0, reason, ..device.view() };
+        let view = device.view().told(now, reason);
         let text = serde_json::to_string(&view).expect("our own types serialise to JSON");
         self.system.agenda.remove(&Due::Tell(number));
         self.tell_room_text(DEVICE_UPDATE, &text, Delivery::Latest { key });

@@ -147,7 +147,8 @@ fn keys(at: &mut Vec<Secret>, list: Vec<Secret>) -> Result<(), String> {
 
 fn names(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
     let mut word = String::new();
-    let is_name = |name: &String| name.len() <= limit::NAME_BYTES_MAX && filled(&mut word, name).is_ok() && is_plain(name);
+    let is_name =
+        |name: &String| name.len() <= limit::NAME_BYTES_MAX && filled(&mut word, name).is_ok() && is_plain(name);
     match list.len() <= LIST_MAX && list.iter().all(is_name) {
         true => any(at, list),
         false => Err(format!("must be a list of at most {LIST_MAX} names of 1 to {} bytes", limit::NAME_BYTES_MAX)),

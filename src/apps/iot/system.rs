@@ -151,7 +151,8 @@ impl System {
 
     /// Whether it may be forgotten: nobody is there, nothing runs, and all of it is on disk.
     pub(super) fn is_idle(&self) -> bool {
-        let runs = self.connections.values().any(|connection| connection.kind == Kind::Shelly && connection.auto_reconnect);
+        let runs =
+            self.connections.values().any(|connection| connection.kind == Kind::Shelly && connection.auto_reconnect);
         let here = self.devices.values().any(|device| device.online);
         !runs && !here && self.seats.is_empty() && self.jobs == 0 && self.unsaved.is_empty()
     }

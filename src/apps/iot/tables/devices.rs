@@ -74,8 +74,10 @@ fn bound(sql: &'static str, system: &str, device: &Device) -> Statement {
     let statement = statement.bind(&*device.shelly_id).bind(device.cloud_id.as_deref()).bind(extra.ip.as_deref());
     let statement = statement.bind(extra.password.as_deref()).bind(&*device.name).bind(&*device.kind);
     let statement = statement.bind(u32::from(device.generation)).bind(&*device.model).bind(device.firmware.as_deref());
-    let statement = statement.bind(device.status.has_update.unwrap_or(false)).bind(device.online).bind(device.last_seen_at);
-    let statement = statement.bind(device.last_connect_at).bind(device.last_disconnect_at).bind(device.last_activity_at);
+    let statement =
+        statement.bind(device.status.has_update.unwrap_or(false)).bind(device.online).bind(device.last_seen_at);
+    let statement =
+        statement.bind(device.last_connect_at).bind(device.last_disconnect_at).bind(device.last_activity_at);
     let statement = statement.bind(values.relay_on).bind(values.power).bind(values.voltage).bind(values.temperature);
     let statement = statement.bind(device.total_energy()).bind(energy.base).bind(energy.last);
     let statement = statement.bind(device.status.rssi.map(i64::from)).bind(extra.power_threshold);

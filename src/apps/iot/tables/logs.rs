@@ -191,7 +191,8 @@ SELECT id, connectionId, eventType, message, errorDetails, metadata, responseTim
 FROM iot_logs WHERE systemId = ?1 ORDER BY createdAt DESC, id DESC LIMIT ?2";
 
 /// See [`of_connection`].
-pub(crate) const OF_CONNECTION: &str = "SELECT count(*) AS count FROM iot_logs WHERE systemId = ?1 AND connectionId = ?2";
+pub(crate) const OF_CONNECTION: &str =
+    "SELECT count(*) AS count FROM iot_logs WHERE systemId = ?1 AND connectionId = ?2";
 
 /// See [`delete`].
 pub(crate) const DELETE: &str = "DELETE FROM iot_logs WHERE systemId = ?1 AND id = ?2 RETURNING id";
@@ -216,4 +217,5 @@ FROM iot_logs l LEFT JOIN iot_connections c ON c.id = l.connectionId
 WHERE l.systemId = ?1 GROUP BY l.eventType, c.type ORDER BY l.eventType, c.type";
 
 /// When the first and the last row are from.
-pub(crate) const TIMES: &str = "SELECT min(createdAt) AS oldest, max(createdAt) AS newest FROM iot_logs WHERE systemId = ?1";
+pub(crate) const TIMES: &str =
+    "SELECT min(createdAt) AS oldest, max(createdAt) AS newest FROM iot_logs WHERE systemId = ?1";

@@ -127,7 +127,10 @@ fn what_is_known_of_a_device_is_told_to_the_one_who_asks() {
     for asked in [json!("c1"), json!("C1"), json!({"deviceId": "B0B21C12DD94"}), json!(D1)] {
         world.send(id, "request-device-update", asked);
         let view = world.hears(id, "device-update");
-        assert_eq!((&view["deviceId"], &view["reason"], &view["online"]), (&json!("c1"), &json!("manual"), &json!(false)));
+        assert_eq!(
+            (&view["deviceId"], &view["reason"], &view["online"]),
+            (&json!("c1"), &json!("manual"), &json!(false))
+        );
     }
     for (asked, told) in [(json!("nothing"), json!("nothing")), (json!({"deviceId": D2}), json!(D2))] {
         world.send(id, "request-device-update", asked);
@@ -142,7 +145,9 @@ fn what_is_known_of_a_device_is_told_to_the_one_who_asks() {
 fn a_test_message_comes_back() {
     let mut world = World::new();
     let id = world.person("s1", "viewer");
-    for (payload, original) in [(json!({"a": 1}), json!({"a": 1})), (json!("x"), json!("x")), (json!(null), json!(null))] {
+    for (payload, original) in
+        [(json!({"a": 1}), json!({"a": 1})), (json!("x"), json!("x")), (json!(null), json!(null))]
+    {
         world.send(id, "test-message", payload);
         let response = world.hears(id, "test-response");
         assert_eq!((&response["received"], &response["originalData"]), (&json!(true), &original));

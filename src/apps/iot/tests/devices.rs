@@ -53,11 +53,17 @@ fn a_partial_status_leaves_what_it_does_not_say() {
     world.pass(200);
     world.reports("s1", D1, json!({"switch:0": {"apower": 10}}));
     let view = update(&mut world, id);
-    assert_eq!((&view["relayOn"], &view["currentPower"], &view["voltage"]), (&json!(true), &json!(10.0), &json!(231.2)));
+    assert_eq!(
+        (&view["relayOn"], &view["currentPower"], &view["voltage"]),
+        (&json!(true), &json!(10.0), &json!(231.2))
+    );
     world.pass(200);
     world.reports("s1", D1, json!({"switch:0": {"apower": null, "output": "yes", "voltage": 230}}));
     let view = update(&mut world, id);
-    assert_eq!((&view["relayOn"], &view["currentPower"], &view["voltage"]), (&json!(true), &json!(10.0), &json!(230.0)));
+    assert_eq!(
+        (&view["relayOn"], &view["currentPower"], &view["voltage"]),
+        (&json!(true), &json!(10.0), &json!(230.0))
+    );
     assert_eq!(world.metric("iot_status_total", "field"), 1.0);
 }
 
@@ -118,7 +124,10 @@ fn a_device_that_comes_without_a_status_is_online_and_nothing_is_invented() {
     let names: Vec<&str> = heard.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["device-offline-status", "device-update"]);
     for (_, view) in &heard {
-        assert_eq!((&view["online"], &view["relayOn"], &view["currentPower"]), (&json!(true), &json!(null), &json!(null)));
+        assert_eq!(
+            (&view["online"], &view["relayOn"], &view["currentPower"]),
+            (&json!(true), &json!(null), &json!(null))
+        );
         assert_eq!((&view["stateKnown"], &view["hasValidConsumption"]), (&json!(false), &json!(false)));
         assert_eq!(view["reason"], "shelly_online_event");
     }
@@ -250,7 +259,8 @@ fn timers_are_off_unless_they_are_set() {
 fn several_switches_are_channels() {
     let mut world = World::new();
     let id = world.watcher("s1", "viewer");
-    let status = json!({"switch:0": {"output": true, "apower": 1}, "switch:1": {"output": false, "aenergy": {"total": 9}}});
+    let status =
+        json!({"switch:0": {"output": true, "apower": 1}, "switch:1": {"output": false, "aenergy": {"total": 9}}});
     world.reports("s1", D1, status);
     let view = world.hears(id, "device-update");
     assert_eq!((&view["relayOn"], &view["currentPower"]), (&json!(true), &json!(1.0)));
