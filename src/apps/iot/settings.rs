@@ -12,7 +12,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const LIST_MAX: usize = 256;
 
 words! {
-    /// Who names the system of a socket.
+    /// What names the system of a socket.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Join {
         /// Its token.
@@ -51,7 +51,7 @@ settings! {
         open_origins: Vec<String> = Vec::new(), list(names),
             "Origins whose pages need no token where join = \"open\", such as \"https://clinic.example\"; \"*\": any, and none.";
         legacy_actions: bool = false, switch(),
-            "Answers of actions name the action, and a control by HTTP shows what was asked for before the device has answered.";
+            "Answers of actions name the action, and a control by HTTP shows what was asked for before the device has\nanswered.";
         session_cookie: String = String::new(), text(any_text), "A cookie that holds a token, for HTTP; empty: none.";
         bridge_addresses: Vec<String> = Vec::new(), list(networks),
             "Addresses and networks whose sockets may send broadcast-to-system.";
@@ -62,7 +62,7 @@ settings! {
         log_retention_days: u32 = 30, int(0..=36_500, "days"), "Older rows of connections' logs go; 0: never.";
         devices_per_system_max: usize = 10_000, int(1..=100_000, ""), "Devices of one system.";
         encryption_key: Secret = Secret::default(), secret(key),
-            "32 bytes, as hex or base64, that credentials are encrypted by. Keep it out of this file: SIOD__APPS__IOT__ENCRYPTION_KEY=…";
+            "32 bytes, as hex or base64, by which credentials are encrypted. Keep it out of this file:\nSIOD__APPS__IOT__ENCRYPTION_KEY=…";
         encryption_keys_old: Vec<Secret> = Vec::new(), secrets(keys), "Keys before it, by which what was encrypted can still be read.";
         cloud_login_url: String = "https://api.shelly.cloud".to_owned(), text(url), "Where accounts of the Shelly cloud log in.";
         cloud_hosts: Vec<String> = vec!["*.shelly.cloud".to_owned()], list(names),

@@ -1,4 +1,4 @@
-//! Who somebody is here: the system of an identity, what it may do, and what everybody is told who may not.
+//! An identity here: its system, what it may do, and what everybody is told who may not.
 
 use super::settings::Settings;
 use crate::app::identity::{AuthMethod, Claims, Identity};
@@ -77,7 +77,7 @@ pub(super) fn names_its_system(identity: &Identity) -> bool {
     identity.method != AuthMethod::Jwt
 }
 
-/// Who a CONNECT is: somebody of a system, a service, somebody in development mode, or a guest of an open door.
+/// The identity of a CONNECT: somebody of a system, a service, somebody in development mode, or a guest of an open door.
 ///
 /// # Errors
 /// Why it may not come in.
