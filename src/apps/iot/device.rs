@@ -22,6 +22,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// `source as usize` is its place.
     pub(crate) const ALL: [Source; 3] = [Source::Direct, Source::Cloud, Source::V2];
 
     /// The word of metrics.

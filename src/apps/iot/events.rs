@@ -7,8 +7,8 @@ use super::payload::TEXT_CHARS_MAX;
 use super::system::room_of;
 use super::turn::Turn;
 use super::who::{
-    DEVICE_NOT_FOUND, FORBIDDEN, FORBIDDEN_SYSTEM, Level, PAYLOAD_TOO_LARGE, RATE_LIMITED, VALIDATION, fail, is_system,
-    system_of,
+    DEVICE_NOT_FOUND, FORBIDDEN, FORBIDDEN_SYSTEM, Level, PAYLOAD_TOO_LARGE, RATE_LIMITED, UNKNOWN_EVENT, VALIDATION,
+    fail, is_system, system_of,
 };
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::Event;
@@ -68,7 +68,7 @@ impl Events for Table {
 
     fn refuse(_: &mut Turn<'_>, _: &Event, _: Option<&Row<Table>>, refused: &Refused) -> Fail {
         match refused {
-            Refused::Unknown => fail("UNKNOWN_EVENT"),
+            Refused::Unknown => fail(UNKNOWN_EVENT),
             Refused::TooLarge { .. } => fail(PAYLOAD_TOO_LARGE),
             Refused::TooOften { exceeded, now } => fail(RATE_LIMITED).with(exceeded.details(*now)),
         }

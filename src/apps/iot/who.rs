@@ -48,6 +48,7 @@ const LEVELS: Roles<(Level, bool)> = Roles {
 };
 
 impl Rights {
+    /// What the words of a token come down to.
     pub(super) fn of(identity: &Identity) -> Rights {
         let (level, service) = LEVELS.of(identity).unwrap_or((Level::Viewer, false));
         Rights { level, service, guest: identity.method == AuthMethod::Application }
@@ -116,44 +117,37 @@ pub(super) fn fail(code: &'static str) -> Fail {
     Fail::new(code, text)
 }
 
-pub(super) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
-pub(super) const FORBIDDEN: &str = "FORBIDDEN";
-pub(super) const FORBIDDEN_SYSTEM: &str = "FORBIDDEN_SYSTEM";
-pub(super) const VALIDATION: &str = "VALIDATION";
-pub(super) const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
-pub(super) const RATE_LIMITED: &str = "RATE_LIMITED";
-pub(super) const NOT_FOUND: &str = "NOT_FOUND";
-pub(super) const DEVICE_NOT_FOUND: &str = "DEVICE_NOT_FOUND";
-pub(super) const DEVICE_OFFLINE: &str = "DEVICE_OFFLINE";
-pub(super) const DEVICE_EXISTS: &str = "DEVICE_EXISTS";
-pub(super) const UPSTREAM_DISCONNECTED: &str = "UPSTREAM_DISCONNECTED";
-pub(super) const UPSTREAM_ERROR: &str = "UPSTREAM_ERROR";
-pub(super) const TIMEOUT: &str = "TIMEOUT";
-pub(super) const TIMER_UNSUPPORTED: &str = "TIMER_UNSUPPORTED";
-pub(super) const AUTH_FAILED: &str = "AUTH_FAILED";
-pub(super) const NO_ENCRYPTION_KEY: &str = "NO_ENCRYPTION_KEY";
-pub(super) const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+/// Codes, each with the text that everybody is told of it.
+macro_rules! codes {
+    ($($code:ident $text:literal;)*) => {
+        $(
+            /// One of the codes.
+            pub(super) const $code: &str = stringify!($code);
+        )*
+        const TEXTS: &[(&str, &str)] = &[$(($code, $text)),*];
+    };
+}
 
-const TEXTS: &[(&str, &str)] = &[
-    (UNAUTHENTICATED, "No autorizado"),
-    (FORBIDDEN, "Acceso denegado"),
-    (FORBIDDEN_SYSTEM, "Acceso denegado a este sistema"),
-    (VALIDATION, "Datos inválidos"),
-    (PAYLOAD_TOO_LARGE, "El mensaje es demasiado grande"),
-    (RATE_LIMITED, "Demasiados mensajes"),
-    (NOT_FOUND, "No encontrado"),
-    (DEVICE_NOT_FOUND, "Dispositivo no encontrado"),
-    (DEVICE_OFFLINE, "El dispositivo no está en línea"),
-    (DEVICE_EXISTS, "El dispositivo ya existe"),
-    (UPSTREAM_DISCONNECTED, "No hay conexión con el dispositivo"),
-    (UPSTREAM_ERROR, "El dispositivo o la nube ha rechazado la operación"),
-    (TIMEOUT, "El dispositivo no ha respondido a tiempo"),
-    (TIMER_UNSUPPORTED, "El dispositivo no admite el apagado automático"),
-    (AUTH_FAILED, "La contraseña del dispositivo no es válida"),
-    (NO_ENCRYPTION_KEY, "Falta la clave de cifrado"),
-    (STORE_UNAVAILABLE, "El almacenamiento no está disponible"),
-    ("UNKNOWN_EVENT", "Evento desconocido"),
-];
+codes! {
+    UNAUTHENTICATED "No autorizado";
+    FORBIDDEN "Acceso denegado";
+    FORBIDDEN_SYSTEM "Acceso denegado a este sistema";
+    VALIDATION "Datos inválidos";
+    PAYLOAD_TOO_LARGE "El mensaje es demasiado grande";
+    RATE_LIMITED "Demasiados mensajes";
+    NOT_FOUND "No encontrado";
+    DEVICE_NOT_FOUND "Dispositivo no encontrado";
+    DEVICE_OFFLINE "El dispositivo no está en línea";
+    DEVICE_EXISTS "El dispositivo ya existe";
+    UPSTREAM_DISCONNECTED "No hay conexión con el dispositivo";
+    UPSTREAM_ERROR "El dispositivo o la nube ha rechazado la operación";
+    TIMEOUT "El dispositivo no ha respondido a tiempo";
+    TIMER_UNSUPPORTED "El dispositivo no admite el apagado automático";
+    AUTH_FAILED "La contraseña del dispositivo no es válida";
+    NO_ENCRYPTION_KEY "Falta la clave de cifrado";
+    STORE_UNAVAILABLE "El almacenamiento no está disponible";
+    UNKNOWN_EVENT "Evento desconocido";
+}
 
 const SYSTEM_CHARS_MAX: usize = 128;
 
