@@ -1,5 +1,6 @@
 //! What an operator may change about iot: `[apps.iot]` of the configuration.
 
+use super::wire::seal::check_key;
 use crate::app::kit::rate::Rate;
 use crate::app::settings::{
     any, any_text, filled, int, is_plain, list, networks, real, secret, secrets, settings, switch, text, word, words,
@@ -118,31 +119,14 @@ impl Settings {
     }
 }
 
-/// The 32 bytes of a key, as hex or base64.
-pub(super) fn key_bytes(text: &str) -> Option<[u8; 32]> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-    let text = text.trim();
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let digit = |at: usize| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap_or_default();
-        return Some(std::array::from_fn(digit));
-    }
-    let engines = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD];
-    engines.into_iter().find_map(|engine| engine.decode(text).ok()?.try_into().ok())
-}
-
 fn key(at: &mut Secret, secret: Secret) -> Result<(), String> {
-    match secret.is_empty() || key_bytes(secret.expose()).is_some() {
-        true => any(at, secret),
-        false => Err("must be 32 bytes, as hex or base64".to_owned()),
-    }
+    check_key(secret.expose())?;
+    any(at, secret)
 }
 
 fn keys(at: &mut Vec<Secret>, list: Vec<Secret>) -> Result<(), String> {
-    match list.len() <= LIST_MAX && list.iter().all(|secret| key_bytes(secret.expose()).is_some()) {
-        true => any(at, list),
-        false => Err(format!("must be a list of at most {LIST_MAX} keys of 32 bytes, as hex or base64")),
-    }
+    list.iter().try_for_each(|secret| check_key(secret.expose()))?;
+    any(at, list)
 }
 
 fn names(at: &mut Vec<String>, list: Vec<String>) -> Result<(), String> {
@@ -167,24 +151,6 @@ fn url(at: &mut String, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_32_bytes_as_hex_or_base64() {
-        let hex = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
-        let expected = Some(std::array::from_fn(|at| at as u8 + 1));
-        for (text, bytes) in [
-            (hex, expected),
-            ("AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=", expected),
-            ("AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA", expected),
-            ("", None),
-            (&hex[2..], None),
-            ("AQID", None),
-        ] {
-            assert_eq!(key_bytes(text), bytes, "{text}");
-        }
-        assert!(key(&mut Secret::default(), Secret::new("short")).is_err());
-        assert!(keys(&mut Vec::new(), vec![Secret::new("")]).is_err(), "an old key that is none");
-    }
 
     #[test]
     fn an_open_door_is_open_to_listed_origins() {
