@@ -12,7 +12,7 @@ use crate::base::time::{Millis, WallMillis};
 words! {
     /// What a connection is to.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-    pub enum Kind {
+    pub(crate) enum Kind {
         /// An account of the Shelly cloud; its reference is the credential.
         Shelly = "SHELLY",
         /// The sockets of a system's browsers; its reference is the system.
@@ -26,7 +26,7 @@ words! {
 words! {
     /// How it is.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub enum Status {
+    pub(crate) enum Status {
         Connected = "connected",
         Disconnected = "disconnected",
         Error = "error",

@@ -11,7 +11,7 @@ use crate::base::time::WallMillis;
 words! {
     /// Whether it is good.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub enum Standing {
+    pub(crate) enum Standing {
         Connected = "connected",
         /// The cloud takes it no longer: somebody has to log in anew.
         Expired = "expired",

@@ -219,7 +219,9 @@ impl Turn<'_> {
         }
         if self.system.unclaimed.len() >= UNCLAIMED_MAX {
             let oldest = self.system.unclaimed.iter().min_by_key(|(_, it)| it.last_seen).map(|(id, _)| id.clone());
-            oldest.into_iter().for_each(|id| drop(self.system.unclaimed.remove(&id)));
+            if let Some(oldest) = oldest {
+                self.system.unclaimed.remove(&oldest);
+            }
         }
         self.system.unclaimed.insert(id.as_str().into(), Unclaimed { ip, first_seen: now, last_seen: now });
     }
