@@ -21,6 +21,10 @@ impl Turn<'_> {
                 Due::Silent(number) => self.on_silence(number),
                 Due::Consumption(number) => self.on_old_consumption(number),
                 Due::Snapshot(socket) => self.tell_snapshot(socket),
+                Due::Cloud(account, step) => self.on_cloud_due(&account, step),
+                Due::Command(ticket) => self.on_command_due(ticket),
+                Due::Device(link) => self.on_device_due(link),
+                Due::Dial(device) => self.on_dial(&device),
             }
         }
     }
@@ -75,6 +79,8 @@ impl Turn<'_> {
             }
         }
         self.settle_devices();
+        self.start_clouds();
+        self.dial_devices();
         if self.system.seats.values().any(|seat| seat.joined) {
             self.count_sockets();
             let sockets: Vec<_> = self.system.seats.iter().filter(|(_, seat)| seat.joined).map(|(at, _)| *at).collect();
@@ -90,6 +96,9 @@ impl Turn<'_> {
         match wait {
             Wait::System => self.on_system(outcome),
             Wait::Flush(batch) => self.on_flushed(batch, outcome),
+            Wait::Cloud(account, http) => self.on_call(&account, http, outcome),
+            Wait::Join(join) => self.on_join_answer(join, outcome),
+            Wait::First(device, ask) => self.on_first(&device, ask, outcome),
         }
     }
 }
@@ -99,7 +108,7 @@ impl Wait {
     pub(super) fn question(&self, system: &str) -> Option<Job> {
         match self {
             Wait::System => Some(Job::Read(tables::system(system))),
-            Wait::Flush(_) => None,
+            _ => None,
         }
     }
 }

@@ -125,6 +125,17 @@ impl Connection {
         data
     }
 
+    /// What its system is told of it.
+    pub(crate) fn told(&self) -> Value {
+        let mut told = json!({
+            "connectionId": self.id, "status": self.status.word(), "autoReconnect": self.auto_reconnect,
+        });
+        if let Some(error) = &self.error {
+            told["error"] = json!(error);
+        }
+        told
+    }
+
     /// The row as lists have it.
     pub(crate) fn row(&self, system: &str) -> Value {
         json!(Row {

@@ -11,13 +11,18 @@
 
 mod agenda;
 mod alarm;
+mod cloud;
+mod command;
 mod connect;
 pub(crate) mod connection;
+mod control;
 mod counters;
 pub(crate) mod credential;
 pub(crate) mod device;
 mod events;
+mod local;
 mod log;
+mod order;
 mod payload;
 mod report;
 pub(crate) mod settings;
@@ -30,17 +35,19 @@ mod waiting;
 mod who;
 pub(crate) mod wire;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::settings::Settings;
 use self::system::System;
-use self::turn::{Shared, Turn};
+use self::turn::{Peer, Shared, Turn};
 use self::who::{home_of, system_of};
 use crate::app::effect::{Effect, Effects};
 use crate::app::event::{AppInput, Connect};
 use crate::app::identity::Identity;
 use crate::app::job::{Job, Outcome};
+use crate::app::link::{Arrival, LinkEvent, LinkId};
 use crate::app::metric::Metric;
 use crate::app::route::Call;
 use crate::app::settings::Chosen;
@@ -52,6 +59,7 @@ use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal
 pub const ROW: Row = Row {
     tables: Some(&tables::TABLES),
     metrics: counters::METRICS,
+    links: local::PATHS,
     ..Row::new("iot", "Smart plugs of clinics: their state, and who may switch them.", &["/iot"], || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Iot::new(settings.clone())) };
         Box::new(Chosen { hosts: Settings::hosts, ..Chosen::of(build) })
@@ -75,8 +83,8 @@ pub struct Iot {
 
 impl Iot {
     pub fn new(settings: Settings) -> Iot {
-        let mut iot =
-            Iot { settings, systems: BTreeMap::new(), timers: BTreeMap::new(), shared: Shared::new(), look: None };
+        let shared = Shared::new(&settings);
+        let mut iot = Iot { settings, systems: BTreeMap::new(), timers: BTreeMap::new(), shared, look: None };
         iot.make("");
         iot
     }
@@ -100,17 +108,20 @@ impl Iot {
     }
 
     /// The system that an input is about; empty: none.
-    fn system_of_input<'a>(&'a self, input: &'a AppInput) -> &'a str {
-        match input {
+    fn system_of_input<'a>(&'a self, input: &'a AppInput) -> Cow<'a, str> {
+        let system = match input {
+            AppInput::Link { event: LinkEvent::Arrived(arrival), .. } => return Cow::Owned(system_of_arrival(arrival)),
             AppInput::Connect(Connect { identity, .. })
             | AppInput::Disconnect { identity, .. }
             | AppInput::Moved { identity, .. } => system_of(identity).unwrap_or(""),
             AppInput::Event(event) => system_of(&event.identity).unwrap_or(""),
             AppInput::Call { call, .. } => system_of_call(call),
             AppInput::Wake { home: Home::Tenant(system) } => system,
+            AppInput::Link { link, .. } => self.shared.links.get(link).map_or("", |(system, _)| system),
             AppInput::Timer { token } => self.timers.get(&token.0).map_or("", |system| system),
             _ => "",
-        }
+        };
+        Cow::Borrowed(system)
     }
 
     /// Looks for systems that have something to do by themselves.
@@ -147,6 +158,23 @@ impl Iot {
         self.timers.retain(|_, system| systems.contains_key(system));
     }
 
+    fn on_link(&mut self, cx: &mut Context<'_>, link: LinkId, event: LinkEvent, fx: &mut Effects) {
+        if let LinkEvent::Arrived(arrival) = &event {
+            let system = system_of_arrival(arrival);
+            self.turn(cx, &system, fx, |turn| turn.on_device_link(link, event));
+            return;
+        }
+        let is_over = matches!(event, LinkEvent::Closed { .. });
+        let Some((system, peer)) = self.shared.links.get(&link).cloned() else { return };
+        if is_over {
+            self.shared.links.remove(&link);
+        }
+        self.turn(cx, &system, fx, |turn| match (peer, link) {
+            (Peer::Cloud(account), LinkId::Dialled(token)) => turn.on_cloud_link(&account, token, event),
+            _ => turn.on_device_link(link, event),
+        });
+    }
+
     fn on_done(&mut self, cx: &mut Context<'_>, token: Token, outcome: &Outcome, fx: &mut Effects) {
         if self.look == Some(token) {
             return self.on_looked(outcome, fx);
@@ -168,11 +196,11 @@ impl Application for Iot {
 
     fn entity(&self, input: &AppInput) -> Option<Entity> {
         let system = self.system_of_input(input);
-        (!system.is_empty()).then(|| Entity(system.to_owned()))
+        (!system.is_empty()).then(|| Entity(system.into_owned()))
     }
 
     fn has_loaded(&self, input: &AppInput) -> bool {
-        self.systems.contains_key(self.system_of_input(input))
+        self.systems.contains_key(&*self.system_of_input(input))
     }
 
     fn load(&mut self, entity: &Entity) -> Option<Job> {
@@ -186,7 +214,7 @@ impl Application for Iot {
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
-        let system = self.system_of_input(&input).to_owned();
+        let system = self.system_of_input(&input).into_owned();
         match input {
             AppInput::Started => self.look(fx),
             AppInput::Connect(connect) => {
@@ -202,6 +230,7 @@ impl Application for Iot {
             AppInput::Timer { .. } => {
                 self.turn(cx, &system, fx, |turn| turn.on_timer());
             }
+            AppInput::Link { link, event } => self.on_link(cx, link, event, fx),
             AppInput::Done { token, outcome } => self.on_done(cx, token, &outcome, fx),
             AppInput::Draining => {
                 self.shared.draining = true;
@@ -239,6 +268,11 @@ impl Application for Iot {
     fn tally(&self) -> Tally {
         self.shared.counts.tally
     }
+}
+
+/// The system that a path of devices names.
+fn system_of_arrival(arrival: &Arrival) -> String {
+    wire::path::read(arrival.param("secret")).map(|presented| presented.system).unwrap_or_default()
 }
 
 fn system_of_call(call: &Call) -> &str {

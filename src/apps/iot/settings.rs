@@ -1,5 +1,6 @@
 //! What an operator may change about iot: `[apps.iot]` of the configuration.
 
+use super::wire::oauth::Hosts;
 use super::wire::seal::check_key;
 use crate::app::kit::rate::Rate;
 use crate::app::settings::{
@@ -108,6 +109,11 @@ impl Settings {
     pub(super) fn is_open_to(&self, origin: &str) -> bool {
         let is_listed = |listed: &String| listed == "*" || (!origin.is_empty() && listed == origin);
         self.join == Join::Open && self.open_origins.iter().any(is_listed)
+    }
+
+    /// Which hosts are a cloud's.
+    pub(super) fn hosts_of_clouds(&self) -> Hosts<'_> {
+        Hosts { patterns: &self.cloud_hosts, allow_insecure: self.allow_insecure_upstream }
     }
 
     /// Hosts that may be asked wherever they lead.

@@ -5,9 +5,12 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::cloud::state::{Cloud, Phase};
+use super::command::Commands;
 use super::connection::{Connection, Kind};
 use super::credential::Credential;
 use super::device::Device;
+use super::local::state::Local;
 use super::settings::Settings;
 use super::waiting::{Due, UNSAVED, Unsaved};
 use super::who::Rights;
@@ -35,6 +38,10 @@ pub(super) struct System {
     next_number: u32,
     pub connections: BTreeMap<Arc<str>, Connection>,
     pub credentials: BTreeMap<Arc<str>, Credential>,
+    /// What runs of each credential.
+    pub clouds: BTreeMap<Arc<str>, Cloud>,
+    pub local: Local,
+    pub commands: Commands,
     /// How many sockets read the log of a connection.
     pub readers: BTreeMap<Arc<str>, u32>,
     /// Devices that came and are nobody's, by what Shelly calls them.
@@ -90,6 +97,9 @@ impl System {
             next_number: 0,
             connections: BTreeMap::new(),
             credentials: BTreeMap::new(),
+            clouds: BTreeMap::new(),
+            local: Local::default(),
+            commands: Commands::default(),
             readers: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
             outbound: BTreeSet::new(),
@@ -151,10 +161,10 @@ impl System {
 
     /// Whether it may be forgotten: nobody is there, nothing runs, and all of it is on disk.
     pub(super) fn is_idle(&self) -> bool {
-        let runs =
-            self.connections.values().any(|connection| connection.kind == Kind::Shelly && connection.auto_reconnect);
+        let runs = self.clouds.values().any(|cloud| !matches!(cloud.phase, Phase::Idle | Phase::Failed));
         let here = self.devices.values().any(|device| device.online);
-        !runs && !here && self.seats.is_empty() && self.jobs == 0 && self.unsaved.is_empty()
+        let spoken = !self.local.sessions.is_empty() || !self.local.dialled.is_empty();
+        !runs && !here && !spoken && self.seats.is_empty() && self.jobs == 0 && self.unsaved.is_empty()
     }
 }
 

@@ -10,10 +10,12 @@ use super::settings::Settings;
 use super::system::System;
 use super::tables::{connections, credentials, devices};
 use super::waiting::{Dirty, Due, Wait};
+use super::wire::seal::Keyring;
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobErrorKind, Outcome};
 use crate::app::kit::saving::{Batch, Latest, Turned, When};
+use crate::app::link::LinkId;
 use crate::app::sql::Statement;
 use crate::base::rng::Rng;
 use crate::base::time::Now;
@@ -24,11 +26,24 @@ pub(super) struct Shared {
     pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
     pub next_token: u64,
     pub draining: bool,
+    pub keyring: Keyring,
+    /// Whose links are, and the systems of these.
+    pub links: BTreeMap<LinkId, (Arc<str>, Peer)>,
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Peer {
+    /// The cloud of an account.
+    Cloud(Arc<str>),
+    Device,
 }
 
 impl Shared {
-    pub(super) fn new() -> Shared {
-        Shared { counts: Counts::default(), waiting: BTreeMap::new(), next_token: 0, draining: false }
+    pub(super) fn new(settings: &Settings) -> Shared {
+        let keyring = Keyring::new(&settings.encryption_key, &settings.encryption_keys_old);
+        let (waiting, links) = (BTreeMap::new(), BTreeMap::new());
+        Shared { counts: Counts::default(), waiting, next_token: 0, draining: false, keyring, links }
     }
 
     /// A name no timer, job or link has had.

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use super::cloud::asked::Join;
+use super::cloud::state::{Http, Step};
+use super::local::state::Ask;
 use crate::app::kit::backoff::Growth;
 use crate::app::kit::saving::{Batch, Bounds, Saving};
+use crate::app::link::LinkId;
 use crate::base::ids::SocketRef;
 
 /// What of a system is not on disk yet.
@@ -32,6 +36,12 @@ pub(super) enum Wait {
     /// What is stored of the system, asked for again.
     System,
     Flush(Batch<Dirty, Wait>),
+    /// A call of an account.
+    Cloud(Arc<str>, Http),
+    /// An account that somebody brings.
+    Join(Join),
+    /// A device of the first generation.
+    First(Arc<str>, Ask),
 }
 
 /// What a system does by and by.
@@ -49,4 +59,12 @@ pub(super) enum Due {
     Consumption(u32),
     /// The rest of a snapshot, to a socket.
     Snapshot(SocketRef),
+    /// Something of an account.
+    Cloud(Arc<str>, Step),
+    /// A command has been waited for long enough.
+    Command(u64),
+    /// The socket of a device says nothing.
+    Device(LinkId),
+    /// A device is dialled.
+    Dial(Arc<str>),
 }

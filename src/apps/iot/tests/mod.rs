@@ -1,5 +1,7 @@
 //! iot as a whole, in a world of its own.
 
 mod browsers;
+mod cloud;
 mod devices;
+mod shelly;
 pub(in crate::apps::iot) mod world;

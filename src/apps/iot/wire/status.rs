@@ -21,6 +21,8 @@ pub(crate) struct Reading {
     /// What orders the statuses of one source.
     pub serial: Option<f64>,
     pub uptime_s: Option<u32>,
+    /// What kind of device speaks so: 1, or 2 for all later ones.
+    pub generation: Option<u8>,
     /// Fields that are there and of another type.
     pub unreadable: u32,
 }
@@ -97,6 +99,7 @@ impl Reading {
             faults: second.faults.or(first.faults),
             serial: number(status, "serial").or_else(|| number(status, "ts")),
             uptime_s: second.uptime_s.or(first.uptime_s),
+            generation: generation(status),
             unreadable: reader.unreadable,
         };
         reading.channels.sort_unstable_by_key(|channel| channel.id);
@@ -269,6 +272,13 @@ impl Reader {
     }
 }
 
+/// Relays and meters are lists in the first generation, components with a name and a number in later ones.
+fn generation(status: &Map<String, Value>) -> Option<u8> {
+    let is_second = status.keys().any(|name| name.contains(':')) || status.contains_key("sys");
+    let is_first = || ["relays", "meters", "wifi_sta"].iter().any(|name| status.contains_key(*name));
+    if is_second { Some(2) } else { is_first().then_some(1) }
+}
+
 fn number(status: &Map<String, Value>, name: &str) -> Option<f64> {
     status.get(name)?.as_f64()
 }
@@ -342,6 +352,7 @@ mod tests {
         assert_eq!((second.serial, second.uptime_s, second.unreadable), (Some(1_634_630_341.44), Some(4_319_353), 0));
         assert_eq!((first.serial, first.uptime_s, first.unreadable), (Some(16.0), Some(2_589_909), 0));
         assert_eq!((second.faults, first.faults), (None, Some(0)));
+        assert_eq!((second.generation, first.generation), (Some(2), Some(1)));
     }
 
     #[test]
