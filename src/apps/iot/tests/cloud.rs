@@ -15,7 +15,7 @@ const ON: fn() -> Value =
     || json!({"switch:0": {"output": true, "apower": 42.5, "voltage": 231.2, "temperature": {"tC": 40}}});
 
 /// A system with one account, and somebody who watches; the socket is dialled.
-fn world() -> (World, super::shelly::Shelly, u64) {
+fn world() -> (World, super::shelly::Shelly, u32) {
     let mut world = World::with(settings());
     let shelly = world.cloud();
     world.account("s1", "a1", 43_200);
