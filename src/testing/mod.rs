@@ -262,8 +262,13 @@ impl World {
     /// Sends and returns the ack.
     pub(crate) fn asks(&mut self, id: Id, name: &str, payload: Value) -> Value {
         self.event(id, Args::of(name, &[payload]), Some(7));
+        self.acked(id)
+    }
+
+    /// The ack that somebody has got last.
+    pub(crate) fn acked(&mut self, id: Id) -> Value {
         let acks = &mut self.clients.get_mut(&id).unwrap().acks;
-        acks.pop().unwrap_or_else(|| panic!("no ack of {name}")).1
+        acks.pop().expect("no ack came").1
     }
 
     pub(crate) fn event(&mut self, id: Id, args: Args, ack: Option<u64>) {

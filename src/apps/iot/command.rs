@@ -49,6 +49,14 @@ pub(super) struct Row {
     pub asked_at: Millis,
 }
 
+impl Commands {
+    /// A number that no command has had.
+    pub(super) fn fresh(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
 impl Turned {
     /// The word of browsers and clouds.
     pub(crate) fn of(word: &str) -> Option<Turned> {

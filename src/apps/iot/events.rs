@@ -44,6 +44,8 @@ impl Events for Table {
             ..row(TEST_MESSAGE, Level::Viewer, Run::Now(|turn, event| turn.on_test(event)))
         },
         row("broadcast-to-system", Level::Viewer, Run::Now(|turn, event| turn.on_broadcast(event))),
+        row("control-device", Level::Operator, Run::Later(|turn, event| turn.on_control(event))),
+        row("control-devices", Level::Operator, Run::Later(|turn, event| turn.on_control_many(event))),
         // What comes from outside, for tests.
         #[cfg(test)]
         row("test:report", Level::Viewer, Run::Now(|turn, event| super::tests::world::report(turn, event))),
@@ -123,7 +125,7 @@ impl Turn<'_> {
         let device = self.system.find(&asked).ok_or_else(|| fail(DEVICE_NOT_FOUND))?;
         let id = device.id.clone();
         self.fx.emit(event.socket, DEVICE_UPDATE, &device.view().told(self.now.wall, "manual"));
-        let _ = id;
+        self.ask_state(&id);
         Ok(json!({}))
     }
 

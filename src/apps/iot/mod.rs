@@ -16,6 +16,7 @@ mod command;
 mod connect;
 pub(crate) mod connection;
 mod control;
+mod controls;
 mod counters;
 pub(crate) mod credential;
 pub(crate) mod device;

@@ -14,18 +14,15 @@ use super::who::{DEVICE_OFFLINE, TIMEOUT, UPSTREAM_DISCONNECTED, UPSTREAM_ERROR}
 use super::wire::socket::Refusal;
 
 impl Turn<'_> {
-    /// A device is to do something; `Turn::on_command_end` says under this number what became of it, after this has returned or before.
-    pub(super) fn command(&mut self, command: Command) -> u64 {
-        let commands = &mut self.system.commands;
-        commands.last += 1;
-        let (ticket, device) = (commands.last, command.device.clone());
+    /// A device is to do something; `Turn::on_command_end` says under this number what became of it, at once or later.
+    pub(super) fn command(&mut self, ticket: u64, command: Command) {
+        let (commands, device) = (&mut self.system.commands, command.device.clone());
         commands.there.insert(ticket, Row { command, asked_at: self.now.mono });
         let is_first = !commands.held.contains_key(&device);
         commands.held.entry(device.clone()).or_default().push_back(ticket);
         if is_first {
             self.send_next(&device);
         }
-        ticket
     }
 
     /// The commands of a device leave, up to one that has to wait.
@@ -130,6 +127,6 @@ impl Turn<'_> {
             let entry = Entry { metadata: Some(metadata), response_time: Some(after_ms), ..Entry::new(kind, text) };
             self.log(&id, entry);
         }
-        self.on_command_end(ticket, end, after_ms);
+        self.on_command_end(ticket, &command.device, end);
     }
 }

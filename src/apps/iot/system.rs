@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::cloud::state::{Cloud, Phase};
 use super::command::Commands;
 use super::connection::{Connection, Kind};
+use super::controls::Controls;
 use super::credential::Credential;
 use super::device::Device;
 use super::local::state::Local;
@@ -42,6 +43,7 @@ pub(super) struct System {
     pub clouds: BTreeMap<Arc<str>, Cloud>,
     pub local: Local,
     pub commands: Commands,
+    pub controls: Controls,
     /// How many sockets read the log of a connection.
     pub readers: BTreeMap<Arc<str>, u32>,
     /// Devices that came and are nobody's, by what Shelly calls them.
@@ -100,6 +102,7 @@ impl System {
             clouds: BTreeMap::new(),
             local: Local::default(),
             commands: Commands::default(),
+            controls: Controls::new(settings),
             readers: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
             outbound: BTreeSet::new(),

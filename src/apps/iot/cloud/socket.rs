@@ -230,6 +230,10 @@ impl Turn<'_> {
         for account in accounts {
             let opens = self.will_open(&account);
             self.take_account(&account);
+            // What is on disk is how it was.
+            let id = self.system.of_credential(&account).map(|connection| connection.id.clone());
+            let connection = id.filter(|_| opens).and_then(|id| self.system.connections.get_mut(&id));
+            connection.into_iter().for_each(|connection| connection.status = Status::Disconnected);
             let can = self.system.credentials.get(&account).is_some_and(|it| it.status == Standing::Connected);
             if opens && can {
                 self.open(&account);

@@ -2,6 +2,8 @@
 
 mod browsers;
 mod cloud;
+mod commands;
 mod devices;
+mod local;
 mod shelly;
 pub(in crate::apps::iot) mod world;
