@@ -53,7 +53,7 @@ pub trait Choice: Send + Sync {
     /// The shelves it keeps blobs on.
     fn shelves(&self) -> Vec<ShelfSettings>;
 
-    /// Hosts that its settings name, as URLs or as `host` or `host:port`: they may be asked and dialled wherever they lead.
+    /// Hosts that its settings name, as URLs, as `host` or `host:port`, or as networks: they may be asked and dialled wherever they lead.
     fn hosts(&self) -> Vec<String>;
 
     /// A copy.

@@ -16,8 +16,9 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// `named` are URLs, or hosts with or without a port; what is neither names nobody.
-    pub(super) fn new(allow: Vec<IpNet>, named: &[String]) -> Judge {
+    /// `named` are URLs, hosts with or without a port, or networks; what is none of them names nobody.
+    pub(super) fn new(mut allow: Vec<IpNet>, named: &[String]) -> Judge {
+        allow.extend(named.iter().filter_map(|text| text.parse::<IpNet>().ok()));
         Judge { allow, named: named.iter().filter_map(|text| host_of(text)).collect() }
     }
 
@@ -221,6 +222,14 @@ mod tests {
             check(&[], service, false);
             check(&[net], service, false);
             check(&[&format!("{service}/{}", if service.contains(':') { 128 } else { 32 })], service, true);
+        }
+    }
+
+    #[test]
+    fn a_network_that_the_configuration_names_is_as_good_as_listed() {
+        let judge = Judge::new(Vec::new(), &["10.1.0.0/16".to_owned(), "169.254.0.0/16".to_owned()]);
+        for (address, may) in [("10.1.2.3", true), ("10.2.0.1", false), ("169.254.169.254", false)] {
+            assert_eq!(judge.permits(address.parse().unwrap()), may, "{address}");
         }
     }
 

@@ -28,6 +28,10 @@ impl Turn<'_> {
     /// The commands of a device leave, up to one that has to wait.
     fn send_next(&mut self, device: &Arc<str>) {
         while let Some(ticket) = self.system.commands.held.get(device).and_then(|held| held.front()).copied() {
+            // It has been asked for, and waits there for its turn.
+            if self.system.agenda.has(&Due::Command(ticket)) {
+                return;
+            }
             let Some(command) = self.system.commands.there.get(&ticket).map(|row| row.command.clone()) else {
                 self.leaves(device, ticket);
                 continue;

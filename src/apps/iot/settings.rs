@@ -84,7 +84,7 @@ settings! {
         token_refresh_lead_s: u64 = 300, int(1..=86_400, "seconds"), "The cloud's token is renewed so long before its end.";
         http_interval_ms: u64 = 1_000, int(10..=HOUR_MS, "milliseconds"), "Between two HTTP requests of one account of the cloud.";
         device_ping_ms: u64 = 20_000, int(10..=HOUR_MS, "milliseconds"), "Sockets of devices are pinged this often; two misses end them.";
-        lan_networks: Vec<String> = Vec::new(), list(networks), "Networks in which devices may be dialled; empty: none.";
+        lan_networks: Vec<String> = Vec::new(), list(networks), "Networks in which devices may be dialled, and asked, whatever upstream.allow says; empty: none.";
         state_timeout_ms: u64 = 0, int(0..=DAY_MS, "milliseconds"), "A device that said nothing for this long counts as offline; 0: never.";
         consumption_timeout_ms: u64 = 0, int(0..=DAY_MS, "milliseconds"),
             "Consumption that was not said again within this is not valid any more; 0: it stays.";
@@ -116,12 +116,12 @@ impl Settings {
         Hosts { patterns: &self.cloud_hosts, allow_insecure: self.allow_insecure_upstream }
     }
 
-    /// Hosts that may be asked wherever they lead.
+    /// Hosts that may be asked wherever they lead, and networks.
     pub(super) fn hosts(&self) -> Vec<String> {
         let urls = [&self.cloud_login_url, &self.bridge_url];
         let named = urls.into_iter().filter(|url| !url.is_empty()).cloned();
         let plain = self.cloud_hosts.iter().filter(|host| !host.starts_with("*.")).cloned();
-        named.chain(plain).collect()
+        named.chain(plain).chain(self.lan_networks.iter().cloned()).collect()
     }
 }
 

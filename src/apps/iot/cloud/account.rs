@@ -101,6 +101,7 @@ impl Turn<'_> {
             };
         }
         self.shut(&id, "manual_stop");
+        self.drop_acts(&id);
         let created_at = self.system.credentials.get(&id).map_or(now, |credential| credential.created_at);
         // One account of an e-mail: those that have none are told apart by their own ids.
         let email = if joining.email.is_empty() { id.as_ref() } else { &*joining.email };
@@ -149,6 +150,8 @@ impl Turn<'_> {
     /// An account goes, with its connection; its devices stay.
     pub(in super::super) fn leave_account(&mut self, account: &Arc<str>) {
         self.shut(account, "manual_stop");
+        self.drop_acts(account);
+        self.syncs_end(account, Err((502, "the account is gone")));
         self.system.clouds.remove(account);
         for device in self.system.devices.values_mut() {
             if device.credential.as_ref() == Some(account) {

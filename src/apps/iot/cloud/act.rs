@@ -117,6 +117,24 @@ impl Turn<'_> {
         }
     }
 
+    /// Whatever is being done to it, and waits, comes to nothing: the account is another one, or gone.
+    pub(super) fn drop_acts(&mut self, account: &Arc<str>) {
+        let acts = self.system.clouds.get_mut(account).map(|cloud| std::mem::take(&mut cloud.acts));
+        for (action, by) in acts.into_iter().flatten() {
+            self.answer_act(account, action, &by, Err("the account is not what it was"));
+        }
+    }
+
+    /// Opens what is to be open, for somebody who begins to watch; how many connections are open.
+    pub(in super::super) fn monitor(&mut self) -> usize {
+        let is_wanted = |account: &&Arc<str>| self.will_open(account);
+        let accounts: Vec<Arc<str>> = self.system.clouds.keys().filter(is_wanted).cloned().collect();
+        for account in &accounts {
+            self.open(account);
+        }
+        self.system.connections.values().filter(|connection| connection.is_upstream() && connection.is_open()).count()
+    }
+
     fn acted(&self, account: &Arc<str>) -> Option<Action> {
         let cloud = self.system.clouds.get(account).filter(|cloud| cloud.acting)?;
         cloud.acts.front().map(|(action, _)| *action)

@@ -57,6 +57,12 @@ impl Turn<'_> {
         self.fx.open(link, Dial::WebSocket(WebSocketDial { open_timeout_ms, terms, ..WebSocketDial::new(url) }));
     }
 
+    /// Where the socket of an account is, to be shown: without what opens it.
+    pub(in super::super) fn address_of(&self, account: &str) -> Option<String> {
+        let host = self.system.clouds.get(account)?.host.as_ref()?;
+        socket::address(host, self.settings.cloud_ws_port, "").map(|(_, shown)| shown)
+    }
+
     /// Something happens to a link that an account has dialled.
     pub(in super::super) fn on_cloud_link(&mut self, account: &Arc<str>, link: Token, event: LinkEvent) {
         let is_its = self.system.clouds.get(account).is_some_and(|cloud| cloud.link() == Some(link));

@@ -78,9 +78,9 @@ impl FromRow for Unfinished {
     }
 }
 
-/// Systems with credentials, or with devices that counted as online when the process ended.
+/// Systems with credentials, with devices that counted as online when the process ended, or with some that are dialled.
 pub(crate) const UNFINISHED: &str = "
-SELECT systemId FROM iot_credentials UNION SELECT systemId FROM iot_devices WHERE online = 1
+SELECT systemId FROM iot_credentials UNION SELECT systemId FROM iot_devices WHERE online = 1 OR deviceIp IS NOT NULL
 ORDER BY systemId LIMIT 100000";
 
 /// Entries of the audit about a system, the newest first; an empty action: all. The store's own table has no column for a system: details

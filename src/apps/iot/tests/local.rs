@@ -227,6 +227,7 @@ fn a_device_in_a_listed_network_is_dialled_and_must_be_itself() {
         &json!({"id": told[0]["id"], "src": "shellyplusplugs-aabbccddee07", "result": {"switch:0": {"output": true}}}),
     );
     assert_eq!(world.hears(watcher, "device-update")["relayOn"], true);
+    world.heard(watcher);
     world.link_ends(link, LinkEnd::Silent);
     assert_eq!(world.hears(watcher, "device-offline-status")["reason"], "device_ws_closed");
     world.pass(5_000);

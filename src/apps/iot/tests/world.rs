@@ -10,6 +10,7 @@ use crate::app::event::{Args, Event};
 use crate::app::identity::{AuthMethod, AuthMode, AuthSettings, Claims, Identity};
 use crate::app::kit::ack::Fail;
 use crate::app::sql::Statement;
+use crate::apps::iot::cloud::asked::Action;
 use crate::apps::iot::device::{Device, Source};
 use crate::apps::iot::report::{About, Report};
 use crate::apps::iot::settings::Settings;
@@ -113,6 +114,11 @@ impl World {
 /// What comes from outside, as an event: a status of a device, or that it came or went.
 pub(in crate::apps::iot) fn report(turn: &mut Turn<'_>, event: &Event) -> Result<Value, Fail> {
     let said: Value = event.args.parse(0).unwrap();
+    if let Some(action) = said["act"].as_str() {
+        let account = said["account"].as_str().unwrap().into();
+        turn.act(&account, Action::of(action).unwrap(), None);
+        return Ok(json!({}));
+    }
     let id = ShellyId::parse(said["id"].as_str().unwrap()).unwrap();
     let source = match said["source"].as_str() {
         Some("direct") => Source::Direct,
