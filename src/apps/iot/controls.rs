@@ -1,4 +1,4 @@
-//! Who waits for commands: for each asking the devices that are to do something, what came of each, and how it is answered.
+//! Askings: the devices that somebody wants to do something, what came of each, and how the one who waits is answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) struct Ended {
     pub after_ms: u64,
 }
 
-/// Who waits, and how it is answered.
+/// The one who waits, and how it is answered.
 #[derive(Clone, Debug)]
 pub(super) enum Waiter {
     Socket {

@@ -1,6 +1,6 @@
 //! The way of a command, from the asking to the one end: over the device's own socket, else its account's socket, else by HTTP with a key.
-//! A device's commands leave in the order in which they were asked, and none is sent twice. Who asked, and how that is answered, is
-//! known elsewhere, by the command's number.
+//! A device's commands leave in the order in which they were asked, and none is sent twice. The asker, and how it is answered, is known
+//! elsewhere, by the command's number.
 
 use std::sync::Arc;
 

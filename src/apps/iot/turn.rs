@@ -27,11 +27,11 @@ pub(super) struct Shared {
     pub next_token: u64,
     pub draining: bool,
     pub keyring: Keyring,
-    /// Whose links are, and the systems of these.
+    /// The system of each link, and its other end.
     pub links: BTreeMap<LinkId, (Arc<str>, Peer)>,
 }
 
-/// Who is at the other end of a link.
+/// The other end of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Peer {
     /// The cloud of an account.

@@ -18,7 +18,7 @@ pub(crate) enum Action {
     RefreshToken,
 }
 
-/// Who asks, and in which form it is answered. `None`: the process itself, for somebody who waits for nothing.
+/// The one who asks, and in which form it is answered. `None`: the process itself, which waits for nothing.
 pub(crate) type By = Option<Asked>;
 
 /// Somebody who asks by HTTP.

@@ -13,6 +13,7 @@ use crate::apps::iot::wire::socket::{Device, Incoming};
 use crate::apps::iot::wire::status::Reading;
 
 impl Turn<'_> {
+    /// A message has come.
     pub(super) fn on_message(&mut self, account: &Arc<str>, message: &LinkMessage) {
         self.has_come(account);
         let text = match message {
@@ -117,4 +118,5 @@ pub(super) fn generation(word: &str) -> Option<u8> {
 
 /// Of a message that is taken in.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// The reason where a cloud says that a device came or went.
 pub(super) const ONLINE_EVENT: &str = "shelly_online_event";

@@ -29,6 +29,7 @@ pub(in super::super) struct Synced {
 }
 
 impl Turn<'_> {
+    /// The devices of an account have come, or not.
     pub(super) fn on_all_status(&mut self, account: &Arc<str>, result: &Result<Fetched, FetchError>) {
         match http::read_all_status(result) {
             Ok(listed) => self.on_listed(account, &listed),

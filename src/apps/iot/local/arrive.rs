@@ -106,4 +106,5 @@ const SUBPROTOCOL: &str = "json-rpc";
 const SILENT_MS: u64 = 60_000;
 /// Of a frame; larger than what is taken in, as of a cloud.
 const FRAME_BYTES_MAX: usize = 512 * 1024;
+/// The reason where a device's own socket is over.
 pub(super) const CLOSED: &str = "device_ws_closed";

@@ -1,4 +1,4 @@
-//! What devices say on their sockets. Who a device is, it says itself in every frame; the first one decides whose socket it is.
+//! What devices say on their sockets. Every frame names its device; the first one decides whose socket it is.
 
 use serde_json::{Map, Value};
 
@@ -14,6 +14,7 @@ use crate::apps::iot::wire::rpc::{self, Frame, Notification};
 use crate::apps::iot::wire::status::Reading;
 
 impl Turn<'_> {
+    /// A message has come on the socket of a device.
     pub(super) fn on_frame(&mut self, link: LinkId, message: &LinkMessage) {
         if message.len() > FRAME_BYTES_MAX {
             return self.shared.counts.status(Source::Direct, Became::Oversize);

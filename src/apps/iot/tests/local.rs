@@ -230,7 +230,7 @@ fn a_device_in_a_listed_network_is_dialled_and_must_be_itself() {
     world.heard(watcher);
     world.link_ends(link, LinkEnd::Silent);
     assert_eq!(world.hears(watcher, "device-offline-status")["reason"], "device_ws_closed");
-    world.pass(5_000);
+    world.pass(7_500);
     assert!(world.dialled().is_some(), "it is dialled again");
 }
 
