@@ -4,10 +4,12 @@ use super::connection::{Connection, Status};
 use super::credential::Credential;
 use super::device::Device;
 use super::tables;
+use super::tables::logs;
 use super::tables::outbound::Hash;
 use super::turn::Turn;
 use super::waiting::{Due, Wait};
 use crate::app::job::{Job, JobError, Outcome};
+use crate::base::time::WallMillis;
 
 impl Turn<'_> {
     /// The system's timer is due.
@@ -20,6 +22,7 @@ impl Turn<'_> {
                 Due::Tell(number) => self.tell_device(number),
                 Due::Silent(number) => self.on_silence(number),
                 Due::Consumption(number) => self.on_old_consumption(number),
+                Due::Retention => self.forget_old_logs(),
                 Due::Snapshot(socket) => self.tell_snapshot(socket),
                 Due::Cloud(account, step) => self.on_cloud_due(&account, step),
                 Due::Command(ticket) => self.on_command_due(ticket),
@@ -79,6 +82,7 @@ impl Turn<'_> {
             }
         }
         self.settle_devices();
+        self.system.agenda.put(self.now.mono + RETENTION_FIRST_MS, Due::Retention);
         self.start_clouds();
         self.dial_devices();
         if self.system.seats.values().any(|seat| seat.joined) {
@@ -90,12 +94,24 @@ impl Turn<'_> {
         }
     }
 
+    /// Rows of logs that are too old go, by and by.
+    fn forget_old_logs(&mut self) {
+        self.system.agenda.put(self.now.mono + RETENTION_MS, Due::Retention);
+        let days = u64::from(self.settings.log_retention_days);
+        if days > 0 {
+            let before = WallMillis(self.now.wall.0.saturating_sub(days * DAY_MS));
+            self.save(logs::forget_old(&self.system.name.clone(), before));
+        }
+    }
+
     /// A job has come back.
     pub(super) fn on_done(&mut self, wait: Wait, outcome: &Outcome) {
         self.system.jobs = self.system.jobs.saturating_sub(1);
         match wait {
             Wait::System => self.on_system(outcome),
             Wait::Flush(batch) => self.on_flushed(batch, outcome),
+            Wait::Read(reading) => self.on_read(&reading, outcome),
+            Wait::Stored(storing) => self.on_stored(*storing, outcome),
             Wait::Cloud(account, http) => self.on_call(&account, http, outcome),
             Wait::Join(join) => self.on_join_answer(join, outcome),
             Wait::First(device, ask) => self.on_first(&device, ask, outcome),
@@ -108,6 +124,7 @@ impl Wait {
     pub(super) fn question(&self, system: &str) -> Option<Job> {
         match self {
             Wait::System => Some(Job::Read(tables::system(system))),
+            Wait::Read(reading) => Some(Job::Read(reading.questions.clone())),
             _ => None,
         }
     }
@@ -115,3 +132,7 @@ impl Wait {
 
 /// How long a system that could not be read waits for another try.
 const RELOAD_MS: u64 = 500;
+/// When old rows go first, and how often afterwards.
+const RETENTION_FIRST_MS: u64 = 60_000;
+const RETENTION_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;

@@ -13,7 +13,7 @@ use super::payload::named;
 use super::system::{Seat, fresh_id, room_of_logs};
 use super::turn::Turn;
 use super::waiting::{Dirty, Due};
-use super::who::{FORBIDDEN_SYSTEM, Rights, VALIDATION, fail, is_system, names_its_system};
+use super::who::{FORBIDDEN_SYSTEM, NOT_FOUND, Rights, VALIDATION, fail, is_system, names_its_system};
 use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
@@ -123,6 +123,31 @@ impl Turn<'_> {
         }
     }
 
+    /// `subscribe-logs`.
+    pub(super) fn on_subscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+        let asked = named(event, "connectionId")?.ok_or_else(|| fail(VALIDATION))?;
+        let found = self.system.connections.get_key_value(&*asked).map(|(id, _)| id.clone());
+        let connection = found.ok_or_else(|| fail(NOT_FOUND))?;
+        let Some(seat) = self.system.seats.get_mut(&event.socket) else { return Ok(json!({})) };
+        if seat.logs.len() >= LOGS_MAX {
+            return Err(fail(VALIDATION));
+        }
+        if seat.logs.insert(connection.clone()) {
+            *self.system.readers.entry(connection.clone()).or_default() += 1;
+            self.fx.join(event.socket, room_of_logs(&connection));
+        }
+        Ok(json!({ "connectionId": connection }))
+    }
+
+    /// `unsubscribe-logs`.
+    pub(super) fn on_unsubscribe(&mut self, event: &Event) -> Result<Value, Fail> {
+        let asked = named(event, "connectionId")?.ok_or_else(|| fail(VALIDATION))?;
+        let seat = self.system.seats.get_mut(&event.socket);
+        let connection = seat.and_then(|seat| seat.logs.take(&*asked)).ok_or_else(|| fail(NOT_FOUND))?;
+        self.stop_reading(event.socket, &connection);
+        Ok(json!({ "connectionId": connection }))
+    }
+
     /// A socket reads the log of a connection no longer.
     pub(super) fn stop_reading(&mut self, socket: SocketRef, connection: &Arc<str>) {
         self.fx.push(Effect::Leave { socket, room: room_of_logs(connection) });
@@ -201,4 +226,6 @@ impl Turn<'_> {
 pub(super) const DEFAULT_SYSTEM: &str = "default";
 /// Devices of one part of a snapshot, and the pause before the next.
 const SNAPSHOT_DEVICES: usize = 500;
+/// Logs that one socket reads.
+const LOGS_MAX: usize = 64;
 const SNAPSHOT_PAUSE_MS: u64 = 20;

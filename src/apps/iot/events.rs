@@ -3,9 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::device::DEVICE_UPDATE;
-use super::payload::TEXT_CHARS_MAX;
+use super::http::NAME_CHARS_MAX;
+use super::payload::{TEXT_CHARS_MAX, object, text};
 use super::system::room_of;
 use super::turn::Turn;
+use super::waiting::Dirty;
 use super::who::{
     DEVICE_NOT_FOUND, FORBIDDEN, FORBIDDEN_SYSTEM, Level, PAYLOAD_TOO_LARGE, RATE_LIMITED, UNKNOWN_EVENT, VALIDATION,
     fail, is_system, system_of,
@@ -43,6 +45,9 @@ impl Events for Table {
             answer: Answer::Event("test-response"),
             ..row(TEST_MESSAGE, Level::Viewer, Run::Now(|turn, event| turn.on_test(event)))
         },
+        row("subscribe-logs", Level::Operator, Run::Now(|turn, event| turn.on_subscribe(event))),
+        row("unsubscribe-logs", Level::Operator, Run::Now(|turn, event| turn.on_unsubscribe(event))),
+        row("rename-device", Level::Admin, Run::Now(|turn, event| turn.on_rename(event))),
         row("broadcast-to-system", Level::Viewer, Run::Now(|turn, event| turn.on_broadcast(event))),
         row("control-device", Level::Operator, Run::Later(|turn, event| turn.on_control(event))),
         row("control-devices", Level::Operator, Run::Later(|turn, event| turn.on_control_many(event))),
@@ -127,6 +132,21 @@ impl Turn<'_> {
         self.fx.emit(event.socket, DEVICE_UPDATE, &device.view().told(self.now.wall, "manual"));
         self.ask_state(&id);
         Ok(json!({}))
+    }
+
+    /// `rename-device`.
+    fn on_rename(&mut self, event: &Event) -> Result<Value, Fail> {
+        let said = object(event)?;
+        let (asked, name) = (text(&said, "deviceId", TEXT_CHARS_MAX)?, text(&said, "name", NAME_CHARS_MAX)?);
+        let now = self.now.wall;
+        let device = self.system.find_mut(asked).ok_or_else(|| fail(DEVICE_NOT_FOUND))?;
+        (device.name, device.updated_at) = (name.into(), now);
+        let id = device.id.clone();
+        self.touch(Dirty::Device(id.clone()));
+        self.tell(&id, "manual");
+        let actor = self.system.seats.get(&event.socket).map(|seat| seat.actor.clone()).unwrap_or_default();
+        self.audit(&actor, "device-rename", &id, "success", &json!({ "name": name }));
+        Ok(json!({"deviceId": id, "name": name}))
     }
 
     /// `broadcast-to-system`: a service tells a room something, unchanged.

@@ -9,6 +9,7 @@
 
 #![allow(dead_code)]
 
+mod actions;
 mod agenda;
 mod alarm;
 mod cloud;
@@ -21,6 +22,7 @@ mod counters;
 pub(crate) mod credential;
 pub(crate) mod device;
 mod events;
+pub(crate) mod http;
 mod local;
 mod log;
 mod order;
@@ -55,10 +57,12 @@ use crate::app::settings::Chosen;
 use crate::app::sql::Statement;
 use crate::app::table::Row;
 use crate::app::{Application, Asked, AuthFailure, Context, Entity, Home, Refusal, Tally, Token};
+use crate::base::time::Millis;
 
 /// Its line in the table of applications.
 pub const ROW: Row = Row {
     tables: Some(&tables::TABLES),
+    http: http::HTTP,
     metrics: counters::METRICS,
     links: local::PATHS,
     ..Row::new("iot", "Smart plugs of clinics: their state, and who may switch them.", &["/iot"], || {
@@ -86,13 +90,13 @@ impl Iot {
     pub fn new(settings: Settings) -> Iot {
         let shared = Shared::new(&settings);
         let mut iot = Iot { settings, systems: BTreeMap::new(), timers: BTreeMap::new(), shared, look: None };
-        iot.make("");
+        iot.make("", Millis(0));
         iot
     }
 
-    fn make(&mut self, name: &str) {
+    fn make(&mut self, name: &str, now: Millis) {
         let timer = self.shared.token();
-        let system = System::new(name, timer, &self.settings);
+        let system = System::new(name, timer, now, &self.settings);
         self.timers.insert(timer.0, system.name.clone());
         self.systems.insert(system.name.clone(), system);
     }
@@ -210,7 +214,7 @@ impl Application for Iot {
 
     fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
         self.forget_idle();
-        self.make(&entity.0);
+        self.make(&entity.0, cx.now.mono);
         self.turn(cx, &entity.0, fx, |turn| turn.on_system(&outcome));
     }
 
@@ -233,6 +237,9 @@ impl Application for Iot {
             }
             AppInput::Link { link, event } => self.on_link(cx, link, event, fx),
             AppInput::Done { token, outcome } => self.on_done(cx, token, &outcome, fx),
+            AppInput::Call { req, call } => {
+                self.turn(cx, &system, fx, |turn| turn.on_http_call(req, &call));
+            }
             AppInput::Draining => {
                 self.shared.draining = true;
                 let systems: Vec<Arc<str>> = self.systems.keys().cloned().collect();

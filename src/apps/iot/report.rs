@@ -9,7 +9,7 @@ use super::counters::Became;
 use super::device::{DEVICE_UPDATE, Device, LastKnown, OFFLINE_STATUS, Source, Values};
 use super::log::Entry;
 use super::settings::Detail;
-use super::system::Unclaimed;
+use super::system::{Held, Unclaimed};
 use super::turn::Turn;
 use super::waiting::{Dirty, Due};
 use super::wire::id::ShellyId;
@@ -62,7 +62,12 @@ impl Turn<'_> {
 
     fn take_report(&mut self, report: &Report<'_>) -> Became {
         let Some(device) = self.system.find_mut(report.id.as_str()) else {
+            let credential = report.credential.cloned();
+            let held = Held { source: report.source, credential, reading: report.reading.clone() };
             self.note_unclaimed(report.id, report.ip);
+            if let Some(unclaimed) = self.system.unclaimed.get_mut(report.id.as_str()) {
+                unclaimed.held = Some(Box::new(held));
+            }
             return Became::Unmapped;
         };
         let (now, was_online) = (self.now, device.online);
@@ -152,6 +157,27 @@ impl Turn<'_> {
         }
     }
 
+    /// A device that was nobody's is claimed: what its source has said of it counts.
+    pub(super) fn take_held(&mut self, id: &Arc<str>) {
+        let Some(shelly) = self.system.devices.get(id).and_then(|device| ShellyId::parse(&device.shelly_id)) else {
+            return;
+        };
+        let Some(Unclaimed { ip, held: Some(held), .. }) = self.system.unclaimed.remove(shelly.as_str()) else {
+            return;
+        };
+        let Held { source, credential, reading } = *held;
+        let (credential, about) = (credential.as_ref(), About::default());
+        self.report(&Report { source, id: &shelly, reading: &reading, whole: true, about, credential, bytes: 0, ip });
+    }
+
+    /// A source does not hold a device of nobody any more.
+    fn drop_held(&mut self, source: Source, credential: &str) {
+        let is_gone = |held: &Held| held.source == source && held.credential.as_deref() == Some(credential);
+        for it in self.system.unclaimed.values_mut() {
+            it.held = it.held.take().filter(|held| !is_gone(held));
+        }
+    }
+
     /// Whatever held it: the device has said, or an answer about it has, that it is not there.
     pub(super) fn lose_all(&mut self, id: &Arc<str>, reason: &str) {
         let Some(device) = self.system.devices.get_mut(id) else { return };
@@ -166,6 +192,7 @@ impl Turn<'_> {
         for id in ids {
             self.lose(&id, source, reason);
         }
+        self.drop_held(source, credential);
     }
 
     fn goes_offline(&mut self, id: &Arc<str>, reason: &str) {
@@ -223,7 +250,7 @@ impl Turn<'_> {
                 self.system.unclaimed.remove(&oldest);
             }
         }
-        self.system.unclaimed.insert(id.as_str().into(), Unclaimed { ip, first_seen: now, last_seen: now });
+        self.system.unclaimed.insert(id.as_str().into(), Unclaimed { ip, first_seen: now, last_seen: now, held: None });
     }
 
     fn log_status(&mut self, id: &Arc<str>, report: &Report<'_>) {

@@ -10,11 +10,12 @@ use super::command::Commands;
 use super::connection::{Connection, Kind};
 use super::controls::Controls;
 use super::credential::Credential;
-use super::device::Device;
+use super::device::{Device, Source};
 use super::local::state::Local;
 use super::settings::Settings;
 use super::waiting::{Due, UNSAVED, Unsaved};
 use super::who::Rights;
+use super::wire::status::Reading;
 use crate::app::Token;
 use crate::app::effect::Room;
 use crate::app::kit::agenda::{Agenda, Timer};
@@ -22,7 +23,7 @@ use crate::app::kit::audit::Actor;
 use crate::app::kit::rate::{Buckets, Meter};
 use crate::base::ids::{Sid, SocketRef};
 use crate::base::rng::Rng;
-use crate::base::time::WallMillis;
+use crate::base::time::{Millis, WallMillis};
 
 /// One system: a clinic's devices and the people who watch them. The one without a name is of those who have named none yet.
 pub(super) struct System {
@@ -55,10 +56,10 @@ pub(super) struct System {
     pub agenda: Agenda<Due>,
     pub timer: Timer,
     pub unsaved: Unsaved,
+    /// Since when it is in memory.
+    pub since: Millis,
     /// What is stored of it has been read.
     pub is_loaded: bool,
-    /// Log rows that wait to be written.
-    pub unsaved_logs: usize,
     /// Jobs whose outcome it waits for.
     pub jobs: usize,
 }
@@ -84,10 +85,20 @@ pub(super) struct Unclaimed {
     pub ip: Option<IpAddr>,
     pub first_seen: WallMillis,
     pub last_seen: WallMillis,
+    /// The last that came of it, from a source that still holds it: it is online as soon as it is claimed.
+    pub held: Option<Box<Held>>,
+}
+
+/// What is known of a device of nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub source: Source,
+    pub credential: Option<Arc<str>>,
+    pub reading: Reading,
 }
 
 impl System {
-    pub(super) fn new(name: &str, timer: Token, settings: &Settings) -> System {
+    pub(super) fn new(name: &str, timer: Token, since: Millis, settings: &Settings) -> System {
         System {
             name: Arc::from(name),
             room: room_of(name),
@@ -110,8 +121,8 @@ impl System {
             agenda: Agenda::default(),
             timer: Timer::new(timer),
             unsaved: Unsaved::new(UNSAVED),
+            since,
             is_loaded: false,
-            unsaved_logs: 0,
             jobs: 0,
         }
     }

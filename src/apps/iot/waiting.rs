@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cloud::asked::Join;
 use super::cloud::state::{Http, Step};
+use super::http::stored::{Reading, Storing};
 use super::local::state::Ask;
 use crate::app::kit::backoff::Growth;
 use crate::app::kit::saving::{Batch, Bounds, Saving};
@@ -40,6 +41,10 @@ pub(super) enum Wait {
     Cloud(Arc<str>, Http),
     /// An account that somebody brings.
     Join(Join),
+    /// Questions of a call.
+    Read(Box<Reading>),
+    /// A write of a call.
+    Stored(Box<Storing>),
     /// A device of the first generation.
     First(Arc<str>, Ask),
 }
@@ -57,6 +62,8 @@ pub(super) enum Due {
     Silent(u32),
     /// Its consumption is not valid any more.
     Consumption(u32),
+    /// Old rows of logs go.
+    Retention,
     /// The rest of a snapshot, to a socket.
     Snapshot(SocketRef),
     /// Something of an account.

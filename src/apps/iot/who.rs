@@ -91,7 +91,7 @@ pub(super) fn admit(
         Ok(identity) if identity.method == AuthMethod::Dev => Ok(identity),
         Ok(identity) if system_of(&identity).is_some_and(is_system) => Ok(identity),
         Ok(identity) if system_of(&identity).is_none() && Rights::of(&identity).service => Ok(identity),
-        Ok(_) => Err(refusal("NO_SYSTEM")),
+        Ok(_) => Err(refusal(NO_SYSTEM)),
         Err(AuthFailure::Missing) if settings.is_open_to(origin) => Ok(std::sync::Arc::new(guest().into())),
         Err(_) => Err(refusal(UNAUTHENTICATED)),
     }
@@ -130,6 +130,7 @@ macro_rules! codes {
 
 codes! {
     UNAUTHENTICATED "No autorizado";
+    NO_SYSTEM "Acceso denegado";
     FORBIDDEN "Acceso denegado";
     FORBIDDEN_SYSTEM "Acceso denegado a este sistema";
     VALIDATION "Datos inválidos";

@@ -111,6 +111,11 @@ pub(crate) fn delete_old(system: &str, before: WallMillis) -> Statement {
     Statement::new(DELETE_OLD).bind(system).bind(before)
 }
 
+/// The same where nobody asks which.
+pub(crate) fn forget_old(system: &str, before: WallMillis) -> Statement {
+    Statement::new(FORGET_OLD).bind(system).bind(before)
+}
+
 /// The oldest rows of a connection beyond `kept` go.
 pub(crate) fn delete_beyond(system: &str, connection: &str, kept: u64) -> Statement {
     Statement::new(DELETE_BEYOND).bind(system).bind(connection).bind(kept)
@@ -202,6 +207,9 @@ pub(crate) const DELETE_ALL: &str = "DELETE FROM iot_logs WHERE systemId = ?1 RE
 
 /// See [`delete_old`].
 pub(crate) const DELETE_OLD: &str = "DELETE FROM iot_logs WHERE systemId = ?1 AND createdAt < ?2 RETURNING id";
+
+/// See [`forget_old`].
+pub(crate) const FORGET_OLD: &str = "DELETE FROM iot_logs WHERE systemId = ?1 AND createdAt < ?2";
 
 /// See [`delete_beyond`].
 pub(crate) const DELETE_BEYOND: &str = "

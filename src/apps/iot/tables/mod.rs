@@ -36,6 +36,7 @@ pub(crate) const TABLES: Tables = Tables {
         logs::DELETE,
         logs::DELETE_ALL,
         logs::DELETE_OLD,
+        logs::FORGET_OLD,
         logs::DELETE_BEYOND,
         logs::STATS,
         logs::TIMES,

@@ -5,5 +5,7 @@ mod cloud;
 mod commands;
 mod devices;
 mod local;
+mod rest;
+mod rest_devices;
 mod shelly;
 pub(in crate::apps::iot) mod world;

@@ -9,6 +9,7 @@ use crate::app::AuthFailure;
 use crate::app::event::{Args, Event};
 use crate::app::identity::{AuthMethod, AuthMode, AuthSettings, Claims, Identity};
 use crate::app::kit::ack::Fail;
+use crate::app::route::Call;
 use crate::app::sql::Statement;
 use crate::apps::iot::cloud::asked::Action;
 use crate::apps::iot::device::{Device, Source};
@@ -155,4 +156,25 @@ pub(super) fn identity(system: &str, role: &str) -> Arc<Identity> {
 
 pub(super) fn auth() -> AuthSettings {
     AuthSettings { mode: AuthMode::Jwt, jwt_secret: Secret::new("k".repeat(32)), ..AuthSettings::default() }
+}
+
+impl World {
+    /// Somebody of a system asks by HTTP: status and body of the answer, if there is one yet.
+    pub(super) fn rest(&mut self, who: (&str, &str), method: &str, target: &str, body: Value) -> (u16, Value) {
+        let identity = Some(identity(who.0, who.1));
+        self.rest_with(method, target, |call| {
+            call.identity = identity;
+            call.user_agent = "UA".to_owned();
+            if !body.is_null() {
+                call.body = body.to_string().into();
+            }
+        })
+    }
+
+    /// A call that says something else.
+    pub(super) fn rest_with(&mut self, method: &str, target: &str, say: impl FnOnce(&mut Call)) -> (u16, Value) {
+        self.replies.clear();
+        self.requests_with(&crate::apps::iot::ROW, method, &format!("/iot{target}"), say);
+        self.replies.pop().unwrap_or_default()
+    }
 }
