@@ -7,8 +7,6 @@
 //!
 //! What is told goes out at once; rows follow, the newest of each device. Nothing is shown that no device has said.
 
-#![allow(dead_code)]
-
 mod actions;
 mod agenda;
 mod alarm;
@@ -104,9 +102,8 @@ impl Iot {
     /// Runs one turn of a system that is in memory; `false` if it is not.
     fn turn(&mut self, cx: &mut Context<'_>, system: &str, fx: &mut Effects, run: impl FnOnce(&mut Turn<'_>)) -> bool {
         let Some(system) = self.systems.get_mut(system) else { return false };
-        let Context { now, rng, authenticator } = cx;
         let (settings, shared) = (&self.settings, &mut self.shared);
-        let mut turn = Turn { now: *now, rng, authenticator, settings, system, shared, fx };
+        let mut turn = Turn { now: cx.now, rng: cx.rng, settings, system, shared, fx };
         run(&mut turn);
         turn.finish();
         true

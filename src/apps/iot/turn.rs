@@ -12,7 +12,6 @@ use super::tables::{connections, credentials, devices};
 use super::waiting::{Dirty, Due, Wait};
 use super::wire::seal::Keyring;
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
-use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobErrorKind, Outcome};
 use crate::app::kit::saving::{Batch, Latest, Turned, When};
 use crate::app::link::LinkId;
@@ -57,7 +56,6 @@ impl Shared {
 pub(super) struct Turn<'a> {
     pub now: Now,
     pub rng: &'a mut Rng,
-    pub authenticator: &'a Authenticator,
     pub settings: &'a Settings,
     pub system: &'a mut System,
     pub shared: &'a mut Shared,

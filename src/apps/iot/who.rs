@@ -30,7 +30,6 @@ pub(super) struct Rights {
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     pub actor: Actor,
-    pub rights: Rights,
     pub req: ReqId,
 }
 

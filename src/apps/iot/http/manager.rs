@@ -89,10 +89,10 @@ pub(super) fn show_connections(turn: &Turn<'_>, outcome: &Outcome) -> Result<Rep
     let of_each = newest_of_each(&outcome.rows::<Log>(0)?);
     let shown = |connection: &Connection| {
         let credential = turn.system.credentials.get(&*connection.reference).filter(|_| connection.is_upstream());
-        let url = match (connection.kind, credential) {
-            (Kind::Shelly, Some(credential)) => socket_url(&credential.api_host, turn.settings.cloud_ws_port),
-            (Kind::Sockets, _) => "/api/socket".to_owned(),
-            _ => String::new(),
+        let url = match connection.kind {
+            Kind::Shelly => turn.address_of(&connection.reference).unwrap_or_default(),
+            Kind::Sockets => "/api/socket".to_owned(),
+            Kind::Custom | Kind::Test => String::new(),
         };
         let mut metadata = json!({"type": connection.kind.word()});
         if let Some(credential) = credential {
@@ -112,13 +112,6 @@ pub(super) fn show_connections(turn: &Turn<'_>, outcome: &Outcome) -> Result<Rep
     };
     let connections: Vec<Value> = turn.system.connections.values().map(shown).collect();
     Ok(good(&json!({ "connections": connections })))
-}
-
-/// Where the event socket of an account is, without its token.
-fn socket_url(api_host: &str, port: u16) -> String {
-    let url = url::Url::parse(api_host).ok();
-    let shown = url.and_then(|url| crate::apps::iot::wire::socket::address(&url, port, "")).map(|(_, shown)| shown);
-    shown.unwrap_or_default()
 }
 
 /// `POST /api/websocket/manager`.

@@ -166,11 +166,10 @@ impl Turn<'_> {
         let Some((_, level, run)) = WAYS.iter().find(|(known, ..)| *known == name) else {
             return Err(fail(super::who::NOT_FOUND).into());
         };
-        let rights = Rights::of(identity);
-        rights.reach(*level)?;
+        Rights::of(identity).reach(*level)?;
         let actor =
             Actor { sub: identity.sub().to_owned(), ip: call.ip.to_string(), user_agent: call.user_agent.clone() };
-        run(self, &Ask { asker: Asker { actor, rights, req }, call })
+        run(self, &Ask { asker: Asker { actor, req }, call })
     }
 }
 

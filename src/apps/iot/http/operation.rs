@@ -25,9 +25,9 @@ pub(super) fn init(turn: &mut Turn<'_>, _: &Ask<'_>) -> Answer {
     Ok(Some(done(INIT, &json!({ "connections": open(turn) }))))
 }
 
-/// `/api/socket/start-monitoring`: what should be connected is begun already when a system is in memory.
+/// `/api/socket/start-monitoring`.
 pub(super) fn monitor(turn: &mut Turn<'_>, _: &Ask<'_>) -> Answer {
-    Ok(Some(done(MONITORING, &json!({ "connections": open(turn) }))))
+    Ok(Some(done(MONITORING, &json!({ "connections": turn.monitor() }))))
 }
 
 fn open(turn: &Turn<'_>) -> usize {
@@ -75,13 +75,13 @@ pub(super) fn revoked(turn: &mut Turn<'_>, actor: &Actor) -> Reply {
 
 /// `GET /api/shelly/unclaimed`.
 pub(super) fn unclaimed(turn: &mut Turn<'_>, _: &Ask<'_>) -> Answer {
-    let row = |(id, it): (&Box<str>, &crate::apps::iot::system::Unclaimed)| {
+    let rows = turn.system.unclaimed.iter().map(|(id, it)| {
         json!({
-            "shellyDeviceId": &**id, "ip": it.ip.map(|ip| ip.to_string()), "firstSeen": it.first_seen.to_string(),
+            "shellyDeviceId": id, "ip": it.ip.map(|ip| ip.to_string()), "firstSeen": it.first_seen.to_string(),
             "lastSeen": it.last_seen.to_string(),
         })
-    };
-    let rows: Vec<Value> = turn.system.unclaimed.iter().map(row).collect();
+    });
+    let rows: Vec<Value> = rows.collect();
     Ok(Some(good(&json!(rows))))
 }
 
