@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::shelly::{ALL_STATUS, devices, key, settings};
+use super::shelly::{ALL_STATUS, LOGIN, devices, jwt, key, settings};
 use super::world::{D1, D2, World};
 use crate::apps::iot::settings::Settings;
 
@@ -237,6 +237,44 @@ fn accounts_are_listed_without_a_secret() {
     let rows = "SELECT (SELECT count(*) FROM iot_credentials) + (SELECT count(*) FROM iot_connections) AS count";
     assert_eq!(world.count(rows), 0);
     assert_eq!(world.rest(VIEWER, "GET", "/api/shelly/credentials", Value::Null).1, json!([]));
+}
+
+#[test]
+fn an_account_is_brought_by_its_password_and_its_socket_opens() {
+    let mut world = World::with(settings());
+    let shelly = world.cloud();
+    let code = jwt(&json!({"user_api_url": "https://shelly-1-eu.shelly.cloud"}));
+    shelly.says(LOGIN, 200, json!({"isok": true, "data": {"code": code}}));
+    let body = json!({"name": "Clínica", "email": "ana@example.com", "password": "p4ss"});
+    let (status, answer) = world.rest(ADMIN, "POST", "/api/shelly/connect", body.clone());
+    let id = answer["credentialId"].as_str().unwrap().to_owned();
+    let expected = json!({"success": true, "message": "Cuenta conectada exitosamente", "credentialId": id});
+    assert_eq!((status, answer), (200, expected));
+    let asked = shelly.asked(LOGIN).remove(0);
+    assert!(asked.contains("client_id=shelly-diy") && !asked.contains("p4ss"), "{asked}");
+    world.opens();
+    let (_, list) = world.rest(VIEWER, "GET", "/api/shelly/credentials", Value::Null);
+    assert_eq!((&list[0]["name"], &list[0]["connectionStatus"]), (&json!("Clínica"), &json!("connected")));
+    let plug = ("194279021665684", true, json!({"switch:0": {"output": true}}));
+    let other = ("12345678901234", true, json!({"switch:0": {"output": true}}));
+    shelly.says(ALL_STATUS, 200, devices(&[plug, other]));
+    world.pass(2_000);
+    let (status, answer) = world.rest(ADMIN, "POST", &format!("/api/shelly/sync/{id}"), Value::Null);
+    let data = json!({"total": 2, "created": 1});
+    assert_eq!(
+        (status, &answer["message"], &answer["data"]),
+        (200, &json!("Dispositivos sincronizados exitosamente"), &data)
+    );
+    let (_, rows) = world.rest(VIEWER, "GET", DEVICES, Value::Null);
+    assert_eq!(rows["totalCount"], 2);
+    // What is secret is not on disk as it is.
+    world.pass(1_000);
+    let rows: Vec<crate::apps::iot::credential::Credential> =
+        world.store.rows(crate::app::sql::Statement::new("SELECT * FROM iot_credentials"));
+    assert!(rows.iter().all(|row| !row.sealed.contains("tok2") && !row.sealed.contains(&code)));
+    shelly.says(LOGIN, 200, json!({"isok": false, "errors": {"bad": "x"}}));
+    let (status, answer) = world.rest(ADMIN, "POST", "/api/shelly/connect", body);
+    assert_eq!((status, &answer["error"]), (401, &json!("Email o contraseña incorrectos")));
 }
 
 #[test]

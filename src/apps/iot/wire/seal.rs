@@ -73,6 +73,7 @@ impl Keyring {
     }
 
     /// How what the current key seals begins; rows that begin otherwise are to be sealed anew.
+    #[cfg(test)]
     pub(crate) fn prefix(&self) -> Option<String> {
         self.keys.first().filter(|_| self.can_seal).map(|key| format!("{VERSION}.{}.", key.id))
     }

@@ -107,6 +107,7 @@ impl Reading {
     }
 
     /// Whether it says anything that is shown or kept.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         let Reading { channels, temperature, rssi, has_update, wakeup_s, faults, .. } = self;
         channels.is_empty()
