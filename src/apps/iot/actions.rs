@@ -93,5 +93,6 @@ impl Turn<'_> {
     }
 }
 
+/// What is told of an action that there is none of.
 pub(super) const INVALID_ACTION: &str =
     "Acción inválida. Válidas: start, stop, restart, toggle-reconnect, refresh-token";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cloud::asked::Join;
 use super::cloud::state::{Http, Step};
-use super::http::stored::{Reading, Storing};
+use super::http::wanted::{Reading, Storing};
 use super::local::state::Ask;
 use crate::app::kit::backoff::Growth;
 use crate::app::kit::saving::{Batch, Bounds, Saving};

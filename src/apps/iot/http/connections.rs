@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::envelope::{body, done, good, number, says};
-use super::stored::{Reading, Show};
+use super::wanted::{Reading, Show};
 use super::{Answer, Ask};
 use crate::app::job::{JobError, Outcome};
 use crate::app::reply::Reply;

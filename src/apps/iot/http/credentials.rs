@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::envelope::{Refusal, says};
-use super::manager::no_credential;
-use super::stored::{Storing, Then, gone};
+use super::envelope::{Refusal, gone, no_credential, says};
+use super::wanted::{Storing, Then};
 use super::{Answer, Ask};
 use crate::app::kit::audit::Actor;
 use crate::app::reply::Reply;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::envelope::{Refusal, body, number};
-use super::manager::no_credential;
-use super::stored::{Storing, Then, gone};
+use super::envelope::{Refusal, body, gone, no_credential, number};
+use super::wanted::{Storing, Then};
 use super::{Answer, Ask, NAME_CHARS_MAX};
 use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::Actor;

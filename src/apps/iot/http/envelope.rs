@@ -105,3 +105,13 @@ pub(in crate::apps::iot) fn number(
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| fail(who::VALIDATION).into())
 }
+
+/// `{success:true, message, data:{}}` of what has gone.
+pub(in crate::apps::iot) fn gone(message: &str) -> Reply {
+    done(message, &json!({}))
+}
+
+/// There is no account of that id.
+pub(in crate::apps::iot) fn no_credential() -> Refusal {
+    says(who::NOT_FOUND, "Credenciales no encontradas")
+}

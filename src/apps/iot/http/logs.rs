@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::envelope::{Refusal, body, good, number, says};
-use super::stored::{Reading, Show, Storing, Then};
+use super::wanted::{Clear, Reading, Show, Storing, Then};
 use super::{Answer, Ask};
 use crate::app::job::{JobError, Outcome};
 use crate::app::kit::audit::Actor;
@@ -20,14 +20,6 @@ use crate::apps::iot::tables::logs::{self, Filter, Gone, Log, Share, Times};
 use crate::apps::iot::turn::Turn;
 use crate::apps::iot::who::{VALIDATION, fail};
 use crate::base::time::{WallMillis, parse_iso};
-
-/// What has cleared a log.
-#[derive(Debug)]
-pub(in crate::apps::iot) enum Clear {
-    Ids,
-    All,
-    Old { days: u64, kept: u64 },
-}
 
 /// `GET /api/websocket/logs`.
 pub(super) fn list(turn: &mut Turn<'_>, ask: &Ask<'_>) -> Answer {

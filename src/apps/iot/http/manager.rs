@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::envelope::{body, good, says};
 use super::logs::{NEWEST_ROWS, newest_of_each};
-use super::stored::{Reading, Show};
+use super::wanted::{Reading, Show};
 use super::{Answer, Ask};
 use crate::app::job::{JobError, Outcome};
 use crate::app::reply::Reply;
@@ -13,7 +13,7 @@ use crate::apps::iot::cloud::asked::{Action, Form};
 use crate::apps::iot::connection::{Connection, Kind, Status};
 use crate::apps::iot::tables::logs::{self, Log};
 use crate::apps::iot::turn::Turn;
-use crate::apps::iot::who::{FORBIDDEN, NOT_FOUND, VALIDATION, fail};
+use crate::apps::iot::who::{FORBIDDEN, VALIDATION, fail};
 
 /// `GET /api/websocket/manager`.
 pub(super) fn show(turn: &mut Turn<'_>, ask: &Ask<'_>) -> Answer {
@@ -164,9 +164,4 @@ pub(super) fn upstreams(turn: &mut Turn<'_>, _: &Ask<'_>) -> Answer {
     };
     let all: Vec<Value> = upstream(turn).map(shown).collect();
     Ok(Some(Reply::json(200, &all)))
-}
-
-/// A credential of that id has no connection, or is none.
-pub(super) fn no_credential() -> super::Refusal {
-    says(NOT_FOUND, "Credenciales no encontradas")
 }

@@ -9,7 +9,8 @@ pub(in crate::apps::iot) mod envelope;
 mod logs;
 mod manager;
 mod operation;
-pub(in crate::apps::iot) mod stored;
+mod stored;
+pub(in crate::apps::iot) mod wanted;
 
 use self::envelope::{Refusal, refuse};
 use super::connect::DEFAULT_SYSTEM;

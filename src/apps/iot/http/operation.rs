@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::envelope::{done, good, number};
+use super::envelope::{done, gone, good, number};
 use super::logs::escaped;
-use super::stored::{Reading, Show, Storing, Then, gone};
+use super::wanted::{Reading, Show, Storing, Then};
 use super::{Answer, Ask};
 use crate::app::job::{JobError, Outcome};
 use crate::app::kit::audit::{Actor, Entry};

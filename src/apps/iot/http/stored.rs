@@ -1,69 +1,16 @@
 //! What a call asks of the store, and how it is answered when that has come.
 
-use std::sync::Arc;
-
-use super::envelope::{Refusal, done, refuse};
+use super::envelope::{Refusal, refuse};
+use super::wanted::{Reading, Show, Storing, Then};
 use super::{credentials, devices, logs, operation};
 use crate::app::effect::Effect;
 use crate::app::job::{Job, JobErrorKind, Outcome};
 use crate::app::kit::audit::Actor;
 use crate::app::reply::Reply;
 use crate::app::sql::Statement;
-use crate::apps::iot::device::Device;
 use crate::apps::iot::turn::Turn;
 use crate::apps::iot::waiting::Wait;
 use crate::apps::iot::who::{DEVICE_EXISTS, STORE_UNAVAILABLE, fail};
-use crate::base::ids::ReqId;
-
-/// Questions of a call.
-#[derive(Debug)]
-pub(in crate::apps::iot) struct Reading {
-    pub req: ReqId,
-    pub path: &'static str,
-    pub questions: Vec<Statement>,
-    pub show: Show,
-}
-
-/// What their answers are shown as.
-#[derive(Debug)]
-pub(in crate::apps::iot) enum Show {
-    Logs {
-        limit: u64,
-        offset: u64,
-    },
-    LogStats,
-    /// Connections with their newest rows, for the one dashboard or the other.
-    Internal,
-    Manager,
-    /// Whether a connection has a log, and how many rows of it.
-    Logging(Arc<str>),
-    Audit,
-}
-
-/// A write of a call, which is answered when it is on disk.
-#[derive(Debug)]
-pub(in crate::apps::iot) struct Storing {
-    pub req: ReqId,
-    pub path: &'static str,
-    pub actor: Actor,
-    pub then: Then,
-}
-
-/// What is so when it is.
-#[derive(Debug)]
-pub(in crate::apps::iot) enum Then {
-    Claimed(Box<Device>),
-    Dropped(Arc<str>),
-    CredentialDropped(Arc<str>),
-    /// Rows of logs are gone, by this action.
-    Cleared(logs::Clear),
-    /// Devices come in by a new secret, of which the hash is on disk.
-    Secret {
-        secret: String,
-        hash: Arc<str>,
-    },
-    Revoked,
-}
 
 impl Turn<'_> {
     /// Asks the store, behind what waits to be written.
@@ -123,9 +70,4 @@ impl Turn<'_> {
             Then::Revoked => operation::revoked(self, actor),
         }
     }
-}
-
-/// `{success:true, message, data:{}}` of what has gone.
-pub(super) fn gone(message: &str) -> Reply {
-    done(message, &serde_json::json!({}))
 }
