@@ -44,6 +44,28 @@ fn every_statement_is_prepared_by_sqlite() {
     assert!(statements(Dialect::Sqlite).len() > 20, "the statements were not found");
 }
 
+/// Conversations and messages may be many: whatever is asked of them is looked up by an index, what is old of them as well.
+#[test]
+fn no_statement_of_utalk_goes_through_a_table_as_a_whole() {
+    let connection = rusqlite::Connection::open_in_memory().expect("memory can be had");
+    steps(Dialect::Sqlite).iter().for_each(|(_, sql)| connection.execute_batch(sql).expect("a step is taken"));
+    let of_utalk = owners().into_iter().filter(|tables| tables.owner == "utalk").flat_map(|tables| tables.statements);
+    let mut seen = 0;
+    for sql in of_utalk.map(|sql| Dialect::Sqlite.spell(sql)) {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("it is prepared above");
+        let values = vec![""; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3));
+        for step in steps.expect("a plan is asked for").map(|step| step.expect("a step is text")) {
+            let is_whole = step.starts_with("SCAN ") && !step.contains(" USING ");
+            let table = step.split(' ').nth(1).unwrap_or_default();
+            let is_table = table == "audit" || table.starts_with("ut_");
+            assert!(!(is_whole && is_table), "{sql}: {step}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen} steps");
+}
+
 #[test]
 fn every_statement_is_prepared_by_postgresql_with_values_of_the_kinds_we_bind() {
     let server = Server::start();

@@ -74,6 +74,12 @@ impl Store {
         answer[0].read().unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Puts something on disk.
+    pub(crate) fn writes(&mut self, statement: Statement) {
+        let outcome = self.repository.commit(&[&vec![statement]]);
+        assert!(outcome.is_ok_and(|outcomes| outcomes[0].is_written()));
+    }
+
     /// The bytes of a blob, if it is on its shelf.
     pub(crate) fn contents(&self, blob: Option<Blob>) -> Option<Bytes> {
         self.librarian.contents(&blob?).ok()

@@ -363,7 +363,12 @@ fn storage_error() -> Fail {
 
 /// The shelf of all files.
 pub(super) fn shelves(settings: &Settings) -> Vec<ShelfSettings> {
-    vec![ShelfSettings { name: SHELF, quota_bytes: settings.media.quota_bytes, ttl_ms: u64::MAX }]
+    // Files go with the messages of their time.
+    let ttl_ms = match settings.message_retention_days {
+        0 => u64::MAX,
+        days => u64::from(days) * DAY_MS,
+    };
+    vec![ShelfSettings { name: SHELF, quota_bytes: settings.media.quota_bytes, ttl_ms }]
 }
 
 const SHELF: &str = "utalk_media";
@@ -371,6 +376,7 @@ const GONE: Refused = Refused::new(404, "MEDIA_NOT_FOUND", "El archivo no existe
 const BELOW: &str = "/utalk/";
 /// Between two that are told: with the last one at most four a second.
 const PROGRESS_MS: u64 = 334;
+const DAY_MS: u64 = 86_400_000;
 const MIB: u64 = 1 << 20;
 const BOUNDS: &[(&str, u64)] =
     &[("image/", 10 * MIB), ("audio/", 50 * MIB), ("video/", 100 * MIB), ("application/", 25 * MIB)];

@@ -92,6 +92,8 @@ pub(crate) struct Message {
     pub created_at: WallMillis,
     /// The scope's number of its last change.
     pub change: u64,
+    /// Of its body, where that has gone.
+    pub digest: Option<Arc<str>>,
 }
 
 impl Message {

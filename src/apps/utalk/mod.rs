@@ -4,8 +4,8 @@
 //! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
 //! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `media` (of `file`s), `agenda`; the work
-//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep` → `tables`. Clients that spell its events
-//! otherwise: `dialect` (their table), `hyphen` (what homes say beside).
+//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep`; what goes with time: `retention` → `tables`. Clients that
+//! spell its events otherwise: `dialect` (their table), `hyphen` (what homes say beside).
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
@@ -47,6 +47,7 @@ mod pulse;
 pub(crate) mod queue;
 mod read;
 mod receipts;
+mod retention;
 mod rules;
 mod scope;
 mod send;
@@ -74,6 +75,7 @@ use serde_json::json;
 
 use self::accounts::Accounts;
 use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
+use self::retention::{FORGOTTEN, Retention};
 use self::scope::Scope;
 use self::settings::Settings;
 use self::sweep::Sweep;
@@ -124,14 +126,15 @@ pub struct Utalk {
     /// CONNECTs that were refused on their socket's shard since the last tick.
     refused: Cell<u64>,
     sweep: Sweep,
+    retention: Retention,
 }
 
 impl Utalk {
     pub fn new(settings: Settings) -> Utalk {
         let (scopes, timers, accounts) = (BTreeMap::new(), BTreeMap::new(), Accounts::new());
         let mut shared = Shared::new();
-        let sweep = Sweep::new(shared.token());
-        Utalk { settings, scopes, timers, accounts, shared, refused: Cell::new(0), sweep }
+        let (sweep, retention) = (Sweep::new(shared.token()), Retention::new(shared.token()));
+        Utalk { settings, scopes, timers, accounts, shared, refused: Cell::new(0), sweep, retention }
     }
 
     /// Runs one turn of a scope that is loaded; `false` if it is not.
@@ -238,6 +241,7 @@ impl Application for Utalk {
         let scope = self.scope_of_input(&input).unwrap_or_default();
         match input {
             input if self.sweep.has_heard(&input, cx.now, &self.settings, fx) => {}
+            input if self.retention.has_heard(&input, cx.now, &self.settings, fx) => {}
             AppInput::Connect(connect) => {
                 self.turn(cx, &scope, fx, |turn| turn.on_connect(&connect));
             }
@@ -248,7 +252,11 @@ impl Application for Utalk {
                 self.shared.operation.on_started(cx, &self.settings, fx);
                 self.sweep.look(cx.now, &self.settings, fx);
             }
+            AppInput::Said { home: Home::Tenant(scope), note } if note.about == FORGOTTEN => {
+                self.turn(cx, &scope, fx, |turn| turn.scope.on_forgotten(&note));
+            }
             AppInput::Said { note, .. } => {
+                self.retention.begin(&self.settings, fx);
                 let Shared { operation, next_token, .. } = &mut self.shared;
                 operation.on_said(cx, &self.settings, &note, next_token, fx);
             }

@@ -102,6 +102,7 @@ impl Draft {
             read_at: None,
             created_at: at,
             change,
+            digest: None,
         }
     }
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::app::kit::ack::Fail;
 use crate::base::hex::hex;
 use crate::base::ids::Sid;
 use crate::base::percent::decode_segment;
 use crate::base::rng::Rng;
+use crate::base::time::WallMillis;
 
 /// An id of ours: `msg_` and a UUID of version 7 (RFC 9562) that rises with the scope's change numbers, whose time and count it has.
 pub(super) fn message_id(change: u64, rng: &mut Rng) -> Arc<str> {
@@ -20,6 +22,17 @@ pub(super) fn message_id(change: u64, rng: &mut Rng) -> Arc<str> {
     id.push_str("msg_");
     uuid_v7(change, rng, &mut id);
     id.into()
+}
+
+/// The least that an id of a message of this time may be.
+pub(super) fn first_message_id(at: WallMillis) -> String {
+    let digits = format!("{:012x}", at.0);
+    format!("msg_{}-{}", &digits[..8], &digits[8..])
+}
+
+/// What is known of a message's body when that has gone.
+pub(super) fn digest(text: Option<&str>, media: Option<&str>) -> String {
+    hex(&Sha256::digest(json!([text, media]).to_string()))
 }
 
 /// A UUID of version 7 for a change number.
@@ -152,5 +165,8 @@ mod tests {
             assert!(parts[2].starts_with('7') && parts[3].starts_with(['8', '9', 'a', 'b']), "{id}");
         }
         assert!(ids[0].starts_with("msg_0198c6ec-4a18-7000-"), "{}", ids[0]);
+        let at = WallMillis(1_755_684_031_000);
+        assert_eq!(first_message_id(at), "msg_0198c6ec-4a18");
+        assert!(ids[0].as_ref() > &*first_message_id(at) && *ids[6] < *first_message_id(WallMillis(at.0 + 2)));
     }
 }

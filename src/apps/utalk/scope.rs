@@ -316,6 +316,7 @@ mod tests {
             read_at: None,
             created_at: WallMillis(0),
             change: 1,
+            digest: None,
         })
     }
 

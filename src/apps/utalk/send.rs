@@ -440,11 +440,11 @@ fn is_same(message: &Message, conversation: &Arc<str>, draft: &Draft, asker: &As
 }
 
 fn is_equal(stored: &Message, asked: &Message) -> bool {
-    let key = |message: &Message| {
-        let Message { author, conversation, kind, text, media, .. } = message.clone();
-        (author, conversation, kind, text, media)
+    let has_body = match &stored.digest {
+        None => stored.text == asked.text && stored.media == asked.media,
+        Some(digest) => **digest == *rules::digest(asked.text.as_deref(), asked.media.as_deref()),
     };
-    key(stored) == key(asked)
+    has_body && stored.author == asked.author && stored.conversation == asked.conversation && stored.kind == asked.kind
 }
 
 fn conflict() -> Fail {

@@ -98,9 +98,9 @@ settings! {
         access_token_ttl_s: u64 = 900, int(1..=YEAR_S, "seconds"), "Life of a token that a login gives.";
         refresh_token_ttl_s: u64 = 604_800, int(1..=10 * YEAR_S, "seconds"), "Life of the token that renews it.";
         sync_retention_h: u64 = 72, int(1..=87_600, "hours"), "An older cursor gets a snapshot instead of what has changed.";
-        dedup_days: u32 = 0, int(0..=36_500, "days"), "A messageId is known for this long; 0: for ever.";
-        message_retention_days: u32 = 0, int(0..=36_500, "days"), "Older messages go; 0: never.";
-        log_retention_days: u32 = 30, int(0..=36_500, "days"), "Older entries of the audit go; 0: never.";
+        dedup_days: u32 = 0, int(0..=36_500, "days"), "A messageId is known for this long, whatever becomes of its message; 0: for ever.";
+        message_retention_days: u32 = 0, int(0..=36_500, "days"), "What was said in older messages goes, and their files; 0: never.";
+        log_retention_days: u32 = 30, int(0..=36_500, "days"), "Older entries of the log of changes of accounts go; 0: never.";
         whatsapp_window: Window = Window::Auto, word(),
             "Whether only templates go out beyond 24 hours after a customer's last message. auto: unless the provider\nis loopback.";
         assignment: Assignment = Assignment::Off, word(),

@@ -11,6 +11,7 @@ pub(crate) mod escalations;
 pub(crate) mod lists;
 pub(crate) mod media;
 pub(crate) mod messages;
+pub(crate) mod retention;
 pub(crate) mod sync;
 pub(crate) mod users;
 pub(crate) mod work;
@@ -24,6 +25,7 @@ pub(crate) const TABLES: Tables = Tables {
     migrations: &[
         Migration { what: "the tables", sql: CREATE },
         Migration { what: "calls of a provider", sql: calls::ADD_CALLS },
+        Migration { what: "what goes with time", sql: retention::ADD_RETENTION },
     ],
     statements: &[
         accounts::BY_EMAIL,
@@ -75,6 +77,17 @@ pub(crate) const TABLES: Tables = Tables {
         messages::MARK_READ,
         messages::PASSED,
         messages::USE_MEDIA,
+        retention::FORGET_LOG,
+        retention::FORGET_FILES,
+        retention::NEXT,
+        retention::OLD_BODIES,
+        retention::OLD_IDS,
+        retention::DROP_RELEASED,
+        retention::STRIP,
+        retention::QUIET,
+        retention::DROP_BODILESS,
+        retention::RELEASE,
+        retention::MARK,
         sync::LAST_CHANGES,
         sync::CHANGED,
         sync::CHANGED_END,

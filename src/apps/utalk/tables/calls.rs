@@ -116,7 +116,7 @@ RETURNING *";
 /// One row at most, unless the two ids are of two messages.
 pub(crate) const NAMED: &str = "
 SELECT * FROM ut_messages WHERE scope = ?1 AND id = ?2
-UNION ALL SELECT * FROM ut_messages WHERE scope = ?1 AND sid = ?3";
+UNION ALL SELECT * FROM ut_messages WHERE scope = ?1 AND sid = ?3 AND released IS NULL";
 
 /// In the order in which they are to be called.
 pub(crate) const LEFT: &str = "

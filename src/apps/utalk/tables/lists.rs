@@ -118,7 +118,7 @@ pub(crate) const CONVERSATIONS_COUNT: &str = concat!(
 
 macro_rules! of_messages {
     () => {
-        " FROM ut_messages WHERE scope = ?1 AND conversation_id = ?2
+        " FROM ut_messages WHERE scope = ?1 AND conversation_id = ?2 AND digest IS NULL
     AND (CAST(?3 AS {int}) = 0 OR direction <> 'internal') AND (CAST(?4 AS TEXT) = '' OR kind = ?4)
     AND (CAST(?5 AS TEXT) = '' OR direction = ?5) AND created_at > ?6 AND created_at < ?7"
     };

@@ -34,6 +34,7 @@ impl FromRow for Message {
             read_at: row.get("read_at")?,
             created_at: row.get("created_at")?,
             change: row.get("change")?,
+            digest: row.get("digest")?,
         })
     }
 }
@@ -104,12 +105,14 @@ FROM ut_conversations WHERE scope = ?1 AND id = ?4
 ON CONFLICT DO NOTHING";
 
 /// See [`by_message_id`].
-pub(crate) const BY_MESSAGE_ID: &str = "SELECT * FROM ut_messages WHERE scope = ?1 AND message_id = ?2";
+pub(crate) const BY_MESSAGE_ID: &str =
+    "SELECT * FROM ut_messages WHERE scope = ?1 AND message_id = ?2 AND released IS NULL";
 
 /// See [`by_either_id`].
 pub(crate) const BY_EITHER_ID: &str = "
 SELECT * FROM ut_messages WHERE scope = ?1 AND id = ?3 AND conversation_id = ?2
-UNION ALL SELECT * FROM ut_messages WHERE scope = ?1 AND message_id = ?3 AND conversation_id = ?2";
+UNION ALL SELECT * FROM ut_messages
+WHERE scope = ?1 AND message_id = ?3 AND released IS NULL AND conversation_id = ?2";
 
 /// See [`mark_read`].
 pub(crate) const MARK_READ: &str = "

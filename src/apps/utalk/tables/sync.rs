@@ -128,7 +128,7 @@ pub(crate) const MISSED: &str = concat!(
     "SELECT m.* FROM (
     SELECT * FROM ut_messages WHERE scope = ?1 AND change > ?2 AND change <= ?3 ORDER BY change LIMIT 5000
 ) m JOIN ut_conversations c ON c.scope = m.scope AND c.id = m.conversation_id
-WHERE (CAST(?6 AS {int}) = 0 OR m.direction <> 'internal') AND ",
+WHERE m.digest IS NULL AND (CAST(?6 AS {int}) = 0 OR m.direction <> 'internal') AND ",
     readable!(),
     " ORDER BY m.change LIMIT ?8"
 );

@@ -155,8 +155,9 @@ ORDER BY unanswered_at LIMIT 1000";
 
 /// See [`late_scopes`].
 pub(crate) const LATE_SCOPES: &str = "
-SELECT DISTINCT scope FROM ut_conversations
-WHERE unanswered_at IS NOT NULL AND (status = 'open' OR status = 'pending')
-    AND ((bot_enabled = 1 AND unanswered_at <= ?1)
-        OR (assigned IS NOT NULL AND unanswered_at <= ?2 AND assigned_at <= ?2))
+SELECT scope FROM ut_conversations
+WHERE unanswered_at IS NOT NULL AND (status = 'open' OR status = 'pending') AND unanswered_at <= ?1 AND bot_enabled = 1
+UNION SELECT scope FROM ut_conversations
+WHERE unanswered_at IS NOT NULL AND (status = 'open' OR status = 'pending') AND unanswered_at <= ?2
+    AND assigned IS NOT NULL AND assigned_at <= ?2
 LIMIT 1000";

@@ -13,6 +13,7 @@ mod provider;
 mod reading;
 mod rest;
 mod rest_conversations;
+mod retention;
 mod scopes;
 mod work;
 mod work_escalations;
