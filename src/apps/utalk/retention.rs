@@ -14,8 +14,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::http::users::{LOG, failure_of};
-use super::rules;
 use super::scope::Scope;
+use super::scope::change_at;
 use super::settings::Settings;
 use super::tables::retention::{self as tables, Gone, Next, Old, Walk};
 use super::who::home_of;
@@ -180,9 +180,7 @@ fn job(at: &At, horizon: WallMillis) -> Option<Job> {
         At::Log => write(tables::forget_log(LOG, horizon)),
         At::Files => write(tables::forget_files(horizon)),
         At::Scope(walk, beyond) => Job::Read(vec![tables::next(*walk, beyond)]),
-        At::Rows(walk, scope, beyond) => {
-            Job::Read(vec![tables::old(*walk, scope, beyond, &rules::first_message_id(horizon).into())])
-        }
+        At::Rows(walk, scope, beyond) => Job::Read(vec![tables::old(*walk, scope, beyond, change_at(horizon))]),
         At::Going(..) => return None,
     })
 }

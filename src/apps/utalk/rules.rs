@@ -14,7 +14,6 @@ use crate::base::hex::hex;
 use crate::base::ids::Sid;
 use crate::base::percent::decode_segment;
 use crate::base::rng::Rng;
-use crate::base::time::WallMillis;
 
 /// An id of ours: `msg_` and a UUID of version 7 (RFC 9562) that rises with the scope's change numbers, whose time and count it has.
 pub(super) fn message_id(change: u64, rng: &mut Rng) -> Arc<str> {
@@ -24,15 +23,18 @@ pub(super) fn message_id(change: u64, rng: &mut Rng) -> Arc<str> {
     id.into()
 }
 
-/// The least that an id of a message of this time may be.
-pub(super) fn first_message_id(at: WallMillis) -> String {
-    let digits = format!("{:012x}", at.0);
-    format!("msg_{}-{}", &digits[..8], &digits[8..])
-}
-
 /// What is known of a message's body when that has gone.
 pub(super) fn digest(text: Option<&str>, media: Option<&str>) -> String {
     hex(&Sha256::digest(json!([text, media]).to_string()))
+}
+
+/// The number of the change that has made the message of an id of ours; 0 for what is none.
+pub(super) fn born(id: &str) -> u64 {
+    let digits = id.strip_prefix("msg_").filter(|uuid| uuid.len() == 36).map(|uuid| uuid.replace('-', ""));
+    let uuid = digits.and_then(|digits| u128::from_str_radix(&digits, 16).ok()).unwrap_or(0);
+    let (high, low) = ((uuid >> 64) as u64, uuid as u64);
+    let change = (high >> 16 << 16) | ((high & 0xFFF) << 4) | ((low >> 58) & 0xF);
+    if change <= i64::MAX as u64 { change } else { 0 }
 }
 
 /// A UUID of version 7 for a change number.
@@ -165,8 +167,11 @@ mod tests {
             assert!(parts[2].starts_with('7') && parts[3].starts_with(['8', '9', 'a', 'b']), "{id}");
         }
         assert!(ids[0].starts_with("msg_0198c6ec-4a18-7000-"), "{}", ids[0]);
-        let at = WallMillis(1_755_684_031_000);
-        assert_eq!(first_message_id(at), "msg_0198c6ec-4a18");
-        assert!(ids[0].as_ref() > &*first_message_id(at) && *ids[6] < *first_message_id(WallMillis(at.0 + 2)));
+        for (id, n) in ids.iter().zip([0, 1, 15, 16, 255, 65_535, 65_536]) {
+            assert_eq!(born(id), first + n);
+        }
+        for bad in ["", "msg_", "msg_é", &ids[0][4..], &ids[0][..39], "msg_ffffffff-ffff-7fff-8fff-ffffffffffff"] {
+            assert_eq!(born(bad), 0, "{bad}");
+        }
     }
 }

@@ -175,7 +175,7 @@ impl Turn<'_> {
 /// What the store has answered to the questions of a page.
 fn found(page: Page, limit: usize, outcome: &Outcome) -> Result<Found, JobError> {
     let last = outcome.rows::<Change>(0)?.iter().map(|change| change.0).max().unwrap_or(0);
-    let end = |at| Ok::<_, JobError>(outcome.rows::<Change>(at)?.first().map(|change| change.0));
+    let end = |at| Ok::<_, JobError>(outcome.rows::<Change>(at)?.iter().map(|change| change.0).min());
     let mut conversations: Vec<Seen> = outcome.rows(1)?;
     let changes: Vec<u64> = conversations.iter().map(|seen| seen.row.change).collect();
     let cut = cut(&changes, limit, end(2)?);
@@ -191,9 +191,10 @@ fn found(page: Page, limit: usize, outcome: &Outcome) -> Result<Found, JobError>
         }
         Page::Changes { upto, .. } => {
             let upto = upto.unwrap_or(last);
-            let mut messages: Vec<Message> = outcome.rows(3)?;
+            let (mut messages, end): (Vec<Message>, _) = (outcome.rows(3)?, end(4)?);
+            messages.retain(|message| end.is_none_or(|end| message.change <= end));
             let changes: Vec<u64> = messages.iter().map(|message| message.change).collect();
-            let seen = self::cut(&changes, limit, end(4)?);
+            let seen = self::cut(&changes, limit, end);
             messages.truncate(limit);
             let has_more = cut.is_some() || seen.is_some();
             let next = Page::Changes {

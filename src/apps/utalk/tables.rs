@@ -2,7 +2,8 @@
 //! the things they are of.
 //!
 //! Every row is of a scope. `change` is the scope's number of a row's last change, strictly rising in the order of commits: what a client has
-//! missed are the rows beyond the number it knows.
+//! missed are the rows beyond the number it knows. `born` is the number of the change that made a message; its id says it, too, so that it is found by
+//! its id without an index of ids. Most messages never change: those that have are in an index of their own.
 
 pub(crate) mod accounts;
 pub(crate) mod calls;
@@ -159,6 +160,7 @@ CREATE INDEX ut_conversations_late ON ut_conversations (unanswered_at, scope)
 
 CREATE TABLE ut_messages (
     scope {text} NOT NULL,
+    born {int} NOT NULL,
     id {text} NOT NULL,
     message_id {text} NOT NULL,
     conversation_id {text} NOT NULL,
@@ -181,12 +183,12 @@ CREATE TABLE ut_messages (
     read_at {int},
     created_at {int} NOT NULL,
     change {int} NOT NULL,
-    PRIMARY KEY (scope, id)
-) {strict_by_key};
-CREATE UNIQUE INDEX ut_messages_message_id ON ut_messages (scope, message_id);
+    PRIMARY KEY (scope, born)
+) {strict};
+CREATE UNIQUE INDEX ut_messages_message_id ON ut_messages (message_id, scope);
 CREATE UNIQUE INDEX ut_messages_sid ON ut_messages (scope, sid) WHERE sid IS NOT NULL;
 CREATE INDEX ut_messages_seq ON ut_messages (scope, conversation_id, seq);
-CREATE INDEX ut_messages_change ON ut_messages (scope, change);
+CREATE INDEX ut_messages_changed ON ut_messages (scope, change) WHERE change <> born;
 
 CREATE TABLE ut_horizons (
     scope {text} NOT NULL,

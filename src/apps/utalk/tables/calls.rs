@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::app::settings::Word;
 use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
 use crate::apps::utalk::message::{Message, Status};
+use crate::apps::utalk::rules::born;
 use crate::base::time::WallMillis;
 
 /// How a message fares.
@@ -38,17 +39,17 @@ impl FromRow for Left {
 
 /// A call begins.
 pub(crate) fn begin(scope: &Arc<str>, id: &Arc<str>) -> Statement {
-    Statement::new(BEGIN).bind(scope).bind(id).touching(1)
+    Statement::new(BEGIN).bind(scope).bind(born(id)).touching(1)
 }
 
 /// The provider is to be asked, for the first time or once more.
 pub(crate) fn due(scope: &Arc<str>, id: &Arc<str>) -> Statement {
-    Statement::new(DUE).bind(scope).bind(id).touching(1)
+    Statement::new(DUE).bind(scope).bind(born(id)).touching(1)
 }
 
 /// The provider is not to be asked until the message is sent again.
 pub(crate) fn rest(scope: &Arc<str>, id: &Arc<str>) -> Statement {
-    Statement::new(REST).bind(scope).bind(id).touching(1)
+    Statement::new(REST).bind(scope).bind(born(id)).touching(1)
 }
 
 /// What has come of a message that is pending. Gives its row back.
@@ -62,13 +63,13 @@ pub(crate) fn raise(scope: &Arc<str>, id: &Arc<str>, fate: &Fate, change: u64) -
 }
 
 fn bound(sql: &'static str, scope: &Arc<str>, id: &Arc<str>, fate: &Fate, change: u64) -> Statement {
-    let statement = Statement::new(sql).bind(scope).bind(id).bind(fate.status.word()).bind(fate.error.as_ref());
+    let statement = Statement::new(sql).bind(scope).bind(born(id)).bind(fate.status.word()).bind(fate.error.as_ref());
     statement.bind(fate.reason.as_ref()).bind(fate.at).bind(change)
 }
 
 /// The message that a receipt is about: by our id, or by the provider's.
 pub(crate) fn named(scope: &Arc<str>, id: &str, sid: &str) -> Statement {
-    Statement::new(NAMED).bind(scope).bind(id).bind(sid)
+    Statement::new(NAMED).bind(scope).bind(id).bind(sid).bind(born(id))
 }
 
 /// What the last process has not settled of a scope.
@@ -88,20 +89,22 @@ CREATE INDEX ut_messages_call ON ut_messages (scope, conversation_id, seq) WHERE
 ";
 
 /// The provider is to be asked about a pending message.
-pub(crate) const DUE: &str = "UPDATE ut_messages SET call = 'due' WHERE scope = ?1 AND id = ?2 AND status = 'pending'";
+pub(crate) const DUE: &str =
+    "UPDATE ut_messages SET call = 'due' WHERE scope = ?1 AND born = ?2 AND status = 'pending'";
 
 /// The provider is being asked about it.
 pub(crate) const BEGIN: &str = "
-UPDATE ut_messages SET call = 'begun', attempt = attempt + 1 WHERE scope = ?1 AND id = ?2 AND status = 'pending'";
+UPDATE ut_messages SET call = 'begun', attempt = attempt + 1 WHERE scope = ?1 AND born = ?2 AND status = 'pending'";
 
 /// The provider is not to be asked about it.
-pub(crate) const REST: &str = "UPDATE ut_messages SET call = NULL WHERE scope = ?1 AND id = ?2 AND status = 'pending'";
+pub(crate) const REST: &str =
+    "UPDATE ut_messages SET call = NULL WHERE scope = ?1 AND born = ?2 AND status = 'pending'";
 
 /// It is not pending any more.
 pub(crate) const SETTLE: &str = "
 UPDATE ut_messages SET call = NULL, status = ?3, error = ?4, reason = ?5, change = ?7, sid = ?8,
     sent_at = CASE WHEN ?3 = 'sent' THEN ?6 ELSE sent_at END
-WHERE scope = ?1 AND id = ?2 AND status = 'pending' RETURNING *";
+WHERE scope = ?1 AND born = ?2 AND status = 'pending' RETURNING *";
 
 /// A receipt that is news; `?8` is its rank.
 pub(crate) const RAISE: &str = "
@@ -109,13 +112,13 @@ UPDATE ut_messages SET call = NULL, status = ?3, error = ?4, reason = ?5, change
     sent_at = CASE WHEN ?3 = 'failed' THEN sent_at ELSE coalesce(sent_at, ?6) END,
     delivered_at = CASE WHEN ?3 IN ('delivered', 'read') THEN coalesce(delivered_at, ?6) ELSE delivered_at END,
     read_at = CASE WHEN ?3 = 'read' THEN ?6 ELSE read_at END
-WHERE scope = ?1 AND id = ?2 AND direction = 'outbound' AND CAST(?8 AS {int}) > CASE status
+WHERE scope = ?1 AND born = ?2 AND direction = 'outbound' AND CAST(?8 AS {int}) > CASE status
     WHEN 'received' THEN 0 WHEN 'pending' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 WHEN 'delivered' THEN 4 ELSE 5 END
 RETURNING *";
 
 /// One row at most, unless the two ids are of two messages.
 pub(crate) const NAMED: &str = "
-SELECT * FROM ut_messages WHERE scope = ?1 AND id = ?2
+SELECT * FROM ut_messages WHERE scope = ?1 AND born = ?4 AND id = ?2
 UNION ALL SELECT * FROM ut_messages WHERE scope = ?1 AND sid = ?3 AND released IS NULL";
 
 /// In the order in which they are to be called.

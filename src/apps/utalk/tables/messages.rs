@@ -6,6 +6,7 @@ use super::word;
 use crate::app::settings::Word;
 use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
 use crate::apps::utalk::message::{Message, Status};
+use crate::apps::utalk::rules::born;
 use crate::base::time::WallMillis;
 
 impl FromRow for Message {
@@ -72,7 +73,7 @@ pub(crate) fn by_message_id(scope: &Arc<str>, message_id: &Arc<str>) -> Statemen
 
 /// The message of a conversation by our id, or by its messageId.
 pub(crate) fn by_either_id(scope: &Arc<str>, conversation: &Arc<str>, id: &Arc<str>) -> Statement {
-    Statement::new(BY_EITHER_ID).bind(scope).bind(conversation).bind(id)
+    Statement::new(BY_EITHER_ID).bind(scope).bind(conversation).bind(id).bind(born(id))
 }
 
 /// Inbound messages with a seq in `from..=to` are read.
@@ -98,9 +99,9 @@ pub(crate) fn use_media(scope: &Arc<str>, conversation: &Arc<str>, media: &Arc<s
 
 /// See [`add`].
 pub(crate) const ADD: &str = "
-INSERT INTO ut_messages (scope, id, message_id, conversation_id, seq, inbound, kind, text, media_id, metadata, sender,
+INSERT INTO ut_messages (scope, born, id, message_id, conversation_id, seq, inbound, kind, text, media_id, metadata, sender,
     author, direction, status, attempt, sid, sent_at, created_at, change, call)
-SELECT ?1, ?2, ?3, ?4, last_seq, last_inbound, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16, ?17
+SELECT ?1, ?16, ?2, ?3, ?4, last_seq, last_inbound, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16, ?17
 FROM ut_conversations WHERE scope = ?1 AND id = ?4
 ON CONFLICT DO NOTHING";
 
@@ -110,7 +111,7 @@ pub(crate) const BY_MESSAGE_ID: &str =
 
 /// See [`by_either_id`].
 pub(crate) const BY_EITHER_ID: &str = "
-SELECT * FROM ut_messages WHERE scope = ?1 AND id = ?3 AND conversation_id = ?2
+SELECT * FROM ut_messages WHERE scope = ?1 AND born = ?4 AND id = ?3 AND conversation_id = ?2
 UNION ALL SELECT * FROM ut_messages
 WHERE scope = ?1 AND message_id = ?3 AND released IS NULL AND conversation_id = ?2";
 

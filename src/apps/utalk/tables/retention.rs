@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::settings::{Word, words};
 use crate::app::sql::{FromRow, Row as SqlRow, RowError, Statement};
-use crate::apps::utalk::rules;
+use crate::apps::utalk::rules::{self, born};
 use crate::base::time::WallMillis;
 
 words! {
@@ -81,24 +81,24 @@ pub(crate) fn next(walk: Walk, beyond: &Arc<str>) -> Statement {
     Statement::new(NEXT).bind(beyond).bind(walk.word())
 }
 
-/// Messages of a scope between two ids, the oldest first.
-pub(crate) fn old(walk: Walk, scope: &Arc<str>, beyond: &Arc<str>, end: &Arc<str>) -> Statement {
+/// Messages of a scope beyond one of these ids, up to a change, the oldest first.
+pub(crate) fn old(walk: Walk, scope: &Arc<str>, beyond: &str, end: u64) -> Statement {
     let sql = match walk {
         Walk::Bodies => OLD_BODIES,
         Walk::Ids => OLD_IDS,
     };
-    Statement::new(sql).bind(scope).bind(beyond).bind(end)
+    Statement::new(sql).bind(scope).bind(born(beyond)).bind(end)
 }
 
 /// These go, which are the ones up to `upto`; all or nothing, and how far that is.
 pub(crate) fn forget(walk: Walk, scope: &Arc<str>, rows: &[Old], upto: &Arc<str>) -> Vec<Statement> {
     let from = &rows[0].id;
-    let of_all = |sql| Statement::new(sql).bind(scope).bind(from).bind(upto);
+    let of_all = |sql| Statement::new(sql).bind(scope).bind(born(from)).bind(born(upto));
     let mut write = match walk {
         Walk::Ids => vec![of_all(DROP_BODILESS), of_all(RELEASE)],
         Walk::Bodies => {
             let digest = |row: &Old| rules::digest(row.text.as_deref(), row.media.as_deref());
-            let strip = |row: &Old| Statement::new(STRIP).bind(scope).bind(&row.id).bind(digest(row));
+            let strip = |row: &Old| Statement::new(STRIP).bind(scope).bind(born(&row.id)).bind(digest(row));
             let conversations: BTreeSet<&Arc<str>> = rows.iter().map(|row| &row.conversation).collect();
             let quiet = |conversation| Statement::new(QUIET).bind(scope).bind(conversation).bind(upto);
             let drop = of_all(DROP_RELEASED);
@@ -118,7 +118,7 @@ ALTER TABLE ut_messages ADD COLUMN released {int};
 ALTER TABLE ut_messages ADD COLUMN digest {text};
 DROP INDEX ut_messages_message_id;
 DROP INDEX ut_messages_sid;
-CREATE UNIQUE INDEX ut_messages_message_id ON ut_messages (scope, message_id) WHERE released IS NULL;
+CREATE UNIQUE INDEX ut_messages_message_id ON ut_messages (message_id, scope) WHERE released IS NULL;
 CREATE UNIQUE INDEX ut_messages_sid ON ut_messages (scope, sid) WHERE sid IS NOT NULL AND released IS NULL;
 CREATE INDEX ut_media_created ON ut_media (created_at);
 CREATE TABLE ut_forgotten (
@@ -150,30 +150,30 @@ LEFT JOIN ut_forgotten f ON f.scope = m.scope AND f.walk = ?2";
 /// See [`old`].
 pub(crate) const OLD_BODIES: &str = "
 SELECT id, conversation_id, text, media_id, CASE WHEN call IS NULL THEN 0 ELSE 1 END AS called
-FROM ut_messages WHERE scope = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT 100";
+FROM ut_messages WHERE scope = ?1 AND born > ?2 AND born < ?3 ORDER BY born LIMIT 100";
 
 /// The same without what was said.
 pub(crate) const OLD_IDS: &str = "
 SELECT id, conversation_id, NULL AS text, NULL AS media_id, CASE WHEN call IS NULL THEN 0 ELSE 1 END AS called
-FROM ut_messages WHERE scope = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT 100";
+FROM ut_messages WHERE scope = ?1 AND born > ?2 AND born < ?3 ORDER BY born LIMIT 100";
 
 /// What nobody can ask for by its id any more, and what has never been sent: whoever sends that again sends it for the first time.
 pub(crate) const DROP_RELEASED: &str = "
-DELETE FROM ut_messages WHERE scope = ?1 AND id >= ?2 AND id <= ?3 AND (released IS NOT NULL OR status = 'pending')";
+DELETE FROM ut_messages WHERE scope = ?1 AND born >= ?2 AND born <= ?3 AND (released IS NOT NULL OR status = 'pending')";
 
 /// The body goes, and a digest of it stays.
 pub(crate) const STRIP: &str = "
-UPDATE ut_messages SET text = NULL, media_id = NULL, metadata = '{}', digest = ?3 WHERE scope = ?1 AND id = ?2";
+UPDATE ut_messages SET text = NULL, media_id = NULL, metadata = '{}', digest = ?3 WHERE scope = ?1 AND born = ?2";
 
 /// Its last message, which begins with its id, is one of those that go.
 pub(crate) const QUIET: &str = "UPDATE ut_conversations SET last_message = NULL WHERE scope = ?1 AND id = ?2 AND substr(last_message, 8, 40) <= ?3";
 
 /// What has no body.
 pub(crate) const DROP_BODILESS: &str =
-    "DELETE FROM ut_messages WHERE scope = ?1 AND id >= ?2 AND id <= ?3 AND digest IS NOT NULL";
+    "DELETE FROM ut_messages WHERE scope = ?1 AND born >= ?2 AND born <= ?3 AND digest IS NOT NULL";
 
 /// Their ids may name other messages.
-pub(crate) const RELEASE: &str = "UPDATE ut_messages SET released = 1 WHERE scope = ?1 AND id >= ?2 AND id <= ?3";
+pub(crate) const RELEASE: &str = "UPDATE ut_messages SET released = 1 WHERE scope = ?1 AND born >= ?2 AND born <= ?3";
 
 /// See [`forget`].
 pub(crate) const MARK: &str = "
