@@ -87,6 +87,8 @@ pub(crate) struct World {
     /// How often a timer was due.
     pub timers_run: usize,
     next: Id,
+    /// Calls so far.
+    calls: u32,
     /// What calls know of the application's settings; `None`: as they are untold.
     pub settings: Option<Arc<dyn Any + Send + Sync>>,
     /// Those of the application, and the one that new clients speak.
@@ -170,6 +172,7 @@ impl World {
             besides: 0,
             timers_run: 0,
             next: 0,
+            calls: 0,
             settings: None,
             dialects: &[],
             spoken: None,
@@ -336,7 +339,8 @@ impl World {
         call.chosen = Some(self.settings.clone().unwrap_or_else(|| row.untold().settings.shared()));
         match (call.route.home)(&call) {
             Ok(Place::At(home)) => {
-                let req = ReqId { shard: ShardId(0), key: Key::default() };
+                self.calls += 1;
+                let req = ReqId { shard: ShardId(0), key: Key { slot: self.calls, generation: 1 } };
                 self.input(AppInput::Call { req, call: Box::new(Call { home, ..call }) });
             }
             Ok(Place::Each(_)) => panic!("one home answers in this world"),

@@ -91,6 +91,9 @@ impl Turn<'_> {
             Wait::Stored(message_id) => self.on_taken(&message_id, outcome),
             Wait::Message(wish) => self.on_message_found(*wish, outcome),
             Wait::Media(req, storing) => self.on_media_written(req, &storing, outcome),
+            Wait::Repeat(which) => self.on_repeat(&which, outcome),
+            Wait::File(which, is_id) => self.on_file(which, is_id, outcome),
+            Wait::FileKept(which) => self.on_file_kept(&which, outcome),
             Wait::Attached(attached) => {
                 let (asker, id, attaching) = *attached;
                 self.on_attached(&asker, &id, attaching, outcome);

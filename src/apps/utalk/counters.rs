@@ -20,6 +20,7 @@ pub(super) const METRICS: &[Family] = &[
         &["result"],
         "Messages and receipts that webhooks brought, by what came of them; refused: whole webhooks that were not believed or said nothing.",
     ),
+    Family::counter("utalk_customer_files_total", &["result"], "Files of customers: kept, or left where they were."),
     Family::histogram("utalk_provider_seconds", Buckets::MILLISECONDS, "How long the provider takes to answer."),
     Family::gauge("utalk_provider_breaker_open", &[], "Whether the provider is not asked for a while."),
     Family::gauge("utalk_queue_waiting", &[], "Conversations that wait for an agent."),
@@ -36,6 +37,8 @@ pub(super) struct Counts {
     pub duplicates: u64,
     /// What webhooks brought, by what came of it.
     pub webhooks: BTreeMap<&'static str, u64>,
+    /// Files of customers, by what came of them.
+    pub files: BTreeMap<&'static str, u64>,
     /// Milliseconds of calls of the provider.
     pub provider_ms: Histogram,
     pub rooms_full: u64,
@@ -59,6 +62,8 @@ impl Counts {
         out.extend(messages.map(|((way, status), count)| Metric::count("utalk_messages_total", [way, status], *count)));
         let webhooks = self.webhooks.iter();
         out.extend(webhooks.map(|(result, count)| Metric::count("utalk_webhooks_total", [result], *count)));
+        let files = self.files.iter();
+        out.extend(files.map(|(result, count)| Metric::count("utalk_customer_files_total", [result], *count)));
         out.push(Metric::histogram("utalk_provider_seconds", &self.provider_ms));
         for (namespace, sockets) in ["/app", "/agent", "/admin"].into_iter().zip(sockets) {
             out.push(Metric::count("utalk_sockets", [namespace], sockets as u64));

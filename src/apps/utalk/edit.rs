@@ -30,13 +30,6 @@ impl Turn<'_> {
             }
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn assign_for_test(&mut self, asker: Asker, id: &Arc<str>, agent: Arc<str>) {
-        let Some(conversation) = self.scope.conversation(id) else { return };
-        let row = Row { assigned: Some(agent), bot_enabled: false, ..conversation.row.clone() };
-        self.amend(asker, &row, Changed::Edited, Vec::new());
-    }
 }
 
 /// The row as it is to be, and whether that is another one.

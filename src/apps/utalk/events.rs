@@ -62,36 +62,6 @@ impl Events for Table {
         row("escalation:start", Run::Later(|turn, event| turn.on_escalation(event))),
         row("escalation:accept", Run::Later(|turn, event| turn.on_verdict(event, "escalation:accept"))),
         row("escalation:reject", Run::Later(|turn, event| turn.on_verdict(event, "escalation:reject"))),
-        #[cfg(test)]
-        row(
-            "test:assign",
-            Run::Later(|turn, event| {
-                let fields = Fields::of("test:assign", event)?;
-                let (conversation, agent) = (fields.conversation()?, fields.filled("agentId", 128)?);
-                Ok(turn.wish_of(event, conversation, What::Assign(agent)))
-            }),
-        ),
-        #[cfg(test)]
-        row(
-            "test:edit",
-            Run::Later(|turn, event| {
-                let fields = Fields::of("test:edit", event)?;
-                let (conversation, status) = (fields.conversation()?, fields.word("status")?);
-                Ok(turn.wish_of(event, conversation, What::Edit(super::wish::Edit { status, ..Default::default() })))
-            }),
-        ),
-        // What webhooks bring, for tests.
-        #[cfg(test)]
-        row(
-            "test:inbound",
-            Run::Later(|turn, event| {
-                let (conversation, draft) = Fields::of("test:inbound", event)?.draft(turn.settings)?;
-                let sender = super::conversation::Parties::of(&conversation, turn.settings).customer;
-                let sid = Some(draft.message_id.clone());
-                let what = What::Receive(super::wish::Inbound { draft, sender, sid, name: None });
-                Ok(turn.wish_of(event, conversation, what))
-            }),
-        ),
         row("auth:refresh", Run::Later(|turn, event| turn.on_refresh(event))),
     ];
     const TELLS_UNKNOWN: bool = true;
@@ -209,8 +179,7 @@ mod tests {
         let section = page.split("\n## ").find(|section| section.starts_with("2. ")).expect("a section");
         let mut rows: Vec<&str> =
             section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-        let ours = Table::ROWS.iter().map(|row| row.name).filter(|name| !name.starts_with("test:"));
-        let mut ours: Vec<&str> = ours.collect();
+        let mut ours: Vec<&str> = Table::ROWS.iter().map(|row| row.name).collect();
         rows.sort_unstable();
         ours.sort_unstable();
         assert_eq!(rows, ours);

@@ -70,6 +70,14 @@ pub(super) struct Storing {
     pub base: Arc<str>,
 }
 
+/// A file that is on its way: of which message, and its place among the message's.
+#[derive(Clone, Debug)]
+pub(super) struct Which {
+    pub conversation: Arc<str>,
+    pub sid: Arc<str>,
+    pub place: usize,
+}
+
 /// What somebody wants of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Shown {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::hooks;
+use super::media::base_of;
 use super::message::Kind;
 use super::numbers;
 use super::payload::Draft;
@@ -26,28 +27,36 @@ impl Turn<'_> {
         if let Some(challenge) = hooks::challenge(call) {
             return self.fx.push(Effect::Reply { req, reply: Reply::text(200, challenge) });
         }
+        let base = base_of(call, self.settings);
         let notices = hooks::told(call, self.settings, &self.scope.key);
         // The call itself is a part: none of the others is the last one before all have begun.
         self.scope.hooked.insert(req, Hooked { left: notices.len() + 1, ..Hooked::default() });
         for notice in notices {
             match notice {
                 Notice::Receipt(receipt) => self.report(Back::Part { req }, receipt),
-                Notice::Message(inbound) => self.on_inbound(req, inbound),
+                Notice::Message(inbound) => self.on_inbound(req, &base, inbound),
             }
         }
         self.part_is_done(req, Ok(&Value::Null));
     }
 
-    fn on_inbound(&mut self, req: ReqId, inbound: Inbound) {
-        let metadata = Value::from(inbound.metadata()).to_string().into();
-        let Inbound { sid, customer, ours, name, kind, text, .. } = inbound;
+    fn on_inbound(&mut self, req: ReqId, base: &Arc<str>, inbound: Inbound) {
+        let metadata = inbound.metadata();
+        let Inbound { sid, customer, ours, name, kind, text, media, .. } = inbound;
         let Some(conversation) = numbers::conversation(&customer, &ours) else { return };
         let sid: Arc<str> = sid.into();
         let text = Some(text).filter(|text| kind == Kind::Text || !text.is_empty()).map(Arc::from);
-        let draft = Draft { message_id: sid.clone(), kind, text, media: None, metadata };
-        let name = name.map(Arc::from);
-        let what = What::Receive(wish::Inbound { draft, sender: customer.into(), sid: Some(sid), name });
-        self.wish(Wish { asker: nobody(Back::Part { req }), conversation: conversation.into(), what });
+        let conversation: Arc<str> = conversation.into();
+        let draft =
+            Draft { message_id: sid.clone(), kind, text, media: None, metadata: json!(metadata).to_string().into() };
+        let (sid, name) = (Some(sid), name.map(Arc::from));
+        let inbound =
+            wish::Inbound { draft, sender: customer.into(), sid, name, files: Vec::new(), base: base.clone() };
+        let asker = nobody(Back::Part { req });
+        match media.is_empty() && !self.scope.held.contains_key(&conversation) {
+            true => self.wish(Wish { asker, conversation, what: What::Receive(inbound) }),
+            false => self.hold(asker, conversation, inbound, (metadata, media)),
+        }
     }
 
     /// A part of a webhook has come to its end. With the last one the call is answered.

@@ -18,11 +18,14 @@ use crate::app::effect::Delivery;
 impl Turn<'_> {
     /// Records a message that a webhook has brought. The asker hears of it as of a message that was sent: a repeat gets the first one's answer.
     pub(super) fn receive(&mut self, asker: Asker, id: &Arc<str>, inbound: Inbound) {
-        let Inbound { draft, sender, sid, name } = inbound;
+        let Inbound { draft, sender, sid, name, files, base } = inbound;
         if let Some(sending) = self.scope.sends.get_mut(&draft.message_id) {
-            if sending.askers.len() < REPEATS_MAX {
-                return sending.askers.push(asker);
+            let has_room = sending.askers.len() < REPEATS_MAX;
+            if has_room {
+                sending.askers.push(asker);
+                return self.files_end(None, &files, &base);
             }
+            self.files_end(None, &files, &base);
             return self.refuse_message(&asker, &draft.message_id, id, &busy());
         }
         if self.scope.conversation(id).is_none() {
@@ -38,7 +41,7 @@ impl Turn<'_> {
             conversation.changing += 1;
         }
         let (message, askers) = (Arc::new(message), vec![asker]);
-        self.hand_over(Sending { message, askers, has_media: false, creates: false, name, escalation });
+        self.hand_over(Sending { name, files, base, escalation, ..Sending::new(message, askers) });
     }
 
     /// An assigned agent that has no socket in the room is told that there is something new.

@@ -166,7 +166,8 @@ impl Turn<'_> {
         Some(uploading)
     }
 
-    fn drop_blob(&mut self, id: Sid) {
+    /// A blob is nobody's.
+    pub(super) fn drop_blob(&mut self, id: Sid) {
         self.fx.push(Effect::Job { job: Job::Drop { shelf: SHELF, id }, token: None });
     }
 
@@ -371,14 +372,16 @@ pub(super) fn shelves(settings: &Settings) -> Vec<ShelfSettings> {
     vec![ShelfSettings { name: SHELF, quota_bytes: settings.media.quota_bytes, ttl_ms }]
 }
 
-const SHELF: &str = "utalk_media";
+/// Its name.
+pub(super) const SHELF: &str = "utalk_media";
 const GONE: Refused = Refused::new(404, "MEDIA_NOT_FOUND", "El archivo no existe");
 const BELOW: &str = "/utalk/";
 /// Between two that are told: with the last one at most four a second.
 const PROGRESS_MS: u64 = 334;
 const DAY_MS: u64 = 86_400_000;
 const MIB: u64 = 1 << 20;
-const BOUNDS: &[(&str, u64)] =
+/// By the beginnings of kinds: files have so many bytes at most.
+pub(super) const BOUNDS: &[(&str, u64)] =
     &[("image/", 10 * MIB), ("audio/", 50 * MIB), ("video/", 100 * MIB), ("application/", 25 * MIB)];
 /// Of what whatsapp takes, so many bytes.
 const WHATSAPP: &[(&str, u64)] = &[

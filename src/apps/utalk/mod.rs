@@ -3,9 +3,9 @@
 //!
 //! In reading order: `events` (their table) → `who`, `user`, `conversation`, `message`, `wish`, `memory`, `scope` (what there is) → `payload`, `rules` (plain functions)
 //! → `turn` (what handlers share), `audience` (who receives what) → `perform` (from a wish to what is done), `change` (of a conversation's
-//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `media` (of `file`s), `agenda`; the work
-//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep`; what goes with time: `retention` → `tables`. Clients that
-//! spell its events otherwise: `dialect` (their table), `hyphen` (what homes say beside).
+//! fields) → the handlers: `connect`, `presence`, `send`, `dispatch`, `inbound`, `read`, `edit`, `typing`, `sync`, `media` (of `file`s), `fetching` (of those `held`), `agenda`; the work
+//! of agents: `queue`, `escalation`, `task` (what there is), `work`, `take`, `escalate`, `sweep`; what goes with time: `retention` → `tables`.
+//! Clients that spell its events otherwise: `dialect` (their table), `hyphen` (what homes say beside).
 //!
 //! Truth is in the store: what is told `sent` is on disk, and what is told of a conversation is its row as it came back. Memory holds what is
 //! being talked about; lists, and what somebody has missed, are bounded reads.
@@ -27,7 +27,9 @@ mod edit;
 mod escalate;
 pub(crate) mod escalation;
 mod events;
+mod fetching;
 mod file;
+mod held;
 mod hooked;
 mod hooks;
 mod http;

@@ -81,8 +81,6 @@ impl Turn<'_> {
             What::Read(reading) => self.read(asker, &conversation, reading),
             What::Edit(edit) => self.edit(asker, &conversation, edit),
             What::Work(task) => self.perform_task(asker, &conversation, task),
-            #[cfg(test)]
-            What::Assign(agent) => self.assign_for_test(asker, &conversation, agent),
             What::Bring(wanted) => self.bring(asker, &conversation, wanted),
             What::Attach(attaching) => self.attach(asker, &conversation, attaching),
             What::ShowMedia(shown) => self.show_media(&asker, &conversation, &shown),

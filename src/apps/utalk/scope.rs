@@ -1,10 +1,11 @@
 //! A scope: a tenant's workspace, with who is there and what is in memory of its conversations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::early::Early;
 use super::file::{Media, Uploading};
+use super::held::Held;
 use super::memory::Conversation;
 use super::message::Message;
 use super::outgoing::{Call, OUTGOING_MAX, Outgoing};
@@ -50,6 +51,8 @@ pub(super) struct Scope {
     /// Messages on their way to the provider.
     pub outgoing: Outgoing<Call>,
     pub early: Early,
+    /// Messages of customers that wait for their files, by conversation, in their order.
+    pub held: BTreeMap<Arc<str>, VecDeque<Held>>,
     /// Webhooks that are not answered yet.
     pub hooked: BTreeMap<ReqId, Hooked>,
     pub work: Work,
@@ -156,6 +159,7 @@ impl Scope {
             typing: BTreeMap::new(),
             outgoing: Outgoing::new(OUTGOING_MAX),
             early: Early::default(),
+            held: BTreeMap::new(),
             hooked: BTreeMap::new(),
             work: Work::default(),
             uploads: BTreeMap::new(),
@@ -247,6 +251,7 @@ impl Scope {
             && self.loading.is_empty()
             && self.sends.is_empty()
             && self.outgoing.len() == 0
+            && self.held.is_empty()
             && self.hooked.is_empty()
             && self.uploads.is_empty()
             && self.agenda.len() == usize::from(self.agenda.has(&Due::Late))

@@ -18,7 +18,7 @@ use super::perform::busy;
 use super::queue::Standing;
 use super::rules;
 use super::tables::conversations::{self, Advanced};
-use super::tables::{escalations, messages};
+use super::tables::{escalations, media, messages};
 use super::turn::{Turn, access_denied};
 use super::who::{Asker, Role};
 use super::wish::{Sending, Wait};
@@ -56,8 +56,7 @@ impl Turn<'_> {
         let (carrier, sender) = (Carrier::of(row, draft.kind, settings), sender_of(row, draft.kind, &asker));
         let Some(asker) = self.join_sending(asker, id, &draft)? else { return Ok(()) };
         let message = self.message_of(id, draft, sender, &asker, carrier);
-        let sending =
-            Sending { message, askers: vec![asker], has_media: false, creates: false, name: None, escalation: None };
+        let sending = Sending::new(message, vec![asker]);
         if closed {
             self.ask_first(sending);
             return Ok(());
@@ -125,9 +124,9 @@ impl Turn<'_> {
         conversation.in_flight += 1;
         sending.creates = !conversation.is_stored;
         let mut write: Vec<Statement> = Vec::with_capacity(4);
-        if let Some(media) = message.media.as_ref().filter(|_| message.kind.has_media() && message.author.is_some()) {
+        if let Some(file) = message.media.as_ref().filter(|_| message.kind.has_media() && message.author.is_some()) {
             sending.has_media = true;
-            write.push(messages::use_media(&scope, id, media, now));
+            write.push(messages::use_media(&scope, id, file, now));
         }
         if sending.creates {
             let change = message.change;
@@ -143,6 +142,7 @@ impl Turn<'_> {
         if let Some(escalation) = &sending.escalation {
             write.extend(escalations::begin_by_word(&scope, escalation, message.change, now));
         }
+        write.extend(sending.files.iter().map(|media| media::add(&scope, media)));
         self.scope.sends.insert(message.message_id.clone(), sending);
         self.write(write, Wait::Written(message.message_id.clone()));
     }
@@ -151,8 +151,13 @@ impl Turn<'_> {
     pub(super) fn on_written(&mut self, message_id: &Arc<str>, outcome: &Outcome) {
         let Some(sending) = self.scope.sends.get_mut(message_id) else { return };
         let (escalation, id) = (sending.escalation.take(), sending.message.conversation.clone());
+        let (files, base) = (std::mem::take(&mut sending.files), sending.base.clone());
         let at = usize::from(sending.has_media) + usize::from(sending.creates) + ESCALATED_AT;
         self.written(message_id, outcome);
+        if !files.is_empty() {
+            let row = self.scope.conversation(&id).map(|conversation| conversation.row.clone());
+            self.files_end(row.as_ref().filter(|_| outcome.is_written()), &files, &base);
+        }
         let Some(escalation) = escalation else { return };
         if let Some(conversation) = self.scope.conversation(&id) {
             conversation.changing -= 1;

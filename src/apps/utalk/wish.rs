@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::conversation::{Priority, Status};
 use super::escalation::Escalation;
-use super::file::{Attaching, Bringing, Looking, Media, Shown, Storing};
+use super::file::{Attaching, Bringing, Looking, Media, Shown, Storing, Which};
 use super::http::wants::{Accounting, Counting, Listing, Made, Opening, Show};
 use super::message::Message;
 use super::payload::{Draft, SyncAsked};
@@ -53,9 +53,6 @@ pub(super) enum What {
     Tell(Box<Told>),
     /// The work of agents.
     Work(Task),
-    /// To this agent, without rules.
-    #[cfg(test)]
-    Assign(Arc<str>),
 }
 
 /// Fields of a conversation that people set; what is left out stays.
@@ -77,6 +74,9 @@ pub(super) struct Inbound {
     pub sid: Option<Arc<str>>,
     /// What the customer calls itself.
     pub name: Option<Arc<str>>,
+    /// Its files that are on their shelf, and what URLs of them begin with.
+    pub files: Vec<Media>,
+    pub base: Arc<str>,
 }
 
 /// Up to which message somebody has read.
@@ -128,8 +128,27 @@ pub(super) struct Sending {
     pub creates: bool,
     /// What a customer calls itself.
     pub name: Option<Arc<str>>,
+    /// Files of a customer, whose rows are written with the message; what URLs of them begin with.
+    pub files: Vec<Media>,
+    pub base: Arc<str>,
     /// It begins with the message, if a bot has the conversation then.
     pub escalation: Option<Box<Escalation>>,
+}
+
+impl Sending {
+    /// It is about to be written.
+    pub(super) fn new(message: Arc<Message>, askers: Vec<Asker>) -> Sending {
+        Sending {
+            message,
+            askers,
+            has_media: false,
+            creates: false,
+            name: None,
+            files: Vec::new(),
+            base: "".into(),
+            escalation: None,
+        }
+    }
 }
 
 /// A change of a conversation's fields on its way to the disk. The first statement gives the row back.
@@ -204,6 +223,12 @@ pub(super) enum Wait {
     Message(Box<Wish>),
     /// A file's row is written.
     Media(ReqId, Box<Storing>),
+    /// Whether a message of a customer was recorded before.
+    Repeat(Which),
+    /// A file of a customer, or, by its id, where it is.
+    File(Which, bool),
+    /// It is put on its shelf.
+    FileKept(Which),
     /// Files that are to be one message are looked for.
     Attached(Box<(Asker, Arc<str>, Attaching)>),
     /// A file is looked for.

@@ -19,7 +19,7 @@ pub(super) fn request(account: &Account<'_>, message: &Outbound<'_>) -> Fetch {
     });
     body[kind] = part;
     let headers = [
-        ("authorization", format!("Bearer {}", account.token.expose())),
+        ("authorization", credentials(account)),
         ("content-type", "application/json".to_owned()),
         ("accept", "application/json".to_owned()),
     ];
@@ -33,6 +33,11 @@ pub(super) fn request(account: &Account<'_>, message: &Outbound<'_>) -> Fetch {
             format!("{}/{}/messages", account.base_url, percent::encode(account.phone_number_id)),
         )
     }
+}
+
+/// What it knows us by.
+pub(super) fn credentials(account: &Account<'_>) -> String {
+    format!("Bearer {}", account.token.expose())
 }
 
 /// What came of it.

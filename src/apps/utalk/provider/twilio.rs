@@ -37,9 +37,8 @@ pub(super) fn request(account: &Account<'_>, message: &Outbound<'_>) -> Fetch {
         let (id, scope) = (percent::encode(message.id), percent::encode(message.scope));
         add("StatusCallback", &format!("{}{STATUS_PATH}?m={id}&s={scope}", account.public_url));
     }
-    let credentials = BASE64_STANDARD.encode(format!("{}:{}", account.account_sid, account.token.expose()));
     let headers = [
-        ("authorization", format!("Basic {credentials}")),
+        ("authorization", credentials(account)),
         ("content-type", "application/x-www-form-urlencoded".to_owned()),
         ("accept", "application/json".to_owned()),
     ];
@@ -51,6 +50,11 @@ pub(super) fn request(account: &Account<'_>, message: &Outbound<'_>) -> Fetch {
         bytes_max: ANSWER_BYTES_MAX,
         ..Fetch::new(Method::Post, format!("{}/2010-04-01/Accounts/{sid}/Messages.json", account.base_url))
     }
+}
+
+/// What it knows us by.
+pub(super) fn credentials(account: &Account<'_>) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", account.account_sid, account.token.expose())))
 }
 
 /// What came of it.

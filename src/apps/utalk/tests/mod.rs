@@ -1,6 +1,7 @@
 //! utalk in the world of tests: scenarios of the contract, failures, two scopes beside each other.
 
 mod events;
+mod held;
 mod hooks;
 mod hyphen;
 mod hyphen_rest;

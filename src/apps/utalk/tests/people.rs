@@ -146,7 +146,7 @@ fn another_role_by_a_refresh_is_another_audience() {
     assert_eq!(world.names(b), [""; 0], "bots hear no notes");
     // What may not be read any more is left.
     let boss = world.person("boss", "admin");
-    world.send(a, "test:assign", json!({"conversationId": WEB, "agentId": "a"}));
+    world.assigns(WEB, "a");
     world.asks(boss, "join:conversation", json!({"conversationId": WEB}));
     world.forget(&[a, boss]);
     let agent = token(&world, "w1", "boss", "agent");

@@ -45,7 +45,7 @@ fn what_was_missed_comes_once_and_is_read_then() {
     let server_time = first["serverTime"].clone();
     world.leaves(a, CloseReason::TransportClose);
     world.pass(5_000);
-    let missed: Vec<String> = (0..3).map(|n| world.customer_says(b, CUSTOMER, &n.to_string())).collect();
+    let missed: Vec<String> = (0..3).map(|n| world.customer_says(CUSTOMER, &n.to_string())).collect();
     let a = world.person("a", "agent");
     let by_cursor = sync(&mut world, a, json!({"cursor": first["cursor"]}));
     let by_time = sync(&mut world, a, json!({"lastSync": server_time}));
@@ -107,7 +107,7 @@ fn a_snapshot_has_pages_newest_first_without_what_is_closed() {
     for n in 0..7 {
         world.says(a, &format!("conv_{n}"), "x");
     }
-    world.send(a, "test:edit", json!({"conversationId": "conv_3", "status": "closed"}));
+    world.closes("a", "conv_3");
     let (mut seen, mut asked) = (Vec::new(), json!({"limit": 2}));
     loop {
         let page = sync(&mut world, a, asked);
@@ -160,7 +160,7 @@ fn what_somebody_may_not_read_is_not_in_its_sync() {
         (world.person("a", "agent"), world.person("b", "agent"), world.person("r", "admin"), world.person("o", "bot"));
     let before = sync(&mut world, b, json!({}))["cursor"].clone();
     world.says(a, WEB, "Hola");
-    world.send(a, "test:assign", json!({"conversationId": WEB, "agentId": "a"}));
+    world.assigns(WEB, "a");
     world.says(a, WEB, "Sigo");
     world.says(a, "conv_other", "Hola");
     world.send(
@@ -196,7 +196,7 @@ fn while_the_store_fails_syncs_are_answered_from_memory_and_lose_nothing() {
 fn a_horizon_moves_once_and_never_back() {
     let mut world = World::new();
     let (a, b) = (world.person("a", "agent"), world.person("b", "agent"));
-    let sids: Vec<String> = (0..3).map(|n| world.customer_says(b, CUSTOMER, &n.to_string())).collect();
+    let sids: Vec<String> = (0..3).map(|n| world.customer_says(CUSTOMER, &n.to_string())).collect();
     let ids: Vec<String> = world.messages().iter().map(|message| message.id.to_string()).collect();
     world.send(b, "join:conversation", json!({"conversationId": CUSTOMER}));
     world.forget(&[a, b]);
@@ -236,7 +236,7 @@ fn a_horizon_moves_once_and_never_back() {
 fn reads_that_come_together_are_one_move_each() {
     let mut world = World::new();
     let (a, b) = (world.person("a", "agent"), world.person("b", "agent"));
-    let sid = world.customer_says(b, CUSTOMER, "Hola");
+    let sid = world.customer_says(CUSTOMER, "Hola");
     world.forget(&[a, b]);
     world.store.hangs = true;
     for id in [a, b, a] {
@@ -249,7 +249,7 @@ fn reads_that_come_together_are_one_move_each() {
     world.store.down = true;
     let sid = {
         world.store.down = false;
-        world.customer_says(b, CUSTOMER, "¿Hola?")
+        world.customer_says(CUSTOMER, "¿Hola?")
     };
     world.store.down = true;
     world.forget(&[a]);
@@ -264,36 +264,36 @@ fn access_that_is_lost_is_told_to_all_who_had_it() {
     let mut world = World::new();
     let (a, b, admin) = (world.person("a", "agent"), world.person("b", "agent"), world.person("r", "admin"));
     let at_work = world.of_workspace("w1", "b", "agent", super::world::AGENT);
-    world.says(b, WEB, "Hola");
-    world.send(b, "join:conversation", json!({"conversationId": WEB}));
-    world.send(at_work, "join:conversation", json!({"conversationId": WEB}));
+    world.says(b, CUSTOMER, "Hola");
+    world.send(b, "join:conversation", json!({"conversationId": CUSTOMER}));
+    world.send(at_work, "join:conversation", json!({"conversationId": CUSTOMER}));
     world.pass(100);
     world.forget(&[a, b, admin, at_work]);
-    world.send(a, "test:assign", json!({"conversationId": WEB, "agentId": "a"}));
-    let lost = json!({"conversationId": WEB, "reason": "access_lost"});
+    world.assigns(CUSTOMER, "a");
+    let lost = json!({"conversationId": CUSTOMER, "reason": "access_lost"});
     assert_eq!(world.heard(b), [("left:conversation".to_owned(), lost.clone())]);
     assert_eq!(world.heard(at_work), [("left:conversation".to_owned(), lost)]);
     assert_eq!(
         (world.names(admin), world.hears(a, "conversation:updated")["assignedAgent"].clone()),
-        (vec!["conversation:updated".to_owned()], json!("a"))
+        (["conversation:assigned", "conversation:updated"].map(String::from).to_vec(), json!("a"))
     );
-    world.says(a, WEB, "Sigo");
+    world.says(a, CUSTOMER, "Sigo");
     assert_eq!((world.names(b), world.names(at_work)), (vec![], vec![]));
-    world.send(b, "message:send", text_of("x", WEB, "¿?"));
+    world.send(b, "message:send", text_of("x", CUSTOMER, "¿?"));
     assert_eq!(world.hears(b, "message:error")["error"]["code"], "ACCESS_DENIED");
     // The assigned agent hears of its customer, wherever it looks.
     world.forget(&[a, admin]);
-    world.customer_says(admin, WEB, "Hola");
+    world.customer_says(CUSTOMER, "Hola");
     let told = world.hears(a, "notification");
     assert_eq!(
         (&told["title"], &told["message"], &told["data"]),
         (
             &json!("Nuevo mensaje"),
             &json!("Tienes un nuevo mensaje en la conversación"),
-            &json!({"conversationId": WEB})
+            &json!({"conversationId": CUSTOMER})
         )
     );
-    world.send(a, "join:conversation", json!({"conversationId": WEB}));
-    world.customer_says(admin, WEB, "¿Hola?");
+    world.send(a, "join:conversation", json!({"conversationId": CUSTOMER}));
+    world.customer_says(CUSTOMER, "¿Hola?");
     world.hears_nothing(a, "notification");
 }

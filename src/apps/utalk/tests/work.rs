@@ -11,7 +11,7 @@ use crate::testing::Id;
 fn world(settings: Settings) -> (World, Id, Id, Id) {
     let mut world = World::with(settings);
     let (a, b, root) = (world.person("a", "agent"), world.person("b", "agent"), world.person("root", "admin"));
-    world.customer_says(root, CUSTOMER, "Hola");
+    world.customer_says(CUSTOMER, "Hola");
     world.pass(100);
     world.forget(&[a, b, root]);
     (world, a, b, root)
@@ -59,7 +59,7 @@ fn acceptance_6_a_takeover_is_told_in_order_and_only_one_has_it() {
         let lost = json!({"conversationId": CUSTOMER, "reason": "access_lost"});
         assert_eq!(world.heard(id), [("left:conversation".to_owned(), lost)]);
     }
-    world.customer_says(root, CUSTOMER, "¿Hola?");
+    world.customer_says(CUSTOMER, "¿Hola?");
     assert_eq!(world.names(b), [""; 0], "out of the room");
     world.forget(&[a, root]);
     // Another one, the same one again, an admin without and with force.
@@ -234,7 +234,7 @@ fn an_agent_has_a_capacity_and_an_admin_has_none() {
     let to_a = json!({"conversationId": CUSTOMER, "toAgent": "a"});
     assert_eq!(code(&world.asks(root, "agent:transfer", to_a)), "AGENT_NOT_AVAILABLE");
     // One that is closed is not active, and a restart counts anew.
-    world.send(a, "test:edit", json!({"conversationId": all[0], "status": "closed"}));
+    world.closes("a", &all[0]);
     world.restart();
     let (a, root) = (world.person("a", "agent"), world.person("root", "admin"));
     let to_a = json!({"conversationId": CUSTOMER, "toAgent": "a"});
@@ -278,10 +278,10 @@ fn what_does_not_come_to_the_disk_has_not_happened() {
 
 #[test]
 fn a_closed_conversation_begins_anew_with_its_customer() {
-    let (mut world, a, _, root) = world(Settings::default());
+    let (mut world, a, _, _) = world(Settings::default());
     takeover(&mut world, a, CUSTOMER);
-    world.send(a, "test:edit", json!({"conversationId": CUSTOMER, "status": "closed"}));
-    world.customer_says(root, CUSTOMER, "Otra cosa");
+    world.closes("a", CUSTOMER);
+    world.customer_says(CUSTOMER, "Otra cosa");
     let row = &world.conversations()[0];
     assert_eq!((row.assigned.as_deref(), row.bot_enabled, row.status.word()), (None, true, "open"));
     assert_eq!(row.unanswered_at, Some(world.now.wall));

@@ -11,7 +11,7 @@ fn world(settings: Settings) -> (World, [Id; 4]) {
     let mut world = World::with(settings);
     let ids =
         [("a", "agent"), ("b", "agent"), ("c", "agent"), ("root", "admin")].map(|(it, role)| world.person(it, role));
-    world.customer_says(ids[3], CUSTOMER, "Hola");
+    world.customer_says(CUSTOMER, "Hola");
     world.pass(100);
     world.forget(&ids);
     (world, ids)
@@ -136,7 +136,7 @@ fn a_close_ends_what_is_pending() {
     let (mut world, [a, b, _, root]) = world(Settings::default());
     let id = start(&mut world, a, json!({"toAgent": "b"}))["id"].clone();
     world.forget(&[a, b, root]);
-    world.send(a, "test:edit", json!({"conversationId": CUSTOMER, "status": "closed"}));
+    world.closes("a", CUSTOMER);
     assert_eq!(world.hears(b, "escalation:rejected")["id"], id);
     assert_eq!(
         (stages(&world), code(&accept(&mut world, b, &id))),
@@ -167,12 +167,12 @@ fn who_may_not_is_told_so() {
 
 #[test]
 fn a_word_of_a_customer_escalates_while_the_bot_has_it() {
-    let (mut world, [a, _, _, root]) = world(Settings::default());
-    world.customer_says(root, CUSTOMER, "Tengo un PROBLEMÁ, ¿vale?");
+    let (mut world, [a, ..]) = world(Settings::default());
+    world.customer_says(CUSTOMER, "Tengo un PROBLEMÁ, ¿vale?");
     let names = world.names(a);
     assert_eq!(names, ["message:new", "conversation:updated", "escalation:started", "conversation:updated"]);
     assert_eq!(stages(&world), ["pending"]);
-    world.customer_says(root, CUSTOMER, "¡Urgente!");
+    world.customer_says(CUSTOMER, "¡Urgente!");
     assert_eq!(world.names(a), ["message:new", "conversation:updated"], "no bot has it");
     let row = &world.escalations()[0];
     assert_eq!((row.reason.word(), row.from_agent.as_deref()), ("keyword", None));
@@ -184,10 +184,10 @@ fn a_customer_whom_the_bot_does_not_answer_is_escalated_at_its_time() {
     let (mut world, [a, _, _, root]) = world(settings);
     let other = "conv_+55_+9";
     world.pass(1_000);
-    world.customer_says(root, other, "Hola");
+    world.customer_says(other, "Hola");
     world.says(a, CUSTOMER, "¿Sí?");
     world.pass(1_000);
-    world.customer_says(root, CUSTOMER, "Hola");
+    world.customer_says(CUSTOMER, "Hola");
     world.forget(&[a, root]);
     world.pass(3_999);
     world.hears_nothing(a, "escalation:started");
@@ -215,9 +215,8 @@ fn a_timer_that_ended_while_nothing_ran_is_due_at_the_start() {
     assert_eq!(stages(&world), ["pending"]);
     // One that is far ahead is found in time.
     world.pass(100);
-    let root = world.person("root", "admin");
     let said = world.now.wall;
-    world.customer_says(root, "conv_+77_+9", "Hola");
+    world.customer_says("conv_+77_+9", "Hola");
     world.restart();
     world.pass(86_400_000);
     assert_eq!(stages(&world), ["pending", "pending"]);
@@ -260,7 +259,7 @@ fn a_timer_waits_for_a_store_that_fails() {
 fn a_word_escalates_in_the_write_of_its_message_and_changes_meanwhile_see_it() {
     let (mut world, [a, _, _, root]) = world(Settings::default());
     let batches = world.store.batches;
-    world.customer_says(root, CUSTOMER, "¡Urgente!");
+    world.customer_says(CUSTOMER, "¡Urgente!");
     assert_eq!((world.store.batches - batches, stages(&world)), (1, vec!["pending".to_owned()]));
     world.asks(a, "agent:takeover", json!({"conversationId": CUSTOMER}));
     world.asks(a, "agent:return-to-bot", json!({"conversationId": CUSTOMER, "reason": "manual"}));
@@ -268,7 +267,7 @@ fn a_word_escalates_in_the_write_of_its_message_and_changes_meanwhile_see_it() {
     // Nothing has come back of the message when somebody takes the conversation, before whom another change is on its way.
     world.store.hangs = true;
     world.send(root, "conversation:read", json!({"conversationId": CUSTOMER, "messageId": "SM2"}));
-    world.customer_says(root, CUSTOMER, "Es urgente");
+    world.customer_says(CUSTOMER, "Es urgente");
     world.send(a, "agent:takeover", json!({"conversationId": CUSTOMER}));
     world.store.hangs = false;
     while world.answer() {}
@@ -278,7 +277,7 @@ fn a_word_escalates_in_the_write_of_its_message_and_changes_meanwhile_see_it() {
     // Neither does a repeat escalate, nor one that fails.
     world.asks(a, "agent:return-to-bot", json!({"conversationId": CUSTOMER, "reason": "manual"}));
     world.store.down = true;
-    world.customer_says(root, CUSTOMER, "urgente");
+    world.customer_says(CUSTOMER, "urgente");
     world.store.down = false;
     assert_eq!(stages(&world), ["completed", "completed"]);
     world.send(a, "agent:takeover", json!({"conversationId": CUSTOMER}));

@@ -41,16 +41,15 @@ fn acceptance_11_two_agents_have_room_for_two_and_a_close_makes_room_for_the_thi
     let mut world = World::with(one_each());
     let (a, b, root) = (world.person("a", "agent"), world.person("b", "agent"), world.person("root", "admin"));
     for n in 1..=3 {
-        world.customer_says(root, &customer(n), "Hola");
+        world.customer_says(&customer(n), "Hola");
     }
     assert_eq!(agents(&world), ["a", "b", "-"]);
     for id in [a, b, root] {
         assert_eq!(queue(&mut world, id), (1, vec![customer(3)]));
     }
     assert_eq!(world.metric("utalk_queue_waiting", ""), 1.0);
-    let assigned = json!({"conversationId": customer(1), "status": "closed"});
     world.forget(&[a, b, root]);
-    world.send(a, "test:edit", assigned);
+    world.closes("a", &customer(1));
     assert_eq!(agents(&world), ["a", "b", "a"]);
     let told = world.hears(a, "conversation:assigned");
     assert_eq!(
@@ -73,14 +72,15 @@ fn the_next_agent_has_fewest_or_was_given_one_longest_ago() {
         [(Assignment::Lowest, ["a", "b", "c", "b", "a"]), (Assignment::RoundRobin, ["a", "b", "c", "a", "b"])]
     {
         let mut world = World::with(Settings { assignment, ..Settings::default() });
-        let root = world.person("root", "admin");
-        let b = ["a", "b", "c"].map(|user| world.person(user, "agent"))[1];
-        for n in 1..=3 {
-            world.customer_says(root, &customer(n), "Hola");
+        for user in ["a", "b", "c"] {
+            world.person(user, "agent");
         }
-        world.send(b, "test:edit", json!({"conversationId": customer(2), "status": "closed"}));
+        for n in 1..=3 {
+            world.customer_says(&customer(n), "Hola");
+        }
+        world.closes("b", &customer(2));
         for n in 4..=5 {
-            world.customer_says(root, &customer(n), "Hola");
+            world.customer_says(&customer(n), "Hola");
         }
         assert_eq!(agents(&world), expected, "{assignment:?}");
     }
@@ -92,8 +92,8 @@ fn those_who_are_not_there_or_want_nothing_get_nothing() {
     let (root, viewer) = (world.person("root", "admin"), world.person("v", "viewer"));
     let (away, bot) = (world.person("away", "agent"), world.person("bot", "bot"));
     world.send(away, "presence:set", json!({"status": "away"}));
-    world.customer_says(root, &customer(1), "Hola");
-    world.customer_says(root, &customer(2), "Hola");
+    world.customer_says(&customer(1), "Hola");
+    world.customer_says(&customer(2), "Hola");
     assert_eq!(agents(&world), ["-", "-"], "the bot looks after them");
     world.pass(100);
     world.forget(&[root, viewer, away, bot]);
@@ -112,8 +112,8 @@ fn those_who_are_not_there_or_want_nothing_get_nothing() {
 #[test]
 fn without_a_queue_nobody_is_told_of_one() {
     let mut world = World::new();
-    let (a, root) = (world.person("a", "agent"), world.person("root", "admin"));
-    world.customer_says(root, &customer(1), "Hola");
+    let a = world.person("a", "agent");
+    world.customer_says(&customer(1), "Hola");
     world.pass(1_000);
     assert_eq!(agents(&world), ["-"]);
     world.hears_nothing(a, "queue:updated");
@@ -124,13 +124,13 @@ fn what_an_agent_who_has_gone_has_not_answered_goes_to_the_head() {
     let mut world = World::with(Settings { agent_conversations_max: 2, ..one_each() });
     let (a, root) = (world.person("a", "agent"), world.person("root", "admin"));
     for n in 1..=2 {
-        world.customer_says(root, &customer(n), "Hola");
+        world.customer_says(&customer(n), "Hola");
     }
     world.says(a, &customer(1), "¿Sí?");
-    world.customer_says(root, &customer(3), "Hola");
+    world.customer_says(&customer(3), "Hola");
     assert_eq!(agents(&world), ["a", "a", "-"]);
     world.pass(100);
-    world.customer_says(root, &customer(2), "¿Hola?");
+    world.customer_says(&customer(2), "¿Hola?");
     world.forget(&[root]);
     world.leaves(a, CloseReason::TransportClose);
     // One who is back in time keeps all.
@@ -156,9 +156,9 @@ fn what_an_agent_who_has_gone_has_not_answered_goes_to_the_head() {
 #[test]
 fn a_restart_knows_who_waits_and_who_has_not_come_back() {
     let mut world = World::with(one_each());
-    let (_, root) = (world.person("a", "agent"), world.person("root", "admin"));
+    world.person("a", "agent");
     for n in 1..=2 {
-        world.customer_says(root, &customer(n), "Hola");
+        world.customer_says(&customer(n), "Hola");
     }
     assert_eq!(agents(&world), ["a", "-"]);
     world.restart();
@@ -176,7 +176,7 @@ fn a_store_that_fails_delays_and_loses_nothing() {
     let (a, root) = (world.person("a", "agent"), world.person("root", "admin"));
     world.send(a, "presence:set", json!({"status": "busy"}));
     for n in 1..=2 {
-        world.customer_says(root, &customer(n), "Hola");
+        world.customer_says(&customer(n), "Hola");
     }
     world.store.hangs = true;
     world.send(a, "presence:set", json!({"status": "online"}));
@@ -199,7 +199,7 @@ fn somebody_may_be_quicker_than_the_queue() {
     let (a, root) = (world.person("a", "agent"), world.person("root", "admin"));
     world.send(a, "presence:set", json!({"status": "busy"}));
     for n in 1..=2 {
-        world.customer_says(root, &customer(n), "Hola");
+        world.customer_says(&customer(n), "Hola");
     }
     world.store.hangs = true;
     world.send(root, "agent:takeover", json!({"conversationId": customer(1)}));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::provided::{TOKEN, form, signature};
 use crate::app::AuthFailure;
 use crate::app::event::Args;
 use crate::app::identity::{AuthMethod, AuthMode, AuthSettings, Claims, Identity};
@@ -14,7 +15,7 @@ use crate::apps::utalk::escalation::Escalation;
 use crate::apps::utalk::message::Message;
 use crate::apps::utalk::settings::Settings;
 pub(super) use crate::apps::utalk::who::{ADMIN, AGENT, APP};
-use crate::apps::utalk::{Utalk, media, tables};
+use crate::apps::utalk::{ROW, Utalk, media, tables};
 use crate::base::ids::NspIndex;
 use crate::base::secret::Secret;
 use crate::testing;
@@ -47,9 +48,13 @@ impl World {
         World::with(Settings::default())
     }
 
+    /// Numbers that are not among those of `settings` are of w1, as Twilio says.
     pub(super) fn with(settings: Settings) -> World {
-        let shelves = media::shelves(&settings);
+        let mut settings = Settings { default_tenant: "t1".to_owned(), default_workspace: "w1".to_owned(), ..settings };
+        settings.webhooks.twilio_auth_tokens = vec![Secret::new(TOKEN)];
+        let (shared, shelves) = (settings.clone(), media::shelves(&settings));
         let mut world = testing::World::of(move || Utalk::new(settings.clone()), &[&tables::TABLES], &shelves);
+        world.settings = Some(Arc::new(shared));
         world.trusts(&auth());
         World { world, messages: 0 }
     }
@@ -83,12 +88,52 @@ impl World {
         message_id
     }
 
-    /// The customer sends a text, by way of somebody who brings it.
-    pub(super) fn customer_says(&mut self, by: Id, conversation: &str, text: &str) -> String {
+    /// The customer of a conversation sends a text, which is brought by Twilio.
+    pub(super) fn customer_says(&mut self, conversation: &str, text: &str) -> String {
         self.messages += 1;
         let sid = format!("SM{}", self.messages);
-        self.send(by, "test:inbound", text_of(&sid, conversation, text));
+        self.twilio_brings(&sid, conversation, text);
         sid
+    }
+
+    /// Twilio brings a message under an id of its own; the status it is answered with, 0 while it is not.
+    pub(super) fn twilio_brings(&mut self, sid: &str, conversation: &str, text: &str) -> u16 {
+        let (customer, ours) = conversation[5..].split_once('_').expect("an id of two numbers");
+        let fields = [("MessageSid", sid), ("From", customer), ("To", ours), ("Body", text)];
+        let target = "/utalk/webhooks/twilio/whatsapp";
+        let settings = self.world.settings.as_ref().and_then(|settings| settings.downcast_ref::<Settings>());
+        let base = settings.filter(|settings| !settings.public_url.is_empty()).map(|it| it.public_url.clone());
+        let signature = signature(&format!("{}{target}", base.unwrap_or_else(|| "http://host".to_owned())), &fields);
+        self.world.requests_with(&ROW, "POST", target, |call| {
+            call.headers = vec![("host", "host".into()), ("x-twilio-signature", signature.into())];
+            call.body = form(&fields).into();
+        });
+        self.world.replies.pop().map_or(0, |(status, _)| status)
+    }
+
+    /// Somebody of a workspace asks by HTTP.
+    pub(super) fn http(&mut self, who: (&str, &str, &str), method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (workspace, user, role) = who;
+        let body = body.to_string();
+        self.world.requests_with(&ROW, method, &format!("/utalk{path}"), |call| {
+            call.identity = Some(identity(workspace, user, role));
+            call.body = body.into();
+        });
+        self.world.replies.pop().expect("it is answered")
+    }
+
+    /// An agent of w1 closes a conversation.
+    pub(super) fn closes(&mut self, agent: &str, conversation: &str) {
+        let path = format!("/api/conversations/{conversation}/status");
+        let (status, body) = self.http(("w1", agent, "agent"), "PUT", &path, &json!({"status": "closed"}));
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// An admin of w1 assigns a conversation.
+    pub(super) fn assigns(&mut self, conversation: &str, agent: &str) {
+        let path = format!("/api/conversations/{conversation}/assign");
+        let (status, body) = self.http(("w1", "chief", "admin"), "POST", &path, &json!({"agentId": agent}));
+        assert_eq!(status, 200, "{body}");
     }
 
     /// Everything that was heard, by name.

@@ -55,14 +55,10 @@ pub(super) enum Notice {
 }
 
 impl Inbound {
-    /// The metadata that clients see.
+    /// The metadata that clients see, without its files.
     pub(super) fn metadata(&self) -> Map<String, Value> {
         let mut metadata = self.more.clone();
         metadata.insert("twilioSid".to_owned(), self.sid.clone().into());
-        if !self.media.is_empty() {
-            let of = |media: &Media| serde_json::json!({"url": media.at, "mimeType": media.mime});
-            metadata.insert("media".to_owned(), self.media.iter().map(of).collect());
-        }
         metadata
     }
 }
