@@ -36,8 +36,6 @@ pub(super) enum Audience<'a> {
     Queue,
     /// One user, in all namespaces.
     User(&'a Arc<str>),
-    /// Those who have joined a conversation.
-    Room(&'a Arc<str>),
     /// Everybody.
     People,
     /// Those who could read what was the first, and cannot read what is the second.
@@ -77,13 +75,12 @@ impl Turn<'_> {
     pub(super) fn tell_speakers(
         &mut self,
         audience: &Audience<'_>,
-        except: &[SocketRef],
-        (event, payload): (&str, &impl Serialize),
-        beside: Option<&Beside>,
+        event: &str,
+        payload: &impl Serialize,
+        beside: &Beside,
     ) {
-        if self.has_speakers() {
-            self.spread(audience, except, Delivery::Must, || emission(event, payload, beside), true);
-        }
+        let make = || Emission::new(event, payload).beside(beside);
+        self.spread(audience, &[], Delivery::Must, make, true);
     }
 
     fn spread(
@@ -137,7 +134,6 @@ impl Turn<'_> {
             }
             Audience::Queue => vec![self.scope.rooms.whole.clone(), self.scope.rooms.agents.clone()],
             Audience::User(id) => vec![user(id)],
-            Audience::Room(id) => self.joined(id),
             Audience::People => vec![self.scope.rooms.all.clone()],
             Audience::Lost(before, after) => {
                 let after = self.readers(after);

@@ -9,7 +9,7 @@ use super::tables::conversations;
 use super::turn::Turn;
 use super::who::{Asker, Who};
 use super::wish::{Change, Changed, Wait};
-use crate::app::effect::Delivery;
+use crate::app::effect::{Delivery, Effect};
 use crate::app::job::{JobError, JobErrorKind, Outcome};
 use crate::app::sql::Statement;
 use crate::base::ids::SocketRef;
@@ -101,7 +101,7 @@ impl Turn<'_> {
             seat.joined.retain(|joined| joined != id);
         }
         let room = self.scope.room_of_conversation(id);
-        self.leave(socket, room);
+        self.fx.push(Effect::Leave { socket, room });
         self.tell_room(id, socket, who, false);
     }
 }

@@ -1,7 +1,8 @@
 //! What homes do for clients of the dialect `hyphen` beyond its table: what they say beside an event, and what only such clients are told.
 //! Where a scope has none of them, nothing of this is made.
 //!
-//! Each of their sockets is in the rooms of all others, and in a room beside each of these, of such sockets alone.
+//! Each of their sockets is in the rooms of all others. Beside those of a scope and of a user there is one of such sockets alone; those in a
+//! conversation's room are told one by one, for they are few.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::dialect::{Beside, ENTERED, LEFT, Person, UNASSIGNED};
 use super::file::Media;
 use super::message::{Direction, Message};
 use super::payload::SyncAsked;
-use super::scope::room_of_speakers;
+use super::scope::{Seat, room_of_speakers};
 use super::turn::Turn;
 use super::who::{Asker, Back, Who, scope_parts};
 use crate::app::effect::{Effect, Room};
@@ -147,7 +148,7 @@ impl Turn<'_> {
         self.sync(asker, SyncAsked { sync_id, last_sync: None, cursor: None, limit: GREETED_MAX });
     }
 
-    /// A socket enters a room.
+    /// A socket enters a room of its scope, of its role or of its user.
     pub(super) fn enter(&mut self, socket: SocketRef, room: Room) {
         if self.scope.speaks(socket) {
             self.fx.join(socket, room_of_speakers(&room));
@@ -155,7 +156,7 @@ impl Turn<'_> {
         self.fx.join(socket, room);
     }
 
-    /// A socket leaves a room.
+    /// A socket leaves such a room.
     pub(super) fn leave(&mut self, socket: SocketRef, room: Room) {
         if self.scope.speaks(socket) {
             self.fx.push(Effect::Leave { socket, room: room_of_speakers(&room) });
@@ -168,13 +169,17 @@ impl Turn<'_> {
         if !self.has_speakers() {
             return;
         }
-        let mut others = self.scope.joined.get(id).into_iter().flatten().filter(|other| **other != socket);
-        if others.any(|other| self.scope.seats.get(other).is_some_and(|seat| seat.who.user == who.user)) {
+        let joined = self.scope.joined.get(id).into_iter().flatten().filter(|other| **other != socket);
+        let others: Vec<(SocketRef, &Seat)> =
+            joined.filter_map(|other| Some((*other, self.scope.seats.get(other)?))).collect();
+        if others.iter().any(|(_, seat)| seat.who.user == who.user) {
             return;
         }
         let payload = json!({"email": who.address(), "conversationId": id, "timestamp": self.now.wall.to_string()});
         let event = if is_in { ENTERED } else { LEFT };
-        self.tell_speakers(&Audience::Room(id), &[socket], (event, &payload), None);
+        for (other, _) in others.iter().filter(|(_, seat)| seat.speaks) {
+            self.fx.emit(*other, event, &payload);
+        }
     }
 
     /// A conversation is nobody's any more.
@@ -182,7 +187,7 @@ impl Turn<'_> {
         let Some(agent) = before.assigned.as_ref().filter(|_| row.assigned.is_none()) else { return };
         let Some(beside) = self.beside_people(&[agent]) else { return };
         let payload = json!({"conversationId": row.id, "agentId": agent, "timestamp": row.updated_at.to_string()});
-        self.tell_speakers(&Audience::Work(row, Some(agent)), &[], (UNASSIGNED, &payload), Some(&beside));
+        self.tell_speakers(&Audience::Work(row, Some(agent)), UNASSIGNED, &payload, &beside);
     }
 }
 

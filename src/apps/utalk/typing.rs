@@ -10,7 +10,7 @@ use super::payload::Fields;
 use super::scope::Due;
 use super::turn::{Turn, access_denied};
 use super::who::{Asker, Back, Who};
-use crate::app::effect::Delivery;
+use crate::app::effect::{Delivery, Effect};
 use crate::app::event::Event;
 use crate::app::kit::ack::Fail;
 use crate::base::ids::SocketRef;
@@ -82,7 +82,7 @@ impl Turn<'_> {
             joined.insert(socket);
             seat.joined.push(id.clone());
             let room = self.scope.room_of_conversation(id);
-            self.enter(socket, room);
+            self.fx.push(Effect::Join { socket, room });
             self.tell_room(id, socket, &asker.who, true);
         }
         let beside = self.is_speaker(asker).then(|| Beside { online: [self.online_in(id)].into(), ..self.side(None) });

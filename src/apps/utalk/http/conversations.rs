@@ -37,6 +37,8 @@ impl Turn<'_> {
         let text = |name: &str| call.query_value(name).filter(|text| !text.is_empty());
         let status = match text("status").filter(|word| word != "all") {
             None => String::new(),
+            // Clients of the dialect are told of both as one.
+            Some(word) if word == "pending" && call.dialect.is_some() => "pending escalated".to_owned(),
             Some(word) => {
                 let word = if call.dialect.is_some() { shape::status_heard(&word) } else { &word };
                 Status::of(word).ok_or_else(|| wrong("status"))?.word().to_owned()

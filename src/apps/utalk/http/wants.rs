@@ -53,6 +53,7 @@ pub(in crate::apps::utalk) enum Listing {
 /// What a list of conversations is narrowed to; empty: not by that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Narrowed {
+    /// Words, a blank between: any of them.
     pub status: String,
     pub channel: String,
     /// An agent's id, or [`UNASSIGNED`].

@@ -86,7 +86,7 @@ fn escaped(char: char) -> impl Iterator<Item = char> {
 
 macro_rules! narrowed {
     () => {
-        " AND (CAST(?9 AS TEXT) = '' OR c.status = ?9) AND (CAST(?10 AS TEXT) = '' OR c.channel = ?10)
+        " AND (CAST(?9 AS TEXT) = '' OR ?9 LIKE '%' || c.status || '%') AND (CAST(?10 AS TEXT) = '' OR c.channel = ?10)
     AND (CAST(?11 AS TEXT) = '' OR c.assigned = ?11 OR (c.assigned IS NULL AND ?11 = '\u{1}unassigned'))
     AND (lower(coalesce(c.customer_name, '')) LIKE ?12 ESCAPE '\\' OR lower(c.customer) LIKE ?12 ESCAPE '\\'
         OR lower(c.id) LIKE ?12 ESCAPE '\\')"

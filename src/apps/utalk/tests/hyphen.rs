@@ -281,6 +281,23 @@ fn an_assignment_and_its_end_are_told_by_both_names() {
     let expected = ["bot:resumed", "conversation-unassigned", "agent-unassigned"];
     assert_eq!(names(&world.heard(other)), expected);
     assert_eq!(world.names(boss), ["bot:resumed", "conversation:updated"]);
+    // It ends as well where a customer comes back to what was closed.
+    world.send(ana, "agent:takeover", json!({"conversationId": WEB}));
+    world.send(boss, "test:edit", json!({"conversationId": WEB, "status": "closed"}));
+    world.forget(&[ana, boss]);
+    world.customer_says(boss, WEB, "otra cosa");
+    let heard = world.heard(ana);
+    let expected = ["new-message", "conversation-unassigned", "agent-unassigned", "conversation-event"];
+    assert_eq!(names(&heard), expected);
+    let updates = &heard[3].1["updates"];
+    assert_eq!(
+        (&updates["status"], &updates["assignedTo"], &updates["botEnabled"]),
+        (&json!("open"), &Value::Null, &json!(true))
+    );
+    world.send(ana, "escalation:start", json!({"conversationId": "conv%5Ftest"}));
+    assert_eq!(world.hears(ana, "escalation:started")["conversationId"], WEB);
+    let updates = json!({"status": "pending", "botEnabled": false});
+    assert_eq!(world.hears(ana, "conversation-event")["updates"], updates);
     // One that is taken away: who had it is told that it is out.
     world.joined(ana, WEB);
     world.forget(&[ana, boss]);

@@ -57,6 +57,10 @@ fn messages_and_conversations_look_as_in_events() {
     let again = rest.call(&ana, "POST", "/api/messages", own);
     assert_eq!(refused(&again), (409, "MESSAGE_DUPLICATE"));
     assert_eq!(again.1["error"]["details"]["existingMessageId"], first["data"]["id"]);
+    let body = json!({"conversationId": ONE, "reason": "manual"});
+    assert_eq!(rest.call(&ana, "POST", "/api/escalate", body).0, 201);
+    let (_, pending) = rest.call(&ana, "GET", "/api/conversations?status=pending", json!(null));
+    assert_eq!(pending["data"][0]["status"], "pending", "one that is escalated");
     let (_, closed) = rest.call(&ana, "PUT", &format!("{PATH}/status"), json!({"status": "resolved"}));
     assert_eq!(closed["data"]["status"], "closed");
     let (_, resolved) = rest.call(&ana, "GET", "/api/conversations?status=resolved", json!(null));
