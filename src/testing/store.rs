@@ -18,8 +18,10 @@ pub(crate) struct Store {
     pub down: bool,
     /// Jobs get no answer until [`World::answer`](super::World::answer).
     pub hangs: bool,
-    /// Writes handed in so far, those that failed too.
+    /// Writes handed in so far, those that failed too, and their statements; and reads.
     pub batches: usize,
+    pub statements: usize,
+    pub questions: usize,
     repository: Arc<Mutex<Sqlite>>,
     librarian: Librarian,
 }
@@ -31,11 +33,15 @@ impl Store {
         let sqlite = Sqlite::memory(&settings.owners()).unwrap_or_else(|error| panic!("{error}"));
         let repository = Arc::new(Mutex::new(sqlite));
         let librarian = Librarian::direct(&settings, &repository);
-        Store { down: false, hangs: false, batches: 0, repository, librarian }
+        Store { down: false, hangs: false, batches: 0, statements: 0, questions: 0, repository, librarian }
     }
 
     pub(super) fn work(&mut self, job: &Job, now: WallMillis) -> Outcome {
-        self.batches += usize::from(matches!(job, Job::Write(_)));
+        match job {
+            Job::Write(write) => (self.batches, self.statements) = (self.batches + 1, self.statements + write.len()),
+            Job::Read(questions) => self.questions += questions.len(),
+            _ => {}
+        }
         if self.down {
             return Outcome::Failed(JobError::new(JobErrorKind::Unavailable, "down"));
         }

@@ -8,7 +8,7 @@ use super::envelope;
 use super::hyphen::skipped;
 use super::page::{Page, pagination, wrong};
 use super::users::failure_of;
-use super::wants::{Listing, Made, Narrowed, NarrowedMessages, Opening, Show, UNASSIGNED};
+use super::wants::{EVER, Listing, Made, Narrowed, NarrowedMessages, Opening, Show, UNASSIGNED};
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
 use crate::app::route::Call;
@@ -88,10 +88,14 @@ impl Turn<'_> {
             }
             Show::Messages { narrowed, below, limit } => {
                 let below = below.unwrap_or(i64::MAX as u64).min(i64::MAX as u64);
-                let with_files = asker.is_speaker_by_http();
-                let questions = lists::messages((&self.scope.key, id), &narrowed, below, limit + 1, with_files);
+                let is_counted = narrowed.is_narrowed() || settings.message_retention_days > 0;
+                let beside = MessagesBeside { files: asker.is_speaker_by_http(), count: is_counted };
+                let questions = lists::messages((&self.scope.key, id), &narrowed, below, limit + 1, beside);
                 let list = list_of_messages(&self.scope.key, id, &narrowed);
-                self.ask(Job::Read(questions), Wait::Listing(Box::new(Listing::Messages { asker, limit, list })));
+                self.ask(
+                    Job::Read(questions),
+                    Wait::Listing(Box::new(Listing::Messages { asker, limit, list, total: row.last_seq })),
+                );
             }
         }
     }
@@ -126,7 +130,7 @@ impl Turn<'_> {
             None => String::new(),
             Some(word) => Direction::of(&word).ok_or_else(|| wrong("direction"))?.word().to_owned(),
         };
-        let between = (time("after")?.unwrap_or(0), time("before")?.unwrap_or(i64::MAX as u64));
+        let between = (time("after")?.unwrap_or(EVER.0), time("before")?.unwrap_or(EVER.1));
         let narrowed = NarrowedMessages { public: asker.who.role == Role::Bot, kind, direction, between };
         let list = list_of_messages(&self.scope.key, id, &narrowed);
         let page = Page::<1>::of(call, &list)?;
@@ -138,7 +142,7 @@ impl Turn<'_> {
         let (Listing::Conversations { asker, .. } | Listing::Messages { asker, .. } | Listing::Files { asker, .. }) =
             listing;
         if asker.is_speaker_by_http() && matches!(listing, Listing::Messages { .. }) {
-            let files: Vec<Media> = outcome.rows(2).unwrap_or_default();
+            let files: Vec<Media> = outcome.rows(1).unwrap_or_default();
             files.iter().for_each(|media| self.remember_file(media));
         }
         let listed = match listing {
@@ -273,9 +277,10 @@ fn listed(listing: &Listing, outcome: &Outcome) -> Result<Value, JobError> {
             Ok(json!({"conversations": shown, "pagination": pagination(list, last.map(|last| [last]), total)}))
         }
         Listing::Files { .. } => Ok(Value::Null),
-        Listing::Messages { limit, list, .. } => {
+        Listing::Messages { asker, limit, list, total } => {
             let mut messages: Vec<Message> = outcome.rows(0)?;
-            let total = outcome.rows::<Count>(1)?.first().map_or(0, |count| count.0);
+            let counted = 1 + usize::from(asker.is_speaker_by_http());
+            let total = outcome.rows::<Count>(counted)?.first().map_or(*total, |count| count.0);
             let last = (messages.len() > *limit).then(|| [messages[limit - 1].seq]);
             messages.truncate(*limit);
             let shown: Vec<_> = messages.iter().map(Message::as_full).collect();

@@ -45,9 +45,22 @@ pub(in crate::apps::utalk) struct Made {
 /// A list that waits for the store; `list` is what its cursors are of.
 #[derive(Debug)]
 pub(in crate::apps::utalk) enum Listing {
-    Conversations { asker: Asker, limit: usize, list: String },
-    Messages { asker: Asker, limit: usize, list: String },
-    Files { asker: Asker, base: Arc<str> },
+    Conversations {
+        asker: Asker,
+        limit: usize,
+        list: String,
+    },
+    /// `total`: how many there are where they are not counted.
+    Messages {
+        asker: Asker,
+        limit: usize,
+        list: String,
+        total: u64,
+    },
+    Files {
+        asker: Asker,
+        base: Arc<str>,
+    },
 }
 
 /// What a list of conversations is narrowed to; empty: not by that.
@@ -72,6 +85,16 @@ pub(crate) struct NarrowedMessages {
     /// Sent after the first and before the second, in milliseconds since 1970.
     pub between: (u64, u64),
 }
+
+impl NarrowedMessages {
+    /// Whether there may be messages that are not in the list.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.public || !self.kind.is_empty() || !self.direction.is_empty() || self.between != EVER
+    }
+}
+
+/// The times between which all messages were sent.
+pub(crate) const EVER: (u64, u64) = (0, i64::MAX as u64);
 
 /// An account on its way to the disk.
 #[derive(Debug)]

@@ -56,13 +56,22 @@ pub(crate) fn conversations(
     vec![narrow(page, narrowed).bind(skipped), end, narrow(count, narrowed)]
 }
 
-/// One page of a conversation's messages below a seq, the newest first; how many there are in all; and the files of the page.
+/// What is asked beside a page of messages.
+pub(crate) struct MessagesBeside {
+    /// The files of the page.
+    pub files: bool,
+    /// How many messages there are in all, up to 10,000: of a long conversation that takes longer than all the rest, and its last seq
+    /// says it as well.
+    pub count: bool,
+}
+
+/// One page of a conversation's messages below a seq, the newest first; then what is asked beside it, in its order.
 pub(crate) fn messages(
     (scope, conversation): (&Arc<str>, &Arc<str>),
     narrowed: &NarrowedMessages,
     below: u64,
     limit: usize,
-    with_files: bool,
+    beside: MessagesBeside,
 ) -> Vec<Statement> {
     let of = |sql| {
         let statement = Statement::new(sql).bind(scope).bind(conversation).bind(narrowed.public);
@@ -70,8 +79,8 @@ pub(crate) fn messages(
         statement.bind(narrowed.between.0).bind(narrowed.between.1)
     };
     let page = |sql| of(sql).bind(below).bind(limit as u64);
-    let files = with_files.then(|| page(FILES));
-    [page(MESSAGES), of(MESSAGES_COUNT)].into_iter().chain(files).collect()
+    let (files, count) = (beside.files.then(|| page(FILES)), beside.count.then(|| of(MESSAGES_COUNT)));
+    [page(MESSAGES)].into_iter().chain(files).chain(count).collect()
 }
 
 /// Figures about what began at `from` or later, and before `to`.
@@ -135,7 +144,8 @@ pub(crate) const FILES: &str = concat!(
 );
 
 /// Scope, conversation, and what the list is narrowed to.
-pub(crate) const MESSAGES_COUNT: &str = concat!("SELECT count(*) AS total", of_messages!());
+pub(crate) const MESSAGES_COUNT: &str =
+    concat!("SELECT count(*) AS total FROM (SELECT seq", of_messages!(), " LIMIT 10000) m");
 
 /// Scope, from, to.
 pub(crate) const FIGURES: &str = "

@@ -72,6 +72,20 @@ fn what_is_told_of_a_message_is_as_the_contract_has_it() {
 }
 
 #[test]
+fn a_send_is_two_statements_of_one_write_and_asks_nothing_before() {
+    let mut world = World::new();
+    let a = world.person("a", "agent");
+    world.says(a, WEB, "The first one makes its conversation, too");
+    let before = (world.store.batches, world.store.statements, world.store.questions);
+    for _ in 0..10 {
+        world.says(a, WEB, "Hola");
+    }
+    let (batches, statements, questions) = before;
+    let after = (world.store.batches - batches, world.store.statements - statements, world.store.questions - questions);
+    assert_eq!((after, world.messages().len()), ((10, 20, 0), 11));
+}
+
+#[test]
 fn the_same_message_again_gets_the_first_answer() {
     let mut world = World::new();
     let (a, b) = (world.person("a", "agent"), world.person("b", "agent"));

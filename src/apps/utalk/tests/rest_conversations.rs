@@ -294,6 +294,7 @@ fn messages_are_listed_page_by_page_and_narrowed() {
     let last =
         rest.gets(&agent, &format!("/api/messages?conversationId={}&limit=3&cursor={cursor}", ONE.replace('+', "%2B")));
     assert_eq!((seqs(&last), &last["pagination"]["nextCursor"]), (vec![2, 1], &json!(null)));
+    assert_eq!((&first["pagination"]["total"], &last["pagination"]["total"]), (&json!(5), &json!(5)));
     let third = first["messages"][2]["createdAt"].as_str().unwrap();
     for (query, expected) in [
         ("type=note".to_owned(), vec![3]),
