@@ -22,7 +22,7 @@ fn lab() -> SocketAddr {
         let data = std::env::temp_dir().join(format!("loadtest-data-{}", std::process::id()));
         let text = format!(
             "[store]\nurl = \"memory:\"\n[server]\nshards = 1\ndata_dir = {data:?}\n[admin]\nbind = \"{admin}\"\n\
-             [apps.lab]\nenabled = true\n[apps.utalk.events_per_minute]\n\"message:send\" = 0\n\"sync:state\" = 0\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
+             [apps.lab]\nenabled = true\n[apps.utalk.events_per_minute]\n\"message:send\" = 0\n\"sync:state\" = 0\n[apps.iot]\nmax_messages_per_minute = 100000\nmax_messages_per_minute_ip = 1000000\n[auth]\njwt_secret = \"{SECRET}\"\n[[listener]]\nbind = \"{public}\"\nroot = \"lab\"\nping_interval_ms = 300\n"
         );
         let path = std::env::temp_dir().join(format!("loadtest-lab-{}.toml", std::process::id()));
         std::fs::write(&path, text).expect("the temporary directory can be written to");
@@ -224,6 +224,17 @@ fn utalk_agents_send_read_type_and_catch_up() {
             parts,
             ["message seen", "presence set", "read acknowledged", "sent", "synced", "typing acknowledged"]
         );
+    }
+}
+
+#[test]
+fn iot_browsers_watch_what_services_tell() {
+    let mix = ["--namespace", "/iot", "--rate", "200", "--role", "service=2", "--seconds", "2"];
+    for more in [&["--threads", "2"][..], &["--jwt-secret", SECRET]] {
+        let outcome = check("iot", lab(), &[&mix[..], more].concat(), 60);
+        assert_eq!(["service", "admin", "browser"].map(|role| outcome.figures.count(role)), [2, 1, 17]);
+        let parts: Vec<_> = outcome.figures.parts.keys().map(String::as_str).collect();
+        assert_eq!(parts, ["joined", "tested", "told", "word seen"]);
     }
 }
 

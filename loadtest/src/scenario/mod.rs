@@ -31,6 +31,7 @@ pub const SCENARIOS: &[Kind] = &[
     slow::KIND,
     mix::signage::KIND,
     mix::utalk::KIND,
+    mix::iot::KIND,
 ];
 
 /// The scenario of a name.

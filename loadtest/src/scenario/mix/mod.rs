@@ -3,6 +3,7 @@
 //!
 //! Every action is an open loop of its own, so its latency counts from when it was meant to begin.
 
+pub mod iot;
 pub mod signage;
 mod spans;
 mod stage;
