@@ -56,6 +56,9 @@ pub trait Choice: Send + Sync {
     /// Hosts that its settings name, as URLs, as `host` or `host:port`, or as networks: they may be asked and dialled wherever they lead.
     fn hosts(&self) -> Vec<String>;
 
+    /// Origins whose pages may connect, or `*`, to a listener whose root it is.
+    fn origins(&self) -> Vec<String>;
+
     /// A copy.
     fn copy(&self) -> Box<dyn Choice>;
 
@@ -73,13 +76,14 @@ pub struct Chosen<S: 'static> {
     pub build: fn(&S) -> Box<dyn Application>,
     pub shelves: fn(&S) -> Vec<ShelfSettings>,
     pub hosts: fn(&S) -> Vec<String>,
+    pub origins: fn(&S) -> Vec<String>,
 }
 
 impl<S: Declared + Clone> Chosen<S> {
-    /// The defaults, of an application that keeps no blobs and names no hosts. One that does says so:
+    /// The defaults, of an application that keeps no blobs and names neither hosts nor origins. One that does says so:
     /// `Box::new(Chosen { hosts, ..Chosen::of(build) })`.
     pub fn of(build: fn(&S) -> Box<dyn Application>) -> Chosen<S> {
-        Chosen { values: S::default(), build, shelves: |_| Vec::new(), hosts: |_| Vec::new() }
+        Chosen { values: S::default(), build, shelves: |_| Vec::new(), hosts: |_| Vec::new(), origins: |_| Vec::new() }
     }
 
     /// The same as its row has it.
@@ -115,6 +119,10 @@ impl<S: Declared + Clone> Choice for Chosen<S> {
 
     fn hosts(&self) -> Vec<String> {
         (self.hosts)(&self.values)
+    }
+
+    fn origins(&self) -> Vec<String> {
+        (self.origins)(&self.values)
     }
 
     fn copy(&self) -> Box<dyn Choice> {

@@ -75,7 +75,7 @@ impl Plan {
                 root: listener.root,
                 dialect: listener.dialect,
                 routes: routes(listener, ListenerId(index as u16), root_of),
-                origins: origins(&listener.cors, dev),
+                origins: origins(listener, &apps, dev),
                 proxies: proxies(&listener.proxies, dev.then_some(CLOSED_IN_DEVELOPMENT)),
                 static_root: listener.static_root.as_deref().map(static_root).transpose()?,
             })
@@ -204,10 +204,17 @@ fn routes(listener: &config::Listener, engine: ListenerId, nsp: impl Fn(&str) ->
     listener.paths.iter().map(route).collect()
 }
 
-fn origins(cors: &Cors, dev: bool) -> Origins {
-    match cors {
-        Cors::Any => Origins { any: true, ..Origins::default() },
-        Cors::List(listed) => Origins { listed: listed.clone(), loopback: dev, same_host: !dev, any: false },
+/// Those of the listener, and those that its root admits by itself.
+fn origins(listener: &config::Listener, apps: &[PlannedApp], dev: bool) -> Origins {
+    let root = apps.iter().filter(|planned| Some(planned.app.row.name) == listener.root);
+    let mut listed: Vec<String> = root.flat_map(|planned| planned.app.settings.origins()).collect();
+    let any = listener.cors == Cors::Any || listed.iter().any(|origin| origin == "*");
+    if let Cors::List(origins) = &listener.cors {
+        listed.extend(origins.clone());
+    }
+    match any {
+        true => Origins { any, ..Origins::default() },
+        false => Origins { listed, loopback: dev, same_host: !dev, any },
     }
 }
 

@@ -27,6 +27,7 @@ impl Turn<'_> {
                 Due::Cloud(account, step) => self.on_cloud_due(&account, step),
                 Due::Command(ticket) => self.on_command_due(ticket),
                 Due::Device(link) => self.on_device_due(link),
+                Due::Call(link, id) => self.on_call_due(link, id),
                 Due::Dial(device) => self.on_dial(&device),
             }
         }

@@ -65,7 +65,7 @@ pub const ROW: Row = Row {
     links: local::PATHS,
     ..Row::new("iot", "Smart plugs of clinics: their state, and who may switch them.", &["/iot"], || {
         let build = |settings: &Settings| -> Box<dyn Application> { Box::new(Iot::new(settings.clone())) };
-        Box::new(Chosen { hosts: Settings::hosts, ..Chosen::of(build) })
+        Box::new(Chosen { hosts: Settings::hosts, origins: Settings::origins, ..Chosen::of(build) })
     })
 };
 

@@ -10,7 +10,7 @@ use super::command::{Command, Row, Sent};
 use super::log::Entry;
 use super::turn::Turn;
 use super::waiting::Due;
-use super::who::{DEVICE_OFFLINE, TIMEOUT, UPSTREAM_DISCONNECTED, UPSTREAM_ERROR};
+use super::who::{AUTH_FAILED, DEVICE_OFFLINE, TIMEOUT, UPSTREAM_DISCONNECTED, UPSTREAM_ERROR};
 use super::wire::socket::Refusal;
 
 impl Turn<'_> {
@@ -55,9 +55,13 @@ impl Turn<'_> {
     }
 
     fn order(&mut self, ticket: u64, command: &Command) -> Result<Sent, &'static str> {
-        match self.order_directly(ticket, command) {
-            Some(sent) => sent,
-            None => self.order_by_cloud(ticket, command),
+        if let Some(sent) = self.order_directly(ticket, command) {
+            return sent;
+        }
+        match self.order_by_cloud(ticket, command) {
+            // There would be a way, but for its password.
+            Err(UPSTREAM_DISCONNECTED) if self.is_denied_to_us(&command.device) => Err(AUTH_FAILED),
+            sent => sent,
         }
     }
 

@@ -51,7 +51,7 @@ settings! {
         join: Join = Join::Token, word(),
             "token: a client's token names its system. open: so may a client without a token whose page is of open_origins;\nit may look, and nothing else.";
         open_origins: Vec<String> = Vec::new(), list(names),
-            "Origins whose pages need no token where join = \"open\", such as \"https://clinic.example\"; \"*\": any, and none.";
+            "Origins whose pages need no token where join = \"open\", such as \"https://clinic.example\"; \"*\": any, and none.\nWhere iot is the root of a listener they count among its cors_origins.";
         legacy_actions: bool = false, switch(),
             "Answers of actions name the action, and a control by HTTP shows what was asked for before the device has\nanswered.";
         session_cookie: String = String::new(), text(any_text), "A cookie that holds a token, for HTTP; empty: none.";
@@ -114,6 +114,11 @@ impl Settings {
     /// Which hosts are a cloud's.
     pub(super) fn hosts_of_clouds(&self) -> Hosts<'_> {
         Hosts { patterns: &self.cloud_hosts, allow_insecure: self.allow_insecure_upstream }
+    }
+
+    /// Origins whose pages may come without a token.
+    pub(super) fn origins(&self) -> Vec<String> {
+        if self.join == Join::Open { self.open_origins.clone() } else { Vec::new() }
     }
 
     /// Hosts that may be asked wherever they lead, and networks.

@@ -72,6 +72,8 @@ pub(super) enum Due {
     Command(u64),
     /// The socket of a device says nothing.
     Device(LinkId),
+    /// A device has not answered a call, by its number there.
+    Call(LinkId, u64),
     /// A device is dialled.
     Dial(Arc<str>),
 }

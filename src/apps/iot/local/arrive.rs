@@ -81,6 +81,9 @@ impl Turn<'_> {
     fn on_device_closed(&mut self, link: LinkId, why: &LinkEnd) {
         self.system.agenda.remove(&Due::Device(link));
         let Some(session) = self.system.local.sessions.remove(&link) else { return };
+        for id in session.calls.keys() {
+            self.system.agenda.remove(&Due::Call(link, *id));
+        }
         for ticket in session.tickets() {
             self.command_ends(ticket, Err(UPSTREAM_DISCONNECTED));
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::state::{Call, Why};
 use crate::app::link::{LinkId, LinkMessage};
@@ -11,7 +11,7 @@ use crate::apps::iot::command::{Command, Sent};
 use crate::apps::iot::log::Entry;
 use crate::apps::iot::turn::Turn;
 use crate::apps::iot::waiting::Due;
-use crate::apps::iot::who::AUTH_FAILED;
+use crate::apps::iot::who::{AUTH_FAILED, fail};
 use crate::apps::iot::wire::digest::Challenge;
 use crate::apps::iot::wire::id::ShellyId;
 use crate::apps::iot::wire::rpc;
@@ -40,6 +40,10 @@ impl Turn<'_> {
             let id = session.next_id;
             session.next_id += 1;
             self.fx.tell(link, LinkMessage::text(rpc::call(id, call.method, &call.params, auth)));
+            // A command has a time of its own.
+            if call.why.ticket().is_none() {
+                self.system.agenda.put(self.now.mono + self.settings.rpc_timeout_ms, Due::Call(link, id));
+            }
             session.calls.insert(id, call);
         }
     }
@@ -48,6 +52,7 @@ impl Turn<'_> {
     pub(super) fn on_call_answer(&mut self, link: LinkId, id: u64, outcome: Result<Value, rpc::Error>) {
         let Some(session) = self.system.local.sessions.get_mut(&link) else { return };
         let Some(call) = session.calls.remove(&id) else { return };
+        self.system.agenda.remove(&Due::Call(link, id));
         match (outcome, call.why) {
             (Err(error), _) if error.is_unauthorized() => self.on_challenge(link, call, &error),
             (Ok(result), Why::Info) => self.on_info(link, &result),
@@ -64,6 +69,16 @@ impl Turn<'_> {
             (Err(_), _) => {}
         }
         self.send_calls(link);
+    }
+
+    /// A call was not answered in time. One that does not even say what it is, is left.
+    pub(in super::super) fn on_call_due(&mut self, link: LinkId, id: u64) {
+        let Some(session) = self.system.local.sessions.get_mut(&link) else { return };
+        let Some(call) = session.calls.remove(&id) else { return };
+        match call.why {
+            Why::Info => self.fx.close_link(link, 1_000, "it does not answer"),
+            _ => self.send_calls(link),
+        }
     }
 
     /// It wants a password: the call is made again, once for this challenge.
@@ -91,9 +106,13 @@ impl Turn<'_> {
             self.command_ends(ticket, Err(AUTH_FAILED));
         }
         let device = id.and_then(|id| self.system.find(id.as_str()));
-        if let Some(account) = device.and_then(|device| device.credential.clone()) {
+        let (device, account) = device.map(|device| (device.id.clone(), device.credential.clone())).unzip();
+        if let Some(account) = account.flatten() {
             self.log_of(&account, Entry::new("security_alert", AUTH_FAILED));
         }
+        let fail = fail(AUTH_FAILED);
+        let error = json!({"deviceId": device, "error": fail.code, "message": fail.message, "event": null});
+        self.tell_room("device-error", &error);
         if let Some(device) = dialled {
             if let Some(dialled) = self.system.local.dialled.get_mut(&device) {
                 dialled.is_denied = true;

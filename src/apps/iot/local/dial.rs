@@ -134,6 +134,11 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether a device is dialled no more because of its password.
+    pub(in super::super) fn is_denied_to_us(&self, device: &str) -> bool {
+        self.system.local.dialled.get(device).is_some_and(|dialled| dialled.is_denied)
+    }
+
     fn may_dial(&self, address: &str) -> bool {
         let Some(ip) = address_of(address) else { return false };
         let mut networks = self.settings.lan_networks.iter().filter_map(|text| network(text));

@@ -280,6 +280,7 @@ fn a_password_answers_a_challenge_at_the_second_request() {
 #[test]
 fn a_wrong_password_is_tried_once() {
     let mut world = dialled(Some("wrong"), 2);
+    let watcher = world.watcher("s1", "operator");
     let link = known(&mut world);
     let first = world.told(link);
     world.cloud_says(link, &challenge(&first[0]["id"]));
@@ -287,8 +288,32 @@ fn a_wrong_password_is_tried_once() {
     world.cloud_says(link, &challenge(&second[0]["id"]));
     assert!(world.told(link).is_empty());
     assert_eq!(world.link_left(link).unwrap().1, "AUTH_FAILED");
+    let told = world.hears(watcher, "device-error");
+    assert_eq!((&told["deviceId"], &told["error"]), (&json!("c7"), &json!("AUTH_FAILED")));
+    world.send(watcher, "control-device", json!({"deviceId": "c7", "action": "on"}));
+    assert_eq!(world.hears(watcher, "device-command-result")["error"], "AUTH_FAILED");
     world.pass(600_000);
     assert!(world.dialled().is_none(), "no loop");
+}
+
+#[test]
+fn a_call_that_is_not_answered_is_over_in_time() {
+    let mut world = dialled(None, 2);
+    world.pass(10);
+    let link = world.opens();
+    world.pass(10_000);
+    assert_eq!(world.link_left(link).unwrap().1, "it does not answer");
+    world.pass(8_000);
+    // One that says who it is and not how it is, is asked again when something of it changes.
+    let link = known(&mut world);
+    let changes = json!({"src": "shellyplusplugs-aabbccddee07", "method": "NotifyStatus", "params": {"switch:0": {"output": true}}});
+    for (wait_ms, asked) in [(0, 1), (0, 0), (10_000, 0), (0, 1)] {
+        world.pass(wait_ms);
+        let told = world.told(link);
+        assert_eq!(told.iter().filter(|call| call["method"] == "Shelly.GetStatus").count(), asked, "{told:?}");
+        world.cloud_says(link, &changes);
+    }
+    assert!(world.link_left(link).is_none());
 }
 
 #[test]
