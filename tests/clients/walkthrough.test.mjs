@@ -7,9 +7,10 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { signage } from "./lib/config.mjs";
+import { iot, signage } from "./lib/config.mjs";
 import { BIN, daemonOnly, startDaemon } from "./lib/daemon.mjs";
 import { request } from "./lib/http.mjs";
+import { mint } from "./lib/jwt.mjs";
 import { until } from "./lib/wait.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -77,7 +78,8 @@ const running = (program) => {
   return program;
 };
 
-const dev = (daemon) => signage()(daemon).replace('mode = "jwt"', 'mode = "dev"');
+const inDevelopment = (application) => (daemon) => application()(daemon).replace('mode = "jwt"', 'mode = "dev"');
+const dev = inDevelopment(signage);
 
 /** Runs `siod` with the daemon's configuration; gives what it prints. */
 async function siod(...args) {
@@ -155,9 +157,54 @@ describe("README's walk-through", { skip: daemonOnly }, () => {
     assert.match(await operator.says("cannot connect"), /Device not authorized/);
   });
 
+  /** A plug that dials its system, and a panel that switches it; `ask` is curl. */
+  async function plugs(ask, panelEnv) {
+    const env = { SIOD_URL: daemon.url };
+    const { path } = (await ask("/iot/api/shelly/outbound-secret")).data;
+    const plug = running(example("plug.js", [path], env));
+    await plug.says("connected");
+    const panel = running(example("panel.js", ["s1"], { ...env, ...panelEnv }));
+    assert.equal((await panel.data("connection-status")).systemId, "s1");
+    await ask("/iot/api/internal/smart-plug-devices", { name: "Láser 1", deviceId: "b0b21c12dd94" });
+    const shown = await panel.data("device-update");
+    assert.deepEqual([shown.name, shown.online, shown.relayOn], ["Láser 1", true, false]);
+    panel.type("on 1");
+    await plug.says('Switch.Set {"id":0,"on":true,"toggle_after":1}');
+    assert.equal((await panel.data("device-command-result")).wasOn, false);
+    await plug.says("it is off");
+    plug.type("on");
+    await plug.says("it is on");
+    await daemon.restart();
+    for (const program of [plug, panel]) await program.says("disconnected");
+    for (const program of [plug, panel]) await program.says("connected");
+    panel.type("off");
+    await plug.says("it is off");
+    await plug.end();
+    await panel.says("device-offline-status {");
+  }
+
+  /** POSTs as curl does; what is answered. */
+  const curl = (query, headers) => async (path, body) => {
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const answer = await request(daemon.port, path + query, { method: "POST", headers: { ...headers, ...json }, body: body && JSON.stringify(body) });
+    assert.ok(answer.status < 300, `${path}: ${answer.status} ${answer.body}`);
+    return answer.json();
+  };
+
+  test("smart plugs, in development", async () => {
+    daemon = await startDaemon(inDevelopment(iot));
+    await plugs(curl("?systemId=s1", {}), {});
+  });
+
+  test("smart plugs, in production", async () => {
+    daemon = await startDaemon(iot());
+    const token = mint({ sub: "ana", role: "admin", systemId: "s1" });
+    await plugs(curl("", { authorization: `Bearer ${token}` }), { SIOD_TOKEN: token });
+  });
+
   test("the files are the ones that README names", () => {
     const readme = readFileSync(join(HERE, "../../README.md"), "utf8");
-    for (const line of ["cd examples/clients && npm install", "node player.js", "node operator.js"]) assert.ok(readme.includes(line), line);
+    for (const line of ["cd examples/clients && npm install", "node player.js", "node operator.js", "node plug.js", "node panel.js"]) assert.ok(readme.includes(line), line);
   });
 });
 

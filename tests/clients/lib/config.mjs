@@ -54,6 +54,9 @@ export const signage = (options) => application("signage", options);
 /** Customer chat. */
 export const utalk = (options) => application("utalk", options);
 
+/** Smart plugs. */
+export const iot = (options) => application("iot", options);
+
 /** `lab` at the root behind a proxy on this machine, tokens signed by [`SECRET`], talkative. */
 export const proxied = ({ shards = 2, listener = "", limits = "" } = {}) => (daemon) => `
 [server]

@@ -145,7 +145,7 @@ async function text(stream) {
 }
 
 /** A key and a certificate of 127.0.0.1 in one file, for a day; gives the certificate. */
-function certificate(dir, pem) {
+export function certificate(dir, pem) {
   const [key, cert] = [join(dir, "key"), join(dir, "cert")];
   const names = ["-subj", "/CN=siod.example", "-addext", "subjectAltName=IP:127.0.0.1,DNS:siod.example"];
   const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"];

@@ -186,14 +186,14 @@ class Account {
   }
 
   code() {
-    const code = mint({ user_id: 1, user_api_url: this.apiUrl, n: ++this.#made });
+    const code = mint({ user: this.email, user_api_url: this.apiUrl, n: ++this.#made });
     this.codes.add(code);
     return code;
   }
 
   /** What OAuth gives. */
   token() {
-    const access_token = mint({ exp: now() + this.tokenLifeS, user_api_url: this.apiUrl, n: ++this.#made });
+    const access_token = mint({ exp: now() + this.tokenLifeS, user: this.email, user_api_url: this.apiUrl, n: ++this.#made });
     this.#tokens.add(access_token);
     if (!this.renews) return { access_token, expires_in: this.tokenLifeS };
     const refresh_token = `refresh ${this.#made}`;
@@ -210,6 +210,11 @@ class Account {
   ends({ all = false } = {}) {
     this.#tokens.clear();
     if (all) [this.codes, this.refreshes].forEach((given) => given.clear());
+  }
+
+  /** Whatever opens something. */
+  secrets() {
+    return [...this.codes, ...this.refreshes, ...this.#tokens];
   }
 
   answers({ name, fields }) {
@@ -246,8 +251,10 @@ class Account {
     return until(`${this.email} has ${count} sockets`, () => this.open.size === count, timeoutMs);
   }
 
+  /** All its sockets are gone, at once. */
   drops() {
     for (const socket of this.open) socket.terminate();
+    this.open.clear();
   }
 
   /** To every open socket; an object is sent as JSON, text as it is. */
