@@ -23,7 +23,7 @@ use crate::apps::utalk::message::{Direction, Kind, Message};
 use crate::apps::utalk::payload::{Draft, Fields, Why, instant};
 use crate::apps::utalk::rules::{self, conversation_id};
 use crate::apps::utalk::tables::conversations;
-use crate::apps::utalk::tables::lists::{self, Count};
+use crate::apps::utalk::tables::lists::{self, Count, MessagesBeside};
 use crate::apps::utalk::tables::media;
 use crate::apps::utalk::tables::sync::Change as ChangeRow;
 use crate::apps::utalk::task::{Take, Task, Via};
