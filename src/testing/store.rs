@@ -82,7 +82,7 @@ impl Store {
 
     /// Puts something on disk.
     pub(crate) fn writes(&mut self, statement: Statement) {
-        let outcome = self.repository.commit(&[&vec![statement]]);
+        let outcome = self.repository.commit(&[&[statement]]);
         assert!(outcome.is_ok_and(|outcomes| outcomes[0].is_written()));
     }
 
