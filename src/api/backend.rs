@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -42,8 +43,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// What is known of a blob; nothing where quota or age has taken it, or it never was.
     fn blob(&self, shelf: &'static str, id: String) -> BoxFuture<'_, Result<Option<Blob>, JobError>>;
 
-    /// The bytes of a blob; `NotFound` where quota or age has taken it since it was asked for.
-    fn contents(&self, blob: Blob) -> BoxFuture<'_, io::Result<Bytes>>;
+    /// These bytes of a blob, of which no others are read; `NotFound` where quota or age has taken it since it was asked for.
+    fn contents(&self, blob: Blob, part: Range<u64>) -> BoxFuture<'_, io::Result<Bytes>>;
 
     /// The identity a token stands for, by the same rule as for a CONNECT.
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure>;

@@ -44,12 +44,13 @@ pub(crate) async fn fetch(
         Wanted::Whole => None,
         Wanted::Part(part) => Some(part),
     };
-    let bytes = api.backend.contents(blob).await.map_err(|_| Unfetched::Gone)?;
-    if bytes.len() as u64 != total {
+    let place = part.as_ref().map_or(0..total, |part| *part.start()..*part.end() + 1);
+    let wanted = place.end - place.start;
+    let bytes = api.backend.contents(blob, place).await.map_err(|_| Unfetched::Gone)?;
+    if bytes.len() as u64 != wanted {
         return Err(Unfetched::StoreFails);
     }
     let Some(part) = part else { return Ok((common, guards, kind, bytes).into_response()) };
     let place = [(header::CONTENT_RANGE, content_range(Some(&part), total))];
-    let bytes = bytes.slice(*part.start() as usize..=*part.end() as usize);
     Ok((StatusCode::PARTIAL_CONTENT, common, guards, kind, place, bytes).into_response())
 }

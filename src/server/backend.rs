@@ -1,6 +1,7 @@
 //! The daemon as HTTP callers reach it: one message to a shard and one answer, each within a time limit.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -266,9 +267,9 @@ impl Backend for Daemon {
         Box::pin(async move { self.store.blob(shelf, &id).await })
     }
 
-    fn contents(&self, blob: Blob) -> BoxFuture<'_, io::Result<Bytes>> {
+    fn contents(&self, blob: Blob, part: Range<u64>) -> BoxFuture<'_, io::Result<Bytes>> {
         let store = self.store.clone();
-        Box::pin(async move { tokio::task::spawn_blocking(move || store.contents(&blob)).await? })
+        Box::pin(async move { tokio::task::spawn_blocking(move || store.part(&blob, part)).await? })
     }
 
     fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthFailure> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -37,9 +38,9 @@ impl Shelves {
         Shelves(settings.shelves.iter().map(|settings| (settings.name, shelf(settings))).collect())
     }
 
-    /// The bytes of a blob; `NotFound` where quota or age has taken it.
-    pub(crate) fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
-        self.0.get(&*blob.shelf).ok_or(io::ErrorKind::NotFound)?.fetch(&blob.file)
+    /// These bytes of a blob; `NotFound` where quota or age has taken it.
+    pub(crate) fn part(&self, blob: &Blob, part: Range<u64>) -> io::Result<Bytes> {
+        self.0.get(&*blob.shelf).ok_or(io::ErrorKind::NotFound)?.fetch(&blob.file, part)
     }
 }
 
@@ -159,7 +160,7 @@ impl Librarian {
     /// The bytes of a blob.
     #[cfg(test)]
     pub(crate) fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
-        self.shelves.contents(blob)
+        self.shelves.part(blob, 0..u64::MAX)
     }
 
     /// From what was sent to a committed row.

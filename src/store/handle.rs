@@ -2,6 +2,7 @@
 //! exactly once. Behind it one writer, two readers and one thread for blobs.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -135,7 +136,12 @@ impl Store {
     /// The bytes of a blob, for download. Reads a file: call it where blocking is allowed. `NotFound` where quota or age
     /// has taken it since the row was read.
     pub fn contents(&self, blob: &Blob) -> io::Result<Bytes> {
-        self.inner.shelves.contents(blob)
+        self.part(blob, 0..u64::MAX)
+    }
+
+    /// As [`Store::contents`], a part of them, and no more of the file is read.
+    pub fn part(&self, blob: &Blob, part: Range<u64>) -> io::Result<Bytes> {
+        self.inner.shelves.part(blob, part)
     }
 
     /// Finishes what was submitted, flushes, and gives the directory free. A job that is submitted afterwards fails

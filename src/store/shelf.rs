@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -69,17 +70,23 @@ impl Shelf {
         }
     }
 
-    pub(super) fn fetch(&self, file: &str) -> io::Result<Bytes> {
+    /// A part of a file, or less of it where it ends before that.
+    pub(super) fn fetch(&self, file: &str, part: Range<u64>) -> io::Result<Bytes> {
         let path = path_of(file).ok_or(io::ErrorKind::NotFound)?;
         match self {
             Shelf::Directory(directory) => {
                 let mut file =
                     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(path))?;
+                file.seek(SeekFrom::Start(part.start))?;
                 let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
+                file.take(part.end.saturating_sub(part.start)).read_to_end(&mut bytes)?;
                 Ok(Bytes::from(bytes))
             }
-            Shelf::Memory(files) => files.lock().get(&path).cloned().ok_or(io::ErrorKind::NotFound.into()),
+            Shelf::Memory(files) => {
+                let bytes = files.lock().get(&path).cloned().ok_or(io::ErrorKind::NotFound)?;
+                let [start, end] = [part.start, part.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+                Ok(bytes.slice(start.min(bytes.len())..end.max(start).min(bytes.len())))
+            }
             #[cfg(test)]
             Shelf::Full => Err(io::ErrorKind::NotFound.into()),
         }
@@ -170,7 +177,7 @@ mod tests {
             &hash('a')[1..],
         ] {
             assert_eq!(path_of(bad), None, "{bad:?}");
-            assert_eq!(Shelf::Memory(Mutex::default()).fetch(bad).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(Shelf::Memory(Mutex::default()).fetch(bad, 0..9).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
@@ -179,11 +186,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = hash('a');
         for shelf in [Shelf::Directory(root.path().join("files")), Shelf::Memory(Mutex::default())] {
-            assert_eq!(shelf.fetch(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(shelf.fetch(&file, 0..9).unwrap_err().kind(), io::ErrorKind::NotFound);
             shelf.keep(&file, &Bytes::from_static(b"one")).unwrap();
-            assert_eq!(shelf.fetch(&file).unwrap(), &b"one"[..]);
+            assert_eq!(shelf.fetch(&file, 0..9).unwrap(), &b"one"[..]);
             shelf.discard(&file);
-            assert_eq!(shelf.fetch(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(shelf.fetch(&file, 0..9).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
@@ -217,6 +224,6 @@ mod tests {
         let file = hash('a');
         fs::create_dir(root.path().join("a0")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("a0").join(&file)).unwrap();
-        assert!(Shelf::Directory(root.path().to_owned()).fetch(&file).is_err());
+        assert!(Shelf::Directory(root.path().to_owned()).fetch(&file, 0..9).is_err());
     }
 }

@@ -69,6 +69,41 @@ describe("utalk by HTTP", { skip: daemonOnly }, () => {
     socket.close();
   });
 
+  test("a logout is a success, whatever it brings", async () => {
+    const chat = await start();
+    for (const body of [undefined, {}, { refreshToken: "eyJ" }]) {
+      assert.equal((await chat.ask("POST", "/api/auth/logout", { body })).status, 200);
+    }
+  });
+
+  test("an agent gets a conversation, hands it on and leaves it; an escalation begins and is decided", async () => {
+    const chat = await start();
+    const [ana, bea, boss] = [token("ana", "agent"), token("bea", "agent"), token("boss", "admin")];
+    const socket = await chat.connected("/app", { token: bea });
+    await chat.connected("/app", { token: ana });
+    await chat.ask("POST", "/api/messages", { bearer: ana, body: text("m1") });
+    const ask = async (bearer, method, path, body) => (await chat.ask(method, path, { bearer, body })).body.data;
+    const refused = (bearer, method, path, body) => chat.refused(method, path, { bearer, body });
+    const opened = await ask(boss, "POST", "/api/conversations", { customerPhone: "+34911222333", assignedTo: "ana@x" });
+    assert.deepEqual([opened.assignedAgent, opened.botEnabled], ["ana", false]);
+    assert.deepEqual(await refused(ana, "PUT", `${PATH}/unassign`), [400, "CONVERSATION_NOT_ASSIGNED"]);
+    assert.equal((await ask(boss, "POST", `${PATH}/assign`, { agentEmail: "ana@x" })).assignedAgent, "ana");
+    assert.deepEqual(await refused(bea, "PUT", `${PATH}/assign`, { agentId: "bea" }), [409, "CONVERSATION_ALREADY_ASSIGNED"]);
+    assert.equal((await ask(ana, "POST", `${PATH}/transfer`, { toAgent: "bea" })).toAgent, "bea");
+    assert.equal((await socket.record.next("conversation:assigned", ({ fromAgent }) => fromAgent === "ana")).reason, "transfer");
+    assert.equal((await ask(bea, "PUT", `${PATH}/unassign`)).assignedAgent, null);
+    await ask(bea, "PUT", `${PATH}/assign`, { assignedTo: "bea" });
+    assert.equal((await ask(bea, "POST", `${PATH}/return-to-bot`)).botEnabled, true);
+    assert.equal((await socket.record.next("bot:resumed")).reason, "agent_returned");
+    const escalate = () => ask(ana, "POST", "/api/escalate", { conversationId: ONE, reason: "manual" });
+    const first = await escalate();
+    assert.equal((await ask(bea, "POST", `/api/escalations/${first.id}/accept`)).status, "accepted");
+    assert.deepEqual(await refused(bea, "POST", `/api/escalations/${first.id}/accept`), [409, "ESCALATION_NOT_PENDING"]);
+    await ask(bea, "POST", `${PATH}/return-to-bot`);
+    const second = await escalate();
+    assert.equal((await ask(bea, "POST", `/api/escalations/${second.id}/reject`)).status, "rejected");
+  });
+
   test("one of two who bring the same refresh token at once is refused, and both are logged out", async () => {
     const chat = await start();
     const { refreshToken } = await chat.account();

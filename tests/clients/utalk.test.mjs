@@ -85,6 +85,26 @@ describe("utalk", { skip: daemonOnly }, () => {
     assert.equal((await send(a, text("m1"))).ok, true);
   });
 
+  test("3. what is too large is answered in its turn, by either transport, and the socket stays", async () => {
+    const chat = await Chat.start();
+    for (const transport of ["websocket", "polling"]) {
+      const a = await chat.connected("/app", { token: token(transport) }, { transports: [transport] });
+      const answers = [];
+      const ask = async (name, message) => {
+        const said = await a.timeout(20_000).emitWithAck("message:send", message);
+        answers.push([name, said.ok, said.error?.code]);
+      };
+      const large = text(`${transport} large`, { text: "x".repeat(20 << 20) });
+      await Promise.all([ask("before", text(`${transport} 1`)), ask("large", large), ask("behind", text(`${transport} 2`))]);
+      const expected = [["before", true, undefined], ["behind", true, undefined], ["large", false, "PAYLOAD_TOO_LARGE"]];
+      assert.deepEqual(answers.sort(), expected);
+      const told = await a.record.next("error");
+      assert.deepEqual([told.code, told.details], ["PAYLOAD_TOO_LARGE", { limit: 1048576 }]);
+      assert.deepEqual(a.record.of("message:error"), []);
+      assert.ok(a.connected);
+    }
+  });
+
   test("4. another workspace's conversation does not exist", async () => {
     const chat = await Chat.start();
     const [a, b] = [await chat.person("a"), await chat.person("b", { workspaceId: "w2" })];

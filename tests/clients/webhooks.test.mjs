@@ -31,10 +31,10 @@ const inbound = (from, more = {}) => ({
 
 describe("utalk, webhooks and providers", { skip: daemonOnly }, () => {
   const clients = new Clients();
-  let daemon, provider;
+  let daemon, provider, elsewhere;
 
   before(async () => {
-    provider = await Provider.start();
+    [provider, elsewhere] = [await Provider.start(), await Provider.start()];
     daemon = await startDaemon(utalk({ settings: `
 public_url = "https://chat.example"
 [[apps.utalk.numbers]]
@@ -56,6 +56,8 @@ token = "${TOKEN}"
 timeout_ms = 700
 retry_base_ms = 20
 breaker_failures = 1000
+[apps.utalk.media]
+fetch_hosts = ["127.0.0.1:${elsewhere.port}"]
 [apps.utalk.webhooks]
 twilio_auth_tokens = ["older", "${TOKEN}"]
 twilio_signing_keys = { webhooks_sharedkey_1 = "shared key" }
@@ -68,6 +70,7 @@ hub_app_secrets = ["${HUB}"]
     clients.closeAll();
     await daemon?.stop();
     await provider?.stop();
+    await elsewhere?.stop();
   });
 
   /** A person of the workspace, and what they hear. */
@@ -179,6 +182,38 @@ hub_app_secrets = ["${HUB}"]
     assert.equal(message.conversationId, conversationOf(from));
     await sleep(200);
     assert.equal(heard.of("message:new", ({ sender }) => sender === from).length, 0);
+  });
+
+  test("files of customers are fetched once, by redirects, with credentials for the provider alone, and what is forbidden stays", async () => {
+    const png = Buffer.from("89504e470d0a1a0a0001020304050607", "hex");
+    const file = { raw: png, headers: { "content-type": "image/png" } };
+    provider.behaves = (call) => {
+      if (call.path === "/media/own") return file;
+      return { status: 302, raw: " ", headers: { location: call.path === "/media/far" ? `${elsewhere.url}/blob` : call.path } };
+    };
+    elsewhere.behaves = () => file;
+    const [{ heard }, from] = [await person(), customer()];
+    const urls = ["/media/own", "/media/far", "/media/round"].map((path) => provider.url + path);
+    const all = [...urls, "http://127.0.0.1:9/inner", "http://169.254.169.254/latest"];
+    const media = Object.fromEntries(all.flatMap((url, at) => [[`MediaUrl${at}`, url], [`MediaContentType${at}`, "image/png"]]));
+    const fields = inbound(from, { NumMedia: String(all.length), ...media });
+    for (let time = 0; time < 2; time++) assert.equal((await webhook(daemon.port, URL_OF, fields)).status, 200);
+    const message = await heard.next("message:new");
+    const told = message.metadata.media.map(({ url, error, mediaId }) => [url, error ?? typeof mediaId]);
+    const reasons = ["string", "string", "redirects", "forbidden", "forbidden"];
+    assert.deepEqual(told, all.map((url, at) => [url, reasons[at]]));
+    assert.deepEqual([message.type, message.mediaId], ["image", message.metadata.media[0].mediaId]);
+    const uploaded = await heard.next("media:uploaded");
+    assert.deepEqual([uploaded.id, uploaded.sizeBytes, uploaded.uploadedBy], [message.mediaId, png.length, null]);
+    const { pathname, search } = new URL(uploaded.url);
+    const whole = await request(daemon.port, pathname.replace("/utalk/", "/") + search);
+    assert.deepEqual([whole.status, whole.bytes], [200, png]);
+    const part = await request(daemon.port, pathname.replace("/utalk/", "/") + search, { headers: { range: "bytes=8-11" } });
+    assert.deepEqual([part.status, part.bytes], [206, png.subarray(8, 12)]);
+    const own = provider.calls.filter(({ path }) => path.startsWith("/media/"));
+    assert.deepEqual(own.map(({ path }) => path).sort(), ["/media/far", "/media/own", ...Array(4).fill("/media/round")]);
+    assert.ok(own.every(({ authorization }) => authorization.startsWith("Basic ")));
+    assert.deepEqual(elsewhere.calls.map(({ authorization }) => authorization), [undefined]);
   });
 
   test("receipts raise a message and never lower it, in whatever order they come", async () => {

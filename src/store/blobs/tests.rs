@@ -114,6 +114,22 @@ fn the_same_bytes_are_one_file_that_leaves_with_its_last_blob() {
 }
 
 #[test]
+fn a_part_of_a_blob_is_read_by_itself() {
+    let (root, database) = (tempfile::tempdir().unwrap(), database());
+    let mut on_disk = librarian(root.path(), &database);
+    let blob = kept(&mut on_disk, keep(1, 10), 1);
+    let whole = on_disk.contents(&blob).unwrap();
+    let in_memory = Shelf::Memory(Mutex::default());
+    in_memory.keep(&blob.file, &whole).unwrap();
+    for (part, expected) in
+        [(0..10, 0..10), (3..7, 3..7), (9..u64::MAX, 9..10), (10..11, 10..10), (20..30, 10..10), (4..4, 4..4)]
+    {
+        assert_eq!(on_disk.shelves.part(&blob, part.clone()).unwrap(), whole[expected.clone()], "{part:?}");
+        assert_eq!(in_memory.fetch(&blob.file, part.clone()).unwrap(), whole[expected], "{part:?} in memory");
+    }
+}
+
+#[test]
 fn age_takes_blobs_too() {
     let (root, database) = (tempfile::tempdir().unwrap(), database());
     let mut librarian = librarian(root.path(), &database);

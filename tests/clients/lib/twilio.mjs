@@ -8,7 +8,7 @@ import { until } from "./wait.mjs";
 
 export const TOKEN = "0123456789abcdef0123456789abcdef";
 
-/** `calls` are the requests so far, each with its form's fields; `behaves` answers one: `{ status, body }`, or what breaks it. */
+/** `calls` are the requests so far, each with its form's fields; `behaves` answers one: `{ status, body }`, `{ raw, headers }`, or what breaks it. */
 export class Provider {
   static async start(port = 0) {
     const provider = new Provider();
@@ -53,6 +53,7 @@ export class Provider {
     const answer = await this.behaves(call);
     if (answer === HANGS) return;
     if (answer === CUTS) return void incoming.socket.destroy();
+    if (answer.raw) return void outgoing.writeHead(answer.status ?? 200, answer.headers).end(answer.raw);
     const body = JSON.stringify(answer.body ?? {});
     outgoing.writeHead(answer.status, { "content-type": "application/json", "content-length": body.length });
     if (!answer.half) return void outgoing.end(body);

@@ -44,7 +44,10 @@ pub(crate) const HTTP: Http = Http {
     routes: &[
         login("login", "/api/auth/login", "E-mail and password become an access and a refresh token."),
         login("refresh", "/api/auth/refresh", "A refresh token becomes two new ones; it is good once."),
-        login("logout", "/api/auth/logout", "A refresh token and all that came of its login end."),
+        Route {
+            body: MAY_BE_EMPTY,
+            ..login("logout", "/api/auth/logout", "A refresh token and all of its login end.")
+        },
         get("profile", "/api/auth/profile", "Who a token stands for."),
         get("me", "/api/users/me", "Who a token stands for."),
         json(post("create-user", "/api/auth/create-user", "A new account in the admin's workspace.")),
@@ -71,7 +74,8 @@ pub(crate) const HTTP: Http = Http {
         Route { params: &[ESCALATION], ..post("accept", "/api/escalations/{id}/accept", "An escalation is accepted.") },
         Route {
             params: &[ESCALATION],
-            ..json(post("reject", "/api/escalations/{id}/reject", "An escalation is rejected."))
+            body: MAY_BE_EMPTY,
+            ..post("reject", "/api/escalations/{id}/reject", "An escalation is rejected.")
         },
         of_one(put("read-all", "/api/conversations/{id}/read-all", "All of it is read.")),
         of_one(get("assigned-agents", "/api/conversations/{id}/assigned-agents", "Whom it is assigned to.")),
@@ -400,8 +404,11 @@ impl Asker {
     }
 }
 
-/// The object that a call brings.
+/// The object that a call brings; nothing is an empty one where it may be.
 fn body(call: &Call) -> Result<Map<String, Value>, Fail> {
+    if call.body.is_empty() && matches!(call.route.body, Body::Raw { .. }) {
+        return Ok(Map::new());
+    }
     let fields = call.json().map(|Unique(fields)| fields);
     fields.ok_or_else(|| wrong(call.route.name, "body", Why::Invalid))
 }
@@ -434,7 +441,9 @@ const LIMITED: &[(&str, &str)] = &[
 ];
 /// Users whose calls are counted.
 const CALLERS_MAX: usize = 10_000;
-/// Bytes of a body: a message with its metadata, with room.
 /// Bytes of a file, whatever is configured.
 const FILE_BYTES_MAX: u64 = 10_737_418_240;
+/// Bytes of a body: a message with its metadata, with room.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// A JSON object, or nothing.
+const MAY_BE_EMPTY: Body = Body::Raw { bytes_max: BODY_BYTES_MAX, headers: &[] };

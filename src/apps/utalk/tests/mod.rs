@@ -14,6 +14,7 @@ mod provider;
 mod reading;
 mod rest;
 mod rest_conversations;
+mod rest_work;
 mod retention;
 mod scopes;
 mod work;
