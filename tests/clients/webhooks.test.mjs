@@ -192,13 +192,15 @@ hub_app_secrets = ["${HUB}"]
       return { status: 302, raw: " ", headers: { location: call.path === "/media/far" ? `${elsewhere.url}/blob` : call.path } };
     };
     elsewhere.behaves = () => file;
-    const [{ heard }, from] = [await person(), customer()];
+    const [{ socket, heard }, from] = [await person(), customer()];
+    await webhook(daemon.port, URL_OF, inbound(from));
+    await socket.timeout(5_000).emitWithAck("join:conversation", { conversationId: conversationOf(from) });
     const urls = ["/media/own", "/media/far", "/media/round"].map((path) => provider.url + path);
     const all = [...urls, "http://127.0.0.1:9/inner", "http://169.254.169.254/latest"];
     const media = Object.fromEntries(all.flatMap((url, at) => [[`MediaUrl${at}`, url], [`MediaContentType${at}`, "image/png"]]));
     const fields = inbound(from, { NumMedia: String(all.length), ...media });
     for (let time = 0; time < 2; time++) assert.equal((await webhook(daemon.port, URL_OF, fields)).status, 200);
-    const message = await heard.next("message:new");
+    const message = await heard.next("message:new", ({ metadata }) => metadata.media);
     const told = message.metadata.media.map(({ url, error, mediaId }) => [url, error ?? typeof mediaId]);
     const reasons = ["string", "string", "redirects", "forbidden", "forbidden"];
     assert.deepEqual(told, all.map((url, at) => [url, reasons[at]]));
