@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::dialect::EMAIL_REQUIRED;
 use super::hyphen::is_email;
 use super::payload::Fields;
+use super::rules::AUTHENTICATION_FAILED;
 use super::scope::Seat;
 use super::tables::users;
 use super::turn::Turn;
@@ -240,6 +241,4 @@ pub(super) fn code_of(why: AuthFailure) -> &'static str {
     }
 }
 
-/// What everybody is told who is not let in.
-pub(super) const AUTHENTICATION_FAILED: &str = "Authentication failed";
 const FORBIDDEN: &str = "FORBIDDEN";

@@ -76,8 +76,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::accounts::Accounts;
-use self::connect::{AUTHENTICATION_FAILED, code_of, is_access};
+use self::connect::{code_of, is_access};
 use self::retention::{FORGOTTEN, Retention};
+use self::rules::AUTHENTICATION_FAILED;
 use self::scope::Scope;
 use self::settings::Settings;
 use self::sweep::Sweep;

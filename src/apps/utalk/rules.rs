@@ -113,6 +113,8 @@ pub(super) fn delivery_failed(code: &str, reason: Option<&str>) -> Fail {
 
 /// Times that an id is decoded; the first has happened before.
 const DECODED_MAX: usize = 2;
+/// What everybody is told who is not let in.
+pub(super) const AUTHENTICATION_FAILED: &str = "Authentication failed";
 /// An upload in which there is nothing to keep …
 pub(super) const NO_FILE: &str = "Falta el archivo";
 /// … and one that is too much.

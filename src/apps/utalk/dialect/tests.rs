@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::DIALECTS;
+use crate::app::Refusal;
 use crate::app::effect::Emission;
 use crate::app::event::Args;
 use crate::app::kit::dialect::{Aside, Heard, Way};
@@ -99,6 +100,15 @@ fn our_names_that_are_spelled_otherwise_are_not_permitted() {
     }
     for name in ["auth:refresh", "agent:takeover", "escalation:accept"] {
         assert_eq!(heard(name, &json!({})).0, name);
+    }
+}
+
+#[test]
+fn a_refusal_that_is_not_about_who_somebody_is_keeps_its_text() {
+    for text in ["Too many connections", "Server busy"] {
+        let mut refusal = Refusal { message: text.to_owned(), data: None };
+        DIALECTS[0].refused.expect("a function")(&mut refusal, None);
+        assert_eq!(refusal, Refusal { message: text.to_owned(), data: None });
     }
 }
 

@@ -9,14 +9,17 @@ use serde_json::{Map, Value, json};
 use super::{Beside, EMAIL_REQUIRED, shape};
 use crate::app::kit::dialect::{Aside, Said};
 use crate::app::{AuthFailure, Refusal};
+use crate::apps::utalk::rules::AUTHENTICATION_FAILED;
 use crate::base::time::{WallMillis, parse_iso};
 
-/// A CONNECT_ERROR: its text says what the client is to do about it. What we say beside it stays.
+/// A CONNECT_ERROR about who its client is: its text says what is to be done about it. What we say beside it stays.
 pub(super) fn refused(refusal: &mut Refusal, why: Option<AuthFailure>) {
+    if refusal.message != AUTHENTICATION_FAILED {
+        return;
+    }
     let data: Value = refusal.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
     let text = match (why, data["code"].as_str()) {
         (Some(AuthFailure::Missing), _) => "AUTHENTICATION_REQUIRED: JWT token required",
-        (_, Some("TOO_MANY_SOCKETS")) => return,
         (_, Some(EMAIL_REQUIRED)) => "AUTHENTICATION_FAILED: Valid email required",
         _ => "AUTHENTICATION_FAILED: Invalid or expired token",
     };
