@@ -47,7 +47,14 @@ impl Turn<'_> {
 
     /// What an event about a message says beside.
     pub(super) fn beside_message(&self, row: &Row, message: &Message) -> Option<Beside> {
-        self.has_speakers().then(|| self.side_of_message(row, message.author.as_deref(), message.media.as_deref()))
+        self.has_speakers().then(|| {
+            // What customers send may have more files than its own.
+            let metadata: Value = match message.media.is_some() && message.author.is_none() {
+                true => serde_json::from_str(&message.metadata).unwrap_or_default(),
+                false => Value::Null,
+            };
+            self.side_of_message(row, message.author.as_deref(), (message.media.as_deref(), &metadata))
+        })
     }
 
     /// The same of an event that does not tell it whole.
@@ -83,9 +90,17 @@ impl Turn<'_> {
     }
 
     /// What an event about one of its messages says beside: by whom it is, and which file it has.
-    pub(super) fn side_of_message(&self, row: &Row, author: Option<&str>, media: Option<&str>) -> Beside {
+    pub(super) fn side_of_message(
+        &self,
+        row: &Row,
+        author: Option<&str>,
+        (media, metadata): (Option<&str>, &Value),
+    ) -> Beside {
         let (customer, ours) = (row.customer.to_string(), row.ours.to_string());
-        Beside { customer, ours, file: self.file_of(media), ..self.side(author) }
+        let others = metadata["media"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let others = others.iter().filter_map(|file| file["mediaId"].as_str()).filter(|id| Some(*id) != media);
+        let files = media.into_iter().chain(others).map(|id| self.file_of(id)).collect();
+        Beside { customer, ours, files, ..self.side(author) }
     }
 
     /// The scope, and these users of it.
@@ -103,8 +118,7 @@ impl Turn<'_> {
     }
 
     /// A file as messages have it attached; of one that nobody has seen lately, where it is.
-    fn file_of(&self, id: Option<&str>) -> Value {
-        let Some(id) = id else { return Value::Null };
+    fn file_of(&self, id: &str) -> Value {
         let base = match &*self.settings.public_url {
             "" => self.scope.base.to_string(),
             url => format!("{url}/utalk"),

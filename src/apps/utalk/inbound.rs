@@ -32,6 +32,9 @@ impl Turn<'_> {
             let fresh = Row { customer_name: name.clone(), ..Row::new(id, self.settings, self.now.wall) };
             self.scope.conversations.insert(id.clone(), Conversation::new(fresh, false));
         }
+        if self.has_speakers() {
+            files.iter().for_each(|media| self.remember_file(media));
+        }
         let change = self.scope.next_change(self.now);
         let id_of_ours = rules::message_id(change, self.rng);
         let message = Message { sid, ..draft.into_message(id_of_ours, id, sender, change, self.now.wall) };

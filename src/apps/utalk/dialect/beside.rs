@@ -18,8 +18,8 @@ pub(in crate::apps::utalk) struct Beside {
     /// Numbers of the conversation.
     pub customer: String,
     pub ours: String,
-    /// The file of a message, as messages have it attached.
-    pub file: Value,
+    /// Files of a message, as messages have them attached; its own is the first.
+    pub files: Vec<Value>,
     /// The message that has made its conversation.
     pub is_new_conversation: bool,
     /// A message whole, where its event tells of it.

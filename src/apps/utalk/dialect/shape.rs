@@ -28,16 +28,15 @@ pub(in crate::apps::utalk) fn message(ours: &Value, beside: &Beside) -> Value {
     let mut metadata: Map<String, Value> = ours["metadata"].as_object().cloned().unwrap_or_default();
     let attached = metadata.get("attachments").and_then(Value::as_array).filter(|attached| !attached.is_empty());
     // Several files make another message than one that is of a file.
-    let kind = match attached {
-        Some(_) => "message_with_files",
-        None => kind_told(ours["type"].as_str().unwrap_or("text")),
+    let kind = match attached.is_some() || beside.files.len() > 1 {
+        true => "message_with_files",
+        false => kind_told(ours["type"].as_str().unwrap_or("text")),
     };
-    let file = attached.and_then(|attached| attached.first()).unwrap_or(&beside.file).clone();
+    let files = attached.unwrap_or(&beside.files).clone();
+    let file = files.first().cloned().unwrap_or_default();
     let texts = [&ours["text"], &file["name"]].into_iter().filter_map(Value::as_str);
     let content = texts.map(str::to_owned).find(|text| !text.is_empty()).unwrap_or_else(|| format!("[{kind}]"));
-    if attached.is_none() {
-        metadata.insert("attachments".into(), if file.is_null() { json!([]) } else { json!([file]) });
-    }
+    metadata.insert("attachments".into(), files.into());
     let is_inbound = ours["direction"] == "inbound";
     let author = if ours["agentId"].is_null() { &ours["sender"] } else { &ours["agentId"] };
     let sender = match is_inbound {

@@ -161,7 +161,7 @@ fn a_message_is_told_whole() {
     });
     let people = json!({"u": {"email": "u@x", "name": "U", "role": "agent"}});
     let file = json!({"name": "a.pdf", "url": "http://x/media/x"});
-    let all = told("message:new", &ours, &json!({"people": people, "customer": "+1", "file": file}));
+    let all = told("message:new", &ours, &json!({"people": people, "customer": "+1", "files": [file]}));
     let sender = json!({"identifier": "agent:u@x", "type": "agent"});
     let expected = json!({
         "id": "msg_1", "conversationId": "conv_a", "content": "a.pdf", "type": "document", "direction": "outbound",

@@ -57,7 +57,7 @@ impl Turn<'_> {
 
     fn side_of(&self, message: &Value) -> Beside {
         let id = message["conversationId"].as_str().unwrap_or_default();
-        let (author, media) = (message["agentId"].as_str(), message["mediaId"].as_str());
+        let (author, media) = (message["agentId"].as_str(), (message["mediaId"].as_str(), &message["metadata"]));
         match self.scope.conversations.get(id) {
             Some(conversation) => self.side_of_message(&conversation.row, author, media),
             None => self.side_of_message(&Row::new(&id.into(), self.settings, self.now.wall), author, media),

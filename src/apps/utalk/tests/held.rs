@@ -105,6 +105,24 @@ fn a_customers_file_is_kept_and_its_message_names_it() {
 }
 
 #[test]
+fn clients_of_the_dialect_are_told_a_customers_files_by_their_names() {
+    let (mut world, _) = world();
+    world.outside.says(|_| bytes(PNG, "image/png"));
+    let ana = world.speaker("ana", "agent");
+    for (sid, files, kind, content) in [
+        ("SM1", &[(ELSEWHERE, "image/png")][..], "image", "photo.png"),
+        ("SM2", &[(ELSEWHERE, "image/png"), (AT, "image/png")], "message_with_files", "photo.png"),
+    ] {
+        sends(&mut world, sid, files, "");
+        let message = &world.hears(ana, "new-message")["message"];
+        assert_eq!((&message["type"], &message["content"]), (&json!(kind), &json!(content)));
+        let attached = message["metadata"]["attachments"].as_array().unwrap();
+        assert_eq!((attached.len(), &attached[0]["url"]), (files.len(), &message["mediaUrl"]));
+        assert!(attached.iter().all(|file| file["name"].is_string() && file["mime"] == "image/png"), "{attached:?}");
+    }
+}
+
+#[test]
 fn what_is_not_kept_stays_where_it_is_and_says_so() {
     let (mut world, a) = world();
     let large = [PNG, &vec![0; 10 * 1024 * 1024]].concat();

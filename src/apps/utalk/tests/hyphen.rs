@@ -21,7 +21,7 @@ impl World {
     }
 
     /// The same, who has been told what there is.
-    fn speaker(&mut self, user: &str, role: &str) -> Id {
+    pub(super) fn speaker(&mut self, user: &str, role: &str) -> Id {
         let id = self.speaker_in(user, role, APP);
         self.pass(100);
         self.heard(id);
