@@ -142,7 +142,8 @@ for what, path in [
         page(path)
     print(f"{what}: {(cpu() - before) / 200:.2f} ms of CPU")
 PY
-    for args in '{"syncId":"{random}"}' '{"syncId":"{random}","lastSync":"2020-01-01T00:00:00.000Z"}'; do
+    # A snapshot, and the first page of all that was missed.
+    for args in '{"syncId":"{random}"}' "{\"syncId\":\"{random}\",\"lastSync\":\"$(date -u -d '-1 hour' +%FT%TZ)\"}"; do
         echo "sync:state $args"
         "$LOADTEST" echo --url "http://127.0.0.1:$PORT" --namespace /app --clients 1 --seconds "$DURATION" --jwt-secret "$KEY" --pid "$DAEMON" \
             --claims '{"sub":"reader","role":"admin","workspaceId":"w0"}' --echo-event sync:state --echo-args "$args"

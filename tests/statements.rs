@@ -66,6 +66,23 @@ fn no_statement_of_utalk_goes_through_a_table_as_a_whole() {
     assert!(seen > 50, "{seen} steps");
 }
 
+/// The file that load tests begin with is of the tables as they are now.
+#[test]
+fn what_fills_tables_for_load_tests_fits_them() {
+    let connection = rusqlite::Connection::open_in_memory().expect("memory can be had");
+    for (_, sql) in steps(Dialect::Sqlite) {
+        connection.execute_batch(&sql).expect("a step of the tables");
+    }
+    let filled = format!(
+        "CREATE TEMP TABLE fill AS SELECT 3 AS scopes, 40 AS messages; {}",
+        include_str!("../loadtest/utalk-fill.sql")
+    );
+    connection.execute_batch(&filled).expect("it fits");
+    let counted = "SELECT count(*), (SELECT sum(last_seq) FROM ut_conversations) FROM ut_messages";
+    let counts: (u32, u32) = connection.query_row(counted, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
+    assert_eq!(counts, (120, 120));
+}
+
 #[test]
 fn every_statement_is_prepared_by_postgresql_with_values_of_the_kinds_we_bind() {
     let server = Server::start();
