@@ -67,9 +67,7 @@ impl Turn<'_> {
         for credential in credentials {
             self.system.credentials.insert(credential.id.clone(), credential);
         }
-        for device in devices {
-            self.system.insert(device);
-        }
+        self.system.take_in(devices);
         self.system.outbound.extend(hashes.into_iter().map(|hash| hash.0));
         Ok(())
     }

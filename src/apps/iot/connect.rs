@@ -18,7 +18,6 @@ use crate::app::effect::{Delivery, Effect, Emission, Target};
 use crate::app::event::{Connect, Event};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::kit::ack::Fail;
-use crate::app::kit::audit::Actor;
 use crate::app::kit::rate::Meter;
 use crate::base::ids::SocketRef;
 
@@ -27,8 +26,8 @@ impl Turn<'_> {
     pub(super) fn on_connect(&mut self, connect: &Connect) {
         let (identity, handshake) = (&connect.identity, &connect.handshake);
         let seat = Seat {
-            actor: Actor::of(identity.sub(), handshake),
-            ip: handshake.ip,
+            identity: identity.clone(),
+            handshake: handshake.clone(),
             sid: connect.sid,
             rights: Rights::of(identity),
             joined: false,
@@ -184,7 +183,7 @@ impl Turn<'_> {
     fn log_socket(&mut self, socket: SocketRef, event_type: &'static str, message: &str) {
         let Some(seat) = self.system.seats.get(&socket) else { return };
         let metadata = Some(json!({"socketId": seat.sid.as_str()}));
-        let entry = Entry { actor: Some(seat.actor.clone()), metadata, ..Entry::new(event_type, message) };
+        let entry = Entry { actor: Some(seat.actor()), metadata, ..Entry::new(event_type, message) };
         let connection = self.system.connection_of(Kind::Sockets, &self.system.name).map(|own| own.id.clone());
         if let Some(connection) = connection {
             self.log(&connection, entry);

@@ -10,6 +10,7 @@ use super::command::{Command, Turned};
 use super::controls::{Asking, Ended, Once, Waiter};
 use super::device::DEVICE_UPDATE;
 use super::payload::{TEXT_CHARS_MAX, object, optional_int, optional_text, text};
+use super::system::Seat;
 use super::turn::Turn;
 use super::who::{
     DEVICE_NOT_FOUND, DEVICE_OFFLINE, RATE_LIMITED, TIMEOUT, TIMER_UNSUPPORTED, UPSTREAM_DISCONNECTED, VALIDATION, fail,
@@ -91,7 +92,7 @@ impl Turn<'_> {
                 Asked::Full => return Err(fail(RATE_LIMITED)),
             }
         }
-        let actor = self.system.seats.get(&event.socket).map(|seat| seat.actor.clone()).unwrap_or_default();
+        let actor = self.system.seats.get(&event.socket).map(Seat::actor).unwrap_or_default();
         self.audit_wish(&actor, &devices, wish, None);
         self.wants(waiter, once, &devices, wish);
         Ok(None)

@@ -18,6 +18,7 @@ pub(super) const METRICS: &[Family] = &[
     Family::gauge("iot_store_queue", &[], "Rows that wait to be written."),
     Family::counter("iot_logs_dropped_total", &[], "Rows of logs that were not written, since too many waited."),
     Family::histogram("iot_upstream_lag_seconds", Buckets::MILLISECONDS, "How old a status is when it comes."),
+    Family::counter("iot_bridge_dropped_total", &[], "What rooms were told while the bridge was not there."),
     Family::gauge("iot_systems", &[], "Systems in memory."),
 ];
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::device::DEVICE_UPDATE;
 use super::http::NAME_CHARS_MAX;
 use super::payload::{TEXT_CHARS_MAX, object, text};
-use super::system::room_of;
+use super::system::{Seat, room_of};
 use super::turn::Turn;
 use super::waiting::Dirty;
 use super::who::{
@@ -105,7 +105,7 @@ impl Turn<'_> {
     fn take_token(&mut self, event: &Event) -> Result<(), Exceeded> {
         let Some(seat) = self.system.seats.get_mut(&event.socket) else { return Ok(()) };
         seat.meter.take(self.now.mono, "", self.settings.per_socket())?;
-        self.system.addresses.take(self.now.mono, &seat.ip)
+        self.system.addresses.take(self.now.mono, &seat.handshake.ip)
     }
 
     /// `device-error` to the sender of an event. Only what is about a device names one, as it was asked.
@@ -144,7 +144,7 @@ impl Turn<'_> {
         let id = device.id.clone();
         self.touch(Dirty::Device(id.clone()));
         self.tell(&id, "manual");
-        let actor = self.system.seats.get(&event.socket).map(|seat| seat.actor.clone()).unwrap_or_default();
+        let actor = self.system.seats.get(&event.socket).map(Seat::actor).unwrap_or_default();
         self.audit(&actor, "device-rename", &id, "success", &json!({ "name": name }));
         Ok(json!({"deviceId": id, "name": name}))
     }
@@ -153,7 +153,7 @@ impl Turn<'_> {
     fn on_broadcast(&mut self, event: &Event) -> Result<Value, Fail> {
         let Some(seat) = self.system.seats.get(&event.socket) else { return Err(fail(FORBIDDEN)) };
         let networks = self.settings.bridge_addresses.iter().filter_map(|text| network(text));
-        let is_bridge = || networks.into_iter().any(|network| network.contains(&seat.ip));
+        let is_bridge = || networks.into_iter().any(|network| network.contains(&seat.handshake.ip));
         if !seat.rights.service && !is_bridge() {
             return Err(fail(FORBIDDEN));
         }

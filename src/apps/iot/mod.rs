@@ -3,13 +3,14 @@
 //!
 //! In reading order: `events` (their table) → `who`, `device`, `connection`, `credential`, `system`, `waiting` (what there is) → `wire` (what the
 //! outside says, pure) → `turn` (what handlers share) → `connect` (browsers), `report` (the offline manager: all that comes of a device goes
-//! through it), `alarm`, `log`, `agenda` → `tables`.
+//! through it), `alarm`, `log`, `agenda`, `actions` → `http` (what dashboards ask), `bridge` (a server elsewhere) → `tables`.
 //!
 //! What is told goes out at once; rows follow, the newest of each device. Nothing is shown that no device has said.
 
 mod actions;
 mod agenda;
 mod alarm;
+mod bridge;
 mod cloud;
 mod command;
 mod connect;
@@ -40,6 +41,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::bridge::Bridge;
 use self::settings::Settings;
 use self::system::System;
 use self::turn::{Peer, Shared, Turn};
@@ -80,6 +82,7 @@ pub struct Iot {
     /// The system of each timer.
     timers: BTreeMap<u64, Arc<str>>,
     shared: Shared,
+    bridge: Bridge,
     /// The job that looks for systems with something to do.
     look: Option<Token>,
 }
@@ -87,7 +90,14 @@ pub struct Iot {
 impl Iot {
     pub fn new(settings: Settings) -> Iot {
         let shared = Shared::new(&settings);
-        let mut iot = Iot { settings, systems: BTreeMap::new(), timers: BTreeMap::new(), shared, look: None };
+        let mut iot = Iot {
+            settings,
+            systems: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            shared,
+            bridge: Bridge::default(),
+            look: None,
+        };
         iot.make("", Millis(0));
         iot
     }
@@ -118,7 +128,7 @@ impl Iot {
             | AppInput::Moved { identity, .. } => system_of(identity).unwrap_or(""),
             AppInput::Event(event) => system_of(&event.identity).unwrap_or(""),
             AppInput::Call { call, .. } => system_of_call(call),
-            AppInput::Wake { home: Home::Tenant(system) } => system,
+            AppInput::Wake { home: Home::Tenant(system) } if !bridge::is_home(system) => system,
             AppInput::Link { link, .. } => self.shared.links.get(link).map_or("", |(system, _)| system),
             AppInput::Timer { token } => self.timers.get(&token.0).map_or("", |system| system),
             _ => "",
@@ -218,7 +228,17 @@ impl Application for Iot {
     fn handle(&mut self, cx: &mut Context<'_>, input: AppInput, fx: &mut Effects) {
         let system = self.system_of_input(&input).into_owned();
         match input {
-            AppInput::Started => self.look(fx),
+            AppInput::Started => {
+                self.look(fx);
+                if !self.settings.bridge_url.is_empty() {
+                    fx.push(Effect::Wake { home: bridge::home() });
+                }
+            }
+            AppInput::Wake { home: Home::Tenant(name) } if bridge::is_home(&name) => {
+                let token = self.shared.token();
+                self.bridge.dial(&self.settings, token, fx);
+            }
+            AppInput::Said { note, .. } => self.bridge.on_said(&note, fx),
             AppInput::Connect(connect) => {
                 self.turn(cx, &system, fx, |turn| turn.on_connect(&connect));
             }
@@ -229,8 +249,15 @@ impl Application for Iot {
                 self.turn(cx, &system, fx, |turn| turn.on_disconnect(socket));
             }
             AppInput::Timer { token } if self.look == Some(token) => self.look(fx),
+            AppInput::Timer { token } if self.bridge.is_its(token) => {
+                let next = self.shared.token();
+                self.bridge.again(&self.settings, next, fx);
+            }
             AppInput::Timer { .. } => {
                 self.turn(cx, &system, fx, |turn| turn.on_timer());
+            }
+            AppInput::Link { link: LinkId::Dialled(token), event } if self.bridge.is_its(token) => {
+                self.bridge.on_link(&self.settings, token, &event, fx);
             }
             AppInput::Link { link, event } => self.on_link(cx, link, event, fx),
             AppInput::Done { token, outcome } => self.on_done(cx, token, &outcome, fx),
@@ -251,6 +278,7 @@ impl Application for Iot {
 
     fn metrics(&self, out: &mut Vec<Metric>) {
         self.shared.counts.metrics(out);
+        out.push(Metric::count("iot_bridge_dropped_total", [], self.bridge.dropped));
         let devices = || self.systems.values().flat_map(|system| system.devices.values());
         let online = devices().filter(|device| device.online).count() as u64;
         let open = |system: &System| system.connections.values().filter(|it| it.is_upstream() && it.is_open()).count();

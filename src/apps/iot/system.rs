@@ -18,6 +18,8 @@ use super::who::Rights;
 use super::wire::status::Reading;
 use crate::app::Token;
 use crate::app::effect::Room;
+use crate::app::event::Handshake;
+use crate::app::identity::Identity;
 use crate::app::kit::agenda::{Agenda, Timer};
 use crate::app::kit::audit::Actor;
 use crate::app::kit::rate::{Buckets, Meter};
@@ -66,8 +68,8 @@ pub(super) struct System {
 
 /// Somebody who is connected.
 pub(super) struct Seat {
-    pub actor: Actor,
-    pub ip: IpAddr,
+    pub identity: Arc<Identity>,
+    pub handshake: Arc<Handshake>,
     pub sid: Sid,
     pub rights: Rights,
     /// It hears what happens in its system.
@@ -77,6 +79,13 @@ pub(super) struct Seat {
     pub meter: Meter,
     /// It is being told of all devices, and has been up to this one.
     pub snapshot: Option<Arc<str>>,
+}
+
+impl Seat {
+    /// Its name and where it is, for logs and the audit.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::of(self.identity.sub(), &self.handshake)
+    }
 }
 
 /// A device that nobody has claimed.
@@ -136,6 +145,17 @@ impl System {
         self.shelly.insert(key_of(&device.shelly_id), id.clone());
         self.devices.insert(id.clone(), device);
         id
+    }
+
+    /// Takes in the devices of a system that had none, sorted by their ids: maps that are built so are full.
+    pub(super) fn take_in(&mut self, mut devices: Vec<Device>) {
+        for (number, device) in (0..).zip(&mut devices) {
+            device.number = number;
+        }
+        self.next_number = devices.len() as u32;
+        self.numbers = devices.iter().map(|device| (device.number, device.id.clone())).collect();
+        self.shelly = devices.iter().map(|device| (key_of(&device.shelly_id), device.id.clone())).collect();
+        self.devices = devices.into_iter().map(|device| (device.id.clone(), device)).collect();
     }
 
     /// A device goes.

@@ -71,6 +71,7 @@ impl Turn<'_> {
 
     /// The same of JSON text.
     pub(super) fn tell_room_text(&mut self, name: &str, text: &str, delivery: Delivery) {
+        super::bridge::pass(self.settings, &self.system.name, name, text, self.fx);
         if self.system.joined == 0 {
             return;
         }
@@ -88,8 +89,14 @@ impl Turn<'_> {
 
     /// Written with the next flush.
     pub(super) fn save(&mut self, write: Statement) {
+        let before = self.system.unsaved.len();
         match self.system.unsaved.add(self.now.mono, write) {
-            Ok(when) => self.flush_when(when),
+            Ok(when) => {
+                // While the store fails too many wait, and the oldest go.
+                let lost = (before + 1).saturating_sub(self.system.unsaved.len());
+                self.shared.counts.logs_dropped += lost as u64;
+                self.flush_when(when);
+            }
             Err(fault) => self.not_saved(fault),
         }
     }

@@ -97,6 +97,8 @@ fn is_address(text: &str) -> bool {
 /// A device is this system's.
 pub(super) fn claimed(turn: &mut Turn<'_>, actor: &Actor, device: Device) -> Reply {
     if turn.system.find(&device.shelly_id).is_some() {
+        // It has come by another way meanwhile, as another row.
+        turn.save(devices::delete(&turn.system.name.clone(), &device.id));
         return super::refuse("", &fail(DEVICE_EXISTS).into());
     }
     let id = turn.system.insert(device);

@@ -75,6 +75,7 @@ pub(in crate::apps::iot) fn error(refused: &Refused, _: WallMillis) -> String {
         401 => "No autorizado",
         404 => "No encontrado",
         405 => "Método no permitido",
+        413 => "El cuerpo de la petición es demasiado grande",
         _ => refused.text,
     };
     json!({"error": text, "code": refused.code}).to_string()

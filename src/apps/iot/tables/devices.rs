@@ -61,7 +61,7 @@ pub(crate) fn add(system: &str, device: &Device) -> Statement {
     bound(ADD, system, device)
 }
 
-/// A device as it stands now.
+/// A device as it stands now, which may be new.
 pub(crate) fn put(system: &str, device: &Device) -> Statement {
     bound(PUT, system, device)
 }
@@ -110,13 +110,25 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?
 
 /// See [`put`].
 pub(crate) const PUT: &str = "
-UPDATE iot_devices SET credentialId = ?3, deviceId = ?4, cloudId = ?5, deviceIp = ?6, localPassword = ?7, name = ?8, type = ?9,
-    generation = ?10, modelCode = ?11, firmwareVersion = ?12, hasUpdate = ?13, online = ?14, lastSeenAt = ?15, lastConnectAt = ?16,
-    lastDisconnectAt = ?17, lastActivityAt = ?18, relayOn = ?19, currentPower = ?20, voltage = ?21, temperature = ?22,
-    totalEnergy = ?23, energyBase = ?24, energyLast = ?25, wifiRssi = ?26, powerThreshold = ?27, appointmentOnlyMode = ?28,
-    autoShutdownEnabled = ?29, excludeFromSync = ?30, clinicId = ?31, equipmentClinicAssignmentId = ?32,
-    equipmentClinicAssignment = ?33, createdAt = ?34, updatedAt = ?35
-WHERE id = ?1 AND systemId = ?2";
+INSERT INTO iot_devices (id, systemId, credentialId, deviceId, cloudId, deviceIp, localPassword, name, type, generation, modelCode,
+    firmwareVersion, hasUpdate, online, lastSeenAt, lastConnectAt, lastDisconnectAt, lastActivityAt, relayOn, currentPower, voltage,
+    temperature, totalEnergy, energyBase, energyLast, wifiRssi, powerThreshold, appointmentOnlyMode, autoShutdownEnabled,
+    excludeFromSync, clinicId, equipmentClinicAssignmentId, equipmentClinicAssignment, createdAt, updatedAt)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
+    ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)
+ON CONFLICT (id) DO UPDATE SET
+    credentialId = excluded.credentialId, deviceId = excluded.deviceId, cloudId = excluded.cloudId,
+    deviceIp = excluded.deviceIp, localPassword = excluded.localPassword, name = excluded.name, type = excluded.type,
+    generation = excluded.generation, modelCode = excluded.modelCode, firmwareVersion = excluded.firmwareVersion,
+    hasUpdate = excluded.hasUpdate, online = excluded.online, lastSeenAt = excluded.lastSeenAt,
+    lastConnectAt = excluded.lastConnectAt, lastDisconnectAt = excluded.lastDisconnectAt,
+    lastActivityAt = excluded.lastActivityAt, relayOn = excluded.relayOn, currentPower = excluded.currentPower,
+    voltage = excluded.voltage, temperature = excluded.temperature, totalEnergy = excluded.totalEnergy,
+    energyBase = excluded.energyBase, energyLast = excluded.energyLast, wifiRssi = excluded.wifiRssi,
+    powerThreshold = excluded.powerThreshold, appointmentOnlyMode = excluded.appointmentOnlyMode,
+    autoShutdownEnabled = excluded.autoShutdownEnabled, excludeFromSync = excluded.excludeFromSync,
+    clinicId = excluded.clinicId, equipmentClinicAssignmentId = excluded.equipmentClinicAssignmentId,
+    equipmentClinicAssignment = excluded.equipmentClinicAssignment, updatedAt = excluded.updatedAt";
 
 /// See [`delete`].
 pub(crate) const DELETE: &str = "DELETE FROM iot_devices WHERE systemId = ?1 AND id = ?2";

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::world::{D1, D2, World, claims, identity};
 use crate::app::AuthFailure;
+use crate::app::Token;
 use crate::app::identity::{AuthMethod, Claims};
+use crate::app::link::{LinkEnd, LinkId, LinkMessage};
 use crate::apps::iot::settings::{Join, Settings};
 
 fn open() -> Settings {
@@ -264,4 +266,45 @@ fn one_row_stands_for_the_sockets_of_a_system() {
     row(&mut world, "disconnected", 0);
     let logs = "SELECT count(*) AS count FROM iot_logs WHERE eventType = 'disconnect' AND clientIp = '10.0.0.4' AND userAgent = 'UA'";
     assert_eq!(world.count(logs), 2);
+}
+
+#[test]
+fn a_large_system_is_told_in_parts_each_device_once_and_in_order() {
+    let mut world = World::new();
+    for number in 0..1_200 {
+        world.knows("s1", &format!("d{number:04}"), &format!("{number:012x}"));
+    }
+    let id = world.person("s1", "viewer");
+    world.send(id, "join-system", json!("s1"));
+    world.pass(1_000);
+    let told = world.all(id, "device-update");
+    let ids: Vec<&str> = told.iter().filter_map(|view| view["deviceId"].as_str()).collect();
+    assert_eq!(ids.len(), 1_201);
+    assert!(ids.is_sorted());
+}
+
+#[test]
+fn what_rooms_are_told_goes_to_the_bridge_while_that_is_there() {
+    let mut world = World::with(Settings { bridge_url: "https://bridge.example".into(), ..Settings::default() });
+    let dialled = |world: &World| (1..100).find(|token| world.link_dialled(*token).is_some());
+    let token = dialled(&world).expect("it is dialled at the start");
+    let url = "wss://bridge.example/socket.io/?EIO=4&transport=websocket";
+    assert_eq!(world.link_dialled(token).unwrap().url, url);
+    world.reports("s1", D1, json!({"switch:0": {"output": true}}));
+    assert_eq!(world.metric("iot_bridge_dropped_total", ""), 2.0, "nobody is there yet");
+    world.link_opens(token, None);
+    let link = LinkId::Dialled(Token(token));
+    world.link_says(link, LinkMessage::text("0{}"));
+    world.link_says(link, LinkMessage::text("40{}"));
+    world.link_says(link, LinkMessage::text("2"));
+    world.reports("s1", D1, json!({"switch:0": {"output": false}}));
+    let told = world.link_told(link);
+    assert_eq!(told[..2], [LinkMessage::text("40"), LinkMessage::text("3")]);
+    let LinkMessage::Text(text) = &told[2] else { panic!("{told:?}") };
+    let said: Value = serde_json::from_str(text.strip_prefix("42").unwrap()).unwrap();
+    assert_eq!((&said[0], &said[1]["systemId"]), (&json!("broadcast-to-system"), &json!("s1")));
+    assert_eq!((&said[1]["eventName"], &said[1]["data"]["relayOn"]), (&json!("device-update"), &json!(false)));
+    world.link_ends(link, LinkEnd::Silent);
+    world.pass(5_000);
+    assert!(dialled(&world).is_some(), "and again");
 }

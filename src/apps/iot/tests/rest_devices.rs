@@ -267,8 +267,9 @@ fn an_account_is_brought_by_its_password_and_its_socket_opens() {
     );
     let (_, rows) = world.rest(VIEWER, "GET", DEVICES, Value::Null);
     assert_eq!(rows["totalCount"], 2);
-    // What is secret is not on disk as it is.
+    // What is secret is not on disk as it is; what is new is there after a restart.
     world.pass(1_000);
+    assert_eq!(world.devices().iter().filter(|device| device.credential.as_deref() == Some(&*id)).count(), 2);
     let rows: Vec<crate::apps::iot::credential::Credential> =
         world.store.rows(crate::app::sql::Statement::new("SELECT * FROM iot_credentials"));
     assert!(rows.iter().all(|row| !row.sealed.contains("tok2") && !row.sealed.contains(&code)));
