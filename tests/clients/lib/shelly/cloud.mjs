@@ -34,6 +34,8 @@ export class Cloud {
   calls = [];
   /** By the name of a call, `socket` among them; `socket` gives a status that refuses, or `{ closesAfterMs }`. */
   behaves = {};
+  /** Connections that have asked for a socket, whatever has become of that. */
+  #asking = new Set();
 
   /** `tls` is a key and a certificate; without it, it speaks plainly. */
   static async start({ tls, port = 0 } = {}) {
@@ -74,7 +76,7 @@ export class Cloud {
 
   async stop() {
     const closed = once(this.server, "close");
-    for (const account of this.accounts) account.drops();
+    for (const socket of this.#asking) socket.destroy();
     this.server.close();
     this.server.closeAllConnections();
     await closed;
@@ -140,6 +142,7 @@ export class Cloud {
   }
 
   async #upgrades(incoming, socket, head) {
+    this.#asking.add(socket.on("close", () => this.#asking.delete(socket)).on("error", () => {}));
     const call = this.#called(incoming);
     const account = this.#whose(call);
     const behaviour = (await this.behaves.socket?.(call)) ?? {};
