@@ -215,4 +215,17 @@ mod tests {
             assert_eq!(is_event_name(name), expected, "{name}");
         }
     }
+
+    #[test]
+    fn the_page_for_client_developers_lists_every_event() {
+        let page = include_str!("../../../docs/apps/iot.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("2. ")).expect("a section");
+        let mut rows: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let ours = Table::ROWS.iter().map(|row| row.name).filter(|name| !name.starts_with("test:"));
+        let mut ours: Vec<&str> = ours.collect();
+        rows.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(rows, ours);
+    }
 }
