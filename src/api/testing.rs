@@ -49,6 +49,7 @@ pub(crate) const ROWS: &[&Row] = &[&Row {
             },
             Route { params: &[NOTE], ..route("forget", Method::Delete, "/notes/{note}") },
             Route { who: Who::Token { in_query: true }, ..route("picture", Method::Get, "/picture") },
+            Route { who: Who::Session { cookie: |_| Some("sid".to_owned()) }, ..route("mine", Method::Get, "/mine") },
             Route { body: HOOK, ..route("file", Method::Post, "/files/{*path}") },
             Route {
                 bare: Bare::AtRoot,

@@ -375,3 +375,26 @@ async fn a_call_says_what_its_listener_speaks_to_its_application() {
         assert_eq!(fake.seen.calls.lock().unwrap()[0].dialect, expected, "{dialects:?} {listener}");
     }
 }
+
+/// A session is known by the first token that came, wherever it stands; where none is good, the home says so.
+#[tokio::test]
+async fn a_session_comes_by_header_query_or_cookie_and_its_absence_is_the_homes_to_judge() {
+    for (path, headers, known, by_cookie) in [
+        ("/desk/mine", &[][..], false, false),
+        ("/desk/mine", &[("authorization", "Bearer good")], true, false),
+        ("/desk/mine?token=good", &[], true, false),
+        ("/desk/mine", &[("cookie", "a=b; sid=good")], true, true),
+        ("/desk/mine", &[("cookie", "a=b"), ("cookie", "sid=%67ood")], true, true),
+        ("/desk/mine", &[("cookie", "sid=bad")], false, true),
+        ("/desk/mine", &[("authorization", "Bearer bad"), ("cookie", "sid=good")], false, false),
+        ("/desk/mine", &[("cookie", "xsid=good")], false, false),
+    ] {
+        let fake = with(Some(Reply::empty(204)));
+        let headers = [headers, &[("origin", "https://panel.example")]].concat();
+        let got = ask(desk(&fake), request("GET", path, &headers, "")).await;
+        let calls = std::mem::take(&mut *fake.seen.calls.lock().unwrap());
+        assert_eq!((got.status, calls.len()), (204, 1), "{path} {headers:?}");
+        assert_eq!((calls[0].identity.is_some(), calls[0].by_cookie), (known, by_cookie), "{path} {headers:?}");
+        assert_eq!(calls[0].origin, "https://panel.example");
+    }
+}

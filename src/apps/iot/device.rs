@@ -242,6 +242,12 @@ impl Device {
         self.extra.as_deref().and_then(of)
     }
 
+    /// Whether it uses more than somebody wants to hear of.
+    pub(crate) fn is_above_threshold(&self) -> bool {
+        let threshold = self.extra(|extra| extra.power_threshold);
+        self.online && threshold.zip(self.shown().power).is_some_and(|(most, power)| power > most)
+    }
+
     /// Where we dial it.
     pub(crate) fn ip(&self) -> Option<&str> {
         self.extra.as_deref()?.ip.as_deref()

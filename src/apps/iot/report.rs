@@ -93,6 +93,7 @@ impl Turn<'_> {
         let Some(device) = self.system.devices.get_mut(id) else { return };
         let (was_online, number) = (device.online, device.number);
         let before = (device.view().shown(), device.shown().relay_on);
+        let was_above = device.is_above_threshold();
         if !was_online {
             device.forget();
             (device.online, device.last_connect_at) = (true, Some(now));
@@ -109,6 +110,7 @@ impl Turn<'_> {
             device.stale_consumption = false;
         }
         let raised = device.status.faults & !faults;
+        let above = device.shown().power.filter(|_| device.is_above_threshold() && !was_above);
         let (changed, switched) = (device.view().shown() != before.0, device.shown().relay_on != before.1);
         let wait = device.told_at.map(|at| at + TELL_INTERVAL_MS).filter(|next| *next > mono);
         self.touch(Dirty::Device(id.clone()));
@@ -123,6 +125,9 @@ impl Turn<'_> {
         }
         self.expect_consumption(id, report.reading);
         self.tell_faults(id, raised);
+        if let Some(watts) = above {
+            self.tell_event(id, "switch:0", "over_power", Some(watts.into()), None);
+        }
         self.log_status(id, report);
     }
 

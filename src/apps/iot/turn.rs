@@ -13,6 +13,7 @@ use super::waiting::{Dirty, Due, Wait};
 use super::wire::seal::Keyring;
 use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
 use crate::app::job::{Job, JobErrorKind, Outcome};
+use crate::app::kit::audit;
 use crate::app::kit::saving::{Batch, Latest, Turned, When};
 use crate::app::link::LinkId;
 use crate::app::sql::Statement;
@@ -137,7 +138,10 @@ impl Turn<'_> {
         if let Some(at) = flush.again_at {
             self.system.agenda.add(at, Due::Flush);
         }
-        if let Some(batch) = flush.batch {
+        if let Some(mut batch) = flush.batch {
+            if batch.rows().iter().any(|row| row.sql() == audit::ADD) {
+                batch.also(vec![audit::trim(audit::ROWS_MAX)]);
+            }
             self.ask(batch.job(), Wait::Flush(batch));
         }
         for wait in flush.questions {

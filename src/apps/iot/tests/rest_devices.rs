@@ -311,3 +311,20 @@ fn a_secret_is_shown_once_and_the_one_before_it_is_not_good() {
     assert_eq!(world.rest(ADMIN, "DELETE", "/api/shelly/outbound-secret", Value::Null).0, 200);
     assert_eq!(world.count(good), 0);
 }
+
+#[test]
+fn more_power_than_the_threshold_is_told_once_until_it_falls() {
+    let mut world = World::new();
+    let watcher = world.watcher("s1", "viewer");
+    let path = format!("{DEVICES}/c1");
+    assert_eq!(world.rest(ADMIN, "PATCH", &path, json!({"powerThreshold": -1})).0, 400);
+    let (_, row) = world.rest(ADMIN, "PATCH", &path, json!({"powerThreshold": 100}));
+    assert_eq!(row["powerThreshold"], 100.0);
+    for (power, told) in [(90, 0), (101, 1), (150, 0), (80, 0), (120, 1)] {
+        world.reports("s1", D1, json!({"switch:0": {"output": true, "apower": power}}));
+        world.pass(200);
+        let events = world.all(watcher, "device-event");
+        assert_eq!(events.len(), told, "{power}");
+        assert!(events.iter().all(|event| event["kind"] == "over_power" && event["value"] == f64::from(power)));
+    }
+}
