@@ -49,10 +49,11 @@ impl Turn<'_> {
             return false;
         };
         let decimal = id.decimal();
+        let unknown = self.system.find(id.as_str()).is_none_or(|known| known.generation == 0);
         let about = About {
             cloud_id: Some(&*decimal).filter(|decimal| **decimal == *device.id),
             model: Some(&device.code),
-            generation: generation(&device.generation).or(reading.generation),
+            generation: generation(&device.generation).or(reading.generation.filter(|_| unknown)),
             firmware: None,
         };
         let report = Report {

@@ -71,6 +71,8 @@ impl Turn<'_> {
             _ if !is_its => {}
             LinkEvent::Opened { .. } => self.on_opened(account, link),
             LinkEvent::Message(message) => self.on_message(account, &message),
+            // The process ends, and knows nothing of the cloud.
+            LinkEvent::Closed { .. } if self.shared.draining => {}
             LinkEvent::Closed { why } => self.on_closed(account, &why),
             LinkEvent::Arrived(_) => {}
         }

@@ -39,7 +39,7 @@ impl Turn<'_> {
                 if self.system.clouds.get(account).is_some_and(|cloud| cloud.is_syncing) {
                     self.system.agenda.put(self.now.mono + wait_ms, Due::Cloud(account.clone(), Step::Sync));
                 }
-                self.syncs_end(account, Err((502, &format!("{fault:?}"))));
+                self.syncs_end(account, Err((502, &fault.to_string())));
             }
         }
     }
@@ -189,7 +189,7 @@ impl Turn<'_> {
                 self.stands(account, Standing::Expired, Some("the cloud refuses the key"));
                 return self.gives_up(account, "the cloud refuses the key");
             }
-            Err(v2::Denied::Failed(fault)) => return self.has_failed(account, &format!("{fault:?}")),
+            Err(v2::Denied::Failed(fault)) => return self.has_failed(account, &fault.to_string()),
         };
         if self.system.clouds.get(account).is_some_and(|cloud| cloud.phase == Phase::Renewing) {
             self.is_keyed(account);

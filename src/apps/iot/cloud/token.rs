@@ -25,7 +25,7 @@ impl Turn<'_> {
     pub(super) fn on_renewed(&mut self, account: &Arc<str>, by_code: bool, result: &Result<Fetched, FetchError>) {
         match oauth::read_grant(result, self.settings.hosts_of_clouds(), self.now.wall.as_secs()) {
             Ok(grant) => self.on_grant(account, &grant),
-            Err(Denied::Failed(fault)) => self.on_no_token(account, &format!("{fault:?}")),
+            Err(Denied::Failed(fault)) => self.on_no_token(account, &fault.to_string()),
             Err(Denied::Refused) if !by_code && self.has_code(account) => {
                 self.call(account, Http::Renew { by_code: true });
             }
@@ -49,7 +49,7 @@ impl Turn<'_> {
             cloud.host = Some(host.clone());
         }
         let sync = std::mem::take(&mut cloud.is_refused);
-        let opens = cloud.phase == Phase::Renewing;
+        let (opens, was_given_up) = (cloud.phase == Phase::Renewing, cloud.phase == Phase::Failed);
         if let (Some(credential), Some(host)) = (self.system.credentials.get_mut(account), &grant.api_host) {
             credential.api_host = host.as_str().trim_end_matches('/').into();
         }
@@ -60,6 +60,8 @@ impl Turn<'_> {
         self.expect_end(account);
         if opens {
             self.dial(account);
+        } else if was_given_up && self.will_open(account) {
+            self.open(account);
         } else if sync {
             self.call(account, Http::AllStatus);
         }

@@ -31,6 +31,8 @@ impl Turn<'_> {
             LinkEvent::Arrived(arrival) => self.on_arrived(link, &arrival),
             LinkEvent::Opened { .. } => self.on_device_opened(link),
             LinkEvent::Message(message) => self.on_frame(link, &message),
+            // The process ends, and knows nothing of the device.
+            LinkEvent::Closed { .. } if self.shared.draining => {}
             LinkEvent::Closed { why } => self.on_device_closed(link, &why),
         }
     }

@@ -94,7 +94,8 @@ impl Turn<'_> {
     pub(super) fn take_direct(&mut self, link: LinkId, id: &ShellyId, status: &Value, whole: bool, bytes: usize) {
         let reading = Reading::of(status);
         let ip = self.system.local.sessions.get(&link).and_then(|session| session.ip);
-        let about = About { generation: reading.generation, ..About::default() };
+        let unknown = self.system.find(id.as_str()).is_none_or(|known| known.generation == 0);
+        let about = About { generation: reading.generation.filter(|_| unknown), ..About::default() };
         let source = Source::Direct;
         self.report(&Report { source, id, reading: &reading, whole, about, credential: None, bytes, ip });
     }

@@ -11,11 +11,11 @@ use crate::apps::iot::settings::Settings;
 use crate::base::secret::Secret;
 use crate::base::time::WallMillis;
 
-const ON: fn() -> Value =
+pub(super) const ON: fn() -> Value =
     || json!({"switch:0": {"output": true, "apower": 42.5, "voltage": 231.2, "temperature": {"tC": 40}}});
 
 /// A system with one account, and somebody who watches; the socket is dialled.
-fn world() -> (World, super::shelly::Shelly, u32) {
+pub(super) fn world() -> (World, super::shelly::Shelly, u32) {
     let mut world = World::with(settings());
     let shelly = world.cloud();
     world.account("s1", "a1", 43_200);
@@ -403,123 +403,64 @@ fn boot_opens_what_was_connected_and_flagged_and_the_rest_goes_offline() {
     world.hears_nothing(watcher, "connection-status");
 }
 
-/// Somebody acts on the connection of an account.
-fn acts(world: &mut World, account: &str, action: &str) {
-    world.says("s1", json!({"account": account, "act": action}));
-}
-
-fn flag(world: &World) -> u64 {
-    world.count("SELECT COUNT(*) AS count FROM iot_connections WHERE autoReconnect = 1 AND type = 'SHELLY'")
-}
-
 #[test]
-fn the_flag_is_flipped_alone_and_is_read_when_the_socket_closes() {
-    let (mut world, _, watcher) = world();
+fn devices_that_were_online_stay_so_until_the_first_socket_says_otherwise() {
+    let mut world = World::with(settings());
+    let shelly = world.cloud();
+    world.account("s1", "a1", 43_200);
+    world.restart();
     let link = world.opens();
-    world.pass(10);
-    world.heard(watcher);
-    acts(&mut world, "a1", "toggle-reconnect");
-    let told = world.hears(watcher, "connection-status");
-    assert_eq!((&told["status"], &told["autoReconnect"]), (&json!("connected"), &json!(false)));
-    assert!(world.link_left(link).is_none(), "it neither opens nor closes");
-    world.pass(1_000);
-    assert_eq!(flag(&world), 0);
-    world.cloud_closes(link);
-    assert_eq!(world.hears(watcher, "connection-status")["status"], "disconnected");
-    world.pass(100_000);
-    assert!(world.dialled().is_none());
-    assert!(world.logged().contains(&"reconnect_skipped".to_owned()));
-    acts(&mut world, "a1", "start");
-    world.opens();
-    let told = world.all(watcher, "connection-status");
-    let last = told.last().unwrap();
-    assert_eq!((&last["status"], &last["autoReconnect"]), (&json!("connected"), &json!(true)));
-    world.pass(1_000);
-    assert_eq!(flag(&world), 1);
-}
-
-#[test]
-fn the_flag_is_read_again_when_the_delay_ends_and_a_stop_ends_the_delay() {
-    let (mut world, _, _) = world();
-    let link = world.opens();
-    world.pass(6_000);
-    world.cloud_closes(link);
-    acts(&mut world, "a1", "toggle-reconnect");
-    world.pass(20_000);
-    assert!(world.dialled().is_none());
-    assert_eq!(world.logged().iter().filter(|kind| *kind == "reconnect_skipped").count(), 1);
-    acts(&mut world, "a1", "start");
-    let link = world.opens();
-    world.pass(6_000);
-    world.cloud_closes(link);
-    acts(&mut world, "a1", "stop");
-    world.pass(600_000);
-    assert!(world.dialled().is_none());
-    assert_eq!(flag(&world), 0);
-}
-
-#[test]
-fn a_stop_is_told_of_its_devices_and_a_restart_comes_back_after_a_second() {
-    let (mut world, _, watcher) = world();
-    let link = world.opens();
-    world.pass(10);
     world.plug_says(link, ON());
-    world.heard(watcher);
-    acts(&mut world, "a1", "stop");
-    assert_eq!(world.hears(watcher, "device-offline-status")["reason"], "manual_stop");
-    assert!(world.link_left(link).is_some() && world.dialled().is_none());
-    acts(&mut world, "a1", "start");
-    world.opens();
-    acts(&mut world, "a1", "restart");
-    // What comes meanwhile waits for it.
-    acts(&mut world, "a1", "stop");
-    world.pass(900);
-    assert!(world.dialled().is_none());
-    world.pass(200);
-    world.opens();
-    assert!(world.dialled().is_none(), "the stop behind it");
     world.pass(1_000);
-    assert_eq!(flag(&world), 0);
-    let logged = world.logged();
-    assert_eq!(logged.iter().filter(|kind| *kind == "action").count(), 4);
-    assert_eq!(logged.iter().filter(|kind| *kind == "action_success").count(), 4);
-}
-
-#[test]
-fn there_is_one_socket_however_often_a_start_is_asked_for() {
-    let (mut world, _, _) = world();
-    let dials = |world: &World| (1..10_000).filter(|token| world.link_dialled(*token).is_some()).count();
-    acts(&mut world, "a1", "start");
-    acts(&mut world, "a1", "start");
-    assert_eq!(dials(&world), 1);
+    assert!(world.devices()[0].online);
+    world.restart();
+    let watcher = world.watcher("s1", "viewer");
+    world.pass(1_000);
+    world.hears_nothing(watcher, "device-offline-status");
+    shelly.says(ALL_STATUS, 200, devices(&[]));
     world.opens();
-    acts(&mut world, "a1", "start");
-    assert_eq!(dials(&world), 1);
-    assert_eq!(world.logged().iter().filter(|kind| *kind == "action_success").count(), 3);
-}
-
-#[test]
-fn a_start_that_fails_says_so_and_goes_on_trying() {
-    let (mut world, _, watcher) = world();
+    world.pass(1_000);
+    assert_eq!(world.hears(watcher, "device-offline-status")["online"], false, "its account knows nothing of it");
+    let link = world.only_link();
+    world.plug_says(link, ON());
+    world.pass(1_000);
+    world.restart();
+    let watcher = world.watcher("s1", "viewer");
     let link = crate::app::link::LinkId::Dialled(crate::app::Token(world.dialled().unwrap()));
-    acts(&mut world, "a1", "start");
-    world.heard(watcher);
-    world.link_ends(link, LinkEnd::Failed(crate::app::fetch::FetchFailure::Refused));
-    let told = world.hears(watcher, "connection-status");
-    assert_eq!((&told["status"], &told["error"]), (&json!("reconnecting"), &json!("refused")));
-    assert!(world.logged().contains(&"action_error".to_owned()));
-    world.pass(7_000);
-    assert!(world.dialled().is_some());
+    world.link_ends(link, LinkEnd::Failed(crate::app::fetch::FetchFailure::Tls));
+    assert_eq!(world.hears(watcher, "device-offline-status")["reason"], "websocket_disconnected");
 }
 
 #[test]
-fn a_token_is_renewed_when_somebody_wants_it() {
-    let (mut world, shelly, _) = world();
-    let link = world.opens();
-    world.pass(2_000);
-    acts(&mut world, "a1", "refresh-token");
-    world.pass(100);
-    assert_eq!(shelly.asked(AUTH).len(), 1);
-    assert!(world.link_left(link).is_none());
-    assert!(world.logged().contains(&"action_success".to_owned()));
+fn those_who_lose_the_cloud_together_come_back_spread() {
+    let mut world = World::with(settings());
+    world.cloud();
+    for number in 0..200 {
+        world.account(&format!("t{number}"), &format!("a{number}"), 43_200);
+    }
+    world.restart();
+    let dialled =
+        |world: &World| (1..20_000).filter(|token| world.link_dialled(*token).is_some()).collect::<Vec<u64>>();
+    let links = dialled(&world);
+    assert_eq!(links.len(), 200);
+    for token in &links {
+        world.link_opens(*token, None);
+    }
+    world.pass(6_000);
+    for token in links {
+        world.cloud_closes(crate::app::link::LinkId::Dialled(crate::app::Token(token)));
+    }
+    let mut counts = Vec::new();
+    for _ in 0..25 {
+        world.pass(100);
+        counts.push(dialled(&world).len());
+    }
+    assert_eq!(counts[0], 0);
+    for _ in 0..40 {
+        world.pass(100);
+        counts.push(dialled(&world).len());
+    }
+    let most = counts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert_eq!(*counts.last().unwrap(), 200, "within the delay and a fifth");
+    assert!(most < 40, "{counts:?}");
 }

@@ -237,3 +237,26 @@ fn a_socket_that_goes_ends_what_was_sent_over_it_and_without_one_there_is_no_way
     asks(&mut world, person, json!({"deviceId": "c1", "action": "on"}));
     assert_eq!(world.acked(person)["error"]["code"], "UPSTREAM_DISCONNECTED");
 }
+
+#[test]
+fn commands_of_an_account_are_counted_together_and_several_devices_are_one() {
+    let (mut world, _, person, link) = world(Settings { max_messages_per_minute: 3, ..settings() });
+    for _ in 0..2 {
+        let said = json!({"deviceIds": ["c1", "c1", "c1"], "action": "on"});
+        world.event(person, Args::of("control-devices", &[said]), None);
+        assert_eq!(world.told(link).len(), 3);
+    }
+    let second = world.watcher("s1", "operator");
+    asks(&mut world, second, json!({"deviceId": "c1", "action": "on"}));
+    assert_eq!(world.told(link).len(), 1);
+    let third = world.watcher("s1", "admin");
+    asks(&mut world, third, json!({"deviceId": "c1", "action": "on"}));
+    assert!(world.told(link).is_empty());
+    let error = world.hears(third, "device-error");
+    assert_eq!(
+        (&error["error"], &error["limit"], &error["windowMs"]),
+        (&json!("RATE_LIMITED"), &json!(3), &json!(60_000))
+    );
+    assert!(error["resetAt"].is_string());
+    assert_eq!(world.acked(third)["error"]["code"], "RATE_LIMITED");
+}

@@ -342,3 +342,59 @@ fn the_first_generation_is_asked_by_http() {
     world.pass(10);
     assert!(world.all(person, "device-command-result").iter().all(|told| told["ok"] == true));
 }
+
+#[test]
+fn a_device_that_is_asked_about_is_asked_itself_once_in_ten_seconds() {
+    let (mut world, path, watcher) = world();
+    let link = arrives(&mut world, &path).unwrap();
+    world.cloud_says(link, &full());
+    world.heard(watcher);
+    for _ in 0..3 {
+        world.send(watcher, "request-device-update", json!(D1));
+    }
+    let told = world.told(link);
+    assert_eq!(
+        (told.len(), &told[0]["method"], &told[0]["params"]),
+        (1, &json!("Switch.GetStatus"), &json!({"id": 0}))
+    );
+    assert_eq!(world.all(watcher, "device-update").len(), 3, "each is answered at once, by what is known");
+    world.cloud_says(link, &json!({"id": told[0]["id"], "src": SRC, "result": {"id": 0, "output": false}}));
+    assert_eq!(world.hears(watcher, "device-update")["relayOn"], false);
+    world.pass(10_000);
+    world.send(watcher, "request-device-update", json!("c1"));
+    assert_eq!(world.told(link).len(), 1);
+}
+
+#[test]
+fn when_the_process_ends_nobody_is_told_that_devices_are_offline() {
+    let (mut world, path, watcher) = world();
+    let link = arrives(&mut world, &path).unwrap();
+    world.cloud_says(link, &full());
+    world.heard(watcher);
+    world.drains();
+    world.link_ends(link, LinkEnd::Failed(crate::app::fetch::FetchFailure::Unavailable));
+    world.hears_nothing(watcher, "device-offline-status");
+    assert!(world.devices()[0].online);
+}
+
+#[test]
+fn devices_that_nobody_has_claimed_are_noted_and_bounded() {
+    let (mut world, path, watcher) = world();
+    let says = |world: &mut World, number: u32| {
+        let link = arrives(world, &path).unwrap();
+        let src = format!("shellyplusplugs-{number:012x}");
+        world.cloud_says(
+            link,
+            &json!({"src": src, "method": "NotifyFullStatus", "params": {"switch:0": {"output": true}}}),
+        );
+        link
+    };
+    for number in 1..=200 {
+        let link = says(&mut world, number);
+        assert!(world.link_left(link).is_none(), "{number}");
+    }
+    let link = arrives(&mut world, &path).unwrap();
+    assert_eq!(world.link_left(link).unwrap().0, 503);
+    assert!(world.heard(watcher).is_empty(), "others are not affected");
+    assert_eq!(world.metric("iot_status_total", "unmapped"), 200.0);
+}

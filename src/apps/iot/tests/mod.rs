@@ -1,5 +1,6 @@
 //! iot as a whole, in a world of its own.
 
+mod acts;
 mod browsers;
 mod cloud;
 mod commands;

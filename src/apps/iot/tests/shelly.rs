@@ -160,6 +160,11 @@ impl World {
         LinkId::Dialled(Token(token))
     }
 
+    /// The event socket that is there.
+    pub(super) fn only_link(&self) -> LinkId {
+        LinkId::Dialled(Token(self.dialled().expect("a socket is there")))
+    }
+
     pub(super) fn cloud_says(&mut self, link: LinkId, message: &Value) {
         self.link_says(link, LinkMessage::text(message.to_string()));
     }

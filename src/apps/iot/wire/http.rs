@@ -1,5 +1,7 @@
 //! What is common to requests to a cloud, and the one that asks for the status of all devices of an account.
 
+use std::fmt;
+
 use serde_json::Value;
 use url::Url;
 
@@ -21,6 +23,19 @@ pub(crate) enum Fault {
     Status(u16),
     /// What came is no answer.
     Unreadable,
+}
+
+impl fmt::Display for Fault {
+    /// For logs, and for people who have acted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Network(kind) => f.write_str(kind.label()),
+            Fault::Unauthorized => f.write_str("the token is refused"),
+            Fault::TooMany { .. } => f.write_str("asked too often"),
+            Fault::Status(status) => write!(f, "status {status}"),
+            Fault::Unreadable => f.write_str("what came is no answer"),
+        }
+    }
 }
 
 /// A device as its account has it.
