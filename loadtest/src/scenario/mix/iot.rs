@@ -155,13 +155,14 @@ impl Iot {
         }
         let Some(device) = text_after(array, "\"deviceId\":\"") else { return };
         self.device.insert(who.client, device.to_owned());
-        if contains(array, "\"snapshot\"") || contains(array, "\"manual\"") {
-            return;
-        }
         let Some(reported) = number_after(array, "\"currentPower\":").filter(|at| *at >= TIME_MS_MIN) else { return };
         let before = self.seen.insert((who.client, device.to_owned()), reported);
         if before.is_some_and(|before| before > reported) {
             stage.cx.figures.add("reports out of order", 1);
+        }
+        // What was asked for, and a switch that is turned, come with the time of the last report.
+        if before.is_none_or(|before| before >= reported) || contains(array, "\"snapshot\"") {
+            return;
         }
         let late_ms = wall_ms().saturating_sub(reported);
         stage.saw("report seen", now.saturating_sub(late_ms * MS_NS));
