@@ -16,3 +16,4 @@ pub mod presence;
 pub mod rate;
 pub mod roles;
 pub mod saving;
+pub mod waiting;

@@ -103,7 +103,7 @@ impl Iot {
     }
 
     fn make(&mut self, name: &str, now: Millis) {
-        let timer = self.shared.token();
+        let timer = self.shared.waiting.token();
         let system = System::new(name, timer, now, &self.settings);
         self.timers.insert(timer.0, system.name.clone());
         self.systems.insert(system.name.clone(), system);
@@ -138,7 +138,7 @@ impl Iot {
 
     /// Looks for systems that have something to do by themselves.
     fn look(&mut self, fx: &mut Effects) {
-        let token = self.shared.token();
+        let token = self.shared.waiting.token();
         self.look = Some(token);
         fx.push(Effect::Job { job: Job::Read(vec![Statement::new(tables::UNFINISHED)]), token: Some(token) });
     }
@@ -153,7 +153,7 @@ impl Iot {
             }
             Err(error) => {
                 tracing::warn!(target: "siod::iot", error = error.text, "systems with something to do are not known");
-                let token = self.shared.token();
+                let token = self.shared.waiting.token();
                 self.look = Some(token);
                 fx.push(Effect::Timer { token, after_ms: LOOK_AGAIN_MS });
             }
@@ -191,7 +191,7 @@ impl Iot {
         if self.look == Some(token) {
             return self.on_looked(outcome, fx);
         }
-        if let Some((system, wait)) = self.shared.waiting.remove(&token.0) {
+        if let Some((system, wait)) = self.shared.waiting.end(token) {
             self.turn(cx, &system, fx, |turn| turn.on_done(wait, outcome));
         }
     }
@@ -235,7 +235,7 @@ impl Application for Iot {
                 }
             }
             AppInput::Wake { home: Home::Tenant(name) } if bridge::is_home(&name) => {
-                let token = self.shared.token();
+                let token = self.shared.waiting.token();
                 self.bridge.dial(&self.settings, token, fx);
             }
             AppInput::Said { note, .. } => self.bridge.on_said(&note, fx),
@@ -250,7 +250,7 @@ impl Application for Iot {
             }
             AppInput::Timer { token } if self.look == Some(token) => self.look(fx),
             AppInput::Timer { token } if self.bridge.is_its(token) => {
-                let next = self.shared.token();
+                let next = self.shared.waiting.token();
                 self.bridge.again(&self.settings, next, fx);
             }
             AppInput::Timer { .. } => {

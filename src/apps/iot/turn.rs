@@ -11,10 +11,11 @@ use super::system::System;
 use super::tables::{connections, credentials, devices};
 use super::waiting::{Dirty, Due, Wait};
 use super::wire::seal::Keyring;
-use crate::app::effect::{Delivery, Effect, Effects, Emission, Target, Token};
+use crate::app::effect::{Delivery, Effect, Effects, Emission, Target};
 use crate::app::job::{Job, JobErrorKind, Outcome};
 use crate::app::kit::audit;
 use crate::app::kit::saving::{Batch, Latest, Turned, When};
+use crate::app::kit::waiting::Waiting;
 use crate::app::link::LinkId;
 use crate::app::sql::Statement;
 use crate::base::rng::Rng;
@@ -23,8 +24,7 @@ use crate::base::time::Now;
 /// What the whole application keeps beside its systems.
 pub(super) struct Shared {
     pub counts: Counts,
-    pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
-    pub next_token: u64,
+    pub waiting: Waiting<Wait>,
     pub draining: bool,
     pub keyring: Keyring,
     /// The system of each link, and its other end.
@@ -42,14 +42,8 @@ pub(super) enum Peer {
 impl Shared {
     pub(super) fn new(settings: &Settings) -> Shared {
         let keyring = Keyring::new(&settings.encryption_key, &settings.encryption_keys_old);
-        let (waiting, links) = (BTreeMap::new(), BTreeMap::new());
-        Shared { counts: Counts::default(), waiting, next_token: 0, draining: false, keyring, links }
-    }
-
-    /// A name no timer, job or link has had.
-    pub(super) fn token(&mut self) -> Token {
-        self.next_token += 1;
-        Token(self.next_token)
+        let (waiting, links) = (Waiting::default(), BTreeMap::new());
+        Shared { counts: Counts::default(), waiting, draining: false, keyring, links }
     }
 }
 
@@ -82,8 +76,7 @@ impl Turn<'_> {
 
     /// A job's outcome will come back as this.
     pub(super) fn ask(&mut self, job: Job, wait: Wait) {
-        let token = self.shared.token();
-        self.shared.waiting.insert(token.0, (self.system.name.clone(), wait));
+        let token = self.shared.waiting.begin(self.system.name.clone(), wait);
         self.system.jobs += 1;
         self.fx.push(Effect::Job { job, token: Some(token) });
     }

@@ -61,6 +61,7 @@ use crate::app::event::{AppInput, Connect};
 use crate::app::identity::{AuthMethod, Claims, Identity};
 use crate::app::job::{Job, JobError, Outcome};
 use crate::app::kit::ack::Fail;
+use crate::app::kit::waiting::Waiting;
 use crate::app::metric::Metric;
 use crate::app::reply::Reply;
 use crate::app::route::Call;
@@ -95,10 +96,10 @@ pub struct Signage {
 impl Signage {
     pub fn new(settings: Settings) -> Signage {
         let fleet_token_hash = rules::hash(settings.fleet_token.expose());
-        let (counts, waiting) = (Counts::default(), BTreeMap::new());
+        let (counts, waiting) = (Counts::default(), Waiting::default());
         let volatile = Volatile::of(&settings.volatile_paths);
         let legacy = settings.legacy_addresses.iter().filter_map(|text| network(text)).collect();
-        let shared = Shared { counts, waiting, fleet_token_hash, volatile, legacy, next_token: 0, draining: false };
+        let shared = Shared { counts, waiting, fleet_token_hash, volatile, legacy, draining: false };
         Signage { settings, fleets: BTreeMap::new(), timers: BTreeMap::new(), shared }
     }
 
@@ -187,7 +188,7 @@ impl Application for Signage {
 
     fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
         let name = fleet_of_entity(entity);
-        let timer = self.shared.token();
+        let timer = self.shared.waiting.token();
         let mut fleet = Fleet::new(name, timer, cx.now, &self.settings);
         self.timers.insert(timer.0, fleet.name.clone());
         let restored = restore(&mut fleet, &outcome);
@@ -219,7 +220,7 @@ impl Application for Signage {
                 self.turn(cx, &fleet, fx, |turn| turn.on_timer());
             }
             AppInput::Done { token, outcome } => {
-                if let Some((fleet, wait)) = self.shared.waiting.remove(&token.0) {
+                if let Some((fleet, wait)) = self.shared.waiting.end(token) {
                     self.turn(cx, &fleet, fx, |turn| turn.on_done(wait, outcome));
                 }
             }

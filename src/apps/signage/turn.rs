@@ -1,6 +1,5 @@
 //! One turn of a fleet: what every handler has at hand, and the few things all of them do: tell, save, publish, wait.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -22,6 +21,7 @@ use crate::app::kit::ack::Fail;
 use crate::app::kit::audit::{Actor, Entry};
 use crate::app::kit::patch;
 use crate::app::kit::saving::{Latest, When};
+use crate::app::kit::waiting::Waiting;
 use crate::app::sql::Statement;
 use crate::base::ids::SocketRef;
 use crate::base::rng::Rng;
@@ -35,23 +35,14 @@ const REV_AHEAD: u64 = 200;
 /// What the whole application keeps beside its fleets.
 pub(super) struct Shared {
     pub counts: Counts,
-    pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
+    pub waiting: Waiting<Wait>,
     /// Hash of the token that admits any device; empty: none does.
     pub fleet_token_hash: String,
     /// What the settings say of volatile paths and of legacy clients, ready for use.
     pub volatile: Volatile,
     pub legacy: Vec<IpNet>,
-    pub next_token: u64,
     /// The process is about to end: every turn ends with a flush.
     pub draining: bool,
-}
-
-impl Shared {
-    /// A name no timer or job has had.
-    pub(super) fn token(&mut self) -> Token {
-        self.next_token += 1;
-        Token(self.next_token)
-    }
 }
 
 /// A fleet, its surroundings, and the list to fill.
@@ -99,9 +90,7 @@ impl Turn<'_> {
 
     /// A job's outcome will come back as this.
     pub(super) fn wait(&mut self, wait: Wait) -> Token {
-        let token = self.shared.token();
-        self.shared.waiting.insert(token.0, (self.fleet.name.clone(), wait));
-        token
+        self.shared.waiting.begin(self.fleet.name.clone(), wait)
     }
 
     /// An entry of the audit, written with the next flush.

@@ -140,7 +140,7 @@ impl Accounts {
         if self.waiting.len() >= WAITING_MAX {
             return turn.refuse(step.req(), &busy());
         }
-        let token = turn.shared.token();
+        let token = turn.shared.waiting.token();
         self.waiting.insert(token.0, step);
         turn.fx.push(Effect::Job { job, token: Some(token) });
     }

@@ -136,7 +136,7 @@ impl Utalk {
     pub fn new(settings: Settings) -> Utalk {
         let (scopes, timers, accounts) = (BTreeMap::new(), BTreeMap::new(), Accounts::new());
         let mut shared = Shared::new();
-        let (sweep, retention) = (Sweep::new(shared.token()), Retention::new(shared.token()));
+        let (sweep, retention) = (Sweep::new(shared.waiting.token()), Retention::new(shared.waiting.token()));
         Utalk { settings, scopes, timers, accounts, shared, refused: Cell::new(0), sweep, retention }
     }
 
@@ -233,7 +233,7 @@ impl Application for Utalk {
 
     fn loaded(&mut self, cx: &mut Context<'_>, entity: &Entity, outcome: Outcome, fx: &mut Effects) {
         self.forget_idle();
-        let timer = self.shared.token();
+        let timer = self.shared.waiting.token();
         let scope = Scope::new(&entity.0, timer, &self.settings);
         self.timers.insert(timer.0, scope.key.clone());
         self.scopes.insert(scope.key.clone(), scope);
@@ -260,8 +260,8 @@ impl Application for Utalk {
             }
             AppInput::Said { note, .. } => {
                 self.retention.begin(&self.settings, fx);
-                let Shared { operation, next_token, .. } = &mut self.shared;
-                operation.on_said(cx, &self.settings, &note, next_token, fx);
+                let Shared { operation, waiting, .. } = &mut self.shared;
+                operation.on_said(cx, &self.settings, &note, || waiting.token(), fx);
             }
             AppInput::Disconnect { socket, reason, .. } => {
                 self.shared.operation.tick.errors.timeout += u64::from(reason == CloseReason::PingTimeout);
@@ -295,7 +295,7 @@ impl Application for Utalk {
                 if self.shared.operation.on_done(cx, token, &outcome, fx) {
                     return;
                 }
-                if let Some((scope, wait)) = self.shared.waiting.remove(&token.0) {
+                if let Some((scope, wait)) = self.shared.waiting.end(token) {
                     self.turn(cx, &scope, fx, |turn| turn.on_done(wait, &outcome));
                 }
             }

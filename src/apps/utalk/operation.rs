@@ -90,7 +90,7 @@ impl Operation {
         cx: &mut Context<'_>,
         settings: &Settings,
         note: &Note,
-        next_token: &mut u64,
+        mut name: impl FnMut() -> Token,
         fx: &mut Effects,
     ) {
         let Some(tick) = note.read::<Tick>().filter(|_| note.about == TICK) else { return };
@@ -111,8 +111,7 @@ impl Operation {
             for (url, body) in sinks(settings, &alert) {
                 let body = Bytes::from(body.to_string());
                 let mut post = Post { url, body, attempts: 0, waits: Backoff::new(WAITS), rests: true };
-                *next_token += 1;
-                let token = Token(*next_token);
+                let token = name();
                 post.send(token, fx);
                 self.posts.insert(token, post);
             }

@@ -18,6 +18,7 @@ use crate::app::identity::Authenticator;
 use crate::app::job::{Job, JobError};
 use crate::app::kit::ack::{AckStyle, Fail};
 use crate::app::kit::breaker::Breaker;
+use crate::app::kit::waiting::Waiting;
 use crate::app::sql::Statement;
 use crate::base::ids::ReqId;
 use crate::base::rng::Rng;
@@ -28,10 +29,9 @@ pub(super) struct Shared {
     pub counts: Counts,
     /// Of the provider, once it was asked.
     pub breaker: Option<Breaker>,
-    pub waiting: BTreeMap<u64, (Arc<str>, Wait)>,
+    pub waiting: Waiting<Wait>,
     /// The scope of each file on its way.
     pub uploads: BTreeMap<ReqId, Arc<str>>,
-    pub next_token: u64,
     pub operation: Operation,
     /// Bytes of messages in memory, of all scopes.
     pub remembered: usize,
@@ -39,20 +39,14 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new() -> Shared {
-        let (counts, waiting, operation) = (Counts::default(), BTreeMap::new(), Operation::new(OPERATION));
-        let (next_token, breaker) = (OPERATION.0, None);
-        Shared { counts, waiting, uploads: BTreeMap::new(), next_token, operation, remembered: 0, breaker }
+        let (waiting, operation) = (Waiting::behind(OPERATION), Operation::new(OPERATION));
+        let (counts, uploads) = (Counts::default(), BTreeMap::new());
+        Shared { counts, waiting, uploads, operation, remembered: 0, breaker: None }
     }
 
     /// Whether scopes hold more messages than they should.
     pub(super) fn is_full(&self) -> bool {
         self.remembered > MESSAGES_BYTES_MAX
-    }
-
-    /// A name no timer or job has had.
-    pub(super) fn token(&mut self) -> Token {
-        self.next_token += 1;
-        Token(self.next_token)
     }
 }
 
@@ -70,8 +64,7 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// A job's outcome will come back as this.
     pub(super) fn ask(&mut self, job: Job, wait: Wait) {
-        let token = self.shared.token();
-        self.shared.waiting.insert(token.0, (self.scope.key.clone(), wait));
+        let token = self.shared.waiting.begin(self.scope.key.clone(), wait);
         self.scope.jobs += 1;
         self.fx.push(Effect::Job { job, token: Some(token) });
     }

@@ -48,7 +48,7 @@ impl Turn<'_> {
         let address = cloud.host.as_ref().zip(cloud.secrets.as_ref());
         let address = address.and_then(|(host, secrets)| socket::address(host, port, secrets.access.expose()));
         let Some((url, _)) = address else { return self.gives_up(account, "the account has no host") };
-        let link = self.shared.token();
+        let link = self.shared.waiting.token();
         cloud.phase = Phase::Opening { link };
         let peer = Peer::Cloud(account.clone());
         self.shared.links.insert(LinkId::Dialled(link), (self.system.name.clone(), peer));

@@ -51,7 +51,7 @@ impl Turn<'_> {
         if generation == 1 {
             return self.ask_about(device);
         }
-        let link = LinkId::Dialled(self.shared.token());
+        let link = LinkId::Dialled(self.shared.waiting.token());
         let LinkId::Dialled(token) = link else { return };
         let ip = address_of(&address);
         let session = Session { ip, next_id: 1, dialled: Some(device.clone()), ..Session::default() };
